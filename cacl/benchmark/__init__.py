@@ -1,0 +1,1 @@
+"""How good the masks are: baselines, metrics, and the table of both."""

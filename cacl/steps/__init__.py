@@ -1,0 +1,1 @@
+"""The steps of the workflow, one module a step, one public function each."""

@@ -1,0 +1,111 @@
+"""Run one function over the images of a shard: in parallel, with progress, failures aside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from cacl import tables
+from cacl.errors import ImageError, Reason, StrictError
+from cacl.progress import track
+from cacl.records import FailureRow
+
+log = logging.getLogger(__name__)
+
+
+class Row(Protocol):
+    """What every per-image record has."""
+
+    @property
+    def image_id(self) -> str:
+        """Name of the image."""
+
+
+Item = TypeVar("Item", bound=Row)
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Result]):
+    """What became of a shard: results and failures, each in the order of the input."""
+
+    results: list[Result]
+    failures: list[FailureRow]
+
+
+def run_images(
+    stage: str,
+    rows: Sequence[Item],
+    work: Callable[[Item], Result],
+    *,
+    source: Callable[[Item], str],
+    jobs: int = 1,
+) -> Outcome[Result]:
+    """Call `work` for every row, in `jobs` threads; one image's failure never stops the rest.
+
+    Parameters
+    ----------
+    stage
+        Name of the step, for the failures table and the progress line.
+    rows
+        Records with an `image_id`.
+    work
+        Called once a row; raises `ImageError` for an image that cannot be used.
+    source
+        Where a row's image comes from, for the failures table.
+    jobs
+        Images at a time.
+    """
+
+    def attempt(row: Item) -> Result | FailureRow:
+        try:
+            return work(row)
+        except ImageError as error:
+            return failure(row, error.reason, str(error))
+        except OSError as error:
+            return failure(row, Reason.UNWRITABLE, f"The product could not be written: {error}")
+        except Exception as error:  # the one place where a surprise becomes a row
+            log.exception("%s: %s: unexpected error", stage, row.image_id)
+            return failure(row, Reason.UNEXPECTED, f"{type(error).__name__}: {error}")
+
+    def failure(row: Item, reason: Reason, message: str) -> FailureRow:
+        log.warning("%s: %s: %s: %s", stage, row.image_id, reason, message)
+        return FailureRow(
+            image_id=row.image_id,
+            stage=stage,
+            reason=str(reason),
+            message=message,
+            source=source(row),
+        )
+
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        done = list(track(pool.map(attempt, rows), f"{stage}: images", len(rows)))
+    return Outcome(
+        results=[item for item in done if not isinstance(item, FailureRow)],
+        failures=[item for item in done if isinstance(item, FailureRow)],
+    )
+
+
+def write_failures(path: Path, failures: Sequence[FailureRow], *, strict: bool) -> None:
+    """Write a step's failures as CSV.
+
+    Raises
+    ------
+    StrictError
+        There are failures and `strict` is set; the table is written all the same.
+    """
+    tables.write_csv(path, failures, FailureRow)
+    if strict and failures:
+        raise StrictError(
+            f"{len(failures)} image(s) failed and --strict is set; their reasons are in {path}"
+        )
+
+
+def finish(outcome: Outcome[Any], record: type, out: Path, failures: Path, *, strict: bool) -> None:
+    """Write a step's receipts as Parquet and its failures as CSV; see `write_failures`."""
+    tables.write_parquet(out, outcome.results, record)
+    write_failures(failures, outcome.failures, strict=strict)

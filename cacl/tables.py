@@ -1,0 +1,177 @@
+"""Read and write tables of records, whole or not at all, the same bytes for the same rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cacl.errors import TableError
+
+CSV_SIGNIFICANT_DIGITS = 6
+
+ARROW_TYPES: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    bool: pa.bool_(),
+    int: pa.int64(),
+    int | None: pa.int64(),
+    float: pa.float64(),
+    float | None: pa.float64(),
+}
+
+
+def columns(record: type) -> list[str]:
+    """Return the column names of a record class, in order."""
+    return [field.name for field in dataclasses.fields(record)]
+
+
+def arrow_schema(record: type) -> pa.Schema:
+    """Return the Arrow schema of a record class; its metadata names the record."""
+    hints = get_type_hints(record)
+    fields = [
+        pa.field(field.name, ARROW_TYPES[hints[field.name]]) for field in dataclasses.fields(record)
+    ]
+    return pa.schema(fields, metadata={"cacl.record": record.__name__})
+
+
+def to_table(rows: Iterable[Any], record: type) -> pa.Table:
+    """Return records as an Arrow table, or a frame with the record's columns."""
+    schema = arrow_schema(record)
+    if isinstance(rows, pd.DataFrame):
+        return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+    return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary path beside `path`, then rename it into place.
+
+    Raises
+    ------
+    OSError
+        Disk full or no permission; `path` is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file, whole or not at all."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_parquet(path: Path, rows: Iterable[Any], record: type) -> None:
+    """Write records (or a frame with the record's columns) as Parquet."""
+    table = to_table(rows, record)
+    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
+    """Write records (or a frame with the record's columns) as CSV.
+
+    UTF-8, `.` as decimal point, line feeds, six significant digits, empty for missing.
+    """
+    frame = to_table(rows, record).to_pandas(types_mapper=_nullable)
+    floats = frame.select_dtypes("Float64").columns
+    for name in floats:
+        frame[name] = frame[name].map(_format_float, na_action="ignore").astype("string")
+    text = frame.to_csv(index=False, lineterminator="\n")
+    write_text(path, text)
+
+
+def read_parquet(path: Path, record: type) -> list[Any]:
+    """Read a Parquet table as records.
+
+    Raises
+    ------
+    TableError
+        The file is missing, damaged, or has other columns than the record.
+    """
+    frame = read_frame([path], record)
+    values = frame.astype(object).where(frame.notna(), None)
+    names = columns(record)
+    return [record(**dict(zip(names, row, strict=True))) for row in values.to_numpy().tolist()]
+
+
+def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
+    """Read Parquet tables of one record class into one frame, in the order given.
+
+    Raises
+    ------
+    TableError
+        As for `read_parquet`.
+    """
+    schema = arrow_schema(record)
+    tables = [_read_checked(path, schema, record) for path in paths]
+    table = pa.concat_tables(tables) if tables else schema.empty_table()
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
+    return frame
+
+
+def read_csv(path: Path, record: type) -> pd.DataFrame:
+    """Read a CSV that `write_csv` wrote; see `read_frame` for errors."""
+    schema = arrow_schema(record)
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, dtype="string")
+    except (OSError, ValueError) as error:
+        raise TableError(_unreadable(path, error)) from error
+    _check_columns(path, list(frame.columns), schema, record)
+    return frame
+
+
+def _read_checked(path: Path, schema: pa.Schema, record: type) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise TableError(_unreadable(path, error)) from error
+    _check_columns(path, table.column_names, schema, record)
+    return table.cast(schema)
+
+
+def _check_columns(path: Path, found: list[str], schema: pa.Schema, record: type) -> None:
+    if found == schema.names:
+        return
+    missing = [name for name in schema.names if name not in found]
+    extra = [name for name in found if name not in schema.names]
+    raise TableError(
+        f"{path} is not a table of {record.__name__}: missing columns {missing or 'none'}, unknown "
+        f"columns {extra or 'none'}; it was written by another version, so delete it and run again"
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
+    return f"The table {path} {problem}; run the step that writes it again"
+
+
+def _nullable(dtype: pa.DataType) -> Any:
+    return {
+        pa.string(): pd.StringDtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+    }[dtype]
+
+
+def _format_float(value: float) -> str:
+    return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
