@@ -1,0 +1,321 @@
+"""The OME-Zarr store: one image a core, one chunk a tile, masks as labels of the image.
+
+Zarr v3, OME-Zarr 0.5. Images and labels are written beside their place and renamed, so that
+what exists is whole; each records the digest of what it was made from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from cacl.errors import ImageError, Reason, StoreError
+from cacl.grid import TileGrid
+from cacl.tables import write_text
+
+STORE_VERSION = 1
+OME_VERSION = "0.5"
+MAX_SHARD_TILES = 32
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+Pixels = NDArray[Any] | da.Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageMeta:
+    """What an image in the store was made from.
+
+    Parameters
+    ----------
+    image_id
+        `<antibody_id>/<name>`.
+    source_sha256
+        Digest of the source file's bytes.
+    source_height, source_width
+        Size of the source in its own pixels.
+    source_px, tile_px
+        Side of a tile in pixels of the source and of the store.
+    mpp
+        um per pixel of the store's array; None if unknown.
+    digest
+        Digest of source and parameters; see `digest_of`.
+    """
+
+    image_id: str
+    source_sha256: str
+    source_height: int
+    source_width: int
+    source_px: int
+    tile_px: int
+    mpp: float | None
+    digest: str
+
+    @property
+    def grid(self) -> TileGrid:
+        """The grid of tiles over this image."""
+        return TileGrid(self.source_height, self.source_width, self.source_px, self.tile_px)
+
+
+def digest_of(*parts: object) -> str:
+    """Return a SHA-256 over the parts' JSON; equal parts give equal digests."""
+    text = json.dumps([str(part) for part in parts], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Store:
+    """An atlas of images below one folder, `<root>/<antibody_id>/<name>`.
+
+    Parameters
+    ----------
+    root
+        Folder of the store; made if it is missing.
+
+    Raises
+    ------
+    StoreError
+        The folder holds something else, or a store of another version.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        marker = root / "zarr.json"
+        if not marker.exists():
+            if root.exists() and any(root.iterdir()):
+                raise StoreError(f"{root} is not empty and no store; name another folder")
+            _write_group(root, {"cacl": {"store_version": STORE_VERSION}})
+        found = _attributes(marker).get("cacl", {}).get("store_version")
+        if found != STORE_VERSION:
+            raise StoreError(
+                f"{root} is a store of version {found}, expected {STORE_VERSION}; delete it and "
+                "run `cacl tile` again, or use the software that wrote it"
+            )
+
+    def path(self, image_id: str) -> Path:
+        """Return the folder of an image.
+
+        Raises
+        ------
+        ImageError
+            The id is not `<antibody_id>/<name>` of safe file names.
+        """
+        parts = image_id.split("/")
+        if len(parts) != 2 or not all(SAFE_NAME.fullmatch(part) for part in parts):
+            raise ImageError(
+                Reason.UNSAFE_ID,
+                f"{image_id!r} is no image id; use <antibody>/<name> of letters, digits, . _ -",
+            )
+        return self.root.joinpath(*parts)
+
+    def has_image(self, image_id: str, digest: str) -> bool:
+        """Return whether the image is there and was made from what `digest` says."""
+        marker = self.path(image_id) / "zarr.json"
+        return marker.exists() and self._cacl(image_id).get("digest") == digest
+
+    def meta(self, image_id: str) -> ImageMeta:
+        """Return what an image was made from.
+
+        Raises
+        ------
+        StoreError
+            No such image, or one of another version.
+        """
+        found = self._cacl(image_id)
+        fields = [field.name for field in dataclasses.fields(ImageMeta)]
+        missing = [name for name in fields if name not in found]
+        if missing:
+            raise StoreError(
+                f"{self.path(image_id)} lacks the attributes {missing}; delete it and tile again"
+            )
+        return ImageMeta(**{name: found[name] for name in fields})
+
+    def image(self, image_id: str) -> zarr.Array[Any]:
+        """Return an image's pixels: uint8 (3, y, x), one chunk a tile."""
+        return self._array(self.path(image_id) / "0")
+
+    def tile(self, image_id: str, row: int, col: int) -> NDArray[np.uint8]:
+        """Return one tile: uint8 (3, tile_px, tile_px)."""
+        array = self.image(image_id)
+        size = array.chunks[-1]
+        window = np.s_[:, row * size : (row + 1) * size, col * size : (col + 1) * size]
+        return np.asarray(array[window], dtype=np.uint8)
+
+    def label(self, image_id: str, name: str) -> zarr.Array[Any]:
+        """Return a mask of an image: uint8 (y, x), 0 or 1."""
+        return self._array(self.path(image_id) / "labels" / name / "0")
+
+    def label_digest(self, image_id: str, name: str) -> str | None:
+        """Return the digest of what a mask was made from; None where there is no such mask."""
+        marker = self.path(image_id) / "labels" / name / "zarr.json"
+        if not marker.exists():
+            return None
+        digest = _attributes(marker).get("cacl", {}).get("digest")
+        return str(digest) if digest is not None else None
+
+    def write_image(self, meta: ImageMeta, pixels: Pixels, cell: Pixels) -> None:
+        """Write an image and its cell mask, whole or not at all; an older one is replaced.
+
+        Parameters
+        ----------
+        meta
+            What it was made from.
+        pixels
+            uint8 (3, y, x) of the size of `meta.grid`; a dask array is written block by block.
+        cell
+            (y, x), 0 or 1.
+
+        Raises
+        ------
+        ValueError
+            Arrays of another size than the grid's.
+        OSError
+            Disk full or no permission.
+        """
+        expected = (3, meta.grid.height, meta.grid.width)
+        if tuple(pixels.shape) != expected or tuple(cell.shape) != expected[1:]:
+            raise ValueError(
+                f"{meta.image_id}: expected arrays {expected} and {expected[1:]}, got "
+                f"{tuple(pixels.shape)} and {tuple(cell.shape)}"
+            )
+        place = self.path(meta.image_id)
+        if not (place.parent / "zarr.json").exists():
+            _write_group(place.parent, {})
+        with _replaced(place) as folder:
+            _write_array(folder / "0", pixels, meta.tile_px, ("c", "y", "x"))
+            _write_label(folder / "labels" / "cell", cell, meta, "cell", meta.digest)
+            _write_group(folder / "labels", {"ome": {"version": OME_VERSION, "labels": ["cell"]}})
+            attributes = {
+                "ome": _multiscales(meta.image_id, meta.mpp, with_channels=True),
+                "cacl": {"store_version": STORE_VERSION, **dataclasses.asdict(meta)},
+            }
+            _write_group(folder, attributes)
+
+    def write_label(self, image_id: str, name: str, mask: Pixels, digest: str) -> None:
+        """Write a mask of an image, whole or not at all; see `write_image` for errors.
+
+        Parameters
+        ----------
+        image_id
+            An image of this store.
+        name
+            `stain`, or another name safe for a folder.
+        mask
+            (y, x), 0 or 1, of the image's size.
+        digest
+            Digest of what it was made from.
+        """
+        meta = self.meta(image_id)
+        expected = (meta.grid.height, meta.grid.width)
+        if tuple(mask.shape) != expected:
+            raise ValueError(f"{image_id}: expected a mask {expected}, got {tuple(mask.shape)}")
+        labels = self.path(image_id) / "labels"
+        with _replaced(labels / name) as folder:
+            _write_label(folder, mask, meta, name, digest)
+        names = sorted(path.parent.name for path in labels.glob("[!.]*/zarr.json"))
+        _write_group(labels, {"ome": {"version": OME_VERSION, "labels": names}})
+
+    def _cacl(self, image_id: str) -> dict[str, Any]:
+        marker = self.path(image_id) / "zarr.json"
+        found: dict[str, Any] = _attributes(marker).get("cacl", {})
+        return found
+
+    def _array(self, path: Path) -> zarr.Array[Any]:
+        try:
+            return zarr.open_array(path, mode="r")
+        except (FileNotFoundError, ValueError, KeyError) as error:
+            raise StoreError(f"{path} is no array of the store; run the step again") from error
+
+
+def _attributes(marker: Path) -> dict[str, Any]:
+    try:
+        attributes: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))["attributes"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{marker} is missing or damaged; run the step again") from error
+    return attributes
+
+
+def _write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
+    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
+    write_text(folder / "zarr.json", json.dumps(group, indent=1) + "\n")
+
+
+def _write_label(folder: Path, mask: Pixels, meta: ImageMeta, name: str, digest: str) -> None:
+    _write_array(folder / "0", mask, meta.tile_px, ("y", "x"))
+    ome = _multiscales(name, meta.mpp, with_channels=False)
+    ome["image-label"] = {
+        "colors": [{"label-value": 1, "rgba": [0, 114, 178, 255]}],
+        "source": {"image": "../../"},
+    }
+    _write_group(folder, {"ome": ome, "cacl": {"digest": digest}})
+
+
+def _write_array(folder: Path, data: Pixels, tile_px: int, axes: tuple[str, ...]) -> None:
+    tiles = [-(-size // tile_px) for size in data.shape[-2:]]
+    chunks = (*data.shape[:-2], tile_px, tile_px)
+    shard = tuple(min(count, MAX_SHARD_TILES) * tile_px for count in tiles)
+    array = zarr.create_array(
+        folder,
+        shape=data.shape,
+        dtype="uint8",
+        chunks=chunks,
+        shards=(*data.shape[:-2], *shard),
+        dimension_names=axes,
+    )
+    if isinstance(data, da.Array):
+        blocks: Any = data
+        aligned = blocks.astype("uint8").rechunk(array.shards)
+        aligned.store(array, lock=False, scheduler="synchronous")
+    else:
+        array[:] = data.astype(np.uint8, copy=False)
+
+
+def _multiscales(name: str, mpp: float | None, *, with_channels: bool) -> dict[str, Any]:
+    space: dict[str, str] = {"type": "space"} | ({"unit": "micrometer"} if mpp else {})
+    axes = [{"name": axis, **space} for axis in "yx"]
+    scale = [mpp or 1.0] * 2
+    ome: dict[str, Any] = {"version": OME_VERSION}
+    if with_channels:
+        axes.insert(0, {"name": "c", "type": "channel"})
+        scale.insert(0, 1.0)
+        ome["omero"] = {"channels": [_channel(*part) for part in _RGB]}
+    transformation = {"type": "scale", "scale": scale}
+    dataset = {"path": "0", "coordinateTransformations": [transformation]}
+    ome["multiscales"] = [{"name": name, "axes": axes, "datasets": [dataset]}]
+    return ome
+
+
+_RGB = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
+
+
+def _channel(label: str, color: str) -> dict[str, Any]:
+    window = {"min": 0, "max": 255, "start": 0, "end": 255}
+    return {"label": label, "color": color, "active": True, "window": window}
+
+
+@contextmanager
+def _replaced(place: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `place` that takes its place when the block succeeds."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    fresh, old = temporary / "new", temporary / "old"
+    fresh.mkdir()
+    try:
+        yield fresh
+        if place.exists():
+            place.rename(old)
+        fresh.rename(place)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
