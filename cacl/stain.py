@@ -81,31 +81,28 @@ def dab_mask(rgb: UInt8, threshold: float = DAB_THRESHOLD_OD) -> Bool:
     return mask
 
 
-def tissue_mask(rgb: UInt8) -> Bool:
-    """Return where the core is: its outline with the lumen's small gaps, without glass.
-
-    Parameters
-    ----------
-    rgb
-        (3, y, x) uint8 at about 1 um/px.
-    """
-    return _dense(rgb, TISSUE_OD, TISSUE_BLUR_PX, MIN_TISSUE_PX)
-
-
-def cell_mask(rgb: UInt8) -> Bool:
+def cell_mask(rgb: UInt8, glass_od: float | None = None) -> Bool:
     """Return where there are cells or fibres: tissue without lumen, glass and mucus holes.
 
     Parameters
     ----------
     rgb
         (3, y, x) uint8 at about 1 um/px.
+    glass_od
+        Mean optical density of empty glass; measured on `rgb` itself if None.
+
+    Returns
+    -------
+    (y, x) bool. A pixel belongs to it if it is denser than glass by itself and so is, on average,
+    its surrounding; specks are dropped from both.
     """
-    return _dense(rgb, CELL_OD, CELL_BLUR_PX, MIN_CELL_PX) & tissue_mask(rgb)
+    glass = glass_density(rgb) if glass_od is None else glass_od
+    density = optical_density(rgb).mean(axis=0) - glass
+    tissue = _dense(density, TISSUE_OD, TISSUE_BLUR_PX, MIN_TISSUE_PX)
+    return _dense(density, CELL_OD, CELL_BLUR_PX, MIN_CELL_PX) & tissue
 
 
-def _dense(rgb: UInt8, threshold: float, blur_px: float, min_px: int) -> Bool:
-    """Threshold the mean optical density above the glass's own; drop specks."""
-    density = optical_density(rgb).mean(axis=0) - glass_density(rgb)
+def _dense(density: Float32, threshold: float, blur_px: float, min_px: int) -> Bool:
     smooth = cv2.GaussianBlur(density, (0, 0), blur_px, borderType=cv2.BORDER_REPLICATE)
     return drop_specks(smooth > threshold, min_px)
 

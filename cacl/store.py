@@ -29,7 +29,7 @@ from cacl.tables import write_text
 
 STORE_VERSION = 1
 OME_VERSION = "0.5"
-MAX_SHARD_TILES = 32
+MAX_SHARD_TILES = 16
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 Pixels = NDArray[Any] | da.Array
@@ -194,8 +194,9 @@ class Store:
         if not (place.parent / "zarr.json").exists():
             _write_group(place.parent, {})
         with _replaced(place) as folder:
-            _write_array(folder / "0", pixels, meta.tile_px, ("c", "y", "x"))
-            _write_label(folder / "labels" / "cell", cell, meta, "cell", meta.digest)
+            image = _create_array(folder / "0", expected, meta.tile_px, ("c", "y", "x"))
+            label = _create_label(folder / "labels" / "cell", meta, "cell", meta.digest)
+            _fill([image, label], [pixels, cell])
             _write_group(folder / "labels", {"ome": {"version": OME_VERSION, "labels": ["cell"]}})
             attributes = {
                 "ome": _multiscales(meta.image_id, meta.mpp, with_channels=True),
@@ -223,7 +224,7 @@ class Store:
             raise ValueError(f"{image_id}: expected a mask {expected}, got {tuple(mask.shape)}")
         labels = self.path(image_id) / "labels"
         with _replaced(labels / name) as folder:
-            _write_label(folder, mask, meta, name, digest)
+            _fill([_create_label(folder, meta, name, digest)], [mask])
         names = sorted(path.parent.name for path in labels.glob("[!.]*/zarr.json"))
         _write_group(labels, {"ome": {"version": OME_VERSION, "labels": names}})
 
@@ -241,9 +242,11 @@ class Store:
 
 def _attributes(marker: Path) -> dict[str, Any]:
     try:
-        attributes: dict[str, Any] = json.loads(marker.read_text(encoding="utf-8"))["attributes"]
+        attributes = json.loads(marker.read_text(encoding="utf-8"))["attributes"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{marker} is missing or damaged; run the step again") from error
+    if not isinstance(attributes, dict) or not isinstance(attributes.get("cacl", {}), dict):
+        raise StoreError(f"{marker} is damaged; run the step again")
     return attributes
 
 
@@ -252,34 +255,40 @@ def _write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
     write_text(folder / "zarr.json", json.dumps(group, indent=1) + "\n")
 
 
-def _write_label(folder: Path, mask: Pixels, meta: ImageMeta, name: str, digest: str) -> None:
-    _write_array(folder / "0", mask, meta.tile_px, ("y", "x"))
+def _create_label(folder: Path, meta: ImageMeta, name: str, digest: str) -> zarr.Array[Any]:
+    shape = (meta.grid.height, meta.grid.width)
+    array = _create_array(folder / "0", shape, meta.tile_px, ("y", "x"))
     ome = _multiscales(name, meta.mpp, with_channels=False)
     ome["image-label"] = {
         "colors": [{"label-value": 1, "rgba": [0, 114, 178, 255]}],
         "source": {"image": "../../"},
     }
     _write_group(folder, {"ome": ome, "cacl": {"digest": digest}})
+    return array
 
 
-def _write_array(folder: Path, data: Pixels, tile_px: int, axes: tuple[str, ...]) -> None:
-    tiles = [-(-size // tile_px) for size in data.shape[-2:]]
-    chunks = (*data.shape[:-2], tile_px, tile_px)
-    shard = tuple(min(count, MAX_SHARD_TILES) * tile_px for count in tiles)
-    array = zarr.create_array(
+def _create_array(
+    folder: Path, shape: tuple[int, ...], tile_px: int, axes: tuple[str, ...]
+) -> zarr.Array[Any]:
+    shard = tuple(min(size, MAX_SHARD_TILES * tile_px) for size in shape[-2:])
+    return zarr.create_array(
         folder,
-        shape=data.shape,
+        shape=shape,
         dtype="uint8",
-        chunks=chunks,
-        shards=(*data.shape[:-2], *shard),
+        chunks=(*shape[:-2], tile_px, tile_px),
+        shards=(*shape[:-2], *shard),
         dimension_names=axes,
     )
-    if isinstance(data, da.Array):
-        blocks: Any = data
-        aligned = blocks.astype("uint8").rechunk(array.shards)
-        aligned.store(array, lock=False, scheduler="synchronous")
-    else:
-        array[:] = data.astype(np.uint8, copy=False)
+
+
+def _fill(arrays: list[zarr.Array[Any]], data: list[Pixels]) -> None:
+    """Write all data in one pass, so that what two of them share is computed once."""
+    blocks: list[Any] = [
+        da.asarray(values).astype(np.uint8).rechunk(array.shards)
+        for values, array in zip(data, arrays, strict=True)
+    ]
+    store: Any = da.store
+    store(blocks, arrays, lock=False, scheduler="synchronous")
 
 
 def _multiscales(name: str, mpp: float | None, *, with_channels: bool) -> dict[str, Any]:

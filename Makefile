@@ -1,0 +1,50 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
+
+.PHONY: help demo test check docs benchmark profile clean
+
+help:       ## This list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+demo: $(VENV)/run.stamp       ## Environment, then the census of a synthetic atlas
+	$(RUN) snakemake --quiet rules
+	$(RUN) cacl top --report results/report
+
+test: $(VENV)/dev.stamp       ## Environment, then all tests
+	$(RUN) pytest --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
+
+check: $(VENV)/dev.stamp      ## Formatting, types, lint
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) snakefmt --check workflow
+	$(RUN) snakemake --lint
+
+docs: $(VENV)/run.stamp       ## Write config/README.md from the schema
+	$(RUN) cacl docs --out config/README.md
+
+benchmark: $(VENV)/run.stamp  ## Compare methods against the synthetic atlas's true masks
+	$(RUN) snakemake --quiet rules benchmark
+
+profile:    ## Make `snakemake --profile slurm-gpu` work from any folder
+	mkdir -p "$(PROFILES)"
+	ln -sfn "$(CURDIR)/profiles/slurm-gpu" "$(PROFILES)/slurm-gpu"
+
+clean:      ## Remove products; keeps acquired images
+	rm -rf results logs .snakemake
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing into $(VENV) (some minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,140 @@
+"""Cut every acquired image into the tiles of the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+
+from cacl import stain, tables
+from cacl.errors import ImageError, Reason
+from cacl.grid import TileGrid
+from cacl.records import AcquiredRow, TileStatRow
+from cacl.slides import as_dask, check_size, open_source
+from cacl.steps.runner import run_images, write_failures
+from cacl.store import ImageMeta, Store, digest_of
+
+TILE_VERSION = 1
+RIM_PX = 64
+THUMBNAIL_PX = 1024
+
+
+def tile(
+    acquired: Path,
+    store: Path,
+    out: Path,
+    failures: Path,
+    *,
+    source_px: int,
+    tile_px: int,
+    min_tissue_fraction: float,
+    jobs: int = 1,
+    strict: bool = False,
+) -> None:
+    """Write each image, its cell mask and what can be said of its tiles.
+
+    Images that the store already holds, made from the same bytes with the same parameters, are
+    not written again.
+
+    Parameters
+    ----------
+    acquired
+        Receipts of `cacl acquire` for a shard.
+    store
+        The OME-Zarr store.
+    out
+        Table of `TileStatRow`, one row a tile.
+    failures
+        CSV of the images left out.
+    source_px, tile_px
+        Side of a tile in pixels of the source and of the store.
+    min_tissue_fraction
+        An image none of whose tiles holds as much tissue is a failure.
+    jobs
+        Images at a time.
+    strict
+        Raise `StrictError` if an image failed.
+    """
+    atlas = Store(store)
+
+    def work(row: AcquiredRow) -> list[TileStatRow]:
+        meta = _tile_image(atlas, row, source_px, tile_px)
+        stats = list(_statistics(atlas, meta, row.antibody_id))
+        best = max(stat.tissue_fraction for stat in stats)
+        if best < min_tissue_fraction:
+            raise ImageError(
+                Reason.NO_TISSUE,
+                f"No tissue: the fullest tile holds {best:.1%}, expected {min_tissue_fraction:.1%};"
+                " look at the image, or lower tiles.min_tissue_fraction",
+            )
+        return stats
+
+    rows = tables.read_parquet(acquired, AcquiredRow)
+    outcome = run_images("tile", rows, work, source=lambda row: row.path, jobs=jobs)
+    flat = [stat for stats in outcome.results for stat in stats]
+    tables.write_parquet(out, flat, TileStatRow)
+    write_failures(failures, outcome.failures, strict=strict)
+
+
+def _tile_image(atlas: Store, row: AcquiredRow, source_px: int, tile_px: int) -> ImageMeta:
+    digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
+    if atlas.has_image(row.image_id, digest):
+        return atlas.meta(row.image_id)
+    with open_source(Path(row.path)) as source:
+        grid = TileGrid(source.height, source.width, source_px, tile_px)
+        check_size(source, grid)
+        mpp = row.mpp or source.mpp
+        meta = ImageMeta(
+            image_id=row.image_id,
+            source_sha256=row.sha256,
+            source_height=source.height,
+            source_width=source.width,
+            source_px=source_px,
+            tile_px=tile_px,
+            mpp=mpp * grid.downsample if mpp else None,
+            digest=digest,
+        )
+        pixels = as_dask(source, grid)
+        atlas.write_image(meta, pixels, _cell_mask(pixels))
+    return meta
+
+
+def _cell_mask(pixels: da.Array) -> da.Array:
+    """Return the cell mask of an image, lazily; each block sees a rim of its neighbours."""
+    every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
+    glass_od = stain.glass_density(np.asarray(pixels[:, ::every, ::every]))
+    rim = {0: 0, 1: RIM_PX, 2: RIM_PX} if pixels.npartitions > 1 else 0
+    mask: da.Array = da.map_overlap(
+        stain.cell_mask,
+        pixels,
+        depth=rim,
+        boundary="none",
+        drop_axis=0,
+        dtype=bool,
+        meta=np.empty((0, 0), dtype=bool),
+        glass_od=glass_od,
+    )
+    return mask
+
+
+def _statistics(atlas: Store, meta: ImageMeta, antibody_id: str) -> Iterator[TileStatRow]:
+    image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
+    size = meta.tile_px
+    for row in range(meta.grid.rows):
+        band = slice(row * size, (row + 1) * size)
+        tissue = np.asarray(cell[band]) > 0
+        dab = stain.dab_mask(np.asarray(image[:, band])) & tissue
+        tissue_px = tissue.reshape(size, -1, size).sum(axis=(0, 2))
+        dab_px = dab.reshape(size, -1, size).sum(axis=(0, 2))
+        for col in range(meta.grid.cols):
+            yield TileStatRow(
+                image_id=meta.image_id,
+                antibody_id=antibody_id,
+                row=row,
+                col=col,
+                tissue_fraction=float(tissue_px[col] / size**2),
+                dab_fraction=float(dab_px[col] / max(tissue_px[col], 1)),
+                digest=meta.digest,
+            )

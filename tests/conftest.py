@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    place = CHECKOUT.parent / "shared" / "data"
+    if not place.is_dir():
+        pytest.skip(f"real material is missing: no folder {place.name} beside the checkout")
+    return place

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from ome_zarr_models.v05.image import Image
+from ome_zarr_models.v05.image_label import ImageLabel
+
+from cacl.errors import ImageError, Reason, StoreError
+from cacl.store import ImageMeta, Store, digest_of
+
+META = ImageMeta(
+    image_id="HPA000001/1_A_7_2",
+    source_sha256="00",
+    source_height=700,
+    source_width=1100,
+    source_px=375,
+    tile_px=128,
+    mpp=1.25,
+    digest="first",
+)
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, 256, 384), dtype=np.uint8)
+
+
+@pytest.fixture
+def store(tmp_path: Path, pixels: np.ndarray) -> Store:
+    store = Store(tmp_path / "atlas.zarr")
+    store.write_image(META, pixels, pixels[0] > 100)
+    return store
+
+
+def test_pixels_and_masks_come_back_and_a_chunk_is_a_tile(store: Store, pixels: np.ndarray) -> None:
+    array = store.image(META.image_id)
+    assert array.chunks == (3, 128, 128)
+    np.testing.assert_array_equal(array[:], pixels)
+    np.testing.assert_array_equal(store.tile(META.image_id, 1, 2), pixels[:, 128:256, 256:384])
+    np.testing.assert_array_equal(store.label(META.image_id, "cell")[:], pixels[0] > 100)
+    assert store.meta(META.image_id) == META
+
+
+def test_a_core_is_at_most_ten_files(store: Store) -> None:
+    store.write_label(META.image_id, "stain", np.zeros((256, 384), bool), "m")
+    files = [path for path in store.path(META.image_id).rglob("*") if path.is_file()]
+    assert len(files) <= 10
+
+
+def test_ome_zarr_models_accepts_image_and_labels(store: Store) -> None:
+    store.write_label(META.image_id, "stain", np.ones((256, 384), bool), "m")
+    group = zarr.open_group(store.path(META.image_id), mode="r")
+    image = Image.from_zarr(group)
+    scale = image.attributes.ome.multiscales[0].datasets[0].coordinateTransformations[0].scale
+    assert scale == [1.0, 1.25, 1.25]
+    for name in ("cell", "stain"):
+        ImageLabel.from_zarr(group[f"labels/{name}"])
+
+
+def test_ome_zarr_py_opens_image_and_labels(store: Store, pixels: np.ndarray) -> None:
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    location = parse_url(str(store.path(META.image_id)))
+    assert location is not None
+    nodes = list(Reader(location)())
+    np.testing.assert_array_equal(nodes[0].data[0], pixels)
+    assert any("cell" in str(node.zarr) for node in nodes)
+
+
+def test_blocks_of_a_large_image_are_written_as_they_come(tmp_path: Path) -> None:
+    store = Store(tmp_path / "atlas.zarr")
+    meta = ImageMeta(
+        **(
+            vars(META)
+            | {"source_height": 32 * 20, "source_width": 32 * 17}
+            | {"source_px": 32, "tile_px": 32}
+        )
+    )
+    blocks = (
+        da.random.default_rng(1).integers(0, 256, (3, 640, 544), chunks=(3, 64, 64)).astype("u1")
+    )
+    store.write_image(meta, blocks, blocks[0] > 9)
+    array = store.image(meta.image_id)
+    assert array.shards == (3, 512, 512)
+    np.testing.assert_array_equal(array[:], blocks.compute())
+
+
+def test_digests_decide_what_is_up_to_date(store: Store, pixels: np.ndarray) -> None:
+    assert store.has_image(META.image_id, "first")
+    assert not store.has_image(META.image_id, "second")
+    assert not store.has_image("HPA000001/other", "first")
+    assert store.label_digest(META.image_id, "stain") is None
+    store.write_label(META.image_id, "stain", pixels[0] > 5, "model 1")
+    assert store.label_digest(META.image_id, "stain") == "model 1"
+    store.write_image(ImageMeta(**(vars(META) | {"digest": "second"})), pixels, pixels[0] > 1)
+    assert store.has_image(META.image_id, "second")
+    assert store.label_digest(META.image_id, "stain") is None
+
+
+def test_a_failed_write_leaves_the_old_image_and_no_rubbish(store: Store) -> None:
+    def broken(block: np.ndarray) -> np.ndarray:
+        raise OSError("disk full")
+
+    bad = da.zeros((3, 256, 384), chunks=(3, 128, 128), dtype="u1").map_blocks(broken, dtype="u1")
+    with pytest.raises(OSError, match="disk full"):
+        store.write_image(ImageMeta(**(vars(META) | {"digest": "second"})), bad, bad[0])
+    assert store.has_image(META.image_id, "first")
+    assert [path.name for path in store.path(META.image_id).parent.iterdir() if path.is_dir()] == [
+        "1_A_7_2"
+    ]
+
+
+def test_arrays_of_another_size_are_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match=r"expected arrays \(3, 256, 384\)"):
+        store.write_image(META, np.zeros((3, 9, 9), np.uint8), np.zeros((9, 9), bool))
+    with pytest.raises(ValueError, match=r"expected a mask \(256, 384\)"):
+        store.write_label(META.image_id, "stain", np.zeros((9, 9), bool), "d")
+
+
+@pytest.mark.parametrize("image_id", ["../x", "a/../b", "a", "a/b/c", "/a/b", "a/.b", "", "a/b\n"])
+def test_ids_that_leave_the_store_are_refused(store: Store, image_id: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        store.path(image_id)
+    assert caught.value.reason is Reason.UNSAFE_ID
+
+
+def test_another_version_is_refused_with_the_remedy(store: Store) -> None:
+    marker = store.root / "zarr.json"
+    marker.write_text(json.dumps({"attributes": {"cacl": {"store_version": 99}}}))
+    with pytest.raises(StoreError, match=r"store of version 99, expected 1; delete it"):
+        Store(store.root)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{", '{"attributes": 1}', '{"attributes": {"cacl": 2}}']
+)
+def test_damaged_metadata_is_said(store: Store, content: str) -> None:
+    (store.path(META.image_id) / "zarr.json").write_text(content)
+    with pytest.raises(StoreError, match="damaged"):
+        store.meta(META.image_id)
+
+
+def test_a_folder_of_something_else_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match="not empty and no store"):
+        Store(tmp_path)
+
+
+def test_missing_arrays_and_attributes_are_said(store: Store) -> None:
+    with pytest.raises(StoreError, match="run the step again"):
+        store.label(META.image_id, "stain")
+    marker = store.path(META.image_id) / "zarr.json"
+    marker.write_text(json.dumps({"attributes": {"cacl": {"image_id": "x"}}}))
+    with pytest.raises(StoreError, match="lacks the attributes"):
+        store.meta(META.image_id)
+
+
+def test_digests_tell_parts_apart() -> None:
+    assert digest_of("a", 1) == digest_of("a", 1)
+    assert len({digest_of("ab", "c"), digest_of("a", "bc"), digest_of("abc")}) == 3

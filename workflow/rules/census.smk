@@ -1,0 +1,113 @@
+"""From a model to the census: masks, measures, report."""
+
+
+rule segment:
+    """Write the stain mask of every image of a shard."""
+    input:
+        tiles="results/tiles/{shard}.parquet",
+        checkpoint="results/model/checkpoint.safetensors",
+        description="results/model/model.json",
+    output:
+        segmented="results/segmented/{shard}.parquet",
+        failures="results/failures/segment/{shard}.csv",
+    log:
+        "logs/segment/{shard}.log",
+    benchmark:
+        "logs/benchmarks/segment/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        segment=flags(settings["segment"]),
+        store="results/atlas.zarr",
+        model=subpath(input.checkpoint, parent=True),
+    message:
+        "Segmenting shard {wildcards.shard}"
+    shell:
+        "cacl segment --tiles {input.tiles} --store {params.store} --model {params.model} "
+        "--out {output.segmented} --failures {output.failures} {params.segment} "
+        "--threads {threads} > {log} 2>&1"
+
+
+rule measure:
+    """Measure a shard's masks: one row an image."""
+    input:
+        segmented="results/segmented/{shard}.parquet",
+        images="results/catalog/shards/{shard}.parquet",
+        annotations="results/catalog/annotations.parquet",
+        tiles="results/tiles/{shard}.parquet",
+    output:
+        census="results/census/{shard}.parquet",
+        failures="results/failures/measure/{shard}.csv",
+    log:
+        "logs/measure/{shard}.log",
+    benchmark:
+        "logs/benchmarks/measure/{shard}.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        cell_type=some(labels, "cell_type"),
+        tissue=some(settings["tiles"], "min_tissue_fraction"),
+        store="results/atlas.zarr",
+        seed=settings["seed"],
+    message:
+        "Measuring shard {wildcards.shard}"
+    shell:
+        "cacl measure --segmented {input.segmented} --images {input.images} "
+        "--annotations {input.annotations} --tiles {input.tiles} --store {params.store} "
+        "--out {output.census} --failures {output.failures} {params.cell_type} {params.tissue} "
+        "--seed {params.seed} --jobs {threads} > {log} 2>&1"
+
+
+rule report:
+    """Pool the census and write the tables and the report."""
+    input:
+        census=per_shard("results/census/{shard}.parquet"),
+        failures=failure_tables(),
+        images="results/catalog/images.parquet",
+        curves="results/model/training.csv",
+    output:
+        html="results/report/report.html",
+        images=report(
+            "results/report/images.csv",
+            caption="../report/images.rst",
+            category="Census",
+            labels={"table": "images"},
+        ),
+        antibodies=report(
+            "results/report/antibodies.csv",
+            caption="../report/antibodies.rst",
+            category="Census",
+            labels={"table": "antibodies"},
+        ),
+        genes=report(
+            "results/report/genes.csv",
+            caption="../report/genes.rst",
+            category="Census",
+            labels={"table": "genes"},
+        ),
+        failures=report(
+            "results/report/failures.csv",
+            caption="../report/failures.rst",
+            category="Census",
+            labels={"table": "failures"},
+        ),
+    log:
+        "logs/report.log",
+    benchmark:
+        "logs/benchmarks/report.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        store="results/atlas.zarr",
+        model=subpath(input.curves, parent=True),
+        catalog=subpath(input.images, parent=True),
+        out=subpath(output.html, parent=True),
+        cell_type=some(labels, "cell_type"),
+        seed=settings["seed"],
+    message:
+        "Writing the report"
+    shell:
+        "cacl report $(printf -- '--census %s ' {input.census}) "
+        "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
+        "--model {params.model} --catalog {params.catalog} --out {params.out} "
+        "{params.cell_type} --seed {params.seed} > {log} 2>&1"
