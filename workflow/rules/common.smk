@@ -47,3 +47,8 @@ def failure_tables():
     stages = ["acquire", "tile", "segment", "measure"]
     shards = expand("results/failures/{stage}/{shard}.csv", stage=stages, shard=SHARDS)
     return ["results/failures/catalog.csv", *shards]
+
+
+if workflow.non_local_exec:
+    # profiles/default is read beside any other profile; its cores are those of this machine.
+    workflow.global_resources["_cores"] = None
