@@ -12,24 +12,7 @@ import typer
 from rich.console import Console
 
 from cacl import __version__
-from cacl.cli_options import (
-    CellType,
-    Failures,
-    Hosts,
-    HpaVersion,
-    Jobs,
-    Kind,
-    MinTissue,
-    Mirror,
-    ModelPath,
-    Names,
-    Out,
-    Overrides,
-    Rate,
-    Seed,
-    StorePath,
-    Strict,
-)
+from cacl import cli_options as opt
 from cacl.config import default, documentation
 from cacl.errors import CaclError
 from cacl.tables import write_text
@@ -72,14 +55,10 @@ def sentences() -> Iterator[None]:
 def phantom(
     host: Annotated[Path, typer.Option(help="Folder to lay out as the atlas's host.")],
     truth: Annotated[Path, typer.Option(help="Folder of true masks, for the benchmark alone.")],
-    antibodies: Annotated[int, typer.Option(min=2, help="Antibodies.")] = default(
-        "phantom.antibodies"
-    ),
-    patients: Annotated[int, typer.Option(min=1, max=3, help="Cores an antibody.")] = default(
-        "phantom.patients"
-    ),
-    seed: Seed = default("seed"),
-    jobs: Jobs = 1,
+    antibodies: opt.AntibodyCount = default("phantom.antibodies"),
+    patients: opt.PatientCount = default("phantom.patients"),
+    seed: opt.Seed = default("seed"),
+    jobs: opt.Jobs = 1,
 ) -> None:
     """Draw a synthetic atlas with known truth.
 
@@ -93,26 +72,22 @@ def phantom(
 
 @app.command()
 def catalog(
-    out: Out,
-    failures: Failures,
-    kind: Kind = default("source.kind"),
-    hpa_version: HpaVersion = default("source.hpa_version"),
-    genes: Names = default("source.genes"),
-    antibodies: Names = default("source.antibodies"),
-    tissues: Names = default("source.tissues"),
-    mirror: Mirror = default("source.mirror"),
-    manifest: Annotated[Path | None, typer.Option(help="CSV of your own images.")] = default(
-        "source.manifest"
-    ),
-    requests_per_second: Rate = default("source.requests_per_second"),
-    allowed_hosts: Hosts = default("source.allowed_hosts"),
-    cell_type: CellType = default("labels.cell_type"),
-    positive: Names = default("labels.positive"),
-    negative: Names = default("labels.negative"),
-    overrides: Overrides = default("labels.overrides"),
-    shards: Annotated[int, typer.Option(min=1, help="Lists to split into.")] = default(
-        "census.shards"
-    ),
+    out: opt.Out,
+    failures: opt.Failures,
+    kind: opt.Kind = default("source.kind"),
+    hpa_version: opt.HpaVersion = default("source.hpa_version"),
+    genes: opt.Names = default("source.genes"),
+    antibodies: opt.Names = default("source.antibodies"),
+    tissues: opt.Names = default("source.tissues"),
+    mirror: opt.Mirror = default("source.mirror"),
+    manifest: opt.Manifest = default("source.manifest"),
+    requests_per_second: opt.Rate = default("source.requests_per_second"),
+    allowed_hosts: opt.Hosts = default("source.allowed_hosts"),
+    cell_type: opt.CellType = default("labels.cell_type"),
+    positive: opt.Names = default("labels.positive"),
+    negative: opt.Names = default("labels.negative"),
+    overrides: opt.Overrides = default("labels.overrides"),
+    shards: opt.Shards = default("census.shards"),
 ) -> None:
     """List images, annotation and labels.
 
@@ -146,15 +121,15 @@ def catalog(
 def acquire(
     shard: Annotated[Path, typer.Option(help="A shard's list of images.")],
     images: Annotated[Path, typer.Option(help="Folder for the images.")],
-    out: Out,
-    failures: Failures,
-    kind: Kind = default("source.kind"),
-    hpa_version: HpaVersion = default("source.hpa_version"),
-    mirror: Mirror = default("source.mirror"),
-    requests_per_second: Rate = default("source.requests_per_second"),
-    allowed_hosts: Hosts = default("source.allowed_hosts"),
-    jobs: Jobs = 1,
-    strict: Strict = False,
+    out: opt.Out,
+    failures: opt.Failures,
+    kind: opt.Kind = default("source.kind"),
+    hpa_version: opt.HpaVersion = default("source.hpa_version"),
+    mirror: opt.Mirror = default("source.mirror"),
+    requests_per_second: opt.Rate = default("source.requests_per_second"),
+    allowed_hosts: opt.Hosts = default("source.allowed_hosts"),
+    jobs: opt.Jobs = 1,
+    strict: opt.Strict = False,
 ) -> None:
     """Fetch and verify a shard's images.
 
@@ -178,18 +153,14 @@ def acquire(
 @app.command()
 def tile(
     acquired: Annotated[Path, typer.Option(help="Receipts of `cacl acquire`.")],
-    store: StorePath,
-    out: Out,
-    failures: Failures,
-    source_px: Annotated[int, typer.Option(min=32, help="Tile side in the source.")] = default(
-        "tiles.source_px"
-    ),
-    tile_px: Annotated[int, typer.Option(min=32, help="Tile side in the store.")] = default(
-        "tiles.tile_px"
-    ),
-    min_tissue_fraction: MinTissue = default("tiles.min_tissue_fraction"),
-    jobs: Jobs = 1,
-    strict: Strict = False,
+    store: opt.StorePath,
+    out: opt.Out,
+    failures: opt.Failures,
+    source_px: opt.SourcePx = default("tiles.source_px"),
+    tile_px: opt.TilePx = default("tiles.tile_px"),
+    min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
+    jobs: opt.Jobs = 1,
+    strict: opt.Strict = False,
 ) -> None:
     """Cut a shard's images into the tiles of the store.
 
@@ -215,14 +186,12 @@ def tile(
 @app.command()
 def select(
     images: Annotated[Path, typer.Option(help="The catalog's images.parquet.")],
-    out: Out,
+    out: opt.Out,
     tiles: Annotated[list[Path], typer.Option(help="Tables of `cacl tile`; repeat.")],
-    min_tissue_fraction: MinTissue = default("tiles.min_tissue_fraction"),
-    overrides: Overrides = default("labels.overrides"),
-    max_tiles: Annotated[int, typer.Option(min=2, help="Most tiles to train on.")] = default(
-        "train.max_tiles"
-    ),
-    seed: Seed = default("seed"),
+    min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
+    overrides: opt.Overrides = default("labels.overrides"),
+    max_tiles: opt.MaxTiles = default("train.max_tiles"),
+    seed: opt.Seed = default("seed"),
 ) -> None:
     """Choose the tiles to train and test on, split by antibody.
 
@@ -245,17 +214,13 @@ def select(
 @app.command()
 def train(
     tiles: Annotated[Path, typer.Option(help="Table of `cacl select`.")],
-    store: StorePath,
-    out: Out,
+    store: opt.StorePath,
+    out: opt.Out,
     preset: Annotated[str, typer.Option(help="robust or paper.")] = default("train.preset"),
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Steps.")] = default(
-        "train.max_steps"
-    ),
-    max_minutes: Annotated[float | None, typer.Option(help="Stop after this time.")] = default(
-        "train.max_minutes"
-    ),
-    seed: Seed = default("seed"),
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    max_steps: opt.MaxSteps = default("train.max_steps"),
+    max_minutes: opt.MaxMinutes = default("train.max_minutes"),
+    seed: opt.Seed = default("seed"),
+    threads: opt.Threads = 2,
 ) -> None:
     """Train CaCL on the chosen tiles.
 
@@ -279,18 +244,14 @@ def train(
 @app.command()
 def segment(
     tiles: Annotated[Path, typer.Option(help="Table of `cacl tile` of a shard.")],
-    store: StorePath,
-    model: ModelPath,
-    out: Out,
-    failures: Failures,
-    morphology: Annotated[str, typer.Option(help="none, dilation, opening, closing.")] = default(
-        "segment.morphology"
-    ),
-    radius_px: Annotated[int, typer.Option(min=0, help="Its radius.")] = default(
-        "segment.radius_px"
-    ),
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    strict: Strict = False,
+    store: opt.StorePath,
+    model: opt.ModelPath,
+    out: opt.Out,
+    failures: opt.Failures,
+    morphology: opt.Morphology = default("segment.morphology"),
+    radius_px: opt.RadiusPx = default("segment.radius_px"),
+    threads: opt.Threads = 2,
+    strict: opt.Strict = False,
 ) -> None:
     """Write the stain mask of every image of a shard.
 
@@ -319,14 +280,14 @@ def measure(
     images: Annotated[Path, typer.Option(help="The shard's list of images.")],
     annotations: Annotated[Path, typer.Option(help="The catalog's annotations.parquet.")],
     tiles: Annotated[Path, typer.Option(help="The shard's table of `cacl tile`.")],
-    store: StorePath,
-    out: Out,
-    failures: Failures,
-    cell_type: CellType = default("labels.cell_type"),
-    min_tissue_fraction: MinTissue = default("tiles.min_tissue_fraction"),
-    seed: Seed = default("seed"),
-    jobs: Jobs = 1,
-    strict: Strict = False,
+    store: opt.StorePath,
+    out: opt.Out,
+    failures: opt.Failures,
+    cell_type: opt.CellType = default("labels.cell_type"),
+    min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
+    seed: opt.Seed = default("seed"),
+    jobs: opt.Jobs = 1,
+    strict: opt.Strict = False,
 ) -> None:
     """Measure a shard's masks: one row an image.
 
@@ -357,12 +318,12 @@ def measure(
 def report(
     census: Annotated[list[Path], typer.Option(help="Tables of `cacl measure`; repeat.")],
     failures: Annotated[list[Path], typer.Option(help="Failures of every step; repeat.")],
-    store: StorePath,
-    model: ModelPath,
+    store: opt.StorePath,
+    model: opt.ModelPath,
     catalog: Annotated[Path, typer.Option(help="Folder of `cacl catalog`.")],
-    out: Out,
-    cell_type: CellType = default("labels.cell_type"),
-    seed: Seed = default("seed"),
+    out: opt.Out,
+    cell_type: opt.CellType = default("labels.cell_type"),
+    seed: opt.Seed = default("seed"),
 ) -> None:
     """Pool the census; write tables and report.html.
 
@@ -379,11 +340,11 @@ def report(
 def benchmark(
     tiles: Annotated[Path, typer.Option(help="Table of `cacl select`.")],
     census: Annotated[list[Path], typer.Option(help="Tables of `cacl measure`; repeat.")],
-    store: StorePath,
-    model: ModelPath,
+    store: opt.StorePath,
+    model: opt.ModelPath,
     truth: Annotated[Path, typer.Option(help="Folder of true masks of `cacl phantom`.")],
-    out: Out,
-    seed: Seed = default("seed"),
+    out: opt.Out,
+    seed: opt.Seed = default("seed"),
 ) -> None:
     """Compare the model and the baselines with the truth.
 
