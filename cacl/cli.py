@@ -37,7 +37,7 @@ def main(
     """Set up logging for every step."""
     level = logging.DEBUG if verbose else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
-    for noisy in ("asyncio", "PIL", "matplotlib", "urllib3"):
+    for noisy in ("asyncio", "PIL", "tifffile", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
