@@ -1,0 +1,151 @@
+"""Settings of the phantom: sizes, colours, strengths and optics, all in one frozen value."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from cacl.errors import ConfigError
+
+Span = tuple[float, float]
+Vector = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Sizes of the tissue's parts, in micrometres; a span is drawn from evenly."""
+
+    mpp: float = 0.4
+    core_diameter_um: float = 1010.0
+    villus_length_um: Span = (330.0, 560.0)
+    villus_width_um: Span = (95.0, 140.0)
+    villus_gap_um: Span = (8.0, 34.0)
+    villus_bend: float = 0.16
+    outline_wobble: float = 0.2
+    crosswise_share: float = 0.3
+    islands: tuple[int, int] = (5, 11)
+    crypt_zone_um: Span = (130.0, 220.0)
+    crypt_pitch_um: float = 62.0
+    crypt_wedge: float = 2.2
+    gland_wedge: float = 3.5
+    gland_pitch_um: float = 48.0
+    crypt_lumen_um: Span = (2.0, 7.0)
+    crypt_epithelium_um: Span = (17.0, 22.0)
+    epithelium_um: Span = (24.0, 34.0)
+    cell_width_um: Span = (4.6, 7.2)
+    border_um: Span = (2.6, 5.6)
+    goblet_share_villus: float = 0.1
+    goblet_share_crypt: float = 0.22
+    stroma_pitch_um: float = 9.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colours:
+    """Optical density vectors (R, G, B) of the two stains, and the white of the glass."""
+
+    hematoxylin: Vector = (0.650, 0.655, 0.385)
+    dab: Vector = (0.372, 0.562, 0.738)
+    vector_jitter: float = 0.02
+    glass: Vector = (244.0, 244.0, 245.0)
+    glass_jitter: float = 3.0
+
+
+@dataclass(frozen=True)
+class Distractor:
+    """A stain other than the brush border's: share of antibodies that have it, its density."""
+
+    share: float
+    od: Span
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strengths:
+    """Optical densities of what is stained; both classes have the same distractors."""
+
+    strong_od: Span = (0.72, 1.05)
+    moderate_od: Span = (0.46, 0.70)
+    weak_od: Span = (0.32, 0.42)
+    strong_share: float = 0.5
+    weak_share: float = 0.1
+    cover: Span = (0.4, 0.95)
+    patient_cover: Span = (0.65, 1.0)
+    cytoplasm: Distractor = Distractor(0.55, (0.1, 0.42))
+    cytoplasm_to_border: float = 0.42
+    stroma: Distractor = Distractor(0.45, (0.3, 0.9))
+    stroma_cells: Span = (0.05, 0.25)
+    mucus: Distractor = Distractor(0.4, (0.2, 0.7))
+    nuclei: Distractor = Distractor(0.25, (0.15, 0.55))
+    debris: Distractor = Distractor(0.6, (0.35, 1.05))
+    rim: Distractor = Distractor(0.45, (0.35, 1.0))
+    background_od: Span = (0.01, 0.07)
+    nucleus_h_od: Span = (0.26, 0.46)
+    cytoplasm_h_od: Span = (0.07, 0.14)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optics:
+    """Blur, noise and compression of the camera."""
+
+    blur_px: Span = (0.7, 1.7)
+    noise_levels: Span = (1.2, 2.6)
+    jpeg_quality: int = 75
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Everything that decides what a phantom looks like, apart from its seed."""
+
+    name: str
+    geometry: Geometry = Geometry()
+    colours: Colours = Colours()
+    strengths: Strengths = Strengths()
+    optics: Optics = Optics()
+
+    def __str__(self) -> str:
+        """Name and size of the core and of a pixel."""
+        size = self.geometry
+        return f"{self.name}: {size.core_diameter_um:g} um cores at {size.mpp:g} um/px"
+
+
+DUODENUM_A = Setting(name="duodenum-a")
+
+DUODENUM_B = Setting(
+    name="duodenum-b",
+    geometry=dataclasses.replace(
+        DUODENUM_A.geometry,
+        villus_length_um=(240.0, 400.0),
+        villus_width_um=(75.0, 115.0),
+        villus_gap_um=(10.0, 42.0),
+        villus_bend=0.3,
+        crosswise_share=0.35,
+        crypt_zone_um=(170.0, 280.0),
+        epithelium_um=(20.0, 28.0),
+        border_um=(2.4, 4.6),
+        goblet_share_villus=0.16,
+    ),
+    colours=Colours(
+        hematoxylin=(0.60, 0.72, 0.34),
+        dab=(0.30, 0.59, 0.75),
+        vector_jitter=0.03,
+        glass=(236.0, 237.0, 240.0),
+        glass_jitter=5.0,
+    ),
+    optics=Optics(blur_px=(1.2, 2.6), noise_levels=(2.0, 4.5), jpeg_quality=60),
+)
+
+SETTINGS = {setting.name: setting for setting in (DUODENUM_A, DUODENUM_B)}
+
+
+def named(name: str) -> Setting:
+    """Return the setting of that name.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    if name not in SETTINGS:
+        raise ConfigError(
+            f"The phantom has no setting {name!r}; choose one of {', '.join(sorted(SETTINGS))}"
+        )
+    return SETTINGS[name]
