@@ -51,6 +51,8 @@ class Reason(StrEnum):
         member.__doc__ = doc
         return member
 
+    UNKNOWN_NAME = "unknown_name", "The source has no gene or antibody of this name."
+    BAD_ANNOTATION = "bad_annotation", "The atlas's annotation is cut short, damaged or unsafe."
     NOT_FOUND = "not_found", "The source has no such file: HTTP 404 or 410, or no file at the path."
     REFUSED = "refused", "The host refuses the file: HTTP 401, 403 or another client error."
     UNREACHABLE = "unreachable", "The host gave no usable answer within the retries allowed."
@@ -59,7 +61,7 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not_an_image", "The bytes are no image: empty, text, HTML, or another format."
     DAMAGED = "damaged", "An image whose bytes are cut short or cannot be decoded."
     CHANGED = "changed", "The file is not the one that was acquired: its digest differs."
-    TOO_LARGE = "too_large", "More pixels than may be decoded at once; a pyramidal TIFF may be."
+    TOO_LARGE = "too_large", "More bytes or pixels than may be read at once; a pyramidal TIFF may."
     TOO_SMALL = "too_small", "The image is smaller than one tile."
     UNSUPPORTED_PIXELS = "unsupported_pixels", "Not 8-bit colour: grey, CMYK, 16-bit or float."
     NO_TISSUE = "no_tissue", "No tile holds enough tissue to be measured."

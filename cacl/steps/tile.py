@@ -97,6 +97,8 @@ def _tile_image(atlas: Store, row: AcquiredRow, source_px: int, tile_px: int) ->
             digest=digest,
         )
         pixels = as_dask(source, grid)
+        if pixels.npartitions == 1:
+            pixels = pixels.persist(scheduler="synchronous")
         atlas.write_image(meta, pixels, _cell_mask(pixels))
     return meta
 
