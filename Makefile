@@ -11,7 +11,7 @@ help:       ## This list
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 demo: $(VENV)/run.stamp       ## Environment, then the census of a synthetic atlas
-	$(RUN) snakemake --quiet rules
+	$(RUN) snakemake --quiet host reason
 	$(RUN) cacl top --report results/report
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
@@ -28,7 +28,7 @@ docs: $(VENV)/run.stamp       ## Write config/README.md from the schema
 	$(RUN) cacl docs --out config/README.md
 
 benchmark: $(VENV)/run.stamp  ## Compare methods against the synthetic atlas's true masks
-	$(RUN) snakemake --quiet rules benchmark
+	$(RUN) snakemake --quiet host reason -- benchmark
 
 profile:    ## Make `snakemake --profile slurm-gpu` work from any folder
 	mkdir -p "$(PROFILES)"

@@ -323,7 +323,11 @@ def report(
     catalog: Annotated[Path, typer.Option(help="Folder of `cacl catalog`.")],
     out: opt.Out,
     cell_type: opt.CellType = default("labels.cell_type"),
+    min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
+    morphology: opt.Morphology = default("segment.morphology"),
+    radius_px: opt.RadiusPx = default("segment.radius_px"),
     seed: opt.Seed = default("seed"),
+    jobs: opt.Jobs = 1,
 ) -> None:
     """Pool the census; write tables and report.html.
 
@@ -333,7 +337,20 @@ def report(
     from cacl.steps import report as step
 
     with sentences():
-        step.report(census, failures, store, model, catalog, out, cell_type=cell_type, seed=seed)
+        step.report(
+            census,
+            failures,
+            store,
+            model,
+            catalog,
+            out,
+            cell_type=cell_type,
+            min_tissue_fraction=min_tissue_fraction,
+            morphology=morphology,
+            radius_px=radius_px,
+            seed=seed,
+            jobs=jobs,
+        )
 
 
 @app.command()

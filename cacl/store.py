@@ -235,9 +235,12 @@ class Store:
 
     def _array(self, path: Path) -> zarr.Array[Any]:
         try:
-            return zarr.open_array(path, mode="r")
+            array = zarr.open_array(path, mode="r")
         except (FileNotFoundError, ValueError, KeyError) as error:
             raise StoreError(f"{path} is no array of the store; run the step again") from error
+        if array.nchunks_initialized < array.nchunks:
+            raise StoreError(f"{path} lacks part of its data; delete its image and run again")
+        return array
 
 
 def _attributes(marker: Path) -> dict[str, Any]:
@@ -278,6 +281,7 @@ def _create_array(
         chunks=(*shape[:-2], tile_px, tile_px),
         shards=(*shape[:-2], *shard),
         dimension_names=axes,
+        config={"write_empty_chunks": True},
     )
 
 

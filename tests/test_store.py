@@ -164,3 +164,12 @@ def test_missing_arrays_and_attributes_are_said(store: Store) -> None:
 def test_digests_tell_parts_apart() -> None:
     assert digest_of("a", 1) == digest_of("a", 1)
     assert len({digest_of("ab", "c"), digest_of("a", "bc"), digest_of("abc")}) == 3
+
+
+def test_a_mask_whose_data_is_lost_is_not_an_empty_mask(store: Store) -> None:
+    store.write_label(META.image_id, "stain", np.zeros((256, 384), bool), "m")
+    assert not store.label(META.image_id, "stain")[:].any()
+    data = store.path(META.image_id) / "labels" / "stain" / "0" / "c"
+    (data / "0" / "0").unlink()
+    with pytest.raises(StoreError, match="lacks part of its data"):
+        store.label(META.image_id, "stain")

@@ -97,12 +97,15 @@ rule report:
         "logs/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
+    threads: 2
     params:
         store="results/atlas.zarr",
         model=subpath(input.curves, parent=True),
         catalog=subpath(input.images, parent=True),
         out=subpath(output.html, parent=True),
         cell_type=some(labels, "cell_type"),
+        tissue=some(settings["tiles"], "min_tissue_fraction"),
+        segment=flags(settings["segment"]),
         seed=settings["seed"],
     message:
         "Writing the report"
@@ -110,4 +113,5 @@ rule report:
         "cacl report $(printf -- '--census %s ' {input.census}) "
         "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
-        "{params.cell_type} --seed {params.seed} > {log} 2>&1"
+        "{params.cell_type} {params.tissue} {params.segment} --seed {params.seed} "
+        "--jobs {threads} > {log} 2>&1"

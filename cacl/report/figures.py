@@ -1,0 +1,238 @@
+"""The report's figures, as Plotly's JSON."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from cacl.records import AntibodyRow
+
+# Okabe & Ito's colours, told apart with every kind of colour vision.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7A7A7A"
+LABEL_COLOURS = {"positive": ORANGE, "negative": BLUE, "": GREY}
+LABEL_SYMBOLS = {"positive": "circle", "negative": "diamond", "": "circle-open"}
+LABEL_NAMES = {"positive": "annotated as stained", "negative": "not detected", "": "no label"}
+STAINING_ORDER = ("not detected", "low", "medium", "high")
+NOT_ANNOTATED = "not annotated"
+MAX_POINTS = 2000
+MAX_WHISKERS = 30
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the page.
+
+    Parameters
+    ----------
+    key
+        Its id on the page.
+    title, caption
+        What it shows, and how to read it.
+    spec
+        Plotly's `data` and `layout`.
+    size
+        Its place: `wide`, `half` of the page, or `small`.
+    """
+
+    key: str
+    title: str
+    caption: str
+    spec: dict[str, Any]
+    size: str
+
+
+def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
+    """Return the highest ratios with their intervals; None where no antibody has a ratio."""
+    rows = [row for row in antibodies if row.stained_to_cell_ratio is not None][:MAX_WHISKERS]
+    if not rows:
+        return None
+    figure = go.Figure()
+    for label, name in LABEL_NAMES.items():
+        group = [row for row in rows if row.label == label]
+        if group:
+            figure.add_scatter(
+                x=[row.stained_to_cell_ratio for row in group],
+                y=[_name(row) for row in group],
+                error_x=_whiskers(group),
+                mode="markers",
+                cliponaxis=False,
+                name=name,
+                marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 9},
+                customdata=[row.antibody_id for row in group],
+                hovertemplate="%{y}<br>ratio %{x:.2%}<extra></extra>",
+            )
+    figure.update_yaxes(
+        categoryorder="array",
+        categoryarray=[_name(row) for row in reversed(rows)],
+        range=[-0.7, len(rows) - 0.3],
+        automargin=True,
+    )
+    figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
+    figure.update_layout(height=130 + 22 * len(rows))
+    return _figure(
+        figure,
+        "ranking",
+        "Highest ratios",
+        f"The {len(rows)} antibodies with the highest stained-to-cell ratio. Lines: 95 % bootstrap "
+        "interval over patients; none where an antibody has a single image.",
+        "wide",
+    )
+
+
+def _whiskers(rows: Sequence[AntibodyRow]) -> dict[str, Any]:
+    up, down = [], []
+    for row in rows:
+        ratio = row.stained_to_cell_ratio or 0.0
+        up.append((ratio if row.ratio_high is None else row.ratio_high) - ratio)
+        down.append(ratio - (ratio if row.ratio_low is None else row.ratio_low))
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [max(value, 0.0) for value in up],
+        "arrayminus": [max(value, 0.0) for value in down],
+        "thickness": 1.5,
+        "width": 3,
+    }
+
+
+def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
+    """Return ratios by the atlas's staining; None where nothing is annotated."""
+    rows = [row for row in antibodies if row.stained_to_cell_ratio is not None]
+    found = {row.hpa_staining for row in rows}
+    if not found - {""}:
+        return None
+    others = sorted(found - set(STAINING_ORDER) - {""})
+    order = [word for word in (*STAINING_ORDER, *others) if word in found]
+    order += [""] if "" in found else []
+    points, drawn = "outliers", "Points are antibodies beyond the whiskers"
+    if len(rows) <= MAX_POINTS:
+        points, drawn = "all", "Each point is an antibody"
+    figure = go.Figure()
+    for word in order:
+        group = [row for row in rows if row.hpa_staining == word]
+        colour = BLUE if word == "not detected" else GREY if word in ("", *others) else ORANGE
+        figure.add_box(
+            y=[row.stained_to_cell_ratio for row in group],
+            name=f"{_text(word or NOT_ANNOTATED).replace(' ', '<br>')}<br>n = {len(group)}",
+            boxpoints=points,
+            jitter=0.5,
+            pointpos=0,
+            marker={"color": colour, "size": 6, "opacity": 0.75},
+            line={"color": "#333", "width": 1.2},
+            fillcolor="rgba(0,0,0,0.05)",
+            text=[_name(row) for row in group],
+            customdata=[row.antibody_id for row in group],
+            hovertemplate="%{text}<br>ratio %{y:.2%}<extra></extra>",
+        )
+    figure.update_yaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
+    figure.update_xaxes(tickangle=0)
+    figure.update_layout(showlegend=False, height=420, margin={"b": 75})
+    return _figure(
+        figure,
+        "annotation",
+        "Ratio against the atlas's annotation",
+        f"{drawn}; boxes show quartiles. The annotation was made by eye and took no part in "
+        "measuring, but it labelled the images that trained the model.",
+        "half",
+    )
+
+
+def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
+    """Return ratio against border share; None where no antibody has both."""
+    rows = [
+        row
+        for row in antibodies
+        if row.stained_to_cell_ratio is not None and row.border_share is not None
+    ]
+    if not rows:
+        return None
+    figure = go.Figure()
+    shown = thinned(rows, MAX_POINTS)
+    for label, name in LABEL_NAMES.items():
+        group = [row for row in shown if row.label == label]
+        if group:
+            figure.add_scatter(
+                x=[row.stained_to_cell_ratio for row in group],
+                y=[row.border_share for row in group],
+                mode="markers",
+                cliponaxis=False,
+                name=name,
+                marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 8},
+                text=[_name(row) for row in group],
+                customdata=[row.antibody_id for row in group],
+                hovertemplate="%{text}<br>ratio %{x:.2%}, border share %{y:.0%}<extra></extra>",
+            )
+    figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
+    figure.update_yaxes(title="border share of all DAB", tickformat=".0%", range=[-0.03, 1.03])
+    figure.update_layout(height=420)
+    return _figure(
+        figure,
+        "specificity",
+        "How much, and how exclusively",
+        "To the right: more of the cell area is stained brush border. Upwards: more of all DAB "
+        "lies there. Upper right: strong and specific."
+        + (f" {len(shown)} of {len(rows)} antibodies are drawn." if len(shown) < len(rows) else ""),
+        "half",
+    )
+
+
+def thinned(rows: Sequence[AntibodyRow], most: int) -> list[AntibodyRow]:
+    """Return at most `most` rows: the first half of them as they are, of the rest every n-th."""
+    if len(rows) <= most:
+        return list(rows)
+    kept = most // 2
+    every = -(-(len(rows) - kept) // (most - kept))
+    return [*rows[:kept], *rows[kept::every]]
+
+
+def training(curves: pd.DataFrame) -> list[Figure]:
+    """Return a small figure for every numeric column of `training.csv`, against its steps.
+
+    Columns that are 0 throughout, such as losses that the preset does not use, are left out.
+    """
+    numbers = curves.apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
+    numbers = numbers.loc[:, numbers.fillna(0).ne(0).any()]
+    has_steps = "step" in numbers
+    steps = numbers["step"].tolist() if has_steps else list(range(len(numbers)))
+    plots: list[Figure] = []
+    for name in numbers.columns.drop("step") if has_steps else numbers.columns:
+        figure = go.Figure()
+        figure.add_scatter(
+            x=steps,
+            y=numbers[name].tolist(),
+            mode="lines",
+            line={"color": BLUE, "width": 1.75},
+            hovertemplate="step %{x}<br>%{y:.4g}<extra></extra>",
+        )
+        figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 48})
+        title = str(name).replace("_", " ")
+        plots.append(_figure(figure, f"training-{len(plots)}", title, "", "small"))
+    return plots
+
+
+def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) -> Figure:
+    figure.update_layout(
+        template="plotly_white",
+        font={"family": FONT, "size": 14, "color": "#222"},
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
+        hoverlabel={"font": {"family": FONT}},
+    )
+    spec: dict[str, Any] = json.loads(figure.to_json())
+    spec["layout"].pop("template", None)
+    return Figure(key=key, title=title, caption=caption, spec=spec, size=size)
+
+
+def _name(row: AntibodyRow) -> str:
+    return _text(f"{row.gene} {row.antibody_id}".strip())
+
+
+def _text(text: str) -> str:
+    """Return text that Plotly shows as it is: it reads some HTML."""
+    return html.escape(text, quote=False)

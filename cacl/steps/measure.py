@@ -1,0 +1,226 @@
+"""Measure every segmented image: areas, ratio with interval, border share, quality, annotation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cacl import measures, tables
+from cacl.errors import ImageError, Reason, StoreError
+from cacl.records import AnnotationRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
+from cacl.steps.runner import finish, run_images
+from cacl.store import ImageMeta, Store
+
+WORDS = ("staining", "intensity", "quantity", "location")
+
+Words = dict[tuple[str, str, str], dict[str, str]]
+
+
+def measure(
+    segmented: Path,
+    images: Path,
+    annotations: Path,
+    tiles: Path,
+    store: Path,
+    out: Path,
+    failures: Path,
+    *,
+    cell_type: str,
+    min_tissue_fraction: float,
+    seed: int,
+    jobs: int = 1,
+    strict: bool = False,
+) -> None:
+    """Write one row of measures an image.
+
+    Parameters
+    ----------
+    segmented
+        Receipts of `cacl segment` for a shard.
+    images
+        Table of `ImageRow` of the shard.
+    annotations
+        Table of `AnnotationRow` of the catalog.
+    tiles
+        Table of `TileStatRow` of the shard.
+    store
+        The OME-Zarr store.
+    out
+        Table of `MeasureRow`, in the order of `segmented`.
+    failures
+        CSV of the images left out.
+    cell_type
+        Cell type whose annotation is quoted, as the atlas names it, in any case.
+    min_tissue_fraction
+        Tiles with less tissue are not counted.
+    seed
+        Seed of the bootstrap; each image draws from its own stream.
+    jobs
+        Images at a time.
+    strict
+        Raise `StrictError` if an image failed.
+    """
+    atlas = Store(store)
+    catalog = {row.image_id: row for row in tables.read_parquet(images, ImageRow)}
+    words = index_annotation(tables.read_parquet(annotations, AnnotationRow), cell_type)
+    by_image = _stats_by_image(tables.read_parquet(tiles, TileStatRow))
+
+    def work(receipt: SegmentedRow) -> MeasureRow:
+        image = catalog.get(receipt.image_id)
+        stats = by_image.get(receipt.image_id)
+        if image is None or stats is None:
+            raise ImageError(
+                Reason.NOT_FOUND,
+                f"{receipt.image_id} has a mask but is missing from "
+                f"{images if image is None else tiles}; run the steps of this shard again",
+            )
+        meta = _check(atlas, receipt, stats)
+        counted = np.zeros((meta.grid.rows, meta.grid.cols), dtype=bool)
+        for stat in stats:
+            counted[stat.row, stat.col] = stat.tissue_fraction >= min_tissue_fraction
+        if not counted.any():
+            raise ImageError(
+                Reason.NO_TISSUE,
+                f"No tile of {receipt.image_id} holds {min_tissue_fraction:.1%} tissue; look at the"
+                " image, or lower tiles.min_tissue_fraction",
+            )
+        return _row(image, _bands(atlas, meta), counted, meta, words_of(image, words), seed)
+
+    receipts = tables.read_parquet(segmented, SegmentedRow)
+    outcome = run_images(
+        "measure", receipts, work, source=lambda row: _source(catalog.get(row.image_id)), jobs=jobs
+    )
+    finish(outcome, MeasureRow, out, failures, strict=strict)
+
+
+def _stats_by_image(stats: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:
+    by_image: dict[str, list[TileStatRow]] = {}
+    for stat in stats:
+        by_image.setdefault(stat.image_id, []).append(stat)
+    return by_image
+
+
+def _source(image: ImageRow | None) -> str:
+    return (image.url or image.path) if image else ""
+
+
+def _check(atlas: Store, receipt: SegmentedRow, stats: Sequence[TileStatRow]) -> ImageMeta:
+    """Return what the image was made from, once the store holds what the receipts say."""
+    try:
+        meta = atlas.meta(receipt.image_id)
+        found = atlas.label_digest(receipt.image_id, "stain")
+    except StoreError as error:
+        raise ImageError(Reason.DAMAGED, str(error)) from error
+    if found is None:
+        raise ImageError(
+            Reason.NOT_FOUND, f"{receipt.image_id} has no stain mask; run `cacl segment` again"
+        )
+    for what, expected, got in (
+        ("mask", receipt.digest, found),
+        ("image", stats[0].digest, meta.digest),
+    ):
+        if expected != got:
+            raise ImageError(
+                Reason.CHANGED,
+                f"The {what} of {receipt.image_id} in the store has digest {got[:12]}, expected "
+                f"{expected[:12]}; run the steps of this shard again",
+            )
+    return meta
+
+
+def _bands(atlas: Store, meta: ImageMeta) -> list[measures.Band]:
+    """Read and sum up an image, one row of tiles at a time."""
+    try:
+        image = atlas.image(meta.image_id)
+        cell = atlas.label(meta.image_id, "cell")
+        mask = atlas.label(meta.image_id, "stain")
+        rows = (
+            slice(row * meta.tile_px, (row + 1) * meta.tile_px) for row in range(meta.grid.rows)
+        )
+        return [
+            measures.scan_band(
+                np.asarray(image[:, row], dtype=np.uint8),
+                np.asarray(cell[row]) > 0,
+                np.asarray(mask[row]) > 0,
+            )
+            for row in rows
+        ]
+    except (StoreError, ValueError, RuntimeError) as error:  # zarr's codecs raise the last two
+        raise ImageError(
+            Reason.DAMAGED,
+            f"{meta.image_id} cannot be read from the store ({error}); delete it there and run the "
+            "steps of this shard again",
+        ) from error
+
+
+def _row(
+    image: ImageRow,
+    bands: Sequence[measures.Band],
+    counted: measures.Bool,
+    meta: ImageMeta,
+    words: Mapping[str, str],
+    seed: int,
+) -> MeasureRow:
+    cell, stained, dab, both = (
+        np.stack([getattr(band, name) for band in bands])[counted]
+        for name in ("cell", "stained", "dab", "both")
+    )
+    low, high = measures.bootstrap_interval(
+        stained, cell, seed=measures.seed_of(image.image_id, seed)
+    )
+    return MeasureRow(
+        image_id=image.image_id,
+        antibody_id=image.antibody_id,
+        ensembl_id=image.ensembl_id,
+        gene=image.gene,
+        tissue=image.tissue,
+        patient_id=image.patient_id,
+        label=image.label,
+        tiles=int(counted.sum()),
+        cell_area_px=int(cell.sum()),
+        stained_area_px=int(stained.sum()),
+        stained_to_cell_ratio=measures.ratio(int(stained.sum()), int(cell.sum())),
+        ratio_low=low,
+        ratio_high=high,
+        dab_area_px=int(dab.sum()),
+        border_share=measures.border_share(int(both.sum()), int(dab.sum())),
+        hpa_staining=words["staining"],
+        hpa_intensity=words["intensity"],
+        hpa_quantity=words["quantity"],
+        hpa_location=words["location"],
+        qc=";".join(measures.quality(bands, meta.grid)),
+    )
+
+
+def index_annotation(rows: Sequence[AnnotationRow], cell_type: str) -> Words:
+    """Return the atlas's words on one cell type, by (antibody or gene, its id, tissue).
+
+    Values that several rows give are sorted and joined by "; ", each once.
+
+    Parameters
+    ----------
+    rows
+        The catalog's annotation; rows without an antibody are the gene's.
+    cell_type
+        The cell type to quote, in any case.
+    """
+    wanted = cell_type.strip().lower()
+    found: dict[tuple[str, str, str], list[AnnotationRow]] = {}
+    for row in rows:
+        if row.cell_type.strip().lower() == wanted:
+            who = ("antibody", row.antibody_id) if row.antibody_id else ("gene", row.ensembl_id)
+            found.setdefault((*who, row.tissue.lower()), []).append(row)
+    return {
+        key: {word: measures.joined(getattr(row, word) for row in group) for word in WORDS}
+        for key, group in found.items()
+    }
+
+
+def words_of(image: ImageRow, words: Words) -> Mapping[str, str]:
+    """Return what the atlas says of an image: of its antibody, else of its gene, else nothing."""
+    tissue = image.tissue.lower()
+    by_antibody = words.get(("antibody", image.antibody_id, tissue))
+    by_gene = words.get(("gene", image.ensembl_id, tissue)) if image.ensembl_id else None
+    return by_antibody or by_gene or dict.fromkeys(WORDS, "")
