@@ -1,0 +1,98 @@
+"""Fetch a file that is too large for memory, going on where the last attempt stopped."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import requests
+
+from cacl.atlas.client import BAD_RANGE, OK, PARTIAL, AgainError, Client
+from cacl.atlas.parts import claimed, commit
+from cacl.errors import ImageError, Reason
+
+DAY_S = 86_400.0
+CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+def download(client: Client, url: str, target: Path, *, max_bytes: int) -> str:
+    """Fetch a file to `target` unless it is there; return the host's ETag for it.
+
+    A part that an earlier attempt (or a killed process) left is continued with Range and If-Range
+    (RFC 9110, section 14): if the file has changed since, the host sends it whole.
+
+    Raises
+    ------
+    ImageError
+        As for `Client.fetch`; the part is kept for the next attempt if the host was unreachable.
+    OSError
+        The disk is full or the folder cannot be written.
+    """
+    with claimed(target, keep=True) as part:
+        version = part.with_name(f"{part.name}.version")
+        if not target.exists():
+            try:
+                _complete(client, url, part, version, max_bytes)
+            except ImageError as error:
+                if error.reason is not Reason.UNREACHABLE:
+                    part.unlink(missing_ok=True)
+                    version.unlink(missing_ok=True)
+                raise
+            commit(part, target)
+        etag = version.read_text(encoding="utf-8") if version.exists() else ""
+        version.unlink(missing_ok=True)
+    return etag
+
+
+def _complete(client: Client, url: str, part: Path, version: Path, max_bytes: int) -> None:
+    """Ask until the part is the whole file; as long as attempts bring bytes, make more."""
+    before = -1
+    while part.stat().st_size > before:
+        before = part.stat().st_size
+        try:
+            client.ask(
+                url,
+                lambda: _headers(part, version),
+                lambda response: _append(client, response, part, version, max_bytes),
+            )
+        except ImageError as error:
+            if error.reason is not Reason.UNREACHABLE or part.stat().st_size <= before:
+                raise
+        else:
+            return
+
+
+def _headers(part: Path, version: Path) -> dict[str, str]:
+    """Return the headers that ask for the rest, if it is known what the part is a part of."""
+    size = part.stat().st_size
+    known = version.read_text(encoding="utf-8") if version.exists() else ""
+    if not (size and known) or known.startswith("W/"):
+        return {}
+    return {"Range": f"bytes={size}-", "If-Range": known}
+
+
+def _append(
+    client: Client, response: requests.Response, part: Path, version: Path, max_bytes: int
+) -> None:
+    size = part.stat().st_size
+    sent = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    status = response.status_code
+    fits = status == PARTIAL and sent is not None and int(sent[1]) == size
+    if not fits and status != OK:
+        part.write_bytes(b"")
+        version.unlink(missing_ok=True)
+        what = "no longer has" if status == BAD_RANGE else "sends another part than"
+        raise AgainError(Reason.UNREACHABLE, f"{response.url} {what} the part that was asked for")
+    if status == OK:
+        part.write_bytes(b"")
+        version.write_text(response.headers.get("ETag", ""), encoding="utf-8")
+        size = 0
+    with part.open("ab") as stream:
+        for block in client.read_blocks(response, transfer_s=DAY_S):
+            size += len(block)
+            if size > max_bytes:
+                raise ImageError(
+                    Reason.TOO_LARGE,
+                    f"{response.url} sends more than the {max_bytes} bytes that it may have",
+                )
+            stream.write(block)
