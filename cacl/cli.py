@@ -75,19 +75,20 @@ def catalog(
     out: opt.Out,
     failures: opt.Failures,
     kind: opt.Kind = default("source.kind"),
-    hpa_version: opt.HpaVersion = default("source.hpa_version"),
-    genes: opt.Names = default("source.genes"),
-    antibodies: opt.Names = default("source.antibodies"),
-    tissues: opt.Names = default("source.tissues"),
+    hpa_version: opt.HpaVersion = None,
+    genes: opt.Genes = default("source.genes"),
+    antibodies: opt.Antibodies = default("source.antibodies"),
+    tissues: opt.Tissues = None,
     mirror: opt.Mirror = default("source.mirror"),
     manifest: opt.Manifest = default("source.manifest"),
     requests_per_second: opt.Rate = default("source.requests_per_second"),
     allowed_hosts: opt.Hosts = default("source.allowed_hosts"),
     cell_type: opt.CellType = default("labels.cell_type"),
-    positive: opt.Names = default("labels.positive"),
-    negative: opt.Names = default("labels.negative"),
+    positive: opt.Levels = default("labels.positive"),
+    negative: opt.Levels = default("labels.negative"),
     overrides: opt.Overrides = default("labels.overrides"),
     shards: opt.Shards = default("census.shards"),
+    downloads: opt.Downloads = None,
 ) -> None:
     """List images, annotation and labels.
 
@@ -102,7 +103,7 @@ def catalog(
             hpa_version=hpa_version,
             genes=tuple(genes),
             antibodies=tuple(antibodies),
-            tissues=tuple(tissues),
+            tissues=tuple(tissues or ()),
             mirror=mirror,
             manifest=manifest,
             requests_per_second=requests_per_second,
@@ -114,7 +115,8 @@ def catalog(
             negative=tuple(negative),
             overrides=overrides,
         )
-        typer.echo(build_catalog(out, failures, source, labels, shards=shards))
+        summary = build_catalog(out, failures, source, labels, shards=shards, downloads=downloads)
+        typer.echo(summary)
 
 
 @app.command()
@@ -124,11 +126,13 @@ def acquire(
     out: opt.Out,
     failures: opt.Failures,
     kind: opt.Kind = default("source.kind"),
-    hpa_version: opt.HpaVersion = default("source.hpa_version"),
+    hpa_version: opt.HpaVersion = None,
     mirror: opt.Mirror = default("source.mirror"),
     requests_per_second: opt.Rate = default("source.requests_per_second"),
     allowed_hosts: opt.Hosts = default("source.allowed_hosts"),
     jobs: opt.Jobs = 1,
+    refresh: opt.Refresh = False,
+    check: opt.Check = False,
     strict: opt.Strict = False,
 ) -> None:
     """Fetch and verify a shard's images.
@@ -147,7 +151,17 @@ def acquire(
             requests_per_second=requests_per_second,
             allowed_hosts=tuple(allowed_hosts),
         )
-        step.acquire(shard, images, out, failures, source, jobs=jobs, strict=strict)
+        step.acquire(
+            shard,
+            images,
+            out,
+            failures,
+            source,
+            jobs=jobs,
+            refresh=refresh,
+            check=check,
+            strict=strict,
+        )
 
 
 @app.command()

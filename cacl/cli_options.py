@@ -20,7 +20,15 @@ HpaVersion = Annotated[str | None, typer.Option(help="Release of the atlas; curr
 Mirror = Annotated[Path | None, typer.Option(help="Folder laid out as the atlas's host.")]
 Rate = Annotated[float, typer.Option(help="Most requests a second to the host.")]
 Hosts = Annotated[list[str], typer.Option(help="A further host that may be contacted.")]
-Names = Annotated[list[str], typer.Option(help="May be repeated.")]
+Genes = Annotated[list[str], typer.Option(help="Symbol, Ensembl id, file or all; repeat.")]
+Antibodies = Annotated[list[str], typer.Option(help="Only this antibody; repeat.")]
+Tissues = Annotated[
+    list[str] | None, typer.Option(help="Only this tissue; repeat; all if omitted.")
+]
+Levels = Annotated[list[str], typer.Option(help="A staining level of that label; repeat.")]
+Downloads = Annotated[Path | None, typer.Option(help="Folder for annotation from the host.")]
+Refresh = Annotated[bool, typer.Option(help="Fetch again what the host has changed.")]
+Check = Annotated[bool, typer.Option(help="Verify what is at hand; fetch nothing.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Images at a time.")]
 Strict = Annotated[bool, typer.Option(help="Exit with an error if an image failed.")]
 AntibodyCount = Annotated[int, typer.Option(min=2, help="Antibodies.")]

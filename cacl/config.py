@@ -65,7 +65,8 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
 def flags(section: Mapping[str, Any]) -> str:
     """Return a section as options of the command that takes it: `--tile-px 128 ...`.
 
-    Lists become repeated options; null and empty lists are left out.
+    Lists become repeated options; null and empty lists are left out, and to every command an
+    option that is left out means null or an empty list.
     """
     return " ".join(_flags(section))
 

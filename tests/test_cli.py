@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cacl import __version__, tables
+from cacl import __version__, config, tables
 from cacl.cli import app
 from cacl.records import AntibodyRow
 
@@ -33,6 +34,23 @@ def test_help_shows_an_example_of_the_command_itself(command: str) -> None:
     assert example[1] == command
     for flag in re.findall(r"--[a-z-]+", example[2]):
         assert flag in result.output
+
+
+def test_what_flags_leave_out_means_nothing_to_a_command() -> None:
+    nothing = (None, [], ())
+    keys = {
+        name: node["default"]
+        for section in config.schema()["properties"].values()
+        for name, node in section.get("properties", {}).items()
+        if "null" in node["type"] or ("array" in node["type"] and not node.get("minItems"))
+    }
+    found = set()
+    for command in app.registered_commands:
+        for name, parameter in inspect.signature(command.callback).parameters.items():
+            if name in keys and command.callback.__name__ != "phantom":
+                assert parameter.default in nothing, f"{command.callback.__name__} --{name}"
+                found.add(name)
+    assert {"hpa_version", "tissues", "mirror", "overrides", "max_steps"} <= found
 
 
 def test_version() -> None:
