@@ -62,20 +62,20 @@ class Distractor:
 class Strengths:
     """Optical densities of what is stained; both classes have the same distractors."""
 
-    strong_od: Span = (0.72, 1.05)
-    moderate_od: Span = (0.46, 0.70)
-    weak_od: Span = (0.32, 0.42)
+    strong_od: Span = (0.85, 1.2)
+    moderate_od: Span = (0.6, 0.85)
+    weak_od: Span = (0.42, 0.55)
     strong_share: float = 0.5
     weak_share: float = 0.1
     cover: Span = (0.4, 0.95)
     patient_cover: Span = (0.65, 1.0)
     cytoplasm: Distractor = Distractor(0.55, (0.1, 0.42))
-    cytoplasm_to_border: float = 0.42
-    stroma: Distractor = Distractor(0.45, (0.3, 0.9))
+    cytoplasm_to_border: float = 0.3
+    stroma: Distractor = Distractor(0.6, (0.5, 1.1))
     stroma_cells: Span = (0.05, 0.25)
-    mucus: Distractor = Distractor(0.4, (0.2, 0.7))
-    nuclei: Distractor = Distractor(0.25, (0.15, 0.55))
-    debris: Distractor = Distractor(0.6, (0.35, 1.05))
+    mucus: Distractor = Distractor(0.5, (0.4, 1.0))
+    nuclei: Distractor = Distractor(0.25, (0.2, 0.6))
+    debris: Distractor = Distractor(0.7, (0.4, 1.15))
     rim: Distractor = Distractor(0.45, (0.35, 1.0))
     background_od: Span = (0.01, 0.07)
     nucleus_h_od: Span = (0.26, 0.46)

@@ -1,0 +1,148 @@
+"""Encoder E and decoder D: an image to an embedding per 2 x 2 pixels, and back.
+
+One family of networks for both presets. The image is folded (pixel-unshuffle) instead of
+convolved at full resolution, so nearly all work happens at half resolution or below; the
+surroundings are seen at a quarter of the resolution, where a dilated convolution is cheap.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cacl.model.codebook import ClassAwareCodebook, unit_length
+from cacl.model.inputs import network_input
+from cacl.model.preset import Architecture
+
+FOLD = 2
+MULTIPLE_PX = 4
+
+
+def convolution(
+    inputs: int, outputs: int, size: int, *, normalise: bool, dilation: int = 1, stride: int = 1
+) -> nn.Sequential:
+    """Return a convolution that keeps the size (divided by `stride`), normalised or not."""
+    layer = nn.Conv2d(
+        inputs,
+        outputs,
+        size,
+        stride=stride,
+        padding=dilation * (size // 2),
+        dilation=dilation,
+        bias=not normalise,
+    )
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs) if normalise else nn.Identity())
+
+
+class Residual(nn.Module):
+    """x + Conv1x1(ReLU(Conv3x3(ReLU(x)))), the block of VQ-VAE-2 (the paper's reference 11)."""
+
+    def __init__(self, width: int, inner: int, *, normalise: bool, dilation: int = 1) -> None:
+        super().__init__()
+        self.wide = convolution(width, inner, 3, normalise=normalise, dilation=dilation)
+        self.narrow = convolution(inner, width, 1, normalise=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (b, width, y, x) to the same shape."""
+        inner: Tensor = self.wide(F.relu(features))
+        added: Tensor = self.narrow(F.relu(inner))
+        return features + added
+
+
+class Encoder(nn.Module):
+    """E: (b, c, y, x) to an embedding (b, channels, y / 2, x / 2)."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = architecture
+        inputs = (3 + a.stains) * FOLD**2
+        self.inputs = 3 + a.stains
+        self.stem = convolution(inputs, a.width, 3, normalise=a.normalise)
+        self.down = nn.Module()
+        if a.context:
+            wide = 2 * a.width
+            self.down = convolution(a.width, wide, 3, normalise=a.normalise, stride=2)
+            self.context = nn.Sequential(
+                *(
+                    Residual(wide, wide, normalise=a.normalise, dilation=dilation)
+                    for dilation in a.context
+                ),
+                convolution(wide, a.width, 1, normalise=a.normalise),
+            )
+        self.has_context = bool(a.context)
+        self.blocks = nn.Sequential(
+            *(Residual(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
+        )
+        self.head = nn.Conv2d(a.width, a.channels, 1)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Embed what `network_input` returned."""
+        folded = F.pixel_unshuffle(seen[:, : self.inputs], FOLD)
+        features: Tensor = self.stem(folded)
+        if self.has_context:
+            around: Tensor = self.context(self.down(F.relu(features)))
+            features = features + F.interpolate(around, scale_factor=2.0, mode="bilinear")
+        features = self.blocks(features)
+        embedding: Tensor = self.head(F.relu(features))
+        return embedding
+
+
+class Decoder(nn.Module):
+    """D: codes (b, channels, y / 2, x / 2) to levels (b, 3, y, x), 0 to 1."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        a = architecture
+        self.stem = convolution(a.channels, a.width, 3, normalise=a.normalise)
+        self.blocks = nn.Sequential(
+            *(Residual(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
+        )
+        self.head = nn.Conv2d(a.width, 3 * FOLD**2, 1)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """Reconstruct images."""
+        features: Tensor = F.relu(self.blocks(self.stem(codes)))
+        return F.pixel_shuffle(self.head(features), FOLD)
+
+
+class AutoEncoder(nn.Module):
+    """E, D and the codebooks S and C_1, C_2...
+
+    Parameters
+    ----------
+    architecture
+        The shape; see `Architecture`.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.encoder = Encoder(architecture)
+        self.decoder = Decoder(architecture)
+        self.codebook = ClassAwareCodebook(
+            architecture.channels,
+            architecture.shared_codes,
+            architecture.class_codes,
+            split_channels=architecture.split_channels,
+            unit=architecture.unit_length,
+        )
+        for parameter in self.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def embed(self, rgb: Tensor) -> Tensor:
+        """Return E(I): (b, d, y / 2, x / 2) for (b, 3, y, x) levels from 0 to 255."""
+        seen = network_input(rgb).contiguous(memory_format=torch.channels_last)
+        embedding: Tensor = self.encoder(seen)
+        return unit_length(embedding, 1) if self.architecture.unit_length else embedding
+
+    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """Return E(I) and its squared distances to all codes, (b * y / 2 * x / 2, k)."""
+        features = self.embed(rgb)
+        return features, self.codebook.distances(flat(features))
+
+
+def flat(features: Tensor) -> Tensor:
+    """Return (b, d, y, x) feature maps as (b * y * x, d) vectors."""
+    return features.permute(0, 2, 3, 1).flatten(0, 2)

@@ -1,0 +1,31 @@
+"""What `select` may say of a tile, and what training understands."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+POSITIVE = "positive"
+NEGATIVE = "negative"
+LABELS = (POSITIVE, NEGATIVE)
+
+
+class Split(StrEnum):
+    """What an antibody's tiles are for."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Rule(StrEnum):
+    """Why a tile is kept or left out."""
+
+    OVERRIDE = "override"
+    LITTLE_TISSUE = "little tissue"
+    NEGATIVE_IMAGE = "negative image"
+    DAB_ABOVE = "DAB share above the negatives' median"
+    DAB_UPPER_HALF = "DAB share in the upper half of its own image"
+    DAB_BELOW = "DAB share below the negatives' median and its own image's"
+    TEST = "test: every tile with tissue"
+    BALANCE = "left out to balance the classes"
+    LIMIT = "left out by max_tiles"

@@ -1,0 +1,124 @@
+"""From RGB tiles to what the encoder sees; stain jitter on the way, in optical density."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from cacl.stain import DAB_OD, HEMATOXYLIN_OD
+
+HEMATOXYLIN = 3
+DAB = 4
+DAB_STAIN = 1
+TINT = 0.25
+SURROUNDINGS_PX = 15
+
+
+@functools.cache
+def stain_vectors() -> NDArray[np.float64]:
+    """Return unit optical densities: columns haematoxylin, DAB and their cross product (3, 3)."""
+    hematoxylin = np.array(HEMATOXYLIN_OD) / np.linalg.norm(HEMATOXYLIN_OD)
+    dab = np.array(DAB_OD) / np.linalg.norm(DAB_OD)
+    rest = np.cross(hematoxylin, dab)
+    return np.stack([hematoxylin, dab, rest / np.linalg.norm(rest)], axis=1)
+
+
+def density(rgb: Tensor) -> Tensor:
+    """Return decadic optical density of (b, 3, y, x) levels from 0 to 255."""
+    return -torch.log10((rgb.float() + 1.0) / 256.0)
+
+
+def unmixed(densities: Tensor) -> Tensor:
+    """Return the densities of haematoxylin, DAB and the rest: (b, 3, y, x) each way."""
+    to_stains = torch.as_tensor(np.linalg.inv(stain_vectors()), dtype=densities.dtype)
+    return torch.einsum("sc,bcyx->bsyx", to_stains.to(densities.device), densities)
+
+
+def mixed(stains: Tensor) -> Tensor:
+    """Return the optical density of red, green and blue; the inverse of `unmixed`."""
+    vectors = torch.as_tensor(stain_vectors(), dtype=stains.dtype, device=stains.device)
+    return torch.einsum("cs,bsyx->bcyx", vectors, stains)
+
+
+def network_input(rgb: Tensor) -> Tensor:
+    """Return what the encoder sees.
+
+    Parameters
+    ----------
+    rgb
+        (b, 3, y, x) levels from 0 to 255.
+
+    Returns
+    -------
+    (b, 5, y, x): red, green and blue from 0 to 1, then haematoxylin and DAB in OD.
+    """
+    stains = unmixed(density(rgb))[:, :2]
+    dab = stains[:, 1:]
+    around = F.avg_pool2d(
+        dab, SURROUNDINGS_PX, stride=1, padding=SURROUNDINGS_PX // 2, count_include_pad=False
+    )
+    excess = dab - around
+    return torch.cat([rgb.float() / 255.0, stains, excess], dim=1)
+
+
+def restained(
+    rgb: Tensor, other: Tensor | None, jitter: float, generator: torch.Generator
+) -> Tensor:
+    """Return tiles stained differently: each stain stronger or weaker, with another tile's DAB.
+
+    Densities add (Beer-Lambert), as if the section had been stained for a second protein. What
+    else is stained then says nothing about the label, which a few antibodies would teach.
+
+    Parameters
+    ----------
+    rgb
+        (b, 3, y, x) levels from 0 to 255.
+    other
+        (b, 3, y, x) tiles whose DAB is added, weighted from 0 to 1, to half of the tiles; None
+        for none.
+    jitter
+        Standard deviation of the log of each stain's factor; 0 changes nothing.
+    generator
+        On the CPU.
+
+    Returns
+    -------
+    (b, 3, y, x) float levels from 0 to 255.
+    """
+    if jitter == 0.0 and other is None:
+        return rgb.float()
+    drawn = torch.randn((3, len(rgb), 3, 1, 1), generator=generator).clamp(-2, 2).to(rgb.device)
+    tint = torch.exp(TINT * jitter * drawn[2])
+    stains = unmixed(density(rgb) * tint) * torch.exp(jitter * drawn[0])
+    if other is not None:
+        weight = 2.0 * torch.rand((len(rgb), 1, 1), generator=generator).to(rgb.device) - 1.0
+        added = unmixed(density(other))[:, DAB_STAIN].clamp_min(0.0) * weight.clamp_min(0.0)
+        stains[:, DAB_STAIN] += added
+    levels = 256.0 * torch.pow(10.0, -(mixed(stains) + 0.1 * jitter * drawn[1])) - 1.0
+    return levels.clamp(0.0, 255.0)
+
+
+def turned(tiles: Tensor, generator: torch.Generator) -> Tensor:
+    """Return each (b, c, y, x) square tile flipped and turned by a random quarter turn."""
+    numbers = torch.randint(8, (len(tiles),), generator=generator).tolist()
+    return torch.stack([turn(tile, number) for tile, number in zip(tiles, numbers, strict=True)])
+
+
+def turn(image: Tensor, number: int) -> Tensor:
+    """Return one of the eight symmetries of (..., y, x): `number` quarter turns; from 4, a flip.
+
+    0 is the identity.
+    """
+    quarter_turns = torch.rot90(image, number % 4, dims=(-2, -1))
+    return quarter_turns.flip(-1) if number >= 4 else quarter_turns
+
+
+def unturn(image: Tensor, number: int) -> Tensor:
+    """Undo `turn`."""
+    unflipped = image.flip(-1) if number >= 4 else image
+    return torch.rot90(unflipped, -(number % 4), dims=(-2, -1))

@@ -1,0 +1,144 @@
+"""The losses, each a pure function; numbers in brackets are the paper's equations.
+
+All are means, not sums, so that they do not depend on the size of a batch. `positive` is (b,)
+bool: which tiles are labelled positive.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+REAL_NEGATIVE, REAL_POSITIVE, FAKE_NEGATIVE, FAKE_POSITIVE = range(4)
+
+
+def commitment(features: Tensor, codes: Tensor) -> Tensor:
+    """Return ||sg[e] - E(I)||^2, eq. (1).
+
+    Parameters
+    ----------
+    features, codes
+        (b, d, y, x): E(I), and e_P for positive and e_N for negative tiles.
+    """
+    return F.mse_loss(features, codes.detach())
+
+
+def reconstruction(image: Tensor, r_p: Tensor, r_n: Tensor, positive: Tensor) -> Tensor:
+    """Return the squared error of R_P for positive and of R_N for negative tiles, eq. (3).
+
+    Parameters
+    ----------
+    image, r_p, r_n
+        (b, 3, y, x) from 0 to 1.
+    positive
+        (b,) bool.
+    """
+    chosen = torch.where(positive[:, None, None, None], r_p, r_n)
+    return F.mse_loss(chosen, image)
+
+
+def discriminative(e_n: Tensor, e_p: Tensor, positive: Tensor, support: Tensor) -> Tensor:
+    """Return K ||e_N - e_P||^2 on the channels of C, eq. (4): K = 1 negative, -1 positive.
+
+    Unbounded below for positive tiles, as published.
+
+    Parameters
+    ----------
+    e_n, e_p
+        (b, d, y, x) coded with S alone, and with S and C.
+    positive
+        (b,) bool.
+    support
+        (d,) bool: the channels of C.
+    """
+    sign = torch.where(positive, -1.0, 1.0)
+    difference = (e_n - e_p)[:, support].square().mean(dim=(1, 2, 3))
+    return (sign * difference).mean()
+
+
+def mapping(critic_p: Tensor, critic_n: Tensor, positive: Tensor) -> Tensor:
+    """Return how far the critic is from calling R_P what I is, and R_N negative, eq. (6).
+
+    Parameters
+    ----------
+    critic_p, critic_n
+        (b, 4) logits of the critic for R_P and R_N.
+    positive
+        (b,) bool.
+    """
+    target = torch.where(positive, REAL_POSITIVE, REAL_NEGATIVE)
+    negative = torch.full_like(target, REAL_NEGATIVE)
+    return F.cross_entropy(critic_p, target) + F.cross_entropy(critic_n, negative)
+
+
+def classifier(logits: Tensor, kind: Tensor) -> Tensor:
+    """Return the critic's own cross entropy over the four kinds of images, eq. (5).
+
+    Parameters
+    ----------
+    logits
+        (b, 4).
+    kind
+        (b,) `REAL_NEGATIVE`, `REAL_POSITIVE`, `FAKE_NEGATIVE` or `FAKE_POSITIVE`.
+    """
+    return F.cross_entropy(logits, kind)
+
+
+def avoid(logits: Tensor, positive: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Return -log(1 - p) over negative tiles: the mean, and the mean of each tile's highest.
+
+    p is the soft share of C; bounded below by 0, where eq. (4) is not bounded.
+
+    Parameters
+    ----------
+    logits
+        (b, y, x) log odds of C.
+    positive
+        (b,) bool.
+    top
+        How many of a tile's pixels the second part takes.
+    """
+    if bool(positive.all()):
+        return logits.sum() * 0.0, logits.sum() * 0.0
+    cost = F.softplus(logits[~positive].flatten(1))
+    return cost.mean(), cost.topk(min(top, cost.shape[1]), dim=1).values.mean()
+
+
+def claim(logits: Tensor, positive: Tensor, share: float) -> Tensor:
+    """Return -log p over the `share` of a positive tile's pixels that are most surely C.
+
+    A bounded wish to use C: it vanishes once that many pixels do, wherever they are.
+
+    Parameters
+    ----------
+    logits
+        (b, y, x) log odds of C.
+    positive
+        (b,) bool.
+    share
+        0 to 1.
+    """
+    if not bool(positive.any()):
+        return logits.sum() * 0.0
+    found = logits[positive].flatten(1)
+    number = max(1, round(share * found.shape[1]))
+    return F.softplus(-found.topk(number, dim=1).values).mean()
+
+
+def off_stain(logits: Tensor, positive: Tensor, stained: Tensor) -> Tensor:
+    """Return -log(1 - p) over the pixels of positive tiles where there is no stain to see.
+
+    A stain is where DAB stands out; elsewhere even a positive tile is known to be negative.
+
+    Parameters
+    ----------
+    logits
+        (b, y, x) log odds of C.
+    positive
+        (b,) bool.
+    stained
+        (b, y, x) from 0 to 1: the share of each place that stands out in DAB.
+    """
+    weight = (1.0 - stained) * positive[:, None, None]
+    return (F.softplus(logits) * weight).sum() / weight.sum().clamp_min(1.0)

@@ -1,0 +1,63 @@
+"""From a score to a mask: two thresholds, sharp edges, no specks.
+
+A mask grows from sure pixels into likely ones that touch them (hysteresis, Canny 1986): a weakly
+stained stretch of border counts where it continues a sure one, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.filters import apply_hysteresis_threshold
+
+from cacl import stain
+from cacl.model.preset import Preset
+
+Bool = NDArray[np.bool_]
+Float32 = NDArray[np.float32]
+IMPOSSIBLE = np.float32(-100.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """What turns scores into a mask; chosen on negative tiles, without any mask at hand.
+
+    Parameters
+    ----------
+    likely
+        Log odds that every pixel of a mask exceeds.
+    sure
+        Log odds that at least one pixel of each part of a mask exceeds; at least `likely`.
+    """
+
+    likely: float
+    sure: float
+
+
+def possible(log_odds: Float32, standing_out: Bool, cell: Bool, preset: Preset) -> Float32:
+    """Return the scores, very low where no mask may be: off cells and where DAB is flat.
+
+    Parameters
+    ----------
+    log_odds
+        (..., y, x) of C.
+    standing_out
+        Where DAB stands out; see `contrast.stands_out`.
+    cell
+        Where there are cells.
+    preset
+        `paper` allows a mask everywhere.
+    """
+    if not preset.contrast:
+        return log_odds
+    return np.where(standing_out & cell, log_odds, IMPOSSIBLE)
+
+
+def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
+    """Return the mask (y, x) of scores from `possible`, without specks."""
+    grown: Any = apply_hysteresis_threshold
+    mask: Bool = grown(scores, thresholds.likely, thresholds.sure)
+    return stain.drop_specks(mask, preset.min_px) if preset.min_px > 1 else mask

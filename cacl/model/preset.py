@@ -1,0 +1,254 @@
+"""What a model is made of and how it is trained: two presets of one set of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cacl.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """The shape of a model; two models of equal architecture have the same tensors.
+
+    Parameters
+    ----------
+    stains
+        Whether haematoxylin and DAB densities are input beside red, green and blue.
+    width
+        Channels of the encoder's and decoder's feature maps, at half the tile's resolution.
+    residual
+        Channels inside a residual block.
+    blocks
+        Residual blocks of the encoder and of the decoder at half resolution.
+    context
+        Dilation of each residual block at a quarter of the resolution, where the encoder sees
+        the surroundings; empty for none.
+    normalise
+        Whether convolutions are followed by batch normalisation.
+    channels
+        Channels of an embedding and of a code.
+    shared_codes
+        Codes of the shared codebook S.
+    class_codes
+        Codes of each discriminative codebook C_k, one codebook a class.
+    split_channels
+        Whether S lives in the first channels and each C_k in its own later ones, the rest
+        being zero (the paper); else every code uses all channels.
+    unit_length
+        Whether embeddings and codes are scaled to length 1.
+    temperature
+        T of the soft share of a code, `softmax(-d^2 / T)`; 0 for the nearest code alone.
+    """
+
+    stains: int
+    width: int
+    residual: int
+    blocks: int
+    context: tuple[int, ...]
+    normalise: bool
+    channels: int
+    shared_codes: int
+    class_codes: tuple[int, ...]
+    split_channels: bool
+    unit_length: bool
+    temperature: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Weight of each loss; a loss of weight 0 is not computed."""
+
+    commitment: float = 0.25
+    reconstruction: float = 1.0
+    discriminative: float = 0.0
+    mapping: float = 0.0
+    avoid_mean: float = 0.0
+    avoid_top: float = 0.0
+    claim: float = 0.0
+    off_stain: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    name
+        `robust` or `paper`.
+    architecture, weights
+        The model's shape and the losses' weights.
+    steps, batch
+        Steps of training unless the caller says otherwise, and tiles a step, half of them
+        positive where there are two or more.
+    learning_rate, critic_learning_rate
+        Of Adam; the generator's follows a cosine to 0 if `cosine`.
+    clip
+        Largest norm of the gradient; infinite for no limit.
+    decay
+        Of the codes' moving average.
+    warmup
+        Steps as a plain auto-encoder before k-means sets the codes; 0 for random codes.
+    revive
+        Whether codes out of use are set again.
+    jitter
+        Strength of the stain jitter, see `inputs.jittered`.
+    critic_every, pool
+        Rounds between two updates of the critic, and past fakes it keeps of each kind; 0 for
+        no critic.
+    rescore
+        Parts of the training after which the model judges the tiles of positive cores.
+    share
+        Share of a positive tile that must be C to begin with; see `losses.claim`.
+    top
+        Pixels of a negative tile that `losses.avoid` takes for its second part.
+    likely_area, sure_area
+        Shares of negative pixels that may exceed the two thresholds of a mask; see
+        `mask.Thresholds`.
+    flips
+        Symmetries over which a score is averaged.
+    contrast
+        Whether a mask keeps only what stands out in DAB; see `cacl.model.contrast`.
+    min_px
+        Smaller parts of a mask are dropped, analysis px.
+    refuse_collapse
+        Whether a model whose C is used nowhere, or everywhere, is an error.
+    """
+
+    name: str
+    architecture: Architecture
+    weights: Weights
+    steps: int
+    batch: int
+    learning_rate: float
+    critic_learning_rate: float
+    cosine: bool
+    clip: float
+    decay: float
+    warmup: int
+    revive: bool
+    jitter: float
+    mix: bool
+    critic_every: int
+    pool: int
+    rescore: tuple[float, ...]
+    share: float
+    share_end: float
+    share_decay: float
+    top: int
+    likely_area: float
+    sure_area: float
+    flips: int
+    contrast: bool
+    min_px: int
+    refuse_collapse: bool
+
+
+ROBUST = Preset(
+    name="robust",
+    architecture=Architecture(
+        stains=3,
+        width=32,
+        residual=32,
+        blocks=1,
+        context=(1,),
+        normalise=True,
+        channels=32,
+        shared_codes=27,
+        class_codes=(5,),
+        split_channels=False,
+        unit_length=True,
+        temperature=0.2,
+    ),
+    weights=Weights(
+        commitment=0.25,
+        reconstruction=10.0,
+        avoid_mean=1.0,
+        avoid_top=0.5,
+        claim=1.0,
+        off_stain=1.0,
+    ),
+    steps=350,
+    batch=16,
+    learning_rate=4e-3,
+    critic_learning_rate=1e-4,
+    cosine=True,
+    clip=1.0,
+    decay=0.98,
+    warmup=30,
+    revive=True,
+    jitter=0.25,
+    mix=False,
+    critic_every=0,
+    pool=0,
+    rescore=(0.35, 0.6),
+    share=0.1,
+    share_end=0.02,
+    share_decay=0.98,
+    top=40,
+    likely_area=0.01,
+    sure_area=0.0005,
+    flips=2,
+    contrast=True,
+    min_px=12,
+    refuse_collapse=True,
+)
+
+PAPER = Preset(
+    name="paper",
+    architecture=Architecture(
+        stains=0,
+        width=128,
+        residual=32,
+        blocks=2,
+        context=(),
+        normalise=False,
+        channels=64,
+        shared_codes=27,
+        class_codes=(5,),
+        split_channels=True,
+        unit_length=False,
+        temperature=0.0,
+    ),
+    weights=Weights(commitment=0.25, reconstruction=100.0, discriminative=50.0, mapping=1.0),
+    steps=1480,
+    batch=1,
+    learning_rate=3e-4,
+    critic_learning_rate=1e-4,
+    cosine=False,
+    clip=float("inf"),
+    decay=0.98,
+    warmup=0,
+    revive=False,
+    jitter=0.0,
+    mix=False,
+    critic_every=10,
+    pool=64,
+    rescore=(),
+    share=0.0,
+    share_end=0.0,
+    share_decay=1.0,
+    top=0,
+    likely_area=0.0,
+    sure_area=0.0,
+    flips=1,
+    contrast=False,
+    min_px=0,
+    refuse_collapse=False,
+)
+
+PRESETS = {preset.name: preset for preset in (ROBUST, PAPER)}
+
+
+def named(name: str) -> Preset:
+    """Return the preset of that name.
+
+    Raises
+    ------
+    ConfigError
+        There is none.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"No preset {name!r}; choose one of {', '.join(sorted(PRESETS))}")
+    return PRESETS[name]

@@ -1,0 +1,131 @@
+"""Masks in the store: what they hit, when they are made again, and what becomes of bad input."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from model_atlas import ModelAtlas, draw
+
+from cacl import tables
+from cacl.errors import CheckpointError, ConfigError, StrictError
+from cacl.model import morphology
+from cacl.model.checkpoint import load_model
+from cacl.records import SegmentedRow, TileStatRow
+from cacl.steps import segment as step
+
+POSITIVE, NEGATIVE = "HPA000003/3_A_7_2", "HPA000004/4_A_7_2"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
+    atlas = ModelAtlas(tmp_path_factory.mktemp("atlas")).build(antibodies=8)
+    atlas.select()
+    atlas.train(max_steps=120)
+    return atlas
+
+
+@pytest.fixture
+def atlas(trained: ModelAtlas, tmp_path: Path) -> ModelAtlas:
+    shutil.copytree(trained.root, tmp_path / "atlas")
+    return ModelAtlas(tmp_path / "atlas")
+
+
+def failures(atlas: ModelAtlas) -> pd.DataFrame:
+    return pd.read_csv(atlas.path("failures.csv"), keep_default_na=False)
+
+
+def test_masks_find_the_stained_rim_and_spare_the_negative(atlas: ModelAtlas) -> None:
+    atlas.segment()
+    found = np.asarray(atlas.store.label(POSITIVE, "stain")[:]) > 0
+    truth = draw(30, positive=True)[1] == 2
+    both = (found & truth).sum()
+    assert 2 * both / (found.sum() + truth.sum()) > 0.6
+    negative = np.asarray(atlas.store.label(NEGATIVE, "stain")[:])
+    assert negative.mean() < 0.01
+    receipts = tables.read_parquet(atlas.path("segmented.parquet"), SegmentedRow)
+    assert len(receipts) == 8
+    assert receipts[0].digest == atlas.store.label_digest(receipts[0].image_id, "stain")
+    assert failures(atlas).empty
+
+
+def test_an_equal_mask_is_not_made_again(atlas: ModelAtlas) -> None:
+    atlas.segment()
+    marker = atlas.store.path(POSITIVE) / "labels" / "stain" / "zarr.json"
+    before = marker.stat().st_mtime_ns
+    atlas.segment()
+    assert marker.stat().st_mtime_ns == before
+    atlas.segment(morphology="dilation", radius_px=1)
+    assert marker.stat().st_mtime_ns != before
+
+
+def test_dilation_grows_a_mask(atlas: ModelAtlas) -> None:
+    atlas.segment()
+    plain = np.asarray(atlas.store.label(POSITIVE, "stain")[:]) > 0
+    atlas.segment(morphology="dilation", radius_px=2)
+    grown = np.asarray(atlas.store.label(POSITIVE, "stain")[:]) > 0
+    assert grown[plain].all()
+    assert np.array_equal(grown, morphology.apply(plain, "dilation", 2))
+
+
+def test_blocks_give_the_same_mask_as_the_whole(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, meta = load_model(atlas.path("model")), atlas.store.meta(POSITIVE)
+    whole = np.asarray(step.image_mask(atlas.store, meta, model, "none", 0))
+    monkeypatch.setattr(step, "BLOCK_PX", 64)
+    blocks = step.image_mask(atlas.store, meta, model, "none", 0)
+    assert blocks.numblocks == (2, 2)
+    assert whole.any()
+    assert np.array_equal(np.asarray(blocks), whole)
+
+
+def test_a_size_that_is_no_multiple_of_four_is_scored(trained: ModelAtlas) -> None:
+    model = load_model(trained.path("model"))
+    rgb = draw(1, positive=True)[0][:, :70, :61]
+    layers = np.concatenate([rgb, np.ones((1, 70, 61), np.uint8)])
+    mask = step.block_mask(layers, model=model, morphology="none", radius_px=0)
+    assert mask.shape == (70, 61)
+
+
+def test_an_image_that_is_not_in_the_store_is_a_row(atlas: ModelAtlas) -> None:
+    shutil.rmtree(atlas.store.path(POSITIVE))
+    atlas.segment()
+    row = failures(atlas).iloc[0]
+    assert (row["image_id"], row["reason"]) == (POSITIVE, "not_found")
+    assert len(tables.read_parquet(atlas.path("segmented.parquet"), SegmentedRow)) == 7
+    with pytest.raises(StrictError):
+        atlas.segment(strict=True)
+
+
+def test_tiles_other_than_those_listed_are_a_row(atlas: ModelAtlas) -> None:
+    rows = tables.read_frame([atlas.path("tiles.parquet")], TileStatRow)
+    rows.loc[rows["image_id"] == POSITIVE, "digest"] = "older"
+    tables.write_parquet(atlas.path("tiles.parquet"), rows, TileStatRow)
+    atlas.segment()
+    row = failures(atlas).iloc[0]
+    assert (row["image_id"], row["reason"]) == (POSITIVE, "changed")
+    assert "cacl tile" in row["message"]
+
+
+def test_bad_options_are_explained(atlas: ModelAtlas) -> None:
+    with pytest.raises(ConfigError, match="one of none, dilation, opening, closing, got 'swirl'"):
+        atlas.segment(morphology="swirl")
+    with pytest.raises(ConfigError, match="at least 0, got -1"):
+        atlas.segment(morphology="dilation", radius_px=-1)
+    with pytest.raises(CheckpointError, match="cacl train"):
+        atlas.segment(model="nowhere")
+
+
+@pytest.mark.parametrize("name", ["opening", "closing"])
+def test_morphology_by_hand(name: str) -> None:
+    mask = np.zeros((9, 9), dtype=bool)
+    mask[2:7, 2:7] = True
+    mask[4, 4] = False
+    mask[0, 0] = True
+    changed = morphology.apply(mask, name, 1)
+    assert changed[4, 4] == (name == "closing")
+    assert changed[0, 0] == (name == "closing")
