@@ -17,10 +17,11 @@ from cacl.benchmark.metrics import MIN_TRUTH_PX, agreement, concordance, dice
 from cacl.benchmark.panels import Panel, panel, write_page
 from cacl.benchmark.truth import read_truth
 from cacl.errors import TrainingError
+from cacl.model import morphology
 from cacl.model.checkpoint import load_model
 from cacl.model.choice import Split
 from cacl.records import MeasureRow, TileRow, column
-from cacl.steps.segment import LABEL, image_mask
+from cacl.steps.segment import image_mask
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def benchmark(
     tiles
         Table of `cacl select`; its test split is evaluated.
     store
-        The store, with masks of `cacl segment`.
+        The store.
     model
         The folder of `cacl train`.
     truth
@@ -115,9 +116,8 @@ def benchmark(
 
     def masks(image_id: str) -> dict[str, Bool]:
         name = f"CaCL {trained.preset.name}"
-        plain = image_mask(atlas, atlas.meta(image_id), trained, "none", 0)
-        segmented = np.asarray(atlas.label(image_id, LABEL)[:]) > 0
-        return {f"{name}, as segmented": segmented, f"{name}, no morphology": np.asarray(plain)}
+        plain = np.asarray(image_mask(atlas, atlas.meta(image_id), trained, "none", 0))
+        return {name: plain, f"{name}, dilated by 1 px": morphology.apply(plain, "dilation", 1)}
 
     cores = [_core(atlas, truth, str(name), part, masks) for name, part in rows.groupby("image_id")]
     methods = _methods(cores)
