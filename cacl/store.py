@@ -30,7 +30,8 @@ from cacl.tables import write_text
 STORE_VERSION = 1
 OME_VERSION = "0.5"
 MAX_SHARD_TILES = 16
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|zarr\.json", re.IGNORECASE)
 
 Pixels = NDArray[Any] | da.Array
 
@@ -68,6 +69,16 @@ class ImageMeta:
     def grid(self) -> TileGrid:
         """The grid of tiles over this image."""
         return TileGrid(self.source_height, self.source_width, self.source_px, self.tile_px)
+
+
+def is_safe_name(name: str) -> bool:
+    """Return whether `name` can be one component of a path on every system and in the store."""
+    return (
+        SAFE_NAME.fullmatch(name) is not None
+        and ".." not in name
+        and not name.endswith(".")
+        and RESERVED.fullmatch(name) is None
+    )
 
 
 def digest_of(*parts: object) -> str:
@@ -113,7 +124,7 @@ class Store:
             The id is not `<antibody_id>/<name>` of safe file names.
         """
         parts = image_id.split("/")
-        if len(parts) != 2 or not all(SAFE_NAME.fullmatch(part) for part in parts):
+        if len(parts) != 2 or not all(map(is_safe_name, parts)):
             raise ImageError(
                 Reason.UNSAFE_ID,
                 f"{image_id!r} is no image id; use <antibody>/<name> of letters, digits, . _ -",

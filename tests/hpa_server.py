@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 import time
+import zlib
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,7 @@ def jpeg(seed: int = 0, size: int = 64) -> bytes:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     owner: HpaServer
 
     def do_GET(self) -> None:
@@ -204,22 +206,43 @@ def silent(seconds: float) -> Fault:
     return wait
 
 
-def drip(seconds: float) -> Fault:
-    """Send one byte every 50 ms for so long."""
+def drip(handler: Handler, data: bytes) -> None:
+    """Send the body one byte a second."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    one_by_one(handler, data)
 
-    def slowly(handler: Handler, data: bytes) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        end = time.monotonic() + seconds
-        for value in data:
-            handler.wfile.write(bytes([value]))
-            handler.wfile.flush()
-            time.sleep(0.05)
-            if time.monotonic() > end:
-                return
 
-    return slowly
+def drip_chunk_size(handler: Handler, _: bytes) -> None:
+    """Send the size of the first part of the body one digit a second."""
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    one_by_one(handler, b"0" * 3600)
+
+
+def drip_headers(handler: Handler, _: bytes) -> None:
+    """Send a header one byte a second."""
+    one_by_one(handler, b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 3600)
+
+
+def one_by_one(handler: Handler, data: bytes) -> None:
+    handler.close_connection = True
+    for value in data:
+        handler.wfile.write(bytes([value]))
+        handler.wfile.flush()
+        time.sleep(1)
+
+
+def png_that_claims(side_px: int) -> bytes:
+    """Return a PNG whose header says so many pixels a side."""
+    head = struct.pack(">IIBBBBB", side_px, side_px, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in parts
+    )
 
 
 def claims_to_be_huge(data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from acquiring import ALL, PLACES, SI, Work, hpa_source, names
 from hpa_server import HpaServer
 
+from cacl.atlas.client import Limits
 from cacl.atlas.options import SourceOptions
 from cacl.errors import ConfigError, StrictError
 
@@ -63,6 +65,7 @@ def test_a_mirror_that_changed_is_linked_anew(work: Work) -> None:
         (b"", "not_an_image"),
         (hpa.HTML, "not_an_image"),
         (hpa.PNG, "not_an_image"),
+        (hpa.png_that_claims(100_000), "not_an_image"),
         (b"just text", "not_an_image"),
         (hpa.jpeg()[:-40], "damaged"),
     ],
@@ -120,6 +123,24 @@ def test_the_host_is_asked_once(work: Work, server: HpaServer) -> None:
     assert receipt["fetched"].endswith("+00:00")
 
 
+def test_progress_says_the_rate_and_the_time_left(
+    work: Work, server: HpaServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        work.run(hpa_source(server))
+    (line,) = (text for text in caplog.messages if text.startswith("acquire: images: "))
+    assert re.fullmatch(r"acquire: images: 3 of 3, [\d.]+/s, [\d.]+ MB/s, 0 s left", line)
+
+
+def test_a_run_has_a_total_time(work: Work, server: HpaServer) -> None:
+    source = hpa_source(server)
+    rows = work.run(hpa_source(server, requests_per_second=1.0), limits=Limits(run_s=1.5))
+    assert len(rows) == 2
+    assert [reason for _, reason in work.failures()] == ["unreachable"]
+    assert names(work.run(source)) == ALL
+    assert len(server.requests) == 3
+
+
 def test_what_was_acquired_is_a_mirror(work: Work, server: HpaServer, tmp_path: Path) -> None:
     rows = work.run(hpa_source(server))
     resources = work.images.parent
@@ -152,6 +173,7 @@ def test_a_mirror_may_be_run_in_place(work: Work) -> None:
         (hpa.cut, "damaged"),
         (hpa.redirect("http://127.0.0.1:9/x.jpg"), "unsafe_url"),
         (hpa.body(hpa.claims_to_be_huge(hpa.jpeg())), "too_large"),
+        (hpa.body(hpa.png_that_claims(100_000)), "not_an_image"),
     ],
 )
 def test_a_fault_of_the_host_is_one_failure(
@@ -218,10 +240,13 @@ def test_a_folder_that_cannot_be_written(work: Work, server: HpaServer) -> None:
     work.serve()
     work.images.parent.mkdir(parents=True)
     work.images.write_text("in the way")
+    for source in (work.source, hpa_source(server)):
+        assert work.run(source) == []
+        assert {reason for _, reason in work.failures()} == {"unwritable"}
+    assert not server.requests
+    work.images = work.images / "below"
     with pytest.raises(ConfigError, match=r"images cannot be written \(File exists\)"):
         work.run(hpa_source(server))
-    assert work.run() == []
-    assert {reason for _, reason in work.failures()} == {"unwritable"}
 
 
 def test_acquiring_needs_neither_genes_nor_the_manifest(work: Work, server: HpaServer) -> None:

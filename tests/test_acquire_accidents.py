@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 
 import hpa_server as hpa
 import pytest
-from acquiring import ALL, PLACES, Work, hpa_source, names
+from acquiring import ALL, LIMITS, PLACES, SI, Work, hpa_source, names
 from hpa_server import HpaServer
 
+from cacl.atlas.remote import fetch_annotation
 from cacl.records import AcquiredRow
 from cacl.tables import read_parquet
 
@@ -51,6 +53,40 @@ def test_a_full_disk_is_one_failure(work: Work, server: HpaServer) -> None:
     assert work.failures() == [("HPA000135/1_A_7_2", "unwritable")]
     assert len(work.files()) == 4
     assert names(work.run(hpa_source(server))) == ALL
+
+
+@contextmanager
+def small_disk(place: Path, size_kb: int) -> Iterator[None]:
+    """Mount a file system of so many KB, or skip the test where that is not allowed."""
+    place.mkdir(parents=True)
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or umount is None:
+        pytest.skip("there is no mount command, so no small file system")
+    options = ["-t", "tmpfs", "-o", f"size={size_kb}k", "cacl-test", str(place)]
+    done = subprocess.run([mount, *options], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run([umount, str(place)], check=True)
+
+
+def test_a_disk_that_fills_up(work: Work, server: HpaServer) -> None:
+    for number, place in enumerate(PLACES):
+        server.files[place] = hpa.jpeg(number, size=512)
+    image_kb = len(server.files[PLACES[0]]) // 1024
+    with small_disk(work.images.parent, 5 * image_kb // 2):
+        assert len(work.run(hpa_source(server))) == 2
+        (failure,) = work.failures()
+        assert failure[1] == "unwritable"
+        assert len(work.files()) == 4
+        space = ["mount", "-o", f"remount,size={10 * image_kb}k", str(work.images.parent)]
+        subprocess.run(space, check=True)
+        assert names(work.run(hpa_source(server))) == ALL
+        assert len(work.files()) == 6
+        for place in PLACES:
+            assert (work.images / "135" / Path(place).name).read_bytes() == server.files[place]
 
 
 PROGRAM = """
@@ -121,6 +157,19 @@ def test_two_processes_share_a_folder_and_a_rate(work: Work, server: HpaServer) 
     assert sorted(path for _, path, _ in server.requests) == PLACES
     assert len(work.files()) == 6
     assert server.most_open <= 3
+
+
+def test_the_catalog_and_the_images_take_turns(work: Work, server: HpaServer) -> None:
+    server.latency_s = 0.3
+    process = start(work, server)
+    wait_for_requests(server, 1)
+    fetched = fetch_annotation(hpa_source(server), work.images.parent, LIMITS)
+    process.communicate()
+    assert process.returncode == 0
+    assert fetched.source == hpa_source(server)
+    paths = [path for _, path, _ in server.requests]
+    assert sorted(paths[:3]) == PLACES
+    assert f"/{SI}.xml" in paths[3:]
 
 
 def test_ctrl_c_stops_soon_and_leaves_no_half_file(work: Work, server: HpaServer) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
 import pytest
 from catalogs import ANPEP, GOOD, SI, build, image, mirror_of
 from hpa_server import antibody_xml, gene_xml
 
+from cacl.atlas.entries import documents
 from cacl.atlas.licence import licence_of
 from cacl.atlas.xml import read_entries, read_name
 from cacl.errors import CatalogError
@@ -224,6 +226,70 @@ def test_the_file_of_all_genes(tmp_path: Path) -> None:
     half = build(host, tmp_path / "half")
     assert 140 <= half.summary.images <= 150
     assert half.reasons() == ["bad_annotation"]
+
+
+ENTRY = GOOD[GOOD.index("<entry") : GOOD.index("</proteinAtlas>")]
+UNCUT = ENTRY.replace("</entry>", "</entry >")
+FORMS = {
+    "a root without declaration": f"<proteinAtlas>{ENTRY}{ENTRY}</proteinAtlas>".encode(),
+    "a root with a prefix": (
+        f'<h:proteinAtlas xmlns:h="http://x.org/h">{ENTRY}\n{ENTRY}</h:proteinAtlas>'
+    ).encode(),
+    "entries that cannot be cut": f"<proteinAtlas>{UNCUT}{UNCUT}</proteinAtlas>".encode(),
+    "UTF-16": f"<proteinAtlas>{ENTRY}{ENTRY}</proteinAtlas>".encode("utf-16"),
+    "comments": f"<a><!-- x -->{ENTRY}<!-- y --> {ENTRY}<!-- z --></a>".encode(),
+    "a prefix of xsi": (
+        f'<a xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">{ENTRY}'
+        + ENTRY.replace("<entry", '<entry xsi:type="t"')
+        + "</a>"
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_two_entries_in_a_file(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "all.xml"
+    path.write_bytes(FORMS[form])
+    for entry in list(read_entries(path)):
+        assert entry.name.gene == "SI"
+        assert [sample.url for sample in entry.antibodies[0].tissues[0].samples] == [image(1)]
+    assert len(list(read_entries(path))) == 2
+
+
+def test_an_entry_may_be_the_root(tmp_path: Path) -> None:
+    path = tmp_path / "one.xml"
+    for declaration in ("", '<?xml version="1.0"?>\n'):
+        path.write_text(f"{declaration}{ENTRY}\n", encoding="utf-8")
+        assert [entry.name.gene for entry in read_entries(path)] == ["SI"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_an_end_between_two_blocks_is_found(size: int) -> None:
+    class Slow(io.BytesIO):
+        def read(self, _: int | None = -1, /) -> bytes:
+            return super().read(size)
+
+    text = f"<a>{ENTRY}{ENTRY}</a>".encode()
+    found = list(documents(Slow(text), Path("x.xml")))
+    assert found == [f"<a>{ENTRY}</a>".encode()] * 2 + [b"<a></a>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"<a>{ENTRY}</a>{ENTRY}", "cannot be read as XML"),
+        (f"{ENTRY}{ENTRY}", "goes on after its end"),
+        (f"<a>{ENTRY}", "cannot be read as XML"),
+        (f"<a>{ENTRY}</b>", "cannot be read as XML"),
+        (f"<a><!-- {'x' * 10_000} -->{ENTRY}</a>", "does not begin as the atlas's does"),
+        ("<a></entry></a>", "does not begin as the atlas's does"),
+    ],
+)
+def test_what_is_wrong_after_the_first_entry(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "all.xml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CatalogError, match=said):
+        list(read_entries(path))
 
 
 def test_entries_are_streamed(tmp_path: Path) -> None:

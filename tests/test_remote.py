@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import zipfile
 from pathlib import Path
@@ -13,8 +14,9 @@ from hpa_server import HpaServer, antibody_xml, gene_xml, redirect, status, web_
 
 from cacl.atlas.client import Limits
 from cacl.atlas.options import SourceOptions
+from cacl.atlas.receipts import read_receipt, receipt_path
 from cacl.atlas.remote import fetch_annotation
-from cacl.errors import CatalogError
+from cacl.errors import CatalogError, ConfigError
 
 INDEX = (
     "Gene\tGene synonym\tEnsembl\tAntibody\n"
@@ -123,6 +125,30 @@ def test_a_gene_that_the_host_does_not_serve(tmp_path: Path, fault: object) -> N
     assert fetched.source.genes == (ANPEP,)
     assert [row.image_id for row in fetched.failures] == [SI]
     assert not list((tmp_path / "out").glob(f"*{SI}*"))
+
+
+def test_a_file_that_nothing_vouches_for_is_fetched_again(tmp_path: Path) -> None:
+    with HpaServer(tmp_path) as server:
+        host_files(server)
+        bulk = gzip.compress(server.files[f"/{SI}.xml"])
+        server.files["/download/proteinatlas.xml.gz"] = bulk
+        from_host(server, tmp_path / "out", genes=("all",))
+        kept = tmp_path / "out" / "host" / "download" / "proteinatlas.xml.gz"
+        receipt = read_receipt(kept)
+        assert receipt is not None
+        assert (receipt.sha256, receipt.size_bytes) == (hashlib.sha256(bulk).hexdigest(), len(bulk))
+        receipt_path(kept).unlink()
+        kept.write_bytes(b"unknown")
+        assert from_host(server, tmp_path / "out", genes=("all",)).summary.images == 1
+        assert kept.read_bytes() == bulk
+        assert read_receipt(kept) is not None
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "host").write_text("in the way")
+    source = SourceOptions(kind="hpa", genes=("SI",), host="http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"host cannot be written"):
+        fetch_annotation(source, tmp_path / "host")
 
 
 def test_a_host_without_tables_needs_ensembl_ids(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from cacl.records import MeasureRow
 
 TINY = {
     "phantom": {"antibodies": 4, "patients": 1},
-    "train": {"max_steps": 12, "max_tiles": 64},
+    "train": {"preset": "paper", "max_steps": 12, "max_tiles": 64},
     "census": {"shards": 2},
 }
 
@@ -98,7 +98,7 @@ def test_the_whole_job_runs_resumes_and_reruns_only_what_changed(workflow: Workf
 
     assert workflow.jobs("--configfile", path) == {}
 
-    wider = workflow.configure(**TINY, segment={"radius_px": 2})
+    wider = workflow.configure(**TINY, segment={"morphology": "dilation"})
     jobs = workflow.jobs("--configfile", wider)
     assert jobs == {"all": 1, "segment": 2, "measure": 2, "report": 1}
     assert workflow("--configfile", wider).returncode == 0

@@ -16,12 +16,13 @@ from cacl.atlas.labels import label_of, read_overrides
 from cacl.atlas.licence import SYNTHETIC, licence_of
 from cacl.atlas.manifest import read_manifest
 from cacl.atlas.mirror import Mirror
-from cacl.atlas.names import check_image_url, image_id_of, is_safe_name
+from cacl.atlas.names import check_image_url, image_id_of
 from cacl.atlas.options import LabelOptions, SourceOptions
 from cacl.atlas.remote import fetch_annotation
 from cacl.atlas.xml import Antibody, Entry, Sample, TissueData
 from cacl.errors import CatalogError, ImageError, Reason
 from cacl.records import AnnotationRow, FailureRow, ImageRow
+from cacl.store import is_safe_name
 
 log = logging.getLogger(__name__)
 MAX_LISTED = 20

@@ -20,10 +20,10 @@ from typing import Self, TypeVar
 from urllib.parse import urljoin
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from cacl import __version__
+from cacl.atlas.deadline import DeadlineAdapter, cut_after
 from cacl.atlas.names import address_of, is_allowed, split_url
 from cacl.atlas.options import SourceOptions
 from cacl.atlas.rate import RateLimit
@@ -56,7 +56,11 @@ class Limits:
     connect_s, silence_s
         Longest wait for a connection, and for the next byte.
     transfer_s, total_s
-        Longest time for one answer, and for one file with all its attempts.
+        Longest time for the headers of an answer, for the body of an image, and for one file with
+        all its attempts.
+    run_s
+        Longest time for all files of a client together, None for no end. When it is over, the
+        files that are not there yet fail as `UNREACHABLE`; the next run goes on with them.
     first_wait_s, longest_wait_s
         Wait after the first failure (it doubles, with jitter), and the longest wait; a host that
         asks for a longer one is left alone.
@@ -72,6 +76,7 @@ class Limits:
     silence_s: float = 30.0
     transfer_s: float = 300.0
     total_s: float = 900.0
+    run_s: float | None = None
     first_wait_s: float = 1.0
     longest_wait_s: float = 300.0
     file_bytes: int = 100 * 10**6
@@ -124,6 +129,8 @@ class Client:
         self.source = source
         self.limits = limits or Limits()
         self._stop = threading.Event()
+        self._stopped_because = "The run was stopped"
+        self._budget: threading.Timer | None = None
         self._rate = RateLimit(source.requests_per_second, self._stop)
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._jitter = random.SystemRandom()
@@ -131,11 +138,15 @@ class Client:
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
         self._session.auth = _NoCredentials()
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        adapter = HTTPAdapter(pool_connections=MAX_CONNECTIONS, pool_maxsize=MAX_CONNECTIONS)
+        adapter = DeadlineAdapter(self.limits.transfer_s, connections=MAX_CONNECTIONS)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
 
     def __enter__(self) -> Self:
+        if self.limits.run_s is not None:
+            self._budget = threading.Timer(self.limits.run_s, self._spend_budget)
+            self._budget.daemon = True
+            self._budget.start()
         return self
 
     def __exit__(
@@ -144,6 +155,8 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._budget is not None:
+            self._budget.cancel()
         self.stop()
         self._session.close()
 
@@ -219,11 +232,23 @@ class Client:
 
     def read_blocks(self, response: requests.Response, *, transfer_s: float) -> Iterator[bytes]:
         """Yield a body's blocks as they come; raise `AgainError` if they take too long."""
-        deadline = time.monotonic() + transfer_s
-        while block := response.raw.read1(BLOCK_BYTES, decode_content=True):
-            yield block
-            if time.monotonic() > deadline or self._stop.is_set():
-                raise AgainError(Reason.UNREACHABLE, f"The answer of {response.url} takes too long")
+        block: bytes | None = None
+        with cut_after(transfer_s, response.raw.shutdown) as late:
+            try:
+                while block != b"" and not (late.is_set() or self._stop.is_set()):
+                    block = response.raw.read1(BLOCK_BYTES, decode_content=True)
+                    if block:
+                        yield block
+            except HTTPError:
+                if not late.is_set():
+                    raise
+        if block != b"" or late.is_set():
+            raise AgainError(Reason.UNREACHABLE, f"The answer of {response.url} takes too long")
+
+    def _spend_budget(self) -> None:
+        self._stopped_because = f"The time of the run ({self.limits.run_s:g} s) was over"
+        log.warning("%s; what is missing fails now", self._stopped_because)
+        self.stop()
 
     def _attempt(
         self, address: str, headers: dict[str, str], read: Callable[[requests.Response], Result]
@@ -233,7 +258,11 @@ class Client:
                 self._check(address)
                 self._rate.take_turn()
                 if self._stop.is_set():
-                    raise ImageError(Reason.UNREACHABLE, "Stopped before the file was asked for")
+                    raise ImageError(
+                        Reason.UNREACHABLE,
+                        f"{self._stopped_because} before {address} was asked for; run again to go "
+                        "on",
+                    )
                 try:
                     with self._get(address, headers) as response:
                         if response.status_code not in REDIRECTS:

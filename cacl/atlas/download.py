@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import requests
@@ -15,11 +16,27 @@ DAY_S = 86_400.0
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
-def download(client: Client, url: str, target: Path, *, max_bytes: int) -> str:
-    """Fetch a file to `target` unless it is there; return the host's ETag for it.
+def download(
+    client: Client, url: str, target: Path, *, max_bytes: int, sign: Callable[[Path, str], object]
+) -> None:
+    """Fetch a file to `target` unless it is there.
 
     A part that an earlier attempt (or a killed process) left is continued with Range and If-Range
     (RFC 9110, section 14): if the file has changed since, the host sends it whole.
+
+    Parameters
+    ----------
+    client
+        Asks the host.
+    url
+        Address in the catalog.
+    target
+        The file to be.
+    max_bytes
+        Largest file that is accepted.
+    sign
+        Called with the whole file and the host's ETag before the file takes its name, to write its
+        receipt: so there never is a file without one.
 
     Raises
     ------
@@ -38,19 +55,17 @@ def download(client: Client, url: str, target: Path, *, max_bytes: int) -> str:
                     part.unlink(missing_ok=True)
                     version.unlink(missing_ok=True)
                 raise
+            sign(part, _known(version))
             commit(part, target)
-        etag = version.read_text(encoding="utf-8") if version.exists() else ""
         version.unlink(missing_ok=True)
-    return etag
 
 
 def _complete(client: Client, url: str, part: Path, version: Path, max_bytes: int) -> None:
     """Ask until the part is the whole file; as long as attempts bring bytes, make more."""
-    before = -1
-    while part.stat().st_size > before:
+    while True:
         before = part.stat().st_size
         try:
-            client.ask(
+            return client.ask(
                 url,
                 lambda: _headers(part, version),
                 lambda response: _append(client, response, part, version, max_bytes),
@@ -58,14 +73,17 @@ def _complete(client: Client, url: str, part: Path, version: Path, max_bytes: in
         except ImageError as error:
             if error.reason is not Reason.UNREACHABLE or part.stat().st_size <= before:
                 raise
-        else:
-            return
+
+
+def _known(version: Path) -> str:
+    """Return the ETag of the file that the part is a part of; empty if it has none."""
+    return version.read_text(encoding="utf-8") if version.exists() else ""
 
 
 def _headers(part: Path, version: Path) -> dict[str, str]:
     """Return the headers that ask for the rest, if it is known what the part is a part of."""
     size = part.stat().st_size
-    known = version.read_text(encoding="utf-8") if version.exists() else ""
+    known = _known(version)
     if not (size and known) or known.startswith("W/"):
         return {}
     return {"Range": f"bytes={size}-", "If-Range": known}
@@ -77,6 +95,9 @@ def _append(
     size = part.stat().st_size
     sent = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     status = response.status_code
+    whole = response.headers.get("Content-Range") == f"bytes */{size}"
+    if status == BAD_RANGE and whole and _headers(part, version):
+        return
     fits = status == PARTIAL and sent is not None and int(sent[1]) == size
     if not fits and status != OK:
         part.write_bytes(b"")

@@ -8,24 +8,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from cacl.atlas.options import SourceOptions
 from cacl.errors import ImageError, Reason
+from cacl.store import SAFE_NAME, is_safe_name
 
-SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-SAFE_PATH = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._-]{0,99})+")
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|zarr\.json", re.IGNORECASE)
+SAFE_PATH = re.compile(rf"(/{SAFE_NAME.pattern})+")
 RELEASE_HOST = re.compile(r"v\d\d\.proteinatlas\.org")
 CURRENT_HOST = "www.proteinatlas.org"
 IMAGE_HOST = "images.proteinatlas.org"
 JPEG_SUFFIXES = (".jpg", ".jpeg")
-
-
-def is_safe_name(name: str) -> bool:
-    """Return whether `name` can be one component of a path on every system and in the store."""
-    return (
-        SAFE_NAME.fullmatch(name) is not None
-        and ".." not in name
-        and not name.endswith(".")
-        and RESERVED.fullmatch(name) is None
-    )
 
 
 def image_id_of(antibody_id: str, name: str) -> str:

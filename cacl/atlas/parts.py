@@ -7,10 +7,16 @@ leaves behind is taken up or removed by the next one, and two processes never wr
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from cacl.errors import ConfigError
+
+log = logging.getLogger(__name__)
+CLIENT_LOCK = "client"
 
 
 @contextmanager
@@ -42,6 +48,34 @@ def claimed(target: Path, *, keep: bool = False) -> Iterator[Path]:
         if not kept and _is(handle, part):
             part.unlink()
         os.close(handle)
+
+
+@contextmanager
+def one_client(root: Path) -> Iterator[None]:
+    """Let the processes that fill one folder ask the host one after the other.
+
+    The rate and the number of connections are a promise to the host, not one of each process, so
+    the catalog and the images of a folder take turns too.
+
+    Parameters
+    ----------
+    root
+        Folder laid out as the host is.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be written.
+    """
+    log.info("Asking the host for files to %s once no other process does", root)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(claimed(root / CLIENT_LOCK))
+        except OSError as error:
+            raise ConfigError(
+                f"The folder {root} cannot be written ({error.strerror}); name another one"
+            ) from error
+        yield
 
 
 def commit(part: Path, target: Path) -> None:

@@ -5,9 +5,14 @@ from __future__ import annotations
 import threading
 import time
 
+SLACK_S = 0.05
+
 
 class RateLimit:
-    """A token bucket that holds one token: evenly spaced turns, and pauses for all.
+    """A token bucket that holds what 50 ms bring: evenly spaced turns, and pauses for all.
+
+    A turn that is taken a little late does not put off the next ones, so that the rate is kept
+    even where all connections are busy for a moment; it is never exceeded for longer than that.
 
     Parameters
     ----------
@@ -26,7 +31,7 @@ class RateLimit:
     def take_turn(self) -> None:
         """Wait for the next turn."""
         with self._lock:
-            turn = max(self._next, time.monotonic())
+            turn = max(self._next, time.monotonic() - SLACK_S)
             self._next = turn + self._spacing_s
         while (wait := turn - time.monotonic()) > 0 and not self._stop.wait(wait):
             pass

@@ -16,7 +16,7 @@ from cacl.atlas.licence import licence_of
 from cacl.atlas.mirror import BULK_TABLES, BULK_XML, Mirror
 from cacl.atlas.names import CURRENT_HOST, release_host
 from cacl.atlas.options import SourceOptions
-from cacl.atlas.parts import claimed, commit
+from cacl.atlas.parts import claimed, commit, one_client
 from cacl.atlas.receipts import fetched_receipt, read_receipt, receipt_path, write_receipt
 from cacl.atlas.xml import read_entries
 from cacl.errors import CatalogError, ImageError, Reason
@@ -48,7 +48,9 @@ def fetch_annotation(
     """Fetch the annotation table and the XML of the genes and antibodies that were asked for.
 
     For "all" that is the file of all genes, else one file a gene. What is there is not fetched
-    again, unless it is of another release than the configured one.
+    again, unless it is of another release than the configured one: a release does not change, so
+    there is no refreshing within it. With `hpa_version` None the host's current release is kept
+    as it was first fetched; delete the files to fetch them anew.
 
     Parameters
     ----------
@@ -63,8 +65,10 @@ def fetch_annotation(
     ------
     CatalogError
         The host does not serve what is needed to find any gene.
+    ConfigError
+        The folder cannot be written.
     """
-    with Client(source, limits) as client:
+    with one_client(downloads), Client(source, limits) as client:
         return _Fetcher(source, downloads, client).fetch()
 
 
@@ -73,7 +77,7 @@ class _Fetcher:
 
     def __init__(self, source: SourceOptions, downloads: Path, client: Client) -> None:
         self.source = source
-        self.mirror = Mirror(_made(downloads))
+        self.mirror = Mirror(downloads)
         self.client = client
         self.failures: list[FailureRow] = []
         version = source.hpa_version
@@ -183,26 +187,27 @@ class _Fetcher:
                 answer = self.client.fetch(url, _check_xml)
                 part.write_bytes(answer.data)
                 _check_entries(part, ensembl_id)
+                self._write_receipt(target, part, url, answer.etag)
                 commit(part, target)
-                self._write_receipt(target, url, answer.etag)
         except ImageError as error:
             return error
         return None
 
     def _download(self, name: str, target: Path, max_bytes: int) -> None:
-        if target.exists():
-            return
-        etag = download(self.client, self._url(name), target, max_bytes=max_bytes)
-        with claimed(target):
-            self._write_receipt(target, self._url(name), etag)
+        url = self._url(name)
 
-    def _write_receipt(self, target: Path, url: str, etag: str) -> None:
+        def sign(part: Path, etag: str) -> None:
+            self._write_receipt(target, part, url, etag)
+
+        download(self.client, url, target, max_bytes=max_bytes, sign=sign)
+
+    def _write_receipt(self, target: Path, part: Path, url: str, etag: str) -> None:
         version = self.source.hpa_version or ""
-        receipt = fetched_receipt(target, url, etag, version, licence_of(version))
+        receipt = fetched_receipt(part, url, etag, version, licence_of(version))
         write_receipt(target, receipt)
 
     def _drop_other_release(self, target: Path, url: str) -> None:
-        """Remove a file that came from another release, or whose fetching was cut off."""
+        """Remove a file that came from another release, or that nothing vouches for."""
         receipt = read_receipt(target)
         if target.exists() and (receipt is None or receipt.url != url):
             log.warning("%s is not of %s, it is fetched again", target, self.release)
@@ -219,11 +224,6 @@ class _Fetcher:
                 image_id=name, stage="catalog", reason=str(reason), message=message, source=source
             )
         )
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _check_xml(data: bytes) -> None:

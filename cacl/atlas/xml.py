@@ -7,40 +7,34 @@ in a file can make the parser expand entities, read other files, or hold more th
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from lxml import etree
 
+from cacl.atlas.entries import (
+    BLOCK_BYTES,
+    MAX_ENTRY_BYTES,
+    documents,
+    met,
+    open_xml,
+    safe_options,
+)
 from cacl.errors import CatalogError
 
-MAX_ENTRY_BYTES = 32 * 2**20
 MAX_TEXT = 500
 OLDEST_PATIENT_YEARS = 130
-UNREAD = (
-    "cellExpression",
-    "cellTypeExpression",
-    "predictedLocation",
-    "proteinArray",
-    "proteinClasses",
-    "proteinEvidence",
-    "proteinstructure",
-    "rnaExpression",
-    "westernBlot",
-    "xrefs",
-)
+FAULTS = (etree.XMLSyntaxError, EOFError, OSError, zlib.error)
 NORMAL_TISSUE = "tissue"
 SAMPLE_IMAGE = "sampleimage"
 ENSEMBL_ID = re.compile(r"ENSG\d{11}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CellLevel:
     """The staining of one cell type of a tissue; empty where the atlas says nothing."""
 
@@ -51,7 +45,7 @@ class CellLevel:
     location: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One core: its image's URL, and the patient."""
 
@@ -61,7 +55,7 @@ class Sample:
     age: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TissueData:
     """One tissue of an antibody, or of a gene (then without samples)."""
 
@@ -70,7 +64,7 @@ class TissueData:
     samples: tuple[Sample, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Antibody:
     """One antibody and the tissues that were stained with it."""
 
@@ -78,7 +72,7 @@ class Antibody:
     tissues: tuple[TissueData, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GeneName:
     """How one gene is called."""
 
@@ -87,7 +81,7 @@ class GeneName:
     synonyms: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One gene: names, release, reliability, its consensus by tissue, its antibodies."""
 
@@ -114,16 +108,16 @@ def read_entries(path: Path, *, tissues: frozenset[str] = frozenset()) -> Iterat
         The file is missing, no XML, cut short, declares a DTD, or has an entry larger than 32 MB.
         Entries before the fault have been yielded.
     """
-    with _open(path) as stream:
-        bounded = _BoundedStream(stream, path)
+    parser = etree.XMLParser(**safe_options())
+    with open_xml(path) as stream:
         try:
-            for element in _entries(bounded, tissues):
-                bounded.entry_ends()
-                yield _entry(element)
-        except (etree.XMLSyntaxError, EOFError, OSError, zlib.error) as error:
-            raise CatalogError(
-                f"The annotation {path} cannot be read as XML ({error}); fetch it again"
-            ) from error
+            for document in documents(stream, path):
+                root = etree.fromstring(document, parser)
+                _refuse_dtd(root, path)
+                for entry in _entries_below(root):
+                    yield _entry(entry, tissues)
+        except FAULTS as error:
+            raise CatalogError(_unreadable(path, error)) from error
 
 
 def read_name(path: Path) -> GeneName:
@@ -134,100 +128,43 @@ def read_name(path: Path) -> GeneName:
     CatalogError
         As for `read_entries`, or the file has no gene.
     """
-    with _open(path) as stream:
+    parser = etree.XMLPullParser(
+        events=("end",), tag=["{*}identifier", "{*}antibody"], **safe_options()
+    )
+    with open_xml(path) as stream:
         try:
-            for element in _parser(_BoundedStream(stream, path), ("identifier", "antibody")):
-                entry = element.getparent()
-                if entry is not None and etree.QName(entry).localname == "entry":
-                    return _name(entry)
-        except (etree.XMLSyntaxError, EOFError, OSError, zlib.error) as error:
-            raise CatalogError(
-                f"The annotation {path} cannot be read as XML ({error}); fetch it again"
-            ) from error
+            for block in iter(lambda: stream.read(BLOCK_BYTES), b""):
+                parser.feed(block)
+                for element in met(parser):
+                    entry = element.getparent()
+                    if entry is not None and etree.QName(entry).localname == "entry":
+                        return _name(entry)
+                if stream.tell() > MAX_ENTRY_BYTES:
+                    break
+            else:
+                parser.close()
+        except FAULTS as error:
+            raise CatalogError(_unreadable(path, error)) from error
     raise CatalogError(f"The annotation {path} names no gene; fetch it again")
 
 
-class _BoundedStream:
-    """Reads on until one entry takes more bytes than any real one."""
-
-    def __init__(self, stream: IO[bytes], path: Path) -> None:
-        self._stream = stream
-        self.path = path
-        self._bytes = 0
-
-    def read(self, size: int = -1) -> bytes:
-        block = self._stream.read(size)
-        self._bytes += len(block)
-        if self._bytes > MAX_ENTRY_BYTES:
-            raise CatalogError(
-                f"The annotation {self.path} has an entry of more than "
-                f"{MAX_ENTRY_BYTES // 2**20} MB; no gene of the atlas is that large, so it "
-                "is refused"
-            )
-        return block
-
-    def entry_ends(self) -> None:
-        self._bytes = 0
-
-
-def _open(path: Path) -> IO[bytes]:
-    try:
-        stream = path.open("rb")
-    except OSError as error:
+def _refuse_dtd(root: etree._Element, path: Path) -> None:
+    if root.getroottree().docinfo.internalDTD is not None:
         raise CatalogError(
-            f"The annotation {path} cannot be opened ({error.strerror}); check the path"
-        ) from error
-    if stream.read(2) == b"\x1f\x8b":
-        stream.close()
-        return io.BufferedReader(gzip.GzipFile(path))
-    stream.seek(0)
-    return stream
+            f"The annotation {path} declares a DTD, which the atlas never does, so it is refused; "
+            "fetch it again"
+        )
 
 
-def _parser(stream: _BoundedStream, tags: tuple[str, ...]) -> Iterator[etree._Element]:
-    events = etree.iterparse(
-        stream,
-        events=("end",),
-        tag=[f"{{*}}{tag}" for tag in tags],
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        collect_ids=False,
-    )
-    for _, element in events:
-        yield element
+def _entries_below(root: etree._Element) -> Iterator[etree._Element]:
+    return iter((root,)) if etree.QName(root).localname == "entry" else _children(root, "entry")
 
 
-def _entries(stream: _BoundedStream, tissues: frozenset[str]) -> Iterator[etree._Element]:
-    for element in _parser(stream, ("entry", "data", "tissueExpression", *UNREAD)):
-        kind = etree.QName(element).localname
-        if kind == "entry":
-            if element.getroottree().docinfo.internalDTD is not None:
-                raise CatalogError(
-                    f"The annotation {stream.path} declares a DTD, which the atlas never does, so "
-                    "it is refused; fetch it again"
-                )
-            yield element
-            _forget(element)
-        elif kind == "data":
-            if tissues and _text(element, "tissue").lower() not in tissues:
-                element.clear()
-        elif kind != "tissueExpression" or _attribute(element, "assayType") != NORMAL_TISSUE:
-            element.clear()
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"The annotation {path} cannot be read as XML ({error}); fetch it again"
 
 
-def _forget(element: etree._Element) -> None:
-    """Free an entry and what lies before it, so that memory does not grow with the file."""
-    parent = element.getparent()
-    element.clear()
-    while parent is not None and element.getprevious() is not None:
-        del parent[0]
-
-
-def _entry(entry: etree._Element) -> Entry:
+def _entry(entry: etree._Element, tissues: frozenset[str]) -> Entry:
     normal = [
         element
         for element in _children(entry, "tissueExpression")
@@ -239,12 +176,12 @@ def _entry(entry: etree._Element) -> Entry:
         for element in _children(expression, "verification")
         if _attribute(element, "type") == "reliability"
     )
-    antibodies = (_antibody(element) for element in _children(entry, "antibody"))
+    antibodies = (_antibody(element, tissues) for element in _children(entry, "antibody"))
     return Entry(
         name=_name(entry),
         version=_clean(entry.get("version")),
         reliability=next(reliability, ""),
-        tissues=_tissues(normal),
+        tissues=_tissues(normal, tissues),
         antibodies=tuple(antibodies),
     )
 
@@ -263,56 +200,52 @@ def _name(entry: etree._Element) -> GeneName:
     )
 
 
-def _antibody(element: etree._Element) -> Antibody:
+def _antibody(element: etree._Element, tissues: frozenset[str]) -> Antibody:
     normal = [
         expression
         for expression in _children(element, "tissueExpression")
         if _attribute(expression, "assayType") == NORMAL_TISSUE
     ]
-    return Antibody(antibody_id=_clean(element.get("id")), tissues=_tissues(normal))
+    return Antibody(antibody_id=_clean(element.get("id")), tissues=_tissues(normal, tissues))
 
 
-def _tissues(expressions: list[etree._Element]) -> tuple[TissueData, ...]:
-    return tuple(
-        TissueData(
-            tissue=_text(data, "tissue").lower(),
-            cells=tuple(_cell(cell) for cell in _children(data, "tissueCell")),
-            samples=tuple(
-                sample for patient in _children(data, "patient") for sample in _samples(patient)
-            ),
-        )
-        for expression in expressions
-        for data in _children(expression, "data")
-        if _text(data, "tissue")
-    )
+def _tissues(expressions: list[etree._Element], wanted: frozenset[str]) -> tuple[TissueData, ...]:
+    found: list[TissueData] = []
+    for expression in expressions:
+        for data in _children(expression, "data"):
+            tissue = _word(data, "tissue")
+            if tissue and (not wanted or tissue in wanted):
+                cells = tuple(_cell(cell) for cell in _children(data, "tissueCell"))
+                patients = _children(data, "patient")
+                samples = tuple(sample for patient in patients for sample in _samples(patient))
+                found.append(TissueData(tissue, cells, samples))
+    return tuple(found)
 
 
 def _cell(cell: etree._Element) -> CellLevel:
     levels: dict[str, str] = {}
     for element in _children(cell, "level"):
-        levels.setdefault(_attribute(element, "type"), _clean(element.text).lower())
+        levels.setdefault(_attribute(element, "type"), sys.intern(_clean(element.text).lower()))
     return CellLevel(
-        cell_type=_text(cell, "cellType").lower(),
+        cell_type=_word(cell, "cellType"),
         staining=levels.get("staining") or levels.get("expression", ""),
         intensity=levels.get("intensity", ""),
-        quantity=_text(cell, "quantity").lower() or levels.get("quantity", ""),
-        location=_text(cell, "location").lower() or levels.get("location", ""),
+        quantity=_word(cell, "quantity") or levels.get("quantity", ""),
+        location=_word(cell, "location") or levels.get("location", ""),
     )
 
 
 def _samples(patient: etree._Element) -> Iterator[Sample]:
     age = _text(patient, "age")
     known = age.isdecimal() and int(age) <= OLDEST_PATIENT_YEARS
+    patient_id, sex = sys.intern(_text(patient, "patientId")), _word(patient, "sex")
     for sample in _children(patient, "sample"):
         for assay in _children(sample, "assayImage"):
             for image in _children(assay, "image"):
                 url = _image_url(image)
                 if url and _attribute(image, "imageType") == SAMPLE_IMAGE:
                     yield Sample(
-                        url=url,
-                        patient_id=_text(patient, "patientId"),
-                        sex=_text(patient, "sex").lower(),
-                        age=int(age) if known else None,
+                        url=url, patient_id=patient_id, sex=sex, age=int(age) if known else None
                     )
 
 
@@ -340,6 +273,11 @@ def _text(element: etree._Element, tag: str) -> str:
     """Return the first text of the children `tag` that is not empty, with single spaces."""
     texts = (_clean(child.text) for child in _children(element, tag))
     return next((text for text in texts if text), "")
+
+
+def _word(element: etree._Element, tag: str) -> str:
+    """Return a text that many entries share: lower-case, and held in memory once."""
+    return sys.intern(_text(element, tag).lower())
 
 
 def _attribute(element: etree._Element, name: str) -> str:

@@ -19,6 +19,7 @@ from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
+LEAST_LIKELY = -4.0
 GATE_FACTOR = 2.0
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
@@ -118,10 +119,11 @@ def thresholds(model: AutoEncoder, negatives: TileSet, preset: Preset) -> Thresh
 
     The scores that all but a preset's shares of negative pixels stay below; METHOD, section 4
     (b). A sure pixel must belong to C all the same, however easy the held-out negatives are:
-    its log odds exceed 0. For `paper` it is 0, the nearest code's choice.
+    its log odds exceed 0, and those of a likely one `LEAST_LIKELY`. For `paper` both are 0, the
+    nearest code's choice.
     """
     if preset.sure_area == 0.0:
         return Thresholds(likely=0.0, sure=0.0)
     scores = _scores(model, negatives, torch.arange(len(negatives)), preset, preset.flips)
     likely, sure = np.quantile(scores, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
-    return Thresholds(likely=float(likely), sure=max(0.0, float(sure)))
+    return Thresholds(likely=max(LEAST_LIKELY, float(likely)), sure=max(0.0, float(sure)))

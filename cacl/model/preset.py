@@ -94,6 +94,8 @@ class Preset:
         Whether codes out of use are set again.
     jitter
         Strength of the stain jitter, see `inputs.jittered`.
+    mix
+        Whether each tile also gets the DAB of a negative one, see `draw`.
     critic_every, pool
         Rounds between two updates of the critic, and past fakes it keeps of each kind; 0 for
         no critic.
@@ -101,6 +103,8 @@ class Preset:
         Parts of the training after which the model judges the tiles of positive cores.
     share
         Share of a positive tile that must be C to begin with; see `losses.claim`.
+    share_end, share_decay
+        That share is multiplied by `share_decay` each step until it is `share_end`.
     top
         Pixels of a negative tile that `losses.avoid` takes for its second part.
     likely_area, sure_area

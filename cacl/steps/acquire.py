@@ -18,7 +18,7 @@ from cacl.atlas.client import MAX_CONNECTIONS, Client, Limits
 from cacl.atlas.mirror import Mirror
 from cacl.atlas.names import check_image_url
 from cacl.atlas.options import SourceOptions
-from cacl.atlas.parts import claimed, commit
+from cacl.atlas.parts import claimed, commit, one_client
 from cacl.atlas.receipts import (
     Receipt,
     check_jpeg,
@@ -33,7 +33,6 @@ from cacl.records import AcquiredRow, ImageRow
 from cacl.steps.runner import finish, run_images
 
 log = logging.getLogger(__name__)
-CLIENT_LOCK = "client"
 Way = Callable[[ImageRow], AcquiredRow]
 
 
@@ -74,7 +73,9 @@ def acquire(
     strict
         Raise `StrictError` if any image fails.
     refresh
-        Ask the host whether the images that are there have changed, and fetch those again.
+        Ask the host whether the images that are there have changed (If-None-Match with the ETag of
+        the receipt), and fetch those again. It is about images only: annotation belongs to a
+        release, does not change within it, and is fetched again by deleting it.
     check
         Fetch nothing; verify the images that are there against their receipts.
     limits
@@ -85,7 +86,7 @@ def acquire(
     StrictError
         An image failed and `strict` is set; the tables are written all the same.
     ConfigError
-        The folder of the images cannot be written, or the source lacks its mirror.
+        The folder above the images cannot be written, or the source lacks its mirror.
     """
     rows: list[ImageRow] = tables.read_parquet(shard, ImageRow)
     with ExitStack() as stack:
@@ -93,7 +94,7 @@ def acquire(
         if source.kind != "manifest" and check:
             way = partial(from_receipt, images=images, source=source)
         elif source.kind == "hpa":
-            stack.enter_context(_alone(images))
+            stack.enter_context(one_client(images.parent))
             client = stack.enter_context(Client(source, limits))
             stack.enter_context(_stops_on_interrupt(client))
             way = partial(from_host, client=client, images=images, refresh=refresh)
@@ -101,7 +102,12 @@ def acquire(
         elif source.kind != "manifest":
             way = partial(from_mirror, mirror=_mirror(source), images=images, source=source)
         outcome = run_images(
-            "acquire", rows, way, source=lambda row: row.url or row.path, jobs=jobs
+            "acquire",
+            rows,
+            way,
+            source=lambda row: row.url or row.path,
+            jobs=jobs,
+            size_bytes=lambda row: row.size_bytes,
         )
     finish(outcome, AcquiredRow, out, failures, strict=strict)
 
@@ -262,23 +268,6 @@ def _acquired(row: ImageRow, path: Path, sha256: str, size: int) -> AcquiredRow:
         size_bytes=size,
         mpp=row.mpp,
     )
-
-
-@contextmanager
-def _alone(images: Path) -> Iterator[None]:
-    """Let the processes that fill one folder ask the host one after the other.
-
-    The rate and the number of connections are a promise to the host, not one of each process.
-    """
-    log.info("Waiting for the host until no other process asks it for images to %s", images)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(claimed(images / CLIENT_LOCK))
-        except OSError as error:
-            raise ConfigError(
-                f"The folder {images} cannot be written ({error.strerror}); name another one"
-            ) from error
-        yield
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def run_images(
     *,
     source: Callable[[Item], str],
     jobs: int = 1,
+    size_bytes: Callable[[Result], int] | None = None,
 ) -> Outcome[Result]:
     """Call `work` for every row, in `jobs` threads; one image's failure never stops the rest.
 
@@ -59,6 +60,8 @@ def run_images(
         Where a row's image comes from, for the failures table.
     jobs
         Images at a time.
+    size_bytes
+        How many bytes a result stands for, to report MB/s as well.
     """
 
     def attempt(row: Item) -> Result | FailureRow:
@@ -82,8 +85,12 @@ def run_images(
             source=source(row),
         )
 
+    def size(item: Result | FailureRow) -> int:
+        return 0 if size_bytes is None or isinstance(item, FailureRow) else size_bytes(item)
+
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        done = list(track(pool.map(attempt, rows), f"{stage}: images", len(rows)))
+        attempts = pool.map(attempt, rows)
+        done = list(track(attempts, f"{stage}: images", len(rows), size))
     return Outcome(
         results=[item for item in done if not isinstance(item, FailureRow)],
         failures=[item for item in done if isinstance(item, FailureRow)],
