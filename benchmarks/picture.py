@@ -1,6 +1,6 @@
 """Draw the README's picture from a finished demo: a core, its truth, the model's mask.
 
-Example: python benchmarks/picture.py --run . --image HPA900006/900006_A_8_2 --out docs/demo.png
+Example: python benchmarks/picture.py --run . --image HPA900006/900006_A_8_2 --out docs/demo.jpg
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path(), help="working directory of the demo")
     parser.add_argument("--image", default="HPA900006/900006_A_8_2")
-    parser.add_argument("--out", type=Path, default=Path("docs/demo.png"))
+    parser.add_argument("--out", type=Path, default=Path("docs/demo.jpg"))
     options = parser.parse_args()
     store = Store(options.run / "results" / "atlas.zarr")
     meta = store.meta(options.image)
