@@ -44,12 +44,11 @@ rule catalog:
         labels=flags(labels),
         census=flags(settings["census"]),
         out=subpath(output.images, parent=True),
-        downloads="resources",
     message:
         "Reading the catalog"
     shell:
         "cacl catalog --out {params.out} --failures {output.failures} "
-        "--downloads {params.downloads} "
+        "--downloads resources "
         "{params.source} {params.labels} {params.census} > {log} 2>&1"
 
 
