@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from cacl import __version__
 from cacl import cli_options as opt
-from cacl.config import default, documentation
-from cacl.errors import CaclError
-from cacl.tables import write_text
+from cacl.cli_results import benchmark, docs, report, top
+from cacl.config import default
 
 HELP = "Quantify a diffuse stain across the Human Protein Atlas from image-wise labels."
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -41,16 +37,6 @@ def main(
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-@contextmanager
-def sentences() -> Iterator[None]:
-    """Turn an error that has a remedy into its sentence and exit status 1."""
-    try:
-        yield
-    except CaclError as error:
-        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
-        raise typer.Exit(1) from error
-
-
 @app.command()
 def phantom(
     host: Annotated[Path, typer.Option(help="Folder to lay out as the atlas's host.")],
@@ -66,7 +52,7 @@ def phantom(
     """
     from cacl.atlas.phantom import write_phantom
 
-    with sentences():
+    with opt.sentences():
         write_phantom(host, truth, antibodies=antibodies, patients=patients, seed=seed, jobs=jobs)
 
 
@@ -97,7 +83,7 @@ def catalog(
     from cacl.atlas.catalog import build_catalog
     from cacl.atlas.options import LabelOptions, SourceOptions
 
-    with sentences():
+    with opt.sentences():
         source = SourceOptions(
             kind=kind,
             hpa_version=hpa_version,
@@ -143,7 +129,7 @@ def acquire(
     from cacl.atlas.options import SourceOptions
     from cacl.steps import acquire as step
 
-    with sentences():
+    with opt.sentences():
         source = SourceOptions(
             kind=kind,
             hpa_version=hpa_version,
@@ -183,7 +169,7 @@ def tile(
     """
     from cacl.steps import tile as step
 
-    with sentences():
+    with opt.sentences():
         step.tile(
             acquired,
             store,
@@ -213,7 +199,7 @@ def select(
     """
     from cacl.steps import select as step
 
-    with sentences():
+    with opt.sentences():
         step.select(
             images,
             tiles,
@@ -242,7 +228,7 @@ def train(
     """
     from cacl.model import train as step
 
-    with sentences():
+    with opt.sentences():
         step.train(
             tiles,
             store,
@@ -274,7 +260,7 @@ def segment(
     """
     from cacl.steps import segment as step
 
-    with sentences():
+    with opt.sentences():
         step.segment(
             tiles,
             store,
@@ -311,7 +297,7 @@ def measure(
     """
     from cacl.steps import measure as step
 
-    with sentences():
+    with opt.sentences():
         step.measure(
             segmented,
             images,
@@ -328,89 +314,5 @@ def measure(
         )
 
 
-@app.command()
-def report(
-    census: Annotated[list[Path], typer.Option(help="Tables of `cacl measure`; repeat.")],
-    failures: Annotated[list[Path], typer.Option(help="Failures of every step; repeat.")],
-    store: opt.StorePath,
-    model: opt.ModelPath,
-    catalog: Annotated[Path, typer.Option(help="Folder of `cacl catalog`.")],
-    out: opt.Out,
-    cell_type: opt.CellType = default("labels.cell_type"),
-    min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
-    morphology: opt.Morphology = default("segment.morphology"),
-    radius_px: opt.RadiusPx = default("segment.radius_px"),
-    seed: opt.Seed = default("seed"),
-    jobs: opt.Jobs = 1,
-) -> None:
-    """Pool the census; write tables and report.html.
-
-    Example: cacl report --census census.parquet --failures failures.csv --store atlas.zarr
-    --model model --catalog catalog --out report
-    """
-    from cacl.steps import report as step
-
-    with sentences():
-        step.report(
-            census,
-            failures,
-            store,
-            model,
-            catalog,
-            out,
-            cell_type=cell_type,
-            min_tissue_fraction=min_tissue_fraction,
-            morphology=morphology,
-            radius_px=radius_px,
-            seed=seed,
-            jobs=jobs,
-        )
-
-
-@app.command()
-def benchmark(
-    tiles: Annotated[Path, typer.Option(help="Table of `cacl select`.")],
-    census: Annotated[list[Path], typer.Option(help="Tables of `cacl measure`; repeat.")],
-    store: opt.StorePath,
-    model: opt.ModelPath,
-    truth: Annotated[Path, typer.Option(help="Folder of true masks of `cacl phantom`.")],
-    out: opt.Out,
-    seed: opt.Seed = default("seed"),
-) -> None:
-    """Compare the model and the baselines with the truth.
-
-    Example: cacl benchmark --tiles chosen.parquet --census census.parquet --store atlas.zarr
-    --model model --truth phantom/truth --out benchmark
-    """
-    from cacl.benchmark import table as step
-
-    with sentences():
-        step.benchmark(tiles, store, model, truth, census, out, seed=seed)
-
-
-@app.command()
-def top(
-    report: Annotated[Path, typer.Option(help="Folder of `cacl report`.")] = Path("results/report"),
-    count: Annotated[int, typer.Option(min=1, help="How many.")] = 5,
-) -> None:
-    """Print the antibodies of highest ratio.
-
-    Example: cacl top --report results/report --count 20
-    """
-    from cacl.steps.top import top_antibodies
-
-    with sentences():
-        Console().print(top_antibodies(report, count))
-        typer.echo(f"Report: {(report / 'report.html').resolve()}")
-
-
-@app.command()
-def docs(
-    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("config/README.md"),
-) -> None:
-    """Write the documentation of the configuration.
-
-    Example: cacl docs --out config/README.md
-    """
-    with sentences():
-        write_text(out, documentation())
+for command in (report, benchmark, top, docs):
+    app.command()(command)

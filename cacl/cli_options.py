@@ -1,11 +1,15 @@
-"""Options that several commands share."""
+"""What the commands share: options, and how an error is told."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from cacl.errors import CaclError
 
 Out = Annotated[Path, typer.Option(help="Where the product goes.")]
 Failures = Annotated[Path, typer.Option(help="CSV of the images left out, with reasons.")]
@@ -43,3 +47,13 @@ RadiusPx = Annotated[int, typer.Option(min=0, help="Its radius.")]
 MaxMinutes = Annotated[float | None, typer.Option(help="Stop after this time.")]
 Manifest = Annotated[Path | None, typer.Option(help="CSV of your own images.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn an error that has a remedy into its sentence and exit status 1."""
+    try:
+        yield
+    except CaclError as error:
+        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(1) from error

@@ -1,0 +1,97 @@
+"""Commands of what a run ends in: report, benchmark, the short answer, documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cacl import cli_options as opt
+from cacl.config import default, documentation
+from cacl.tables import write_text
+
+
+def report(
+    census: Annotated[list[Path], typer.Option(help="Tables of `cacl measure`; repeat.")],
+    failures: Annotated[list[Path], typer.Option(help="Failures of every step; repeat.")],
+    store: opt.StorePath,
+    model: opt.ModelPath,
+    catalog: Annotated[Path, typer.Option(help="Folder of `cacl catalog`.")],
+    out: opt.Out,
+    cell_type: opt.CellType = default("labels.cell_type"),
+    min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
+    morphology: opt.Morphology = default("segment.morphology"),
+    radius_px: opt.RadiusPx = default("segment.radius_px"),
+    seed: opt.Seed = default("seed"),
+    jobs: opt.Jobs = 1,
+) -> None:
+    """Pool the census; write tables and report.html.
+
+    Example: cacl report --census census.parquet --failures failures.csv --store atlas.zarr
+    --model model --catalog catalog --out report
+    """
+    from cacl.steps import report as step
+
+    with opt.sentences():
+        step.report(
+            census,
+            failures,
+            store,
+            model,
+            catalog,
+            out,
+            cell_type=cell_type,
+            min_tissue_fraction=min_tissue_fraction,
+            morphology=morphology,
+            radius_px=radius_px,
+            seed=seed,
+            jobs=jobs,
+        )
+
+
+def benchmark(
+    tiles: Annotated[Path, typer.Option(help="Table of `cacl select`.")],
+    census: Annotated[list[Path], typer.Option(help="Tables of `cacl measure`; repeat.")],
+    store: opt.StorePath,
+    model: opt.ModelPath,
+    truth: Annotated[Path, typer.Option(help="Folder of true masks of `cacl phantom`.")],
+    out: opt.Out,
+    seed: opt.Seed = default("seed"),
+) -> None:
+    """Compare the model and the baselines with the truth.
+
+    Example: cacl benchmark --tiles chosen.parquet --census census.parquet --store atlas.zarr
+    --model model --truth phantom/truth --out benchmark
+    """
+    from cacl.benchmark import table as step
+
+    with opt.sentences():
+        step.benchmark(tiles, store, model, truth, census, out, seed=seed)
+
+
+def top(
+    report: Annotated[Path, typer.Option(help="Folder of `cacl report`.")] = Path("results/report"),
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 5,
+) -> None:
+    """Print the antibodies of highest ratio.
+
+    Example: cacl top --report results/report --count 20
+    """
+    from cacl.steps.top import top_antibodies
+
+    with opt.sentences():
+        Console().print(top_antibodies(report, count))
+        typer.echo(f"Report: {(report / 'report.html').resolve()}")
+
+
+def docs(
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("config/README.md"),
+) -> None:
+    """Write the documentation of the configuration.
+
+    Example: cacl docs --out config/README.md
+    """
+    with opt.sentences():
+        write_text(out, documentation())
