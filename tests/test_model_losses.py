@@ -55,41 +55,68 @@ def test_classifier_is_the_cross_entropy_of_four_kinds() -> None:
     )
 
 
-def test_avoid_takes_the_mean_and_the_highest_of_negative_tiles() -> None:
+def test_avoid_takes_the_mean_and_the_highest_of_known_negatives() -> None:
     logits = torch.zeros(2, 2, 2)
     logits[0] = 50.0
     logits[1, 0, 0] = 10.0
-    mean, top = losses.avoid(logits, BOTH, 1)
+    negative = torch.zeros(2, 2, 2, dtype=torch.bool)
+    negative[1] = True
+    mean, top = losses.avoid(logits, negative, 1)
     assert mean.item() == pytest.approx((3 * math.log(2) + 10.0) / 4, abs=1e-3)
-    assert top.item() == pytest.approx(10.0, abs=1e-3)
+    assert top.item() == pytest.approx(10.0 / 2, abs=1e-3)
 
 
-def test_avoid_and_claim_of_the_other_class_alone_are_zero() -> None:
-    logits = torch.ones(2, 2, 2)
-    assert losses.avoid(logits, torch.ones(2, dtype=torch.bool), 3) == (0.0, 0.0)
-    assert losses.claim(logits, torch.zeros(2, dtype=torch.bool), 0.5) == 0.0
+def test_losses_over_no_place_are_zero() -> None:
+    logits, none = torch.ones(2, 2, 2), torch.zeros(2, 2, 2, dtype=torch.bool)
+    assert losses.avoid(logits, none, 3) == (0.0, 0.0)
+    assert losses.claim(logits, none, torch.ones(2)) == 0.0
+    assert losses.insist(logits, none, -1.0) == 0.0
+    assert losses.elsewhere(logits, ~none) == 0.0
 
 
-def test_claim_is_satisfied_by_a_share_of_pixels() -> None:
+def test_claim_is_satisfied_by_each_tiles_share_of_places() -> None:
     logits = torch.full((2, 2, 2), -50.0)
     logits[0, 0] = 50.0
-    assert losses.claim(logits, BOTH, 0.5).item() == pytest.approx(0.0, abs=1e-6)
-    assert losses.claim(logits, BOTH, 0.75).item() == pytest.approx(50.0 / 3)
+    possible = torch.ones(2, 2, 2, dtype=torch.bool)
+    possible[1] = False
+    enough, more = torch.tensor([0.5, 1.0]), torch.tensor([0.75, 1.0])
+    assert losses.claim(logits, possible, enough).item() == pytest.approx(0.0, abs=1e-6)
+    assert losses.claim(logits, possible, more).item() == pytest.approx(50.0 / 3)
 
 
-def test_off_stain_counts_unstained_pixels_of_positive_tiles() -> None:
-    logits = torch.zeros(2, 1, 2)
-    stained = torch.tensor([[[1.0, 0.0]], [[0.0, 0.0]]])
-    assert losses.off_stain(logits, BOTH, stained).item() == pytest.approx(math.log(2))
+def test_claim_asks_for_possible_places_alone() -> None:
+    logits = torch.tensor([[[50.0, -7.0]]])
+    possible = torch.tensor([[[False, True]]])
+    found = losses.claim(logits, possible, torch.tensor([1.0]))
+    assert found.item() == pytest.approx(7.0, abs=1e-2)
+
+
+def test_insist_raises_what_is_likely_already() -> None:
+    logits = torch.tensor([[[-0.5, -2.0, 3.0]]], requires_grad=True)
+    possible = torch.tensor([[[True, True, False]]])
+    found = losses.insist(logits, possible, -1.0)
+    assert found.item() == pytest.approx(math.log1p(math.exp(0.5)))
+    found.backward()
+    assert logits.grad is not None
+    assert (logits.grad != 0).tolist() == [[[True, False, False]]]
+
+
+def test_elsewhere_counts_places_without_stain() -> None:
+    logits = torch.tensor([[[0.0, 9.0]]])
+    candidate = torch.tensor([[[False, True]]])
+    assert losses.elsewhere(logits, candidate).item() == pytest.approx(math.log(2))
 
 
 def test_input_agrees_with_the_stains_of_the_ground_floor() -> None:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)
-    seen = inputs.network_input(torch.from_numpy(rgb)[None])[0].numpy()
+    seen = inputs.network_input(torch.from_numpy(rgb)[None], stains=True)[0].numpy()
     hematoxylin, dab = stain.unmix(rgb)
     assert np.allclose(seen[inputs.HEMATOXYLIN], hematoxylin, atol=1e-5)
     assert np.allclose(seen[inputs.DAB], dab, atol=1e-5)
+    assert np.allclose(seen[inputs.BRIGHTNESS], rgb.mean(0) / 255.0, atol=1e-6)
+    inner = dab[16, 16] - dab[9:24, 9:24].mean()
+    assert seen[inputs.EXCESS, 16, 16] == pytest.approx(inner, abs=1e-4)
 
 
 def test_mixing_undoes_unmixing() -> None:
@@ -99,26 +126,39 @@ def test_mixing_undoes_unmixing() -> None:
 
 def test_restaining_with_nothing_changes_nothing() -> None:
     rgb = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
-    found = inputs.restained(rgb, None, 0.0, torch.Generator())
+    found = inputs.restained(rgb, 0.0, torch.Generator())
     assert torch.equal(found, rgb.float())
 
 
-def test_restaining_adds_dab_alone() -> None:
+def test_restaining_keeps_glass_and_scales_stains() -> None:
     plain = torch.full((64, 3, 4, 4), 255, dtype=torch.uint8)
     brown = torch.tensor([150, 90, 60], dtype=torch.uint8).view(1, 3, 1, 1).expand(64, 3, 4, 4)
-    found = inputs.restained(plain, brown, 0.0, torch.Generator().manual_seed(0))
-    stains = inputs.unmixed(inputs.density(found))
-    limit = inputs.unmixed(inputs.density(brown[:1]))[0, inputs.DAB_STAIN, 0, 0]
-    added = stains[:, inputs.DAB_STAIN, 0, 0]
-    assert added.max() <= limit + 1e-4
-    assert (added < 1e-3).float().mean().item() == pytest.approx(0.5, abs=0.2)
-    assert stains[:, 0].abs().max() < 1e-3
+    before = inputs.unmixed(inputs.density(brown[:1]))[0, 1, 0, 0]
+    found = inputs.restained(brown, 0.2, torch.Generator().manual_seed(0))
+    dab = inputs.unmixed(inputs.density(found))[:, 1, 0, 0]
+    assert (dab / before).log().std().item() == pytest.approx(0.2, abs=0.08)
+    glass = inputs.restained(plain, 0.2, torch.Generator().manual_seed(0))
+    assert inputs.unmixed(inputs.density(glass)).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("number", range(8))
 def test_each_symmetry_is_undone(number: int) -> None:
     image = torch.arange(12).view(1, 3, 4)
     assert torch.equal(inputs.unturn(inputs.turn(image, number), number), image)
+
+
+def test_stain_ends_where_half_of_the_light_is_absorbed() -> None:
+    """A pixel half of which is stained absorbs half as much light, not half the density."""
+    levels = np.full(64, 255.0)
+    levels[30:34] = 255.0 * 0.1
+    for share, expected in ((0.6, True), (0.4, False)):
+        levels[29] = 255.0 * (1.0 - 0.9 * share)
+        grey = np.tile(np.rint(levels), (64, 1)).astype(np.uint8)
+        one_stain = np.stack([grey] * 3)
+        dab = stain.unmix(one_stain)[1]
+        if float(dab[5, 31]) <= 0.0:
+            pytest.fail("the test's line is not stained")
+        assert bool(stands_out(one_stain)[32, 29]) is expected
 
 
 def test_stain_stands_out_on_a_line_and_not_on_a_field() -> None:

@@ -107,7 +107,15 @@ def test_the_description_says_what_was_done(atlas: ModelAtlas) -> None:
     assert rows["step"].tolist() == [10, 20, 30, 32]
     assert rows.loc[:2, ["claim", "avoid_mean"]].isna().all().all()
     last = rows.iloc[-1]
-    parts = ["reconstruction", "commitment", "avoid_mean", "avoid_top", "claim", "off_stain"]
+    parts = [
+        "reconstruction",
+        "commitment",
+        "avoid_mean",
+        "avoid_top",
+        "elsewhere",
+        "claim",
+        "insist",
+    ]
     assert last["total"] == pytest.approx(last[parts].sum(), rel=1e-4)
     assert list(pd.read_csv(folder / "speed.csv")) == ["step", "tiles_per_second"]
 
@@ -119,7 +127,7 @@ def test_the_paper_preset_has_its_losses_and_its_books(atlas: ModelAtlas) -> Non
     assert model.network.codebook.support.sum(0).tolist() == [27.0] * 32 + [5.0] * 32
     rows = pd.read_csv(atlas.path("paper") / "training.csv")
     assert rows.loc[0, ["discriminative", "mapping", "classifier"]].notna().all()
-    assert rows[["claim", "avoid_mean", "off_stain"]].isna().all().all()
+    assert rows[["claim", "avoid_mean", "elsewhere"]].isna().all().all()
 
 
 @pytest.mark.usefixtures("lenient")

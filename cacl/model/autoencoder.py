@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cacl.model.codebook import ClassAwareCodebook, unit_length
-from cacl.model.inputs import network_input
+from cacl.model.inputs import RGB_CHANNELS, STAIN_CHANNELS, network_input
 from cacl.model.preset import Architecture
 
 FOLD = 2
@@ -56,8 +56,7 @@ class Encoder(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = architecture
-        inputs = (3 + a.stains) * FOLD**2
-        self.inputs = 3 + a.stains
+        inputs = (STAIN_CHANNELS if a.stains else RGB_CHANNELS) * FOLD**2
         self.stem = convolution(inputs, a.width, 3, normalise=a.normalise)
         self.down = nn.Module()
         if a.context:
@@ -78,7 +77,7 @@ class Encoder(nn.Module):
 
     def forward(self, seen: Tensor) -> Tensor:
         """Embed what `network_input` returned."""
-        folded = F.pixel_unshuffle(seen[:, : self.inputs], FOLD)
+        folded = F.pixel_unshuffle(seen, FOLD)
         features: Tensor = self.stem(folded)
         if self.has_context:
             around: Tensor = self.context(self.down(F.relu(features)))
@@ -133,7 +132,8 @@ class AutoEncoder(nn.Module):
 
     def embed(self, rgb: Tensor) -> Tensor:
         """Return E(I): (b, d, y / 2, x / 2) for (b, 3, y, x) levels from 0 to 255."""
-        seen = network_input(rgb).contiguous(memory_format=torch.channels_last)
+        seen = network_input(rgb, self.architecture.stains)
+        seen = seen.contiguous(memory_format=torch.channels_last)
         embedding: Tensor = self.encoder(seen)
         return unit_length(embedding, 1) if self.architecture.unit_length else embedding
 

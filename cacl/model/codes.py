@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from cacl.model.autoencoder import FOLD, AutoEncoder, flat
+from cacl.model.autoencoder import AutoEncoder, flat
 from cacl.model.codebook import SHARED, ClassAwareCodebook, kmeans, squared_distances
 from cacl.model.objective import Batch, Breakdown
 
@@ -34,16 +33,15 @@ def place_by_kmeans(
         On the CPU.
     """
     book = model.codebook
-    vectors, positive, stained = flat(features), batch.positive, batch.stained
+    vectors, positive = flat(features), batch.positive
     chosen = torch.randperm(len(vectors), generator=rng)[:POINTS].to(vectors.device)
     vectors = vectors[chosen]
     from_positive = positive.repeat_interleave(features[0, 0].numel())[chosen]
-    on_stain = F.max_pool2d(stained.float()[:, None], FOLD).flatten()[chosen] > 0
+    possible = batch.coded_possible.flatten()[chosen]
     shared = book.book == SHARED
     rest = vectors[~from_positive] if not bool(from_positive.all()) else vectors
     book.place(kmeans(rest, int(shared.sum()), rng), shared)
-    seen = from_positive & on_stain
-    only = vectors[seen] if bool(seen.any()) else vectors
+    only = vectors[possible] if bool(possible.any()) else vectors
     distance = squared_distances(only, book.codes[shared]).amin(1)
     number = max(1, round(FARTHEST_SHARE * len(only)))
     book.place(kmeans(only[distance.topk(number).indices], int((~shared).sum()), rng), ~shared)
@@ -77,7 +75,7 @@ def revive(
         if bool((which & ~shared).any()):
             if not bool(batch.positive.any()):
                 continue
-            surely = found.logits.masked_fill(~batch.positive[:, None, None], -torch.inf).flatten()
+            surely = found.logits.masked_fill(~batch.coded_possible, -torch.inf).flatten()
             pool = surely.topk(min(LIKELIEST, len(vectors))).indices
         drawn = torch.randint(len(pool), (number,), generator=rng).to(pool.device)
         codebook.place(vectors[pool[drawn]], which)

@@ -1,7 +1,9 @@
 """Where DAB stands out from its surroundings: the edge of a stain without any mask.
 
-A blurred band ends where its density has fallen half-way from its peak to what surrounds it
-(full width at half maximum). Both are read from the image itself, near each pixel.
+A blurred or coarsely sampled band ends where what it absorbs has fallen half-way from its peak to
+what surrounds it (full width at half maximum). Light that passes through a pixel's parts adds
+up, optical density does not, so the half is taken of the share of light absorbed. Peak and
+surroundings are read from the image itself, near each pixel.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from numpy.typing import NDArray
 
 from cacl import stain
 
-LEVELS_PER_OD = 100.0
+LEVELS = 200.0
+BASE = 20.0
 BACKGROUND_PX = 21
 PEAK_PX = 9
-MIN_CONTRAST_OD = 0.06
+MIN_RISE = 0.06
 
 
 def stands_out(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -29,13 +32,12 @@ def stands_out(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     Returns
     -------
     (y, x) bool. The background is the median of a 21 px window, the peak the maximum of a 9 px
-    window; the peak must exceed the background by at least 0.12 OD.
+    window; a pixel must absorb at least 6 % more of the light than its background.
     """
-    dab = stain.unmix(rgb)[1]
-    levels = np.clip(dab * LEVELS_PER_OD + 20.0, 0, 255).astype(np.uint8)
-    background = cv2.medianBlur(levels, BACKGROUND_PX)
-    smooth = cv2.blur(levels, (2, 2))
-    peak = cv2.dilate(smooth, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PEAK_PX, PEAK_PX)))
-    rise = np.maximum((peak.astype(np.float32) - background) / 2, MIN_CONTRAST_OD * LEVELS_PER_OD)
-    mask: NDArray[np.bool_] = levels.astype(np.float32) - background >= rise
+    absorbed = 1.0 - np.power(10.0, -np.clip(stain.unmix(rgb)[1], 0.0, 3.0))
+    levels = (absorbed * LEVELS + BASE).astype(np.uint8)
+    background = cv2.medianBlur(levels, BACKGROUND_PX).astype(np.float32)
+    peak = cv2.dilate(levels, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PEAK_PX, PEAK_PX)))
+    rise = np.maximum((peak - background) / 2, MIN_RISE * LEVELS)
+    mask: NDArray[np.bool_] = levels - background >= rise
     return mask

@@ -28,8 +28,9 @@ LOSSES = (
     "classifier",
     "avoid_mean",
     "avoid_top",
+    "elsewhere",
     "claim",
-    "off_stain",
+    "insist",
 )
 COLUMNS = (
     "step",

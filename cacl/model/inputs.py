@@ -12,9 +12,8 @@ from torch.nn import functional as F
 
 from cacl.stain import DAB_OD, HEMATOXYLIN_OD
 
-HEMATOXYLIN = 3
-DAB = 4
-DAB_STAIN = 1
+BRIGHTNESS, HEMATOXYLIN, DAB, EXCESS = range(4)
+RGB_CHANNELS, STAIN_CHANNELS = 3, 4
 TINT = 0.25
 SURROUNDINGS_PX = 15
 
@@ -45,42 +44,42 @@ def mixed(stains: Tensor) -> Tensor:
     return torch.einsum("cs,bsyx->bcyx", vectors, stains)
 
 
-def network_input(rgb: Tensor) -> Tensor:
+def network_input(rgb: Tensor, stains: bool) -> Tensor:
     """Return what the encoder sees.
+
+    Hue differs between slides and says little that stain densities do not, so a network that
+    sees it learns the training slides; brightness tells glass from tissue.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) levels from 0 to 255.
+    stains
+        Whether to return stain densities instead of red, green and blue.
 
     Returns
     -------
-    (b, 5, y, x): red, green and blue from 0 to 1, then haematoxylin and DAB in OD.
+    (b, 3, y, x) red, green and blue from 0 to 1; or (b, 4, y, x) brightness from 0 to 1, then
+    in OD haematoxylin, DAB, and DAB less its mean over a 15 px window.
     """
-    stains = unmixed(density(rgb))[:, :2]
-    dab = stains[:, 1:]
+    levels = rgb.float() / 255.0
+    if not stains:
+        return levels
+    densities = unmixed(density(rgb))
+    dab = densities[:, 1:2]
     around = F.avg_pool2d(
         dab, SURROUNDINGS_PX, stride=1, padding=SURROUNDINGS_PX // 2, count_include_pad=False
     )
-    excess = dab - around
-    return torch.cat([rgb.float() / 255.0, stains, excess], dim=1)
+    return torch.cat([levels.mean(1, keepdim=True), densities[:, :2], dab - around], dim=1)
 
 
-def restained(
-    rgb: Tensor, other: Tensor | None, jitter: float, generator: torch.Generator
-) -> Tensor:
-    """Return tiles stained differently: each stain stronger or weaker, with another tile's DAB.
-
-    Densities add (Beer-Lambert), as if the section had been stained for a second protein. What
-    else is stained then says nothing about the label, which a few antibodies would teach.
+def restained(rgb: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
+    """Return tiles stained differently: each stain stronger or weaker, in a shifted hue.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) levels from 0 to 255.
-    other
-        (b, 3, y, x) tiles whose DAB is added, weighted from 0 to 1, to half of the tiles; None
-        for none.
     jitter
         Standard deviation of the log of each stain's factor; 0 changes nothing.
     generator
@@ -90,15 +89,11 @@ def restained(
     -------
     (b, 3, y, x) float levels from 0 to 255.
     """
-    if jitter == 0.0 and other is None:
+    if jitter == 0.0:
         return rgb.float()
     drawn = torch.randn((3, len(rgb), 3, 1, 1), generator=generator).clamp(-2, 2).to(rgb.device)
     tint = torch.exp(TINT * jitter * drawn[2])
     stains = unmixed(density(rgb) * tint) * torch.exp(jitter * drawn[0])
-    if other is not None:
-        weight = 2.0 * torch.rand((len(rgb), 1, 1), generator=generator).to(rgb.device) - 1.0
-        added = unmixed(density(other))[:, DAB_STAIN].clamp_min(0.0) * weight.clamp_min(0.0)
-        stains[:, DAB_STAIN] += added
     levels = 256.0 * torch.pow(10.0, -(mixed(stains) + 0.1 * jitter * drawn[1])) - 1.0
     return levels.clamp(0.0, 255.0)
 

@@ -19,13 +19,11 @@ from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-LEAST_LIKELY = -4.0
-GATE_FACTOR = 2.0
+LEAST_LIKELY, LEAST_SURE = -2.0, 1.0
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
 MIN_POSITIVE_TILES = 8
-SHARE_OF_AREA = 0.8
-SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.2
+SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.3
 NOWHERE, EVERYWHERE = 0.0005, 0.9
 
 
@@ -38,11 +36,11 @@ class Judgement:
     positive
         (m,) indices into the tile set.
     share
-        What `losses.claim` may ask for from now on.
+        (n,) of each tile's pixels: what `losses.claim` may ask for from now on.
     """
 
     positive: Tensor
-    share: float
+    share: Tensor
 
 
 def rescore(
@@ -50,8 +48,8 @@ def rescore(
 ) -> Judgement | None:
     """Judge every tile of the positive images (multiple-instance learning).
 
-    A tile is positive if more than 1 % of it may be stained and scores above the 99.8 % quantile
-    of negative tiles, half of them held out; METHOD, section 4.
+    A tile is positive if more than 1 % of it may be stained, is rather C than not, and scores
+    above the 99.8 % quantile of negative tiles, half of them held out; METHOD, section 4.
 
     Returns
     -------
@@ -63,21 +61,22 @@ def rescore(
     reference = np.concatenate(
         [_scores(model, tiles, drawn, preset, 1), _scores(model, held_out, kept_out, preset, 1)]
     )
-    limit = float(np.quantile(reference, 1.0 - RESCORE_NEGATIVES))
+    limit = max(0.0, float(np.quantile(reference, 1.0 - RESCORE_NEGATIVES)))
     members = torch.nonzero(tiles.positive).flatten()
     area = torch.from_numpy(_scores(model, tiles, members, preset, 1) > limit).float().mean((1, 2))
     found = (area > RESCORE_AREA) | tiles.fixed[members]
     log.info(
-        "rescore: limit %.2f, %d of %d tiles, median area %.4f",
-        limit,
+        "train: %d of %d tiles of positive images score above %.2f on more than %g of their area",
         int(found.sum()),
         len(found),
-        float(area[found].median()) if found.any() else 0,
+        limit,
+        RESCORE_AREA,
     )
     if int(found.sum()) < MIN_POSITIVE_TILES:
         return None
-    share = SHARE_OF_AREA * float(area[found].median())
-    return Judgement(members[found], min(max(share, SMALLEST_SHARE), LARGEST_SHARE))
+    share = torch.zeros(len(tiles))
+    share[members] = area.clamp(SMALLEST_SHARE, LARGEST_SHARE)
+    return Judgement(members[found], share)
 
 
 def _scores(
@@ -118,12 +117,12 @@ def thresholds(model: AutoEncoder, negatives: TileSet, preset: Preset) -> Thresh
     """Return what turns scores into masks, from negative tiles alone.
 
     The scores that all but a preset's shares of negative pixels stay below; METHOD, section 4
-    (b). A sure pixel must belong to C all the same, however easy the held-out negatives are:
-    its log odds exceed 0, and those of a likely one `LEAST_LIKELY`. For `paper` both are 0, the
+    (b). However easy the held-out negatives are, the log odds of a sure pixel exceed
+    `LEAST_SURE`, and those of a likely one `LEAST_LIKELY`. For `paper` both are 0, the
     nearest code's choice.
     """
     if preset.sure_area == 0.0:
         return Thresholds(likely=0.0, sure=0.0)
     scores = _scores(model, negatives, torch.arange(len(negatives)), preset, preset.flips)
     likely, sure = np.quantile(scores, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
-    return Thresholds(likely=max(LEAST_LIKELY, float(likely)), sure=max(0.0, float(sure)))
+    return Thresholds(likely=max(LEAST_LIKELY, float(likely)), sure=max(LEAST_SURE, float(sure)))

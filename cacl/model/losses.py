@@ -85,8 +85,8 @@ def classifier(logits: Tensor, kind: Tensor) -> Tensor:
     return F.cross_entropy(logits, kind)
 
 
-def avoid(logits: Tensor, positive: Tensor, top: int) -> tuple[Tensor, Tensor]:
-    """Return -log(1 - p) over negative tiles: the mean, and the mean of each tile's highest.
+def avoid(logits: Tensor, negative: Tensor, top: int) -> tuple[Tensor, Tensor]:
+    """Return -log(1 - p) over known negatives: the mean, and the mean of each tile's highest.
 
     p is the soft share of C; bounded below by 0, where eq. (4) is not bounded.
 
@@ -94,51 +94,65 @@ def avoid(logits: Tensor, positive: Tensor, top: int) -> tuple[Tensor, Tensor]:
     ----------
     logits
         (b, y, x) log odds of C.
-    positive
-        (b,) bool.
+    negative
+        (b, y, x) bool: places that could be taken for the pattern and are known not to be it.
     top
-        How many of a tile's pixels the second part takes.
+        How many of a tile's places the second part takes.
     """
-    if bool(positive.all()):
-        return logits.sum() * 0.0, logits.sum() * 0.0
-    cost = F.softplus(logits[~positive].flatten(1))
-    return cost.mean(), cost.topk(min(top, cost.shape[1]), dim=1).values.mean()
+    cost = F.softplus(logits) * negative
+    highest = cost.flatten(1).topk(min(top, cost[0].numel()), dim=1).values
+    return cost.sum() / negative.sum().clamp_min(1), highest.mean()
 
 
-def claim(logits: Tensor, positive: Tensor, share: float) -> Tensor:
-    """Return -log p over the `share` of a positive tile's pixels that are most surely C.
-
-    A bounded wish to use C: it vanishes once that many pixels do, wherever they are.
+def elsewhere(logits: Tensor, candidate: Tensor) -> Tensor:
+    """Return -log(1 - p) over the places where there is no stain to see.
 
     Parameters
     ----------
     logits
         (b, y, x) log odds of C.
-    positive
-        (b,) bool.
+    candidate
+        (b, y, x) bool: where DAB stands out on a cell.
+    """
+    return (F.softplus(logits) * ~candidate).sum() / (~candidate).sum().clamp_min(1)
+
+
+def claim(logits: Tensor, possible: Tensor, share: Tensor) -> Tensor:
+    """Return -log p over the places of each tile that are most surely C, a share of all places.
+
+    A bounded wish to use C: it vanishes once that many places do, wherever they are.
+
+    Parameters
+    ----------
+    logits
+        (b, y, x) log odds of C.
+    possible
+        (b, y, x) bool: places of positive tiles that may be the pattern.
     share
-        0 to 1.
+        (b,) of each tile's places, 0 to 1.
     """
-    if not bool(positive.any()):
-        return logits.sum() * 0.0
-    found = logits[positive].flatten(1)
-    number = max(1, round(share * found.shape[1]))
-    return F.softplus(-found.topk(number, dim=1).values).mean()
+    costs = []
+    for tile, places, part in zip(logits, possible, share.tolist(), strict=True):
+        found = tile[places]
+        number = min(max(1, round(part * tile.numel())), found.numel())
+        if number:
+            costs.append(F.softplus(-found.topk(number).values).mean())
+    return torch.stack(costs).mean() if costs else logits.sum() * 0.0
 
 
-def off_stain(logits: Tensor, positive: Tensor, stained: Tensor) -> Tensor:
-    """Return -log(1 - p) over the pixels of positive tiles where there is no stain to see.
+def insist(logits: Tensor, possible: Tensor, floor: float) -> Tensor:
+    """Return -log p over the possible places whose log odds already exceed `floor`.
 
-    A stain is where DAB stands out; elsewhere even a positive tile is known to be negative.
+    Self-training: what is likely becomes sure, unless known negatives look the same.
 
     Parameters
     ----------
     logits
         (b, y, x) log odds of C.
-    positive
-        (b,) bool.
-    stained
-        (b, y, x) from 0 to 1: the share of each place that stands out in DAB.
+    possible
+        (b, y, x) bool: places of positive tiles that may be the pattern.
+    floor
+        Log odds.
     """
-    weight = (1.0 - stained) * positive[:, None, None]
-    return (F.softplus(logits) * weight).sum() / weight.sum().clamp_min(1.0)
+    likely = possible & (logits.detach() > floor)
+    return (F.softplus(-logits) * likely).sum() / likely.sum().clamp_min(1)

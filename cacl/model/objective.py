@@ -14,6 +14,8 @@ from cacl.model.codebook import SHARED, class_logit
 from cacl.model.critic import Critic
 from cacl.model.preset import Preset
 
+INSIST_ABOVE = -1.0
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:
@@ -23,15 +25,32 @@ class Batch:
     ----------
     rgb
         (b, 3, y, x) float levels from 0 to 255.
-    stained
-        (b, y, x) bool: where DAB stands out.
+    candidate
+        (b, y, x) bool: where DAB stands out on a cell.
+    pasted
+        (b, y, x) bool: parts of positive tiles that come from negative ones.
     positive
         (b,) bool.
+    share
+        (b,) of each tile's pixels that `losses.claim` asks for.
     """
 
     rgb: Tensor
-    stained: Tensor
+    candidate: Tensor
+    pasted: Tensor
     positive: Tensor
+    share: Tensor
+
+    @property
+    def coded_candidate(self) -> Tensor:
+        """(b, y / 2, x / 2) bool: the codes that hold a candidate pixel."""
+        return F.max_pool2d(self.candidate.float()[:, None], FOLD)[:, 0] > 0
+
+    @property
+    def coded_possible(self) -> Tensor:
+        """(b, y / 2, x / 2) bool: the codes that may show the pattern."""
+        own = self.positive[:, None, None] & ~self.pasted[:, ::FOLD, ::FOLD]
+        return self.coded_candidate & own
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +94,7 @@ def warmup_losses(model: AutoEncoder, batch: Batch, preset: Preset) -> Breakdown
 
 
 def coded_losses(
-    model: AutoEncoder, batch: Batch, preset: Preset, share: float, critic: Critic | None
+    model: AutoEncoder, batch: Batch, preset: Preset, critic: Critic | None
 ) -> Breakdown:
     """Return the losses of a batch.
 
@@ -89,8 +108,6 @@ def coded_losses(
         Tiles.
     preset
         The weights.
-    share
-        Share of a positive tile that is to be C; see `losses.claim`.
     critic
         Needed for the mapping loss alone.
     """
@@ -121,13 +138,12 @@ def coded_losses(
         judge = critic.eval()
         wrong = losses.mapping(judge(r_p), judge(r_n), positive)
         named["mapping"] = weights.mapping * wrong
-    if weights.avoid_mean or weights.avoid_top:
-        everywhere, highest = losses.avoid(logits, positive, preset.top // FOLD**2)
+    if weights.claim:
+        candidate, possible = batch.coded_candidate, batch.coded_possible
+        everywhere, highest = losses.avoid(logits, candidate & ~possible, preset.top // FOLD**2)
         named["avoid_mean"] = weights.avoid_mean * everywhere
         named["avoid_top"] = weights.avoid_top * highest
-    if weights.claim:
-        named["claim"] = weights.claim * losses.claim(logits, positive, share)
-    if weights.off_stain:
-        stained = F.max_pool2d(batch.stained.float()[:, None], FOLD)[:, 0]
-        named["off_stain"] = weights.off_stain * losses.off_stain(logits, positive, stained)
+        named["elsewhere"] = weights.elsewhere * losses.elsewhere(logits, candidate)
+        named["claim"] = weights.claim * losses.claim(logits, possible, batch.share)
+        named["insist"] = weights.insist * losses.insist(logits, possible, INSIST_ABOVE)
     return Breakdown(named, features.detach(), logits.detach(), e.assignment, r_n, r_p)

@@ -14,7 +14,8 @@ class Architecture:
     Parameters
     ----------
     stains
-        Whether haematoxylin and DAB densities are input beside red, green and blue.
+        Whether the input is brightness and stain densities instead of red, green and blue; see
+        `inputs.network_input`.
     width
         Channels of the encoder's and decoder's feature maps, at half the tile's resolution.
     residual
@@ -41,7 +42,7 @@ class Architecture:
         T of the soft share of a code, `softmax(-d^2 / T)`; 0 for the nearest code alone.
     """
 
-    stains: int
+    stains: bool
     width: int
     residual: int
     blocks: int
@@ -65,8 +66,9 @@ class Weights:
     mapping: float = 0.0
     avoid_mean: float = 0.0
     avoid_top: float = 0.0
+    elsewhere: float = 0.0
     claim: float = 0.0
-    off_stain: float = 0.0
+    insist: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +96,16 @@ class Preset:
         Whether codes out of use are set again.
     jitter
         Strength of the stain jitter, see `inputs.jittered`.
-    mix
-        Whether each tile also gets the DAB of a negative one, see `draw`.
+    mosaic
+        Share of a positive tile that is replaced by parts of negative ones; see `draw`.
     critic_every, pool
         Rounds between two updates of the critic, and past fakes it keeps of each kind; 0 for
         no critic.
     rescore
         Parts of the training after which the model judges the tiles of positive cores.
     share
-        Share of a positive tile that must be C to begin with; see `losses.claim`.
+        Share of a positive tile that must be C to begin with; see `losses.claim`. From the
+        first judgement on, each tile has its own.
     share_end, share_decay
         That share is multiplied by `share_decay` each step until it is `share_end`.
     top
@@ -133,7 +136,7 @@ class Preset:
     warmup: int
     revive: bool
     jitter: float
-    mix: bool
+    mosaic: float
     critic_every: int
     pool: int
     rescore: tuple[float, ...]
@@ -152,7 +155,7 @@ class Preset:
 ROBUST = Preset(
     name="robust",
     architecture=Architecture(
-        stains=3,
+        stains=True,
         width=32,
         residual=32,
         blocks=1,
@@ -170,10 +173,11 @@ ROBUST = Preset(
         reconstruction=10.0,
         avoid_mean=1.0,
         avoid_top=0.5,
+        elsewhere=0.3,
         claim=1.0,
-        off_stain=1.0,
+        insist=0.3,
     ),
-    steps=350,
+    steps=500,
     batch=16,
     learning_rate=4e-3,
     critic_learning_rate=1e-4,
@@ -182,12 +186,12 @@ ROBUST = Preset(
     decay=0.98,
     warmup=30,
     revive=True,
-    jitter=0.25,
-    mix=False,
+    jitter=0.15,
+    mosaic=0.4,
     critic_every=0,
     pool=0,
-    rescore=(0.35, 0.6),
-    share=0.1,
+    rescore=(0.35, 0.6, 0.8),
+    share=0.05,
     share_end=0.02,
     share_decay=0.98,
     top=40,
@@ -202,7 +206,7 @@ ROBUST = Preset(
 PAPER = Preset(
     name="paper",
     architecture=Architecture(
-        stains=0,
+        stains=False,
         width=128,
         residual=32,
         blocks=2,
@@ -226,7 +230,7 @@ PAPER = Preset(
     warmup=0,
     revive=False,
     jitter=0.0,
-    mix=False,
+    mosaic=0.0,
     critic_every=10,
     pool=64,
     rescore=(),

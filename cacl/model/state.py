@@ -33,7 +33,9 @@ class State:
     positive
         (m,) indices of the tiles that count as positive.
     share
-        See `losses.claim`.
+        (n,) for each tile, see `losses.claim`.
+    judged
+        Whether `judge.rescore` chose the positive tiles and their shares.
     step
         Steps done.
     history
@@ -45,13 +47,14 @@ class State:
     pools: Mapping[str, Pool]
     rng: torch.Generator
     positive: Tensor
-    share: float
+    share: Tensor
+    judged: bool = False
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the run; `fingerprint` says which run it is."""
-        tensors = {"rng": self.rng.get_state(), "positive": self.positive}
+        tensors = {"rng": self.rng.get_state(), "positive": self.positive, "share": self.share}
         for name, module in self.modules.items():
             tensors |= _prefixed(name, module.state_dict())
         for name, optimiser in self.optimisers.items():
@@ -60,7 +63,7 @@ class State:
         for name, pool in self.pools.items():
             if pool.images:
                 tensors[name] = torch.stack(pool.images)
-        facts = {"step": self.step, "share": self.share, "history": self.history}
+        facts = {"step": self.step, "judged": self.judged, "history": self.history}
         metadata = {"fingerprint": fingerprint, "facts": json.dumps(facts)}
         write_tensors(path, tensors, metadata)
 
@@ -101,7 +104,8 @@ class State:
                 pool.images = list(tensors[name].unbind(0))
         self.rng.set_state(tensors["rng"])
         self.positive = tensors["positive"]
-        self.share, self.step = float(facts["share"]), int(facts["step"])
+        self.share = tensors["share"]
+        self.judged, self.step = bool(facts["judged"]), int(facts["step"])
         self.history = list(facts["history"])
 
 

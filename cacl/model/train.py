@@ -93,7 +93,7 @@ def train(
         pools=dict(zip(("fake_negative", "fake_positive"), pools, strict=True)),
         rng=torch.Generator().manual_seed(seed),
         positive=torch.nonzero(learning.positive & learning.kept).flatten(),
-        share=p.share,
+        share=torch.full((len(learning),), p.share),
     )
     if critic is not None:
         critic_optimiser = torch.optim.Adam(critic.parameters(), lr=p.critic_learning_rate)
@@ -122,8 +122,9 @@ def train(
         if step < p.warmup:
             found = warmup_losses(network, batch, p)
         else:
-            state.share *= p.share_decay if state.share > p.share_end else 1.0
-            found = coded_losses(network, batch, p, state.share, critic)
+            if not state.judged:
+                state.share = (state.share * p.share_decay).clamp_min(p.share_end)
+            found = coded_losses(network, batch, p, critic)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(found.total)
         torch.nn.utils.clip_grad_norm_(network.parameters(), p.clip)
@@ -148,6 +149,7 @@ def train(
             judgement = judge.rescore(network.eval(), learning, negatives, p, state.rng)
             if judgement is not None:
                 state.positive, state.share = judgement.positive, judgement.share
+                state.judged = True
         if state.step % STEPS_BETWEEN_SAVES == 0:
             state.save(out / STATE, fingerprint)
 

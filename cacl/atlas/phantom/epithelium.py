@@ -75,7 +75,7 @@ def paint_epithelium(
 
     canvas.hematoxylin.ravel()[pixels] = blue
     canvas.dab.ravel()[pixels] = brown
-    canvas.cell.ravel()[pixels] = vacuole < 0.5
+    canvas.cell.ravel()[pixels] = True  # goblet cells whole: their mucus lies inside a cell
     epithelium = np.zeros_like(canvas.cell)
     epithelium.ravel()[pixels] = True
     return epithelium

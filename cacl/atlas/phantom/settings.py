@@ -133,7 +133,45 @@ DUODENUM_B = Setting(
     optics=Optics(blur_px=(1.2, 2.6), noise_levels=(2.0, 4.5), jpeg_quality=60),
 )
 
-SETTINGS = {setting.name: setting for setting in (DUODENUM_A, DUODENUM_B)}
+DUODENUM_C = Setting(
+    name="duodenum-c",
+    geometry=dataclasses.replace(
+        DUODENUM_A.geometry,
+        villus_length_um=(420.0, 680.0),
+        villus_width_um=(120.0, 180.0),
+        villus_gap_um=(14.0, 50.0),
+        villus_bend=0.08,
+        crosswise_share=0.2,
+        crypt_zone_um=(90.0, 160.0),
+        epithelium_um=(28.0, 38.0),
+        cell_width_um=(5.2, 8.0),
+        border_um=(3.0, 6.4),
+        goblet_share_villus=0.05,
+        stroma_pitch_um=11.0,
+    ),
+    colours=Colours(
+        hematoxylin=(0.72, 0.60, 0.36),
+        dab=(0.42, 0.55, 0.72),
+        vector_jitter=0.025,
+        glass=(250.0, 249.0, 246.0),
+        glass_jitter=2.0,
+    ),
+    strengths=dataclasses.replace(
+        DUODENUM_A.strengths,
+        strong_od=(0.7, 1.0),
+        moderate_od=(0.5, 0.7),
+        weak_od=(0.36, 0.48),
+        cytoplasm=Distractor(0.7, (0.08, 0.35)),
+        stroma=Distractor(0.4, (0.4, 0.9)),
+        mucus=Distractor(0.3, (0.3, 0.8)),
+        nuclei=Distractor(0.35, (0.15, 0.5)),
+        background_od=(0.02, 0.1),
+        nucleus_h_od=(0.34, 0.56),
+    ),
+    optics=Optics(blur_px=(0.5, 1.2), noise_levels=(3.0, 6.0), jpeg_quality=85),
+)
+
+SETTINGS = {setting.name: setting for setting in (DUODENUM_A, DUODENUM_B, DUODENUM_C)}
 
 
 def named(name: str) -> Setting:
