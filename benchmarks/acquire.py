@@ -172,7 +172,16 @@ def row(run: Run) -> list[str]:
         f"{1000 * taken.cpu_s / run.images:.1f}",
         f"{taken.peak_mb:.0f}",
         str(met["open"]),
+        f"{os.getloadavg()[0]:.1f}",
+        bound_by(achieved / run.rate, run.rate * taken.cpu_s / run.images),
     ]
+
+
+def bound_by(reached: float, cores_needed: float) -> str:
+    """Return what kept a run from being faster."""
+    if reached >= 1 - TARGET:
+        return "limit"
+    return "CPU" if cores_needed > (os.cpu_count() or 1) else "load"
 
 
 HEADER = [
@@ -186,6 +195,8 @@ HEADER = [
     "CPU ms an image",
     "peak MB",
     "connections",
+    "load",
+    "bound by",
 ]
 
 
@@ -196,7 +207,7 @@ def main() -> None:
         "runs",
         nargs="*",
         type=Run.parse,
-        default=[Run(4, 3000, 400), Run(200, 256, 2000), Run(200, 3000, 400)],
+        default=[Run(4, 256, 2000), Run(200, 256, 2000), Run(4, 3000, 400), Run(200, 3000, 400)],
         metavar="RATE:SIDE_PX:IMAGES",
     )
     parser.add_argument("--images", type=int, help="number of images in every run")
@@ -215,9 +226,10 @@ def main() -> None:
             f"images: one tissue tile repeated to the side, JPEG quality {JPEG_QUALITY}, "
             f"{DIFFERENT_IMAGES} different ones, seed {SEED}; real cores have 3,000 px",
             "CPU is the client's (fetch, full decode, SHA-256, receipt); the server's is not "
-            f"counted, but it shares the cores; load at the start: {os.getloadavg()[0]:.1f}",
-            "a run whose product of rate and CPU per image is more than the cores have is bound by "
-            "them, not by the limit",
+            "counted, but it shares the cores, and so does what else ran on the machine: load is "
+            "the mean number of processes that wanted a core in the run's last minute",
+            "bound by: the limit where it was reached; else CPU where rate times CPU per image is "
+            "more than the cores of the machine, or the load by what else ran on it",
             f"target: achieved / limit at least {1 - TARGET:g}, at most 1 but for the clock",
         ]
         write_up(options.out, "Acquiring images", notes, HEADER, [row(run) for run in runs])

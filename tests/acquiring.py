@@ -17,7 +17,7 @@ from cacl.tables import read_csv, read_parquet
 
 SI = "ENSG00000090402"
 PLACES = [f"/images/135/{number}_A_7_2.jpg" for number in range(3)]
-LIMITS = Limits(attempts=2, silence_s=0.5, first_wait_s=0.01)
+LIMITS = Limits(attempts=2, silence_s=10, first_wait_s=0.01)
 
 
 class Work:

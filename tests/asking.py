@@ -12,7 +12,7 @@ from cacl.errors import ImageError
 
 IMAGE = "/images/115/2043_A_7_2.jpg"
 URL = f"http://v18.proteinatlas.org{IMAGE}"
-QUICK = Limits(attempts=4, connect_s=1, silence_s=0.5, transfer_s=1, total_s=20, first_wait_s=0.02)
+QUICK = Limits(attempts=4, connect_s=10, silence_s=10, transfer_s=20, first_wait_s=0.02)
 
 
 def options(server: HpaServer, **changes: object) -> SourceOptions:

@@ -62,6 +62,21 @@ class Handler(BaseHTTPRequestHandler):
             with owner.lock:
                 owner.open -= 1
 
+    def do_CONNECT(self) -> None:
+        """Be the proxy to every host, and each of the hosts behind it."""
+        owner = self.owner
+        with owner.lock:
+            owner.tunnels.append(self.path)
+        if owner.hosts is None:
+            self.answer(403, b"", {})
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.connection = owner.hosts.wrap_socket(self.connection, server_side=True)
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", 0)
+        self.close_connection = False
+
     def serve(self, data: bytes) -> None:
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         if self.headers.get("If-None-Match") == etag:
@@ -111,6 +126,8 @@ class HpaServer:
         self.open = self.most_open = 0
         self.latency_s = 0.0
         self.files: dict[str, bytes] = {}
+        self.tunnels: list[str] = []
+        self.hosts: ssl.SSLContext | None = None
         handler = type("OwnedHandler", (Handler,), {"owner": self})
         self._server = QuietServer(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import tempfile
 from collections.abc import Iterator
@@ -132,13 +133,39 @@ def test_progress_says_the_rate_and_the_time_left(
     assert re.fullmatch(r"acquire: images: 3 of 3, [\d.]+/s, [\d.]+ MB/s, 0 s left", line)
 
 
-def test_a_run_has_a_total_time(work: Work, server: HpaServer) -> None:
+def test_a_run_has_a_total_time(
+    work: Work, server: HpaServer, caplog: pytest.LogCaptureFixture
+) -> None:
     source = hpa_source(server)
-    rows = work.run(hpa_source(server, requests_per_second=1.0), limits=Limits(run_s=1.5))
-    assert len(rows) == 2
-    assert [reason for _, reason in work.failures()] == ["unreachable"]
-    assert names(work.run(source)) == ALL
-    assert len(server.requests) == 3
+    server.fail(PLACES[1], hpa.status(503), for_ever=True)
+    patient = Limits(attempts=500, first_wait_s=0.5, longest_wait_s=0.5)
+    assert names(work.run(source, limits=patient, max_minutes=3 / 60)) == [ALL[0], ALL[2]]
+    assert work.failures() == [("HPA000135/1_A_7_2", "postponed")]
+    assert "1 of 3 images are left because the time was over; run the same" in caplog.text
+    asked = len(server.requests)
+    server.fail(PLACES[1])
+    assert names(work.run(source, max_minutes=3)) == ALL
+    assert [path for _, path, _ in server.requests[asked:]] == [PLACES[1]]
+
+
+def test_no_time_at_all_is_a_mistake(work: Work, server: HpaServer) -> None:
+    for minutes in (0.0, -1.0, math.nan):
+        with pytest.raises(ConfigError, match=r"source\.max_minutes is .*; expected more than 0"):
+            work.run(hpa_source(server), max_minutes=minutes)
+    assert not server.requests
+
+
+def test_an_image_of_another_release_is_not_taken_for_this_one(
+    work: Work, server: HpaServer
+) -> None:
+    rows = work.run(hpa_source(server))
+    receipt = work.images / "135" / "1_A_7_2.json"
+    values = json.loads(receipt.read_text())
+    older = values | {"url": values["url"].replace("v23", "v18"), "hpa_version": "18"}
+    receipt.write_text(json.dumps(older))
+    assert work.run(hpa_source(server)) == rows
+    assert server.asked(PLACES[1]) == 2
+    assert json.loads(receipt.read_text())["hpa_version"] == "23"
 
 
 def test_what_was_acquired_is_a_mirror(work: Work, server: HpaServer, tmp_path: Path) -> None:

@@ -96,7 +96,14 @@ def test_unknown_names_are_listed_with_the_nearest(shared_data: Path, tmp_path: 
         ("NFAY", "NFYA"),
         ("XXXXXXXX", ""),
     ]
-    assert "not in the source: NFAY, did you mean NFYA?" in str(built.summary)
+    assert str(built.summary).splitlines() == [
+        "1 genes, 3 antibodies, 6 images, 4 annotations",
+        "labels: 3 positive, 0 negative, 3 without (0 of them because antibody and gene disagree)",
+        "not in the source: NFAY, did you mean NFYA?",
+        "not in the source: XXXXXXXX",
+        "antibodies without images in these tissues: 1 (HPA030741)",
+        "failures: 2 unknown_name; see the table of failures",
+    ]
     assert [(name, reason) for name, reason, _ in built.failures] == [
         ("NFAY", "unknown_name"),
         ("XXXXXXXX", "unknown_name"),
@@ -231,6 +238,15 @@ def test_a_mirror_without_annotation(tmp_path: Path) -> None:
         build(tmp_path, tmp_path / "out")
     with pytest.raises(CatalogError, match=r"is no folder"):
         build(tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_genes_without_images_are_listed(tmp_path: Path) -> None:
+    host = mirror_of(tmp_path, GOOD, gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("A2", ()),)))
+    said = str(build(host, tmp_path / "out").summary).splitlines()
+    assert said[2:] == [
+        "genes without images in these tissues: 1 (ANPEP)",
+        "antibodies without images in these tissues: 1 (A2)",
+    ]
 
 
 def test_no_image_in_a_tissue_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

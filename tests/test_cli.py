@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from typer.testing import CliRunner
@@ -77,7 +78,8 @@ def test_an_error_is_one_sentence_and_exit_status_one(tmp_path: Path) -> None:
 
 
 def test_top_prints_the_first_antibodies_and_where_the_report_is(tmp_path: Path) -> None:
-    texts = dict.fromkeys(tables.columns(AntibodyRow), "")
+    hints = get_type_hints(AntibodyRow)
+    texts = {name: "" if hints[name] is str else None for name in hints}
     numbers = dict.fromkeys(("images", "patients", "cell_area_px", "stained_area_px"), 3)
     rates = {"stained_to_cell_ratio": 0.0512, "ratio_low": 0.04, "ratio_high": 0.0678}
     empty = dict.fromkeys(("border_share", "z", "p_value", "q_value"), None)

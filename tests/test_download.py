@@ -127,6 +127,73 @@ def test_a_part_of_unknown_origin_is_never_taken_for_the_file(
     assert (tmp_path / "all.gz").read_bytes() == data
 
 
+def test_a_large_file_that_is_called_an_encoding_is_kept_as_it_is_stored(
+    server: HpaServer, tmp_path: Path
+) -> None:
+    stored = hpa.gzip.compress(bytes(100_000) + hpa.jpeg(size=256))
+    server.files[BIG] = stored
+    etag = f'"{hpa.hashlib.sha256(stored).hexdigest()[:16]}"'
+    half = len(stored) // 2
+
+    def labelled(handler: hpa.Handler, data: bytes) -> None:
+        handler.answer(
+            200, data[:half], {"ETag": etag, "Content-Encoding": "x-gzip"}, length=len(data)
+        )
+        handler.close_connection = True
+
+    server.fail(BIG, labelled)
+    get_big(server, tmp_path / "all.gz")
+    assert (tmp_path / "all.gz").read_bytes() == stored
+    assert server.requests[-1][2]["Range"] == f"bytes={half}-"
+
+
+def test_a_table_that_is_packed_on_the_way_is_unpacked(server: HpaServer, tmp_path: Path) -> None:
+    data = big(server)
+    packed = hpa.gzip.compress(data)
+    headers = {"ETag": '"packed"', "Content-Encoding": "gzip"}
+
+    def breaks_packed(handler: hpa.Handler, _: bytes) -> None:
+        handler.answer(200, packed[:200_000], headers, length=len(packed))
+        handler.close_connection = True
+
+    server.fail(BIG, breaks_packed, hpa.body(packed, ETag='"packed"', Content_Encoding="gzip"))
+    url = f"https://v18.proteinatlas.org{BIG}"
+    target = tmp_path / "table.zip"
+    with Client(options(server), QUICK) as client:
+        download(client, url, target, max_bytes=10**6, sign=lambda part, etag: None)
+    assert target.read_bytes() == data
+    assert "Range" not in server.requests[-1][2]
+
+
+def test_a_large_file_of_unknown_length_is_not_taken_for_whole(
+    server: HpaServer, tmp_path: Path
+) -> None:
+    data = big(server)
+
+    def without_length(handler: hpa.Handler, data: bytes) -> None:
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(data[: len(data) // 2])
+
+    server.fail(BIG, without_length)
+    get_big(server, tmp_path / "all.gz")
+    assert (tmp_path / "all.gz").read_bytes() == data
+
+
+def test_a_large_file_goes_on_after_the_time_was_over(server: HpaServer, tmp_path: Path) -> None:
+    data = big(server)
+    server.fail(BIG, breaks, *[hpa.status(503)] * 500)
+    patient = Limits(attempts=500, first_wait_s=0.3, longest_wait_s=0.3, run_s=2)
+    with pytest.raises(ImageError, match=r"time of the run \(2 s\) was over") as caught:
+        get_big(server, tmp_path / "all.gz", patient)
+    assert caught.value.reason is Reason.POSTPONED
+    server.fail(BIG)
+    get_big(server, tmp_path / "all.gz")
+    assert (tmp_path / "all.gz").read_bytes() == data
+    assert server.requests[-1][2]["Range"] == "bytes=150000-"
+
+
 def test_a_download_is_bounded(server: HpaServer, tmp_path: Path) -> None:
     server.files[BIG] = bytes(2 * 10**6)
     with pytest.raises(ImageError) as caught:

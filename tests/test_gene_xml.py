@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from catalogs import ANPEP, GOOD, SI, build, image, mirror_of
 from hpa_server import antibody_xml, gene_xml
 
-from cacl.atlas.entries import documents
+from cacl.atlas.entries import MAX_MARKS, documents
 from cacl.atlas.licence import licence_of
 from cacl.atlas.xml import read_entries, read_name
 from cacl.errors import CatalogError
@@ -182,6 +183,46 @@ HOSTILE = {
     "no gene": b'<?xml version="1.0"?><proteinAtlas/>',
     "broken gzip": gzip.compress(GOOD.encode())[:-20],
 }
+
+
+def gigabyte(before: str, after: str) -> bytes:
+    """Return a gzip file of one element with 1 GB of text."""
+    parts = (before.encode(), b"x" * 2**20, after.encode())
+    start, middle, end = (gzip.compress(part) for part in parts)
+    return start + middle * 1024 + end
+
+
+@pytest.mark.parametrize("name", [f"{SI}.xml", "download/proteinatlas.xml.gz"])
+@pytest.mark.parametrize("element", ["<name>", "<location>"])
+def test_a_gigabyte_in_one_element_is_not_held(tmp_path: Path, name: str, element: str) -> None:
+    good = gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("HPA2", (image(2),)),))
+    host = mirror_of(tmp_path, good)
+    (host / "download").mkdir()
+    before, _, after = GOOD.partition(element)
+    (host / name).write_bytes(gigabyte(before + element, after))
+    tracemalloc.start()
+    try:
+        built = build(host, tmp_path / "out")
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [row.gene for row in built.images] == ["ANPEP"]
+    assert built.reasons() == ["bad_annotation"]
+    assert peak_bytes < 200 * 10**6
+
+
+@pytest.mark.parametrize("element", ["<name>", "<location>"])
+def test_elements_without_number_are_refused_before_they_are_held(
+    tmp_path: Path, element: str
+) -> None:
+    path = tmp_path / "gene.xml"
+    many = "<x/>" * (MAX_MARKS + 1)
+    path.write_text(GOOD.replace(element, many + element, 1), encoding="utf-8")
+    with pytest.raises(CatalogError, match=r"more than 2,000,000 elements and attributes"):
+        list(read_entries(path))
+    path.write_text(GOOD.replace("<name>", many + "<name>", 1), encoding="utf-8")
+    with pytest.raises(CatalogError, match=r"more than 2,000,000 elements and attributes"):
+        read_name(path)
 
 
 @pytest.mark.parametrize("attack", list(HOSTILE))

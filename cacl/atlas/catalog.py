@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -40,8 +40,9 @@ class CatalogSummary:
     negative: int
     unlabelled: int
     disagreeing: int
-    failures: int
+    failures: tuple[tuple[str, int], ...]
     missing: tuple[Missing, ...]
+    genes_without_images: tuple[str, ...]
     antibodies_without_images: tuple[str, ...]
     unused_overrides: tuple[str, ...]
 
@@ -58,6 +59,7 @@ class CatalogSummary:
         if len(self.missing) > MAX_LISTED:
             lines.append(f"not in the source: {len(self.missing) - MAX_LISTED} more names")
         for what, names in (
+            ("genes without images in these tissues", self.genes_without_images),
             ("antibodies without images in these tissues", self.antibodies_without_images),
             ("overrides of images that are not in the catalog", self.unused_overrides),
         ):
@@ -65,7 +67,8 @@ class CatalogSummary:
                 shown = ", ".join(names[:MAX_LISTED])
                 lines.append(f"{what}: {len(names)} ({shown}{', ...' * (len(names) > MAX_LISTED)})")
         if self.failures:
-            lines.append(f"failures: {self.failures}, see the failures table")
+            told = ", ".join(f"{count} {reason}" for reason, count in self.failures)
+            lines.append(f"failures: {told}; see the table of failures")
         return "\n".join(lines)
 
 
@@ -77,6 +80,7 @@ class _Tables:
     annotations: list[AnnotationRow] = field(default_factory=list)
     failures: list[FailureRow] = field(default_factory=list)
     missing: list[Missing] = field(default_factory=list)
+    without_images: dict[str, str] = field(default_factory=dict)
     antibodies: set[str] = field(default_factory=set)
 
 
@@ -91,9 +95,10 @@ def build_catalog(
 ) -> CatalogSummary:
     """Write the tables of images and annotation, and one list of images a shard.
 
-    Below `out`: `images.parquet` and `shards/<k>.parquet` of `ImageRow`, `annotations.parquet` of
-    `AnnotationRow`. A list whose content is unchanged is left as it is, so that its shard need not
-    run again.
+    Below `out`: `images.parquet` and `shards/<k>.parquet` of `ImageRow`, `annotations.parquet` and
+    `annotations/<k>.parquet` of `AnnotationRow`. A shard's lists depend on nothing but its own
+    antibodies and their genes, and are left as they are where that has not changed. Lists of a
+    run that had more shards are deleted.
 
     Parameters
     ----------
@@ -136,7 +141,7 @@ def build_catalog(
     annotations = sorted(set(found.annotations), key=astuple)
     tables.write_parquet(out / "images.parquet", images, ImageRow)
     tables.write_parquet(out / "annotations.parquet", annotations, AnnotationRow)
-    _write_shards(out / "shards", images, shards)
+    _write_shards(out, images, annotations, shards)
     tables.write_csv(failures, found.failures, FailureRow)
     if not images:
         log.error("The catalog is empty: check source.genes, source.antibodies, source.tissues")
@@ -186,6 +191,7 @@ def _from_host(source: SourceOptions, labels: LabelOptions, downloads: Path) -> 
         _fail(found, missing.name, Reason.UNKNOWN_NAME, message, str(mirror.root))
     consensus = _consensus(mirror, gathered.entries, tissues, found)
     for entry in gathered.entries:
+        found.without_images[entry.name.ensembl_id] = entry.name.gene or entry.name.ensembl_id
         for antibody in entry.antibodies:
             _add(found, entry, antibody, consensus, source, labels)
     return found
@@ -247,6 +253,7 @@ def _add(
                 name = f"{antibody_id}/{sample.url.rsplit('/', 1)[-1][:100]}"
                 _fail(found, name, error.reason, str(error), sample.url)
                 continue
+            found.without_images.pop(row.ensembl_id, None)
             labelled = replace(row, label=label.label, label_source=label.source)
             if found.images.setdefault(row.image_id, labelled).ensembl_id != row.ensembl_id:
                 log.info("%s is shared by several genes, the first is kept", row.image_id)
@@ -296,17 +303,33 @@ def _annotations(entry: Entry, antibody_id: str, data: TissueData) -> list[Annot
     ]
 
 
-def _write_shards(folder: Path, images: Sequence[ImageRow], shards: int) -> None:
+def _write_shards(
+    out: Path, images: Sequence[ImageRow], annotations: Sequence[AnnotationRow], shards: int
+) -> None:
     parts: list[list[ImageRow]] = [[] for _ in range(shards)]
-    for row in images:
-        parts[shard_of(row.antibody_id, shards)].append(row)
-    for number, rows in enumerate(parts):
-        _write_if_changed(folder / f"{number}.parquet", rows)
+    words: list[list[AnnotationRow]] = [[] for _ in range(shards)]
+    shards_of_gene: dict[str, set[int]] = defaultdict(set)
+    for image in images:
+        number = shard_of(image.antibody_id, shards)
+        parts[number].append(image)
+        shards_of_gene[image.ensembl_id].add(number)
+    for row in annotations:
+        by_antibody = {shard_of(row.antibody_id, shards)} if row.antibody_id else set()
+        for number in by_antibody or shards_of_gene[row.ensembl_id]:
+            words[number].append(row)
+    for number in range(shards):
+        name = f"{number}.parquet"
+        _write_if_changed(out / "shards" / name, parts[number], ImageRow)
+        _write_if_changed(out / "annotations" / name, words[number], AnnotationRow)
+    for folder in ("shards", "annotations"):
+        for path in (out / folder).glob("*.parquet"):
+            if path.stem.isdigit() and int(path.stem) >= shards:
+                path.unlink()
 
 
-def _write_if_changed(path: Path, rows: Sequence[ImageRow]) -> None:
+def _write_if_changed(path: Path, rows: Sequence[object], record: type) -> None:
     fresh = path.with_name(f".{path.name}.fresh")
-    tables.write_parquet(fresh, rows, ImageRow)
+    tables.write_parquet(fresh, rows, record)
     if path.exists() and path.read_bytes() == fresh.read_bytes():
         fresh.unlink()
     else:
@@ -329,6 +352,7 @@ def _summary(
     unused_overrides: Iterable[str],
 ) -> CatalogSummary:
     with_images = {row.antibody_id for row in images}
+    reasons = Counter(row.reason for row in found.failures)
     labels = [row.label for row in images]
     unused = tuple(unused_overrides)
     for image_id in unused:
@@ -342,8 +366,9 @@ def _summary(
         negative=labels.count("negative"),
         unlabelled=labels.count(""),
         disagreeing=sum(row.label_source.startswith("disagree") for row in images),
-        failures=len(found.failures),
+        failures=tuple(sorted(reasons.items())),
         missing=tuple(found.missing),
+        genes_without_images=tuple(sorted(found.without_images.values())),
         antibodies_without_images=tuple(sorted(found.antibodies - with_images)),
         unused_overrides=unused,
     )

@@ -12,21 +12,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
-from http.cookiejar import DefaultCookiePolicy
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import urljoin
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from cacl import __version__
 from cacl.atlas.deadline import DeadlineAdapter, cut_after
+from cacl.atlas.headers import retry_after_s, sent_on
 from cacl.atlas.names import address_of, is_allowed, split_url
 from cacl.atlas.options import SourceOptions
 from cacl.atlas.rate import RateLimit
+from cacl.atlas.session import plain_session
 from cacl.errors import ImageError, Reason
 
 log = logging.getLogger(__name__)
@@ -60,10 +58,13 @@ class Limits:
         all its attempts.
     run_s
         Longest time for all files of a client together, None for no end. When it is over, the
-        files that are not there yet fail as `UNREACHABLE`; the next run goes on with them.
+        files that are not there yet fail as `POSTPONED`; the next run goes on with them.
+    unreachable_in_a_row
+        Files without an answer, one after the other, after which the host is left alone: the rest
+        fail as `UNREACHABLE` without being asked for.
     first_wait_s, longest_wait_s
         Wait after the first failure (it doubles, with jitter), and the longest wait; a host that
-        asks for a longer one is left alone.
+        asks for a longer one is left alone: the rest fail as `UNREACHABLE`, too.
     file_bytes
         Largest file that is read into memory.
     redirects
@@ -77,6 +78,7 @@ class Limits:
     transfer_s: float = 300.0
     total_s: float = 900.0
     run_s: float | None = None
+    unreachable_in_a_row: int = 20
     first_wait_s: float = 1.0
     longest_wait_s: float = 300.0
     file_bytes: int = 100 * 10**6
@@ -100,20 +102,6 @@ class AgainError(Exception):
         self.wait_s = wait_s
 
 
-class _NoCredentials(requests.auth.AuthBase):
-    """Keeps requests from sending what a user's `.netrc` holds."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        return request
-
-
-class _Session(requests.Session):
-    """A session that leaves redirects alone; requests reads their whole body, however long."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return that there is no redirect to follow."""
-
-
 class Client:
     """Pooled connections to the hosts of one source, for use by several threads.
 
@@ -129,18 +117,15 @@ class Client:
         self.source = source
         self.limits = limits or Limits()
         self._stop = threading.Event()
-        self._stopped_because = "The run was stopped"
+        self._stopped_because = (Reason.POSTPONED, "The run was stopped")
+        self._in_a_row = 0
+        self._lock = threading.Lock()
         self._budget: threading.Timer | None = None
         self._rate = RateLimit(source.requests_per_second, self._stop)
         self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._jitter = random.SystemRandom()
-        self._session = _Session()
-        self._session.headers.update({"User-Agent": USER_AGENT, "Accept-Encoding": "identity"})
-        self._session.auth = _NoCredentials()
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         adapter = DeadlineAdapter(self.limits.transfer_s, connections=MAX_CONNECTIONS)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+        self._session = plain_session(adapter, USER_AGENT)
 
     def __enter__(self) -> Self:
         if self.limits.run_s is not None:
@@ -178,7 +163,8 @@ class Client:
         Raises
         ------
         ImageError
-            `NOT_FOUND`, `REFUSED`, `UNREACHABLE`, `UNSAFE_URL`, `TOO_LARGE`, or what `check` says.
+            `NOT_FOUND`, `REFUSED`, `UNREACHABLE`, `POSTPONED`, `UNSAFE_URL`, `TOO_LARGE`, or what
+            `check` says.
         """
         return self.ask(url, dict, lambda response: self._read(response, check))
 
@@ -210,7 +196,20 @@ class Client:
             Called with a response of status 200, 206, 304 or 416 whose body was not read yet;
             raises `AgainError` for another attempt.
         """
-        address = address_of(url, self.source)
+        try:
+            result = self._ask(address_of(url, self.source), headers, read)
+        except ImageError as error:
+            self._note(unreachable=error.reason is Reason.UNREACHABLE)
+            raise
+        self._note(unreachable=False)
+        return result
+
+    def _ask(
+        self,
+        address: str,
+        headers: Callable[[], dict[str, str]],
+        read: Callable[[requests.Response], Result],
+    ) -> Result:
         deadline = time.monotonic() + self.limits.total_s
         bad_bodies = 0
         for attempt in range(1, self.limits.attempts + 1):
@@ -222,33 +221,68 @@ class Client:
             wait = self._wait_s(attempt, problem)
             if bad_bodies == self.limits.bad_bodies or attempt == self.limits.attempts:
                 break
-            if wait > self.limits.longest_wait_s or time.monotonic() + wait > deadline:
+            if wait > self.limits.longest_wait_s:
+                self._end(Reason.UNREACHABLE, f"The host asked to be left alone for {wait:.0f} s")
+                break
+            if time.monotonic() + wait > deadline:
                 break
             log.info("%s: %s; asking again in %.1f s", address, problem, wait)
             if self._stop.wait(wait):
-                break
+                raise self._stopped(address) from problem
         hint = "" if problem.reason is not Reason.UNREACHABLE else "; run again later"
         raise ImageError(problem.reason, f"{problem} ({attempt} attempt(s)){hint}")
 
-    def read_blocks(self, response: requests.Response, *, transfer_s: float) -> Iterator[bytes]:
-        """Yield a body's blocks as they come; raise `AgainError` if they take too long."""
+    def read_blocks(
+        self, response: requests.Response, *, transfer_s: float, decode: bool = True
+    ) -> Iterator[bytes]:
+        """Yield a body's blocks as they come, with its Content-Encoding undone if `decode`.
+
+        Raises
+        ------
+        AgainError
+            They take too long.
+        ImageError
+            `POSTPONED` or `UNREACHABLE`: the client was stopped.
+        """
         block: bytes | None = None
         with cut_after(transfer_s, response.raw.shutdown) as late:
             try:
                 while block != b"" and not (late.is_set() or self._stop.is_set()):
-                    block = response.raw.read1(BLOCK_BYTES, decode_content=True)
+                    block = response.raw.read1(BLOCK_BYTES, decode_content=decode)
                     if block:
                         yield block
             except HTTPError:
                 if not late.is_set():
                     raise
-        if block != b"" or late.is_set():
+        if block != b"" and not late.is_set():
+            raise self._stopped(response.url)
+        if late.is_set():
             raise AgainError(Reason.UNREACHABLE, f"The answer of {response.url} takes too long")
 
     def _spend_budget(self) -> None:
-        self._stopped_because = f"The time of the run ({self.limits.run_s:g} s) was over"
-        log.warning("%s; what is missing fails now", self._stopped_because)
-        self.stop()
+        self._end(Reason.POSTPONED, f"The time of the run ({self.limits.run_s:g} s) was over")
+
+    def _note(self, *, unreachable: bool) -> None:
+        """Leave a host alone that gives no answer for one file after another."""
+        with self._lock:
+            self._in_a_row = self._in_a_row + 1 if unreachable else 0
+            too_many = self._in_a_row >= self.limits.unreachable_in_a_row
+        if too_many:
+            why = f"The host gave no usable answer for {self._in_a_row} files in a row"
+            self._end(Reason.UNREACHABLE, why)
+
+    def _end(self, reason: Reason, why: str) -> None:
+        """Stop asking; the files that are not there yet fail for this reason."""
+        with self._lock:
+            if self._stop.is_set():
+                return
+            self._stopped_because = (reason, why)
+            self._stop.set()
+        log.warning("%s; no more files are asked for", why)
+
+    def _stopped(self, address: str) -> ImageError:
+        reason, why = self._stopped_because
+        return ImageError(reason, f"{why} before {address} was there; run again to go on")
 
     def _attempt(
         self, address: str, headers: dict[str, str], read: Callable[[requests.Response], Result]
@@ -258,17 +292,13 @@ class Client:
                 self._check(address)
                 self._rate.take_turn()
                 if self._stop.is_set():
-                    raise ImageError(
-                        Reason.UNREACHABLE,
-                        f"{self._stopped_because} before {address} was asked for; run again to go "
-                        "on",
-                    )
+                    raise self._stopped(address)
                 try:
                     with self._get(address, headers) as response:
                         if response.status_code not in REDIRECTS:
                             self._check_status(address, response)
                             return read(response)
-                        address = _sent_on(address, response.headers.get("Location", ""))
+                        address = sent_on(address, response.headers.get("Location", ""))
                 except requests.exceptions.SSLError as error:
                     raise ImageError(
                         Reason.UNREACHABLE,
@@ -350,31 +380,3 @@ class Client:
         longest = min(doubling, self.limits.longest_wait_s)
         jittered = longest * self._jitter.uniform(0.5, 1.0)
         return jittered if problem.wait_s is None else problem.wait_s + jittered / 10
-
-
-def _sent_on(address: str, location: str) -> str:
-    try:
-        return urljoin(address, location)
-    except ValueError as error:
-        raise ImageError(
-            Reason.UNSAFE_URL,
-            f"{address} is redirected to {location[:200]!r}, which is no address; check it in a "
-            "browser",
-        ) from error
-
-
-def retry_after_s(value: str) -> float | None:
-    """Return the seconds that a Retry-After header asks to wait, None if it says nothing.
-
-    RFC 9110, section 10.2.3: a number of seconds, or a date.
-    """
-    value = value.strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, date.timestamp() - time.time())

@@ -13,6 +13,7 @@ from cacl.atlas.parts import claimed, commit
 from cacl.errors import ImageError, Reason
 
 DAY_S = 86_400.0
+KEEPS_PART = (Reason.UNREACHABLE, Reason.POSTPONED)
 CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
@@ -22,7 +23,8 @@ def download(
     """Fetch a file to `target` unless it is there.
 
     A part that an earlier attempt (or a killed process) left is continued with Range and If-Range
-    (RFC 9110, section 14): if the file has changed since, the host sends it whole.
+    (RFC 9110, section 14): if the file has changed since, the host sends it whole. A `.gz` file is
+    kept as it is stored, also where the host calls its compression a Content-Encoding.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ def download(
     Raises
     ------
     ImageError
-        As for `Client.fetch`; the part is kept for the next attempt if the host was unreachable.
+        As for `Client.fetch`; the part is kept for the next attempt if the host was unreachable
+        or the time over.
     OSError
         The disk is full or the folder cannot be written.
     """
@@ -51,7 +54,7 @@ def download(
             try:
                 _complete(client, url, part, version, max_bytes)
             except ImageError as error:
-                if error.reason is not Reason.UNREACHABLE:
+                if error.reason not in KEEPS_PART:
                     part.unlink(missing_ok=True)
                     version.unlink(missing_ok=True)
                 raise
@@ -98,18 +101,23 @@ def _append(
     whole = response.headers.get("Content-Range") == f"bytes */{size}"
     if status == BAD_RANGE and whole and _headers(part, version):
         return
+    if status in (OK, PARTIAL) and response.raw.length_remaining is None:
+        _refuse_endless(response)
     fits = status == PARTIAL and sent is not None and int(sent[1]) == size
     if not fits and status != OK:
         part.write_bytes(b"")
         version.unlink(missing_ok=True)
         what = "no longer has" if status == BAD_RANGE else "sends another part than"
         raise AgainError(Reason.UNREACHABLE, f"{response.url} {what} the part that was asked for")
+    decode = not part.name.endswith(".gz.part")
     if status == OK:
         part.write_bytes(b"")
-        version.write_text(response.headers.get("ETag", ""), encoding="utf-8")
+        as_stored = not (decode and response.headers.get("Content-Encoding"))
+        etag = response.headers.get("ETag", "") if as_stored else ""
+        version.write_text(etag, encoding="utf-8")
         size = 0
     with part.open("ab") as stream:
-        for block in client.read_blocks(response, transfer_s=DAY_S):
+        for block in client.read_blocks(response, transfer_s=DAY_S, decode=decode):
             size += len(block)
             if size > max_bytes:
                 raise ImageError(
@@ -117,3 +125,9 @@ def _append(
                     f"{response.url} sends more than the {max_bytes} bytes that it may have",
                 )
             stream.write(block)
+
+
+def _refuse_endless(response: requests.Response) -> None:
+    """Refuse a body whose end looks like a broken connection: half a file would pass for all."""
+    if not response.raw.chunked:
+        raise AgainError(Reason.UNREACHABLE, f"{response.url} does not say how long it is")

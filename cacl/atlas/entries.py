@@ -20,6 +20,8 @@ from lxml import etree
 from cacl.errors import CatalogError
 
 MAX_ENTRY_BYTES = 32 * 2**20
+MAX_MARKS = 2 * 10**6
+UNCOUNTED_BYTES = 4 * 2**20
 MAX_HEAD_BYTES = 2**13
 BLOCK_BYTES = 2**18
 ENTRY_START = re.compile(rb"<entry[\s>]")
@@ -81,8 +83,8 @@ def documents(stream: IO[bytes], path: Path) -> Iterator[bytes]:
     Raises
     ------
     CatalogError
-        An entry has more than 32 MB, or what comes before the first more than 8 KB, or an entry
-        that is the root is not the end.
+        An entry has more than 32 MB or 2 million elements and attributes, or what comes before the
+        first more than 8 KB, or an entry that is the root is not the end.
     """
     waiting = bytearray()
     head: bytes | None = None
@@ -100,16 +102,37 @@ def documents(stream: IO[bytes], path: Path) -> Iterator[bytes]:
             with memoryview(waiting) as view:
                 document = b"".join((head, view[:end], tail))
             del waiting[:end]
-            yield document
+            yield checked(document, path)
         if len(waiting) > MAX_ENTRY_BYTES:
             raise CatalogError(
                 f"The annotation {path} has an entry of more than {MAX_ENTRY_BYTES // 2**20} MB; "
                 "no gene of the atlas is that large, so it is refused"
             )
     if head is None or tail:
-        yield (head or b"") + waiting
+        yield checked((head or b"") + waiting, path)
     elif waiting.strip():
         raise CatalogError(f"The annotation {path} goes on after its end; fetch it again")
+
+
+def checked(document: bytes, path: Path) -> bytes:
+    """Return a document unless a tree of it would take many times the memory of its text."""
+    if len(document) > UNCOUNTED_BYTES:
+        refuse_marks(marks(document), path)
+    return document
+
+
+def marks(data: bytes) -> int:
+    """Return at least how many elements and attributes there are, whatever they are called."""
+    return data.count(b"<") + data.count(b"=")
+
+
+def refuse_marks(count: int, path: Path) -> None:
+    """Raise `CatalogError` for more elements and attributes than an entry of the atlas has."""
+    if count > MAX_MARKS:
+        raise CatalogError(
+            f"The annotation {path} has an entry of more than {MAX_MARKS:,} elements and "
+            "attributes; no gene of the atlas has as many, so it is refused"
+        )
 
 
 def _head(first: bytearray, path: Path) -> bytes:

@@ -27,16 +27,23 @@ class RateLimit:
         self._stop = stop
         self._lock = threading.Lock()
         self._next = time.monotonic()
+        self._pauses = 0
 
     def take_turn(self) -> None:
-        """Wait for the next turn."""
-        with self._lock:
-            turn = max(self._next, time.monotonic() - SLACK_S)
-            self._next = turn + self._spacing_s
-        while (wait := turn - time.monotonic()) > 0 and not self._stop.wait(wait):
-            pass
+        """Wait for the next turn; a pause in the meantime takes the turn away again."""
+        while True:
+            with self._lock:
+                turn = max(self._next, time.monotonic() - SLACK_S)
+                self._next = turn + self._spacing_s
+                pauses = self._pauses
+            while (wait := turn - time.monotonic()) > 0 and not self._stop.wait(wait):
+                pass
+            with self._lock:
+                if pauses == self._pauses or self._stop.is_set():
+                    return
 
     def pause(self, seconds: float) -> None:
-        """Give nobody a new turn for a while, because the host asks for it."""
+        """Give nobody a turn for a while, because the host asks for it."""
         with self._lock:
+            self._pauses += 1
             self._next = max(self._next, time.monotonic() + seconds)

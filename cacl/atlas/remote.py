@@ -12,6 +12,7 @@ from cacl.atlas.client import MAX_CONNECTIONS, Client, Limits
 from cacl.atlas.download import download
 from cacl.atlas.genes import Missing, expand_names, nearest
 from cacl.atlas.index import NO_INDEX, Index, read_index
+from cacl.atlas.interrupt import stops_on_interrupt
 from cacl.atlas.licence import licence_of
 from cacl.atlas.mirror import BULK_TABLES, BULK_XML, Mirror
 from cacl.atlas.names import CURRENT_HOST, release_host
@@ -19,7 +20,7 @@ from cacl.atlas.options import SourceOptions
 from cacl.atlas.parts import claimed, commit, one_client
 from cacl.atlas.receipts import fetched_receipt, read_receipt, receipt_path, write_receipt
 from cacl.atlas.xml import read_entries
-from cacl.errors import CatalogError, ImageError, Reason
+from cacl.errors import CatalogError, ConfigError, ImageError, Reason
 from cacl.progress import track
 from cacl.records import FailureRow
 
@@ -66,10 +67,16 @@ def fetch_annotation(
     CatalogError
         The host does not serve what is needed to find any gene.
     ConfigError
-        The folder cannot be written.
+        The folder cannot be written, or its disk is full.
     """
-    with one_client(downloads), Client(source, limits) as client:
-        return _Fetcher(source, downloads, client).fetch()
+    with one_client(downloads), Client(source, limits) as client, stops_on_interrupt(client):
+        try:
+            return _Fetcher(source, downloads, client).fetch()
+        except OSError as error:
+            raise ConfigError(
+                f"The annotation cannot be kept in {downloads} ({error.strerror}); make space or "
+                "name another folder and run again, what came whole is there"
+            ) from error
 
 
 class _Fetcher:

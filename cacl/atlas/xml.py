@@ -20,8 +20,10 @@ from cacl.atlas.entries import (
     BLOCK_BYTES,
     MAX_ENTRY_BYTES,
     documents,
+    marks,
     met,
     open_xml,
+    refuse_marks,
     safe_options,
 )
 from cacl.errors import CatalogError
@@ -133,7 +135,10 @@ def read_name(path: Path) -> GeneName:
     )
     with open_xml(path) as stream:
         try:
+            count = 0
             for block in iter(lambda: stream.read(BLOCK_BYTES), b""):
+                count += marks(block)
+                refuse_marks(count, path)
                 parser.feed(block)
                 for element in met(parser):
                     entry = element.getparent()

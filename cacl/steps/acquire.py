@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from cacl import tables
-from cacl.atlas.client import MAX_CONNECTIONS, Client, Limits
+from cacl.atlas.client import MAX_CONNECTIONS, Answer, Client, Limits
+from cacl.atlas.interrupt import stops_on_interrupt
 from cacl.atlas.mirror import Mirror
 from cacl.atlas.names import check_image_url
 from cacl.atlas.options import SourceOptions
@@ -47,6 +47,7 @@ def acquire(
     strict: bool,
     refresh: bool = False,
     check: bool = False,
+    max_minutes: float | None = None,
     limits: Limits | None = None,
 ) -> None:
     """Acquire the images of a shard and write their receipts as a table of `AcquiredRow`.
@@ -78,6 +79,9 @@ def acquire(
         release, does not change within it, and is fetched again by deleting it.
     check
         Fetch nothing; verify the images that are there against their receipts.
+    max_minutes
+        Longest time to ask the host; the images left then fail as `POSTPONED`, and the next run
+        goes on with them. None for no end.
     limits
         Of the client.
 
@@ -86,7 +90,8 @@ def acquire(
     StrictError
         An image failed and `strict` is set; the tables are written all the same.
     ConfigError
-        The folder above the images cannot be written, or the source lacks its mirror.
+        The folder above the images cannot be written, the source lacks its mirror, or
+        `max_minutes` is not above 0.
     """
     rows: list[ImageRow] = tables.read_parquet(shard, ImageRow)
     with ExitStack() as stack:
@@ -95,9 +100,10 @@ def acquire(
             way = partial(from_receipt, images=images, source=source)
         elif source.kind == "hpa":
             stack.enter_context(one_client(images.parent))
-            client = stack.enter_context(Client(source, limits))
-            stack.enter_context(_stops_on_interrupt(client))
-            way = partial(from_host, client=client, images=images, refresh=refresh)
+            client = stack.enter_context(Client(source, _limits(limits, max_minutes)))
+            stack.enter_context(stops_on_interrupt(client))
+            host = Host(client, images, refresh=refresh)
+            way = host.bring
             jobs = MAX_CONNECTIONS
         elif source.kind != "manifest":
             way = partial(from_mirror, mirror=_mirror(source), images=images, source=source)
@@ -108,6 +114,14 @@ def acquire(
             source=lambda row: row.url or row.path,
             jobs=jobs,
             size_bytes=lambda row: row.size_bytes,
+        )
+    left = sum(row.reason == Reason.POSTPONED for row in outcome.failures)
+    if left:
+        log.warning(
+            "%d of %d images are left because the time was over; run the same command again to go "
+            "on with them",
+            left,
+            len(rows),
         )
     finish(outcome, AcquiredRow, out, failures, strict=strict)
 
@@ -159,54 +173,92 @@ def from_mirror(
     if done is not None and done.sha256 == sha256:
         return done
     check_jpeg_markers(origin)
+    own = Receipt(
+        url=row.url,
+        sha256=sha256,
+        size_bytes=size,
+        hpa_version=row.hpa_version,
+        licence=row.licence,
+    )
     with claimed(target) as part:
-        if not (target.exists() and target.samefile(origin)):
+        in_place = target.exists() and target.samefile(origin)
+        if not in_place:
             link_or_copy(origin, part)
-            commit(part, target)
-        own = Receipt(
-            url=row.url,
-            sha256=sha256,
-            size_bytes=size,
-            hpa_version=row.hpa_version,
-            licence=row.licence,
-        )
         write_receipt(target, theirs or own)
+        if not in_place:
+            commit(part, target)
     return _acquired(row, target, sha256, size)
 
 
-def from_host(row: ImageRow, *, client: Client, images: Path, refresh: bool) -> AcquiredRow:
-    """Fetch an image unless it is there, and verify it.
+class Host:
+    """Fetches images, and keeps them with their receipts.
 
-    Raises
-    ------
-    ImageError
-        As for `Client.fetch` and `check_jpeg`.
+    Parameters
+    ----------
+    client
+        Asks the host.
+    images
+        Folder of the images.
+    refresh
+        Ask also for those that are there, in case the host has changed them.
     """
-    place = check_image_url(row.url, client.source)
-    target = images / place.parent.name / place.name
-    done = _verified(row, target)
-    if done is not None and not refresh:
-        return done
-    with claimed(target) as part:
-        done = _verified(row, target)
-        known = read_receipt(target)
-        if done is None:
-            answer = client.fetch(row.url, check_jpeg)
-        elif refresh and known is not None and known.etag:
-            changed = client.fetch_if_changed(row.url, check_jpeg, etag=known.etag)
-            if changed is None:
-                return done
-            log.warning("%s has changed at the host, it is fetched again", row.image_id)
-            answer = changed
-        elif refresh:
-            answer = client.fetch(row.url, check_jpeg)
-        else:
+
+    def __init__(self, client: Client, images: Path, *, refresh: bool) -> None:
+        self.client = client
+        self.images = images
+        self.refresh = refresh
+        self._writing = threading.Lock()
+
+    def bring(self, row: ImageRow) -> AcquiredRow:
+        """Fetch an image unless it is there, and verify it.
+
+        Raises
+        ------
+        ImageError
+            As for `Client.fetch` and `check_jpeg`.
+        OSError
+            The disk is full or the folder cannot be written; what was there is as it was.
+        """
+        place = check_image_url(row.url, self.client.source)
+        target = self.images / place.parent.name / place.name
+        done = _verified(row, target, url=row.url)
+        if done is not None and not self.refresh:
             return done
-        part.write_bytes(answer.data)
-        commit(part, target)
-        receipt = fetched_receipt(target, row.url, answer.etag, row.hpa_version, row.licence)
-        write_receipt(target, receipt)
-    return _acquired(row, target, receipt.sha256, receipt.size_bytes)
+        with claimed(target) as part:
+            done = _verified(row, target, url=row.url)
+            if done is not None:
+                changed = self._changed(row, target) if self.refresh else None
+                return done if changed is None else self._keep(row, changed, part, target)
+            answer = self.client.fetch(row.url, check_jpeg)
+            return self._keep(row, answer, part, target)
+
+    def _changed(self, row: ImageRow, target: Path) -> Answer | None:
+        """Return an image that is there anew, None if the host still has the same one."""
+        known = read_receipt(target)
+        if known is None or not known.etag:
+            return self.client.fetch(row.url, check_jpeg)
+        changed = self.client.fetch_if_changed(row.url, check_jpeg, etag=known.etag)
+        if changed is not None:
+            log.warning("%s has changed at the host, it is fetched again", row.image_id)
+        return changed
+
+    def _keep(self, row: ImageRow, answer: Answer, part: Path, target: Path) -> AcquiredRow:
+        """Write an image and its receipt, one thread at a time.
+
+        Side by side, several images could share the last of a disk and all be too large for it; so
+        as many are kept as there is space for, and one that does not fit frees its space at once.
+        """
+        with self._writing:
+            try:
+                part.write_bytes(answer.data)
+                receipt = fetched_receipt(part, row.url, answer.etag, row.hpa_version, row.licence)
+                write_receipt(target, receipt)
+            except OSError:
+                with suppress(OSError):
+                    os.truncate(part, 0)
+                raise
+            commit(part, target)
+        return _acquired(row, target, receipt.sha256, receipt.size_bytes)
 
 
 def from_receipt(row: ImageRow, *, images: Path, source: SourceOptions) -> AcquiredRow:
@@ -236,10 +288,13 @@ def link_or_copy(origin: Path, part: Path) -> None:
     linked = part.with_name(f"{part.name}.link")
     linked.unlink(missing_ok=True)
     try:
-        os.link(origin.resolve(), linked)
-    except OSError:
-        shutil.copyfile(origin, linked)
-    linked.replace(part)
+        try:
+            os.link(origin.resolve(), linked)
+        except OSError:
+            shutil.copyfile(origin, linked)
+        linked.replace(part)
+    finally:
+        linked.unlink(missing_ok=True)
 
 
 def _mirror(source: SourceOptions) -> Mirror:
@@ -248,10 +303,18 @@ def _mirror(source: SourceOptions) -> Mirror:
     return Mirror(source.mirror)
 
 
-def _verified(row: ImageRow, target: Path) -> AcquiredRow | None:
-    """Return an image that is there and is the one of its receipt, else None."""
+def _limits(limits: Limits | None, max_minutes: float | None) -> Limits:
+    if max_minutes is None:
+        return limits or Limits()
+    if not max_minutes > 0:
+        raise ConfigError(f"source.max_minutes is {max_minutes:g}; expected more than 0, or null")
+    return replace(limits or Limits(), run_s=60 * max_minutes)
+
+
+def _verified(row: ImageRow, target: Path, *, url: str | None = None) -> AcquiredRow | None:
+    """Return an image that is there and is the one of its receipt (and URL), else None."""
     receipt = read_receipt(target)
-    if receipt is None or not target.is_file():
+    if receipt is None or not target.is_file() or url not in (None, receipt.url):
         return None
     sha256, size = digest_file(target)
     if (sha256, size) != (receipt.sha256, receipt.size_bytes):
@@ -268,22 +331,3 @@ def _acquired(row: ImageRow, path: Path, sha256: str, size: int) -> AcquiredRow:
         size_bytes=size,
         mpp=row.mpp,
     )
-
-
-@contextmanager
-def _stops_on_interrupt(client: Client) -> Iterator[None]:
-    """Let Ctrl-C end the client's waiting at once, so that its threads can be joined."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        client.stop()
-        signal.default_int_handler(number, frame)
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
