@@ -6,13 +6,13 @@ fields in this order and type, and refuses a file whose columns differ.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any
 
 
-def column(meaning: str, unit: str = "") -> Any:
-    """Declare a column: what it means, and in which unit."""
-    return field(metadata={"meaning": meaning, "unit": unit})
+def column(meaning: str, unit: str = "", *, default: Any = MISSING) -> Any:
+    """Declare a column: what it means, in which unit, and what it holds where nothing is known."""
+    return field(default=default, metadata={"meaning": meaning, "unit": unit})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +115,40 @@ class MeasureRow:
     cell_area_px: int = column("tissue without lumen and glass", "analysis px")
     stained_area_px: int = column("CaCL mask inside the cell area", "analysis px")
     stained_to_cell_ratio: float | None = column("stained area / cell area", "0-1")
-    ratio_low: float | None = column("lower end of its 95 % bootstrap interval over tiles", "0-1")
-    ratio_high: float | None = column("upper end of its 95 % bootstrap interval over tiles", "0-1")
+    ratio_low: float | None = column(
+        "lower end of its 95 % interval over tiles; empty if nothing is stained",
+        "0-1",
+    )
+    ratio_high: float | None = column(
+        "upper end of its 95 % interval over tiles; empty if nothing is stained",
+        "0-1",
+    )
     dab_area_px: int = column("DAB-positive cell area by colour deconvolution", "analysis px")
     border_share: float | None = column("stained area that is DAB-positive / DAB area", "0-1")
+    mpp: float | None = column(
+        "size of an analysis pixel: of the image's file, else of a 1 mm core", "um/px", default=None
+    )
+    mpp_source: str = column("given, core diameter, or empty where mpp is", default="")
+    cell_area_um2: float | None = column("cell area", "um2", default=None)
+    stained_area_um2: float | None = column("stained area", "um2", default=None)
+    core_diameter_px: float | None = column(
+        "diameter of the circle that the core's rim lies on; empty if no round core is seen",
+        "analysis px",
+        default=None,
+    )
+    stained_od: float | None = column(
+        "mean DAB optical density in the stained area", "optical density", default=None
+    )
+    weak_share: float | None = column("share of the cell area with weak DAB", "0-1", default=None)
+    moderate_share: float | None = column(
+        "share of the cell area with moderate DAB", "0-1", default=None
+    )
+    strong_share: float | None = column(
+        "share of the cell area with strong DAB", "0-1", default=None
+    )
+    h_score: float | None = column(
+        "100 x (weak + 2 moderate + 3 strong share), by area", "0-300", default=None
+    )
     hpa_staining: str = column("the atlas's staining in the configured cell type")
     hpa_intensity: str = column("the atlas's intensity")
     hpa_quantity: str = column("the atlas's share of stained cells")
@@ -140,9 +170,27 @@ class AntibodyRow:
     cell_area_px: int = column("summed cell area", "analysis px")
     stained_area_px: int = column("summed stained area", "analysis px")
     stained_to_cell_ratio: float | None = column("pooled stained area / cell area", "0-1")
-    ratio_low: float | None = column("lower end of its 95 % interval over images", "0-1")
-    ratio_high: float | None = column("upper end of its 95 % interval over images", "0-1")
+    ratio_low: float | None = column(
+        "lower end of its 95 % interval over patients; empty for one patient or no stain",
+        "0-1",
+    )
+    ratio_high: float | None = column("upper end of its 95 % interval over patients", "0-1")
     border_share: float | None = column("stained DAB area / all DAB area", "0-1")
+    stained_od: float | None = column(
+        "mean DAB optical density in the stained area", "optical density", default=None
+    )
+    h_score: float | None = column("H-score by area over all images", "0-300", default=None)
+    tissue_tau: float | None = column(
+        "0 = same ratio in every tissue, 1 = in one only; empty with fewer than two tissues",
+        "0-1",
+        default=None,
+    )
+    top_tissue: str = column(
+        "tissue of the highest ratio; empty with fewer than two tissues", default=""
+    )
+    gene_agreement: float | None = column(
+        "agreement of its gene's antibodies; empty if it is the only one", "up to 1", default=None
+    )
     z: float | None = column("robust z against antibodies annotated as not detected")
     p_value: float | None = column("one-sided p against the same antibodies", "0-1")
     q_value: float | None = column("p after Benjamini-Hochberg", "0-1")
@@ -165,13 +213,56 @@ class GeneRow:
     cell_area_px: int = column("summed cell area", "analysis px")
     stained_area_px: int = column("summed stained area", "analysis px")
     stained_to_cell_ratio: float | None = column("pooled stained area / cell area", "0-1")
-    ratio_low: float | None = column("lower end of its 95 % interval over images", "0-1")
-    ratio_high: float | None = column("upper end of its 95 % interval over images", "0-1")
+    ratio_low: float | None = column(
+        "lower end of its 95 % interval over patients; empty for one patient or no stain",
+        "0-1",
+    )
+    ratio_high: float | None = column("upper end of its 95 % interval over patients", "0-1")
     border_share: float | None = column("stained DAB area / all DAB area", "0-1")
+    agreement: float | None = column(
+        "1 = its antibodies rank alike, 0 = as unlike as any two; empty with fewer than two",
+        "up to 1",
+        default=None,
+    )
     z: float | None = column("robust z against genes annotated as not detected")
     p_value: float | None = column("one-sided p against the same genes", "0-1")
     q_value: float | None = column("p after Benjamini-Hochberg", "0-1")
     hpa_staining: str = column("the atlas's staining in the configured cell type")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgreementRow:
+    """How well the ratios agree with what the atlas says, over all antibodies."""
+
+    measure: str = column("what is compared, and how")
+    value: float | None = column("its value; empty where it cannot be told, see note")
+    low: float | None = column("lower end of its 95 % bootstrap interval over antibodies")
+    high: float | None = column("upper end of its 95 % bootstrap interval over antibodies")
+    n: int = column("antibodies compared")
+    note: str = column("what the number means, or why it is missing")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisagreementRow:
+    """One antibody whose ratio is not where the atlas's annotation would have it."""
+
+    rank: int = column("1 = largest disagreement")
+    antibody_id: str = column("antibody")
+    gene: str = column("gene symbol; empty if unknown")
+    label: str = column("positive, negative or empty")
+    hpa_staining: str = column("the atlas's staining in the configured cell type")
+    hpa_intensity: str = column("the atlas's intensity")
+    hpa_quantity: str = column("the atlas's share of stained cells")
+    stained_to_cell_ratio: float = column("pooled stained area / cell area", "0-1")
+    ratio_low: float | None = column("lower end of its 95 % interval", "0-1")
+    ratio_high: float | None = column("upper end of its 95 % interval", "0-1")
+    expected: float = column("nearest ratio that would agree with the annotation", "0-1")
+    difference: float = column(
+        "share of the antibodies that lie between its rank and the nearest one that would agree;"
+        " positive = more stained than annotated",
+        "-1 to 1",
+    )
+    why: str = column("the disagreement in words")
 
 
 @dataclass(frozen=True, kw_only=True)

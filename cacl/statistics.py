@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from cacl.measures import bootstrap_interval, ratio, seed_of
+from cacl.intervals import ratio_interval
+from cacl.measures import ratio
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -20,38 +21,27 @@ MEAN_DEVIATION_TO_SIGMA = 1.2533
 
 
 def pooled_ratio(
-    stained: NDArray[np.int64],
-    cell: NDArray[np.int64],
-    patients: NDArray[np.str_],
-    *,
-    name: str,
-    seed: int,
+    stained: NDArray[np.int64], cell: NDArray[np.int64], patients: NDArray[np.str_]
 ) -> tuple[float | None, float | None, float | None]:
-    """Pool images: the ratio of their summed areas, with a 95 % bootstrap interval.
+    """Pool images: the ratio of their summed areas, with its 95 % interval over patients.
 
     Parameters
     ----------
     stained, cell
         Areas per image (n,), in analysis pixels.
     patients
-        Patient per image (n,), empty where unknown. Whole patients are drawn where there are at
-        least two and every image has one, as a patient's images resemble each other; else images.
-    name, seed
-        What is pooled, and the run's seed; together they seed the resampling.
+        Patient per image (n,), empty where unknown. A patient's images resemble each other and
+        count as one; where the patient of any image is unknown, each image counts by itself.
 
     Returns
     -------
-    Ratio, lower and upper end. All None where the cell area is 0; the ends None for a single
-    image, whose spread between patients nothing can tell.
+    Ratio, lower and upper end (`intervals.ratio_interval`). All None where the cell area is 0; the
+    ends None for a single patient, whose spread to others nothing can tell, and where nothing is
+    stained.
     """
     pooled = ratio(int(stained.sum()), int(cell.sum()))
-    known = np.unique(patients)
-    if known.size > 1 and "" not in known:
-        stained = np.array([stained[patients == patient].sum() for patient in known])
-        cell = np.array([cell[patients == patient].sum() for patient in known])
-    if stained.size < 2:
-        return pooled, None, None
-    return pooled, *bootstrap_interval(stained, cell, seed=seed_of(name, seed))
+    units = patients if (patients != "").all() else np.arange(stained.size)
+    return pooled, *ratio_interval(stained, cell, units)
 
 
 def empirical_p(values: Float64, is_negative: Bool) -> Float64:

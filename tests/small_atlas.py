@@ -66,7 +66,7 @@ class SmallAtlas:
         return Store(self.path("atlas.zarr"))
 
     def measure(self, **options: Any) -> None:
-        given = {"cell_type": CELL_TYPE, "min_tissue_fraction": 0.2, "seed": 0} | options
+        given = {"cell_type": CELL_TYPE, "min_tissue_fraction": 0.2} | options
         measure(
             self.path("segmented.parquet"),
             self.path("catalog/images.parquet"),

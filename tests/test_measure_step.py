@@ -38,12 +38,17 @@ def test_known_areas(tmp_path: Path) -> None:
     assert row.stained_to_cell_ratio == 0.25
     assert row.ratio_low is not None
     assert row.ratio_high is not None
-    assert 0.0 <= row.ratio_low < 0.25 < row.ratio_high <= 0.75
+    assert 0.0 < row.ratio_low < 0.25 < row.ratio_high < 1.0
     assert row.dab_area_px == pytest.approx(24 * 96, rel=0.02)
     assert row.border_share == pytest.approx(1.0, abs=0.02)
     assert (row.hpa_staining, row.hpa_intensity) == ("high", "strong")
     assert (row.hpa_quantity, row.hpa_location) == (">75%", "cytoplasmic/membranous")
     assert row.qc == ""
+    assert (row.mpp, row.mpp_source, row.cell_area_um2) == (None, "", None)
+    shares = row.weak_share, row.moderate_share, row.strong_share
+    assert sum(share for share in shares if share) == pytest.approx(0.25, abs=0.01)
+    assert row.h_score == pytest.approx(75.0, abs=1.0)
+    assert row.stained_od == pytest.approx(1.2, abs=0.1)
     assert len(tables.read_csv(atlas.path("failures.csv"), FailureRow)) == 0
 
 
@@ -67,7 +72,7 @@ def test_tiles_with_little_tissue_are_not_counted(tmp_path: Path) -> None:
     atlas.measure()
     (row,) = census(atlas)
     assert (row.tiles, row.cell_area_px, row.stained_area_px) == (6, 64 * 96, 0)
-    assert (row.stained_to_cell_ratio, row.ratio_low, row.ratio_high) == (0.0, 0.0, 0.0)
+    assert (row.stained_to_cell_ratio, row.ratio_low, row.ratio_high) == (0.0, None, None)
 
 
 def test_zero_over_zero_is_empty_and_flagged(tmp_path: Path) -> None:

@@ -3,13 +3,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
-from cacl import measures
+from cacl import measures, quality, stain
 from cacl.grid import TileGrid
-from cacl.measures import Flag
+from cacl.quality import Flag
 
 TILE = 32
 SIDE = 8 * TILE
@@ -37,7 +34,7 @@ def scan(rgb: np.ndarray, cell: np.ndarray, stained: np.ndarray | None = None) -
 
 def flags(rgb: np.ndarray, cell: np.ndarray) -> list[Flag]:
     height, width = cell.shape
-    return measures.quality(scan(rgb, cell), TileGrid(height, width, TILE, TILE))
+    return quality.quality(scan(rgb, cell), TileGrid(height, width, TILE, TILE))
 
 
 def test_areas_of_a_known_band() -> None:
@@ -56,81 +53,75 @@ def test_areas_of_a_known_band() -> None:
     assert band.both.tolist() == [4 * 8, 0]
 
 
+def test_intensities_of_a_known_band() -> None:
+    cell = np.ones((TILE, TILE), dtype=bool)
+    cell[:, 24:] = False
+    direction = np.array(stain.DAB_OD) / np.linalg.norm(stain.DAB_OD)
+    rgb = np.full((3, TILE, TILE), 255, dtype=np.uint8)
+    for column, od in enumerate((0.1, 0.3, 0.5, 0.8)):
+        level = np.rint(256 * 10 ** (-od * direction) - 1)
+        rgb[:, :, 8 * column : 8 * column + 8] = level[:, None, None]
+    stained = np.zeros_like(cell)
+    stained[:, 8:24] = True
+    band = measures.scan_band(rgb, cell, stained)
+    assert band.levels.tolist() == [[8 * TILE], [8 * TILE], [0]]
+    mean = measures.stained_od(float(band.stained_od.sum()), int(band.stained.sum()))
+    assert mean == pytest.approx(0.4, abs=0.01)
+    shares = measures.intensity_shares(band.levels[:, 0], int(band.cell[0]))
+    assert shares == (pytest.approx(1 / 3), pytest.approx(1 / 3), 0.0)
+    assert measures.h_score(*shares) == pytest.approx(100 / 3 + 200 / 3)
+
+
+def test_h_score_is_0_to_300_or_unknown() -> None:
+    assert measures.h_score(0.0, 0.0, 0.0) == 0.0
+    assert measures.h_score(0.0, 0.0, 1.0) == 300.0
+    assert measures.h_score(0.2, 0.3, 0.1) == pytest.approx(110.0)
+    assert measures.intensity_shares(np.zeros(3, dtype=np.int64), 0) == (None, None, None)
+    assert measures.h_score(None, None, None) is None
+    assert measures.stained_od(0.0, 0) is None
+
+
+@pytest.mark.parametrize("radius", [0.3, 0.4, 0.45])
+def test_diameter_of_a_round_core(radius: float) -> None:
+    found = quality.core_diameter(scan(*core(radius=radius)))
+    assert found == pytest.approx(2 * radius * SIDE, abs=1.5)
+
+
+def test_diameter_of_a_torn_core_with_debris_beside_it() -> None:
+    rgb, cell = core(radius=0.4)
+    cell[: SIDE // 3, : SIDE // 2] = False
+    cell[126:132, 240:248] = True
+    found = quality.core_diameter(scan(rgb, cell))
+    assert found == pytest.approx(0.8 * SIDE, rel=0.03)
+
+
+def test_what_is_not_round_has_no_diameter() -> None:
+    rgb, _ = core()
+    cell = np.zeros((SIDE, SIDE), dtype=bool)
+    assert quality.core_diameter(scan(rgb, cell)) is None
+    cell[20:240, 100:140] = True
+    assert quality.core_diameter(scan(rgb, cell)) is None
+
+
+def test_scale_is_given_or_that_of_a_core_of_1_mm() -> None:
+    assert quality.scale_of(1.2, 500.0) == quality.Scale(1.2, "given")
+    assert quality.scale_of(None, 800.0) == quality.Scale(1.25, "core diameter")
+    assert quality.scale_of(None, None) == quality.Scale(None, "")
+
+
+@pytest.mark.parametrize(("mpp", "flagged"), [(4.3, False), (2.0, True), (8.0, True)])
+def test_a_core_of_another_size_than_1_mm_is_flagged(mpp: float, flagged: bool) -> None:
+    rgb, cell = core()
+    found = quality.quality(scan(rgb, cell), TileGrid(SIDE, SIDE, TILE, TILE), mpp)
+    assert found == ([Flag.UNUSUAL_SIZE] if flagged else [])
+
+
 def test_ratio_and_border_share() -> None:
     assert measures.ratio(25, 100) == 0.25
     assert measures.ratio(0, 100) == 0.0
     assert measures.ratio(0, 0) is None
     assert measures.border_share(32, 40) == 0.8
     assert measures.border_share(0, 0) is None
-
-
-def test_interval_of_equal_tiles_is_a_point() -> None:
-    low, high = measures.bootstrap_interval(np.full(9, 20), np.full(9, 100), seed=1)
-    assert (low, high) == (pytest.approx(0.2), pytest.approx(0.2))
-
-
-def test_interval_agrees_with_scipy() -> None:
-    from scipy import stats
-
-    rng = np.random.default_rng(3)
-    whole = rng.integers(100, 1000, 60)
-    part = rng.binomial(whole, rng.beta(2, 8, 60))
-    low, high = measures.bootstrap_interval(part, whole, seed=5, draws=20_000)
-    expected = stats.bootstrap(
-        (part, whole),
-        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
-        paired=True,
-        method="percentile",
-        n_resamples=20_000,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    assert (low, high) == (
-        pytest.approx(expected.low, abs=2e-3),
-        pytest.approx(expected.high, abs=2e-3),
-    )
-
-
-def test_interval_is_a_function_of_tiles_and_seed_alone() -> None:
-    rng = np.random.default_rng(0)
-    whole = rng.integers(1, 100, 30)
-    part = rng.integers(0, whole + 1)
-    order = rng.permutation(30)
-    interval = measures.bootstrap_interval(part, whole, seed=7)
-    assert measures.bootstrap_interval(part[order], whole[order], seed=7) == interval
-    assert measures.bootstrap_interval(part, whole, seed=8) != interval
-
-
-def test_interval_of_nothing_is_unknown() -> None:
-    empty = np.array([], dtype=np.int64)
-    assert measures.bootstrap_interval(empty, empty, seed=0) == (None, None)
-    assert measures.bootstrap_interval(np.zeros(3, int), np.zeros(3, int), seed=0) == (None, None)
-
-
-def test_many_tiles_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    whole = rng.integers(1, 100, 50)
-    part = whole // 3
-    at_once = measures.bootstrap_interval(part, whole, seed=2)
-    monkeypatch.setattr(measures, "MAX_DRAWN_AT_ONCE", 7 * 50)
-    assert measures.bootstrap_interval(part, whole, seed=2) == at_once
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    hnp.arrays(np.int64, st.integers(1, 20), elements=st.integers(0, 500)),
-    st.integers(0, 2**32 - 1),
-)
-def test_interval_lies_within_0_and_1(whole: np.ndarray, seed: int) -> None:
-    low, high = measures.bootstrap_interval(whole // 2, whole, seed=seed, draws=50)
-    if whole.any():
-        assert low is not None
-        assert high is not None
-        assert 0.0 <= low <= high <= 0.5
-
-
-def test_seed_depends_on_name_and_seed() -> None:
-    assert measures.seed_of("a", 0) == measures.seed_of("a", 0)
-    assert len({measures.seed_of(name, seed) for name in "ab" for seed in (0, 1)}) == 4
 
 
 def test_words_are_joined_in_a_fixed_order() -> None:
@@ -165,7 +156,7 @@ def test_little_tissue_is_flagged() -> None:
     ring = cell.copy()
     ring[12:-12, 12:-12] = False
     found = flags(rgb, ring)
-    assert ring.sum() < measures.MIN_TISSUE_TILES * TILE**2
+    assert ring.sum() < quality.MIN_TISSUE_TILES * TILE**2
     assert Flag.LITTLE_TISSUE in found
 
 
@@ -193,8 +184,6 @@ def test_empty_image_is_flagged_for_tissue_only() -> None:
 def test_real_cores_are_sharp_and_turn_blurred(shared_data: object) -> None:
     from pathlib import Path
 
-    from cacl import stain
-
     path = Path(str(shared_data)) / "cores" / "55449_A_1_2.jpg"
     picture = cv2.resize(cv2.imread(str(path)), (1024, 1024), interpolation=cv2.INTER_AREA)
     rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
@@ -206,4 +195,4 @@ def test_real_cores_are_sharp_and_turn_blurred(shared_data: object) -> None:
             measures.scan_band(seen[:, y : y + 128], cell[y : y + 128], cell[y : y + 128])
             for y in range(0, 1024, 128)
         ]
-        assert measures.quality(bands, grid) == expected
+        assert quality.quality(bands, grid) == expected

@@ -77,3 +77,102 @@ def test_specks_go_and_the_rest_stays() -> None:
     assert not stain.drop_specks(mask, 17).any()
     assert not stain.drop_specks(np.zeros((3, 3), bool), 1).any()
     np.testing.assert_array_equal(stain.drop_specks(np.ones((3, 3), bool), 1), np.ones((3, 3)))
+
+
+def test_pale_tissue_and_strong_dab_are_both_cells() -> None:
+    rgb = np.full((3, 200, 300), 243, np.uint8)
+    rgb[:, 40:160, 40:140] = painted(0.18, 0.02, 120)[:, :, :100]
+    rgb[:, 40:160, 160:260] = painted(0.1, 1.4, 120)[:, :, :100]
+    mask = stain.cell_mask(rgb)
+    assert mask[45:155, 45:135].all()
+    assert mask[45:155, 165:255].all()
+    assert mask.sum() == pytest.approx(2 * 120 * 100, rel=0.03)
+
+
+@pytest.mark.parametrize("ink", [(20, 120, 60), (30, 60, 200), (200, 30, 40)])
+def test_coloured_ink_is_no_cell(ink: tuple[int, int, int]) -> None:
+    rgb = core()
+    rgb[:, 10:30, 20:280] = np.array(ink, np.uint8)[:, None, None]
+    mask = stain.cell_mask(rgb)
+    assert not mask[5:35].any()
+    assert mask[60:110, 60:240].all()
+
+
+def test_brown_debris_goes_and_a_small_piece_of_tissue_stays() -> None:
+    rgb = np.full((3, 200, 300), 245, np.uint8)
+    rgb[:, 80:105, 60:85] = painted(0.05, 0.6, 25)
+    rgb[:, 80:105, 200:225] = painted(0.5, 0.2, 25)
+    mask = stain.cell_mask(rgb)
+    assert not mask[:, :150].any()
+    assert mask[82:103, 202:223].all()
+
+
+def test_mucus_on_the_glass_is_no_cell() -> None:
+    rgb = core()
+    rgb[:, 5:40, :] = painted(0.09, 0.0, 300)[:, :35]
+    assert not stain.cell_mask(rgb)[:40].any()
+
+
+@pytest.mark.parametrize("noise", [0.0, 4.0])
+def test_glass_is_the_middle_of_its_noise(noise: float) -> None:
+    rng = np.random.default_rng(0)
+    rgb = core(glass=236)
+    seen = np.clip(rgb + rng.normal(0.0, noise, rgb.shape), 0, 255).astype(np.uint8)
+    expected = -np.log10(237 / 256)
+    assert stain.glass_density(seen) == pytest.approx(expected, abs=0.003)
+
+
+@pytest.mark.parametrize("name", ["duodenum-a", "duodenum-b", "duodenum-c"])
+def test_cell_area_of_the_phantom(name: str) -> None:
+    """More cores: `benchmarks/cell_area.py`."""
+    import cv2
+    import simplejpeg
+
+    from cacl.atlas.phantom.anatomy import draw_anatomy
+    from cacl.atlas.phantom.camera import photograph
+    from cacl.atlas.phantom.fields import generator
+    from cacl.atlas.phantom.paint import paint
+    from cacl.atlas.phantom.settings import named
+    from cacl.atlas.phantom.staining import draw_staining
+
+    setting, core_px = named(name), 1500
+    rng = generator("test", name)
+    anatomy = draw_anatomy(rng, setting.geometry, core_px)
+    canvas = paint(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
+    picture = simplejpeg.decode_jpeg(photograph(rng, canvas, setting, core_px))
+
+    def small(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values, (512, 512), interpolation=cv2.INTER_AREA)
+
+    truth = small(canvas.cell.astype(np.float32)) > 0.5
+    mask = stain.cell_mask(np.ascontiguousarray(small(picture).transpose(2, 0, 1)))
+    assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "tissue", "empty"),
+    [
+        ("55449_A_1_1", 0.42, (485, 323), (60, 60)),
+        ("55449_A_1_3", 0.65, (560, 700), (30, 850)),
+        ("55449_A_1_4", 0.21, (300, 660), (60, 60)),
+        ("7921_A_1_2", 0.16, (420, 430), (500, 700)),
+    ],
+)
+def test_cell_area_of_real_cores(
+    shared_data: object, name: str, share: float, tissue: tuple[int, int], empty: tuple[int, int]
+) -> None:
+    """Stomach, pancreas, pale lung, torn appendix: shares of masks whose overlays looked right."""
+    from pathlib import Path
+
+    import cv2
+
+    picture = cv2.imread(str(Path(str(shared_data)) / "cores" / f"{name}.jpg"))
+    small = cv2.resize(picture, (1024, 1024), interpolation=cv2.INTER_AREA)
+    mask = stain.cell_mask(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))
+    assert mask.mean() == pytest.approx(share, abs=0.03)
+    around = {
+        where: mask[where[0] - 8 : where[0] + 8, where[1] - 8 : where[1] + 8]
+        for where in (tissue, empty)
+    }
+    assert around[tissue].mean() > 0.5
+    assert not around[empty].any()

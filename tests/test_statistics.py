@@ -4,40 +4,35 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cacl import statistics
+from cacl import intervals, statistics
 
 NAN = np.nan
 
 
 def test_pooled_ratio_is_that_of_the_sums() -> None:
-    pooled, low, high = statistics.pooled_ratio(
-        np.array([10, 90, 0]),
-        np.array([100, 200, 100]),
-        np.array(["1", "2", "3"]),
-        name="x",
-        seed=0,
-    )
+    stained, cell = np.array([10, 90, 0]), np.array([100, 200, 100])
+    patients = np.array(["1", "2", "3"])
+    pooled, low, high = statistics.pooled_ratio(stained, cell, patients)
     assert pooled == 0.25
-    assert (low, high) == (0.0, 0.45)
+    assert (low, high) == intervals.ratio_interval(stained, cell, np.arange(3))
+    assert low is not None
 
 
-def test_patients_are_drawn_whole() -> None:
-    stained = np.array([0, 100, 50])
-    cell = np.array([100, 100, 100])
-    patients = np.array(["1", "1", "2"])
-    _, low, high = statistics.pooled_ratio(stained, cell, patients, name="x", seed=0)
-    assert (low, high) == (pytest.approx(0.5), pytest.approx(0.5))
-    unknown = np.array(["1", "", "2"])
-    _, low, high = statistics.pooled_ratio(stained, cell, unknown, name="x", seed=0)
-    assert (low, high) == (0.0, 1.0)
+def test_patients_are_taken_whole() -> None:
+    stained, cell = np.array([0, 100, 30]), np.array([100, 100, 100])
+    _, low, high = statistics.pooled_ratio(stained, cell, np.array(["1", "1", "2"]))
+    merged = intervals.ratio_interval(np.array([100, 30]), np.array([200, 100]), np.arange(2))
+    assert (low, high) == merged
+    unknown = statistics.pooled_ratio(stained, cell, np.array(["1", "", "2"]))
+    assert unknown[1:] == intervals.ratio_interval(stained, cell, np.arange(3))
 
 
-def test_one_image_has_a_ratio_but_no_interval() -> None:
-    one = statistics.pooled_ratio(np.array([5]), np.array([20]), np.array(["1"]), name="x", seed=0)
+def test_one_patient_has_a_ratio_but_no_interval() -> None:
+    one = statistics.pooled_ratio(np.array([5]), np.array([20]), np.array(["1"]))
     assert one == (0.25, None, None)
-    empty = statistics.pooled_ratio(
-        np.array([0, 0]), np.array([0, 0]), np.array(["", ""]), name="x", seed=0
-    )
+    twice = statistics.pooled_ratio(np.array([5, 9]), np.array([20, 36]), np.array(["1", "1"]))
+    assert twice == (0.25, None, None)
+    empty = statistics.pooled_ratio(np.array([0, 0]), np.array([0, 0]), np.array(["", ""]))
     assert empty == (None, None, None)
 
 

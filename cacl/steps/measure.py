@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cacl import measures, tables
+from cacl import intervals, measures, quality, tables
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.records import AnnotationRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 from cacl.steps.runner import finish, run_images
@@ -29,8 +29,8 @@ def measure(
     *,
     cell_type: str,
     min_tissue_fraction: float,
-    seed: int,
     jobs: int = 1,
+    scheduler: str | None = None,
     strict: bool = False,
 ) -> None:
     """Write one row of measures an image.
@@ -55,14 +55,14 @@ def measure(
         Cell type whose annotation is quoted, as the atlas names it, in any case.
     min_tissue_fraction
         Tiles with less tissue are not counted.
-    seed
-        Seed of the bootstrap; each image draws from its own stream.
     jobs
         Images at a time.
+    scheduler
+        Address of a dask scheduler whose workers do it instead; they must see the same folders.
     strict
         Raise `StrictError` if an image failed.
     """
-    atlas = Store(store)
+    atlas = Store(Path.cwd() / store if scheduler else store)
     catalog = {row.image_id: row for row in tables.read_parquet(images, ImageRow)}
     words = index_annotation(tables.read_parquet(annotations, AnnotationRow), cell_type)
     by_image = _stats_by_image(tables.read_parquet(tiles, TileStatRow))
@@ -86,11 +86,17 @@ def measure(
                 f"No tile of {receipt.image_id} holds {min_tissue_fraction:.1%} tissue; look at the"
                 " image, or lower tiles.min_tissue_fraction",
             )
-        return _row(image, _bands(atlas, meta), counted, meta, words_of(image, words), seed)
+        bands = _bands(atlas, meta)
+        return _row(image, bands, counted, meta, words_of(image, words))
 
     receipts = tables.read_parquet(segmented, SegmentedRow)
     outcome = run_images(
-        "measure", receipts, work, source=lambda row: _source(catalog.get(row.image_id)), jobs=jobs
+        "measure",
+        receipts,
+        work,
+        source=lambda row: _source(catalog.get(row.image_id)),
+        jobs=jobs,
+        scheduler=scheduler,
     )
     finish(outcome, MeasureRow, out, failures, strict=strict)
 
@@ -161,15 +167,18 @@ def _row(
     counted: measures.Bool,
     meta: ImageMeta,
     words: Mapping[str, str],
-    seed: int,
 ) -> MeasureRow:
-    cell, stained, dab, both = (
+    cell, stained, dab, both, stained_od = (
         np.stack([getattr(band, name) for band in bands])[counted]
-        for name in ("cell", "stained", "dab", "both")
+        for name in ("cell", "stained", "dab", "both", "stained_od")
     )
-    low, high = measures.bootstrap_interval(
-        stained, cell, seed=measures.seed_of(image.image_id, seed)
-    )
+    levels = np.stack([band.levels for band in bands], axis=1)[:, counted].sum(axis=1)
+    low, high = intervals.tiles_interval(stained, cell, *np.nonzero(counted))
+    cell_px, stained_px = int(cell.sum()), int(stained.sum())
+    shares = measures.intensity_shares(levels, cell_px)
+    diameter = quality.core_diameter(bands)
+    scale = quality.scale_of(meta.mpp, diameter)
+    px_um2 = scale.mpp**2 if scale.mpp else None
     return MeasureRow(
         image_id=image.image_id,
         antibody_id=image.antibody_id,
@@ -179,18 +188,28 @@ def _row(
         patient_id=image.patient_id,
         label=image.label,
         tiles=int(counted.sum()),
-        cell_area_px=int(cell.sum()),
-        stained_area_px=int(stained.sum()),
-        stained_to_cell_ratio=measures.ratio(int(stained.sum()), int(cell.sum())),
+        cell_area_px=cell_px,
+        stained_area_px=stained_px,
+        stained_to_cell_ratio=measures.ratio(stained_px, cell_px),
         ratio_low=low,
         ratio_high=high,
         dab_area_px=int(dab.sum()),
         border_share=measures.border_share(int(both.sum()), int(dab.sum())),
+        mpp=scale.mpp,
+        mpp_source=scale.source,
+        cell_area_um2=cell_px * px_um2 if px_um2 else None,
+        stained_area_um2=stained_px * px_um2 if px_um2 else None,
+        core_diameter_px=diameter,
+        stained_od=measures.stained_od(float(stained_od.sum()), stained_px),
+        weak_share=shares[0],
+        moderate_share=shares[1],
+        strong_share=shares[2],
+        h_score=measures.h_score(*shares),
         hpa_staining=words["staining"],
         hpa_intensity=words["intensity"],
         hpa_quantity=words["quantity"],
         hpa_location=words["location"],
-        qc=";".join(measures.quality(bands, meta.grid)),
+        qc=";".join(quality.quality(bands, meta.grid, meta.mpp)),
     )
 
 

@@ -16,7 +16,7 @@ from cacl.slides import as_dask, check_size, open_source
 from cacl.steps.runner import run_images, write_failures
 from cacl.store import ImageMeta, Store, digest_of
 
-TILE_VERSION = 1
+TILE_VERSION = 2
 RIM_PX = 64
 THUMBNAIL_PX = 1024
 
@@ -31,6 +31,7 @@ def tile(
     tile_px: int,
     min_tissue_fraction: float,
     jobs: int = 1,
+    scheduler: str | None = None,
     strict: bool = False,
 ) -> None:
     """Write each image, its cell mask and what can be said of its tiles.
@@ -54,13 +55,16 @@ def tile(
         An image none of whose tiles holds as much tissue is a failure.
     jobs
         Images at a time.
+    scheduler
+        Address of a dask scheduler whose workers do it instead; they must see the same folders.
     strict
         Raise `StrictError` if an image failed.
     """
-    atlas = Store(store)
+    base = Path.cwd() if scheduler else Path()
+    atlas = Store(base / store)
 
     def work(row: AcquiredRow) -> list[TileStatRow]:
-        meta = _tile_image(atlas, row, source_px, tile_px)
+        meta = _tile_image(atlas, row, base / row.path, source_px, tile_px)
         stats = list(_statistics(atlas, meta, row.antibody_id))
         best = max(stat.tissue_fraction for stat in stats)
         if best < min_tissue_fraction:
@@ -72,17 +76,21 @@ def tile(
         return stats
 
     rows = tables.read_parquet(acquired, AcquiredRow)
-    outcome = run_images("tile", rows, work, source=lambda row: row.path, jobs=jobs)
+    outcome = run_images(
+        "tile", rows, work, source=lambda row: row.path, jobs=jobs, scheduler=scheduler
+    )
     flat = [stat for stats in outcome.results for stat in stats]
     tables.write_parquet(out, flat, TileStatRow)
     write_failures(failures, outcome.failures, strict=strict)
 
 
-def _tile_image(atlas: Store, row: AcquiredRow, source_px: int, tile_px: int) -> ImageMeta:
+def _tile_image(
+    atlas: Store, row: AcquiredRow, path: Path, source_px: int, tile_px: int
+) -> ImageMeta:
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
     if atlas.has_image(row.image_id, digest):
         return atlas.meta(row.image_id)
-    with open_source(Path(row.path)) as source:
+    with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
         mpp = row.mpp or source.mpp
@@ -106,7 +114,8 @@ def _tile_image(atlas: Store, row: AcquiredRow, source_px: int, tile_px: int) ->
 def _cell_mask(pixels: da.Array) -> da.Array:
     """Return the cell mask of an image, lazily; each block sees a rim of its neighbours."""
     every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
-    glass_od = stain.glass_density(np.asarray(pixels[:, ::every, ::every]))
+    thumbnail = pixels[:, ::every, ::every].compute(scheduler="threads")
+    glass_od = stain.glass_density(np.asarray(thumbnail))
     rim = {0: 0, 1: RIM_PX, 2: RIM_PX} if pixels.npartitions > 1 else 0
     mask: da.Array = da.map_overlap(
         stain.cell_mask,

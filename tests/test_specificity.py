@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from cacl import annotation, specificity
+
+NAN = np.nan
+
+
+def test_tau_of_yanai() -> None:
+    # The definition's own ends, and its formula by hand: (0.5 + 0.75 + 1 + 0) / 3.
+    assert specificity.tissue_tau(np.array([0.2, 0.2, 0.2])) == 0.0
+    assert specificity.tissue_tau(np.array([0.0, 0.4, 0.0])) == 1.0
+    assert specificity.tissue_tau(np.array([0.2, 0.1, 0.0, 0.4])) == pytest.approx(2.25 / 3)
+
+
+@pytest.mark.parametrize("ratios", [[], [0.3], [0.0, 0.0]])
+def test_tau_needs_two_tissues_and_some_stain(ratios: list[float]) -> None:
+    assert specificity.tissue_tau(np.array(ratios)) is None
+
+
+def test_agreement_by_hand() -> None:
+    # Ranks 1 to 4: the six pairs are 10 / 6 apart on average.
+    found = specificity.agreement_within(np.array([0.1, 0.2, 0.7, 0.9]), ["a", "a", "b", "b"])
+    assert found == {"a": pytest.approx(1 - 0.6), "b": pytest.approx(1 - 0.6)}
+    found = specificity.agreement_within(np.array([0.1, 0.2, 0.7, 0.9]), ["a", "b", "b", "a"])
+    assert found == {"a": pytest.approx(1 - 1.8), "b": pytest.approx(1 - 0.6)}
+
+
+def test_agreement_is_one_for_equal_ratios_and_zero_by_chance() -> None:
+    values = np.array([0.5, 0.5, 0.5, 0.1, 0.2])
+    assert specificity.agreement_within(values, ["a", "a", "a", "b", "c"]) == {"a": 1.0}
+    rng = np.random.default_rng(0)
+    genes = [str(number // 3) for number in range(6000)]
+    found = specificity.agreement_within(rng.lognormal(size=6000), genes)
+    assert len(found) == 2000
+    assert np.mean(list(found.values())) == pytest.approx(0.0, abs=0.03)
+
+
+def test_agreement_leaves_out_what_is_unknown() -> None:
+    values = np.array([0.1, NAN, 0.3, 0.4, 0.5])
+    assert set(specificity.agreement_within(values, ["a", "a", "b", "b", ""])) == {"b"}
+    assert specificity.agreement_within(np.array([0.2, 0.2]), ["a", "a"]) == {}
+    assert specificity.agreement_within(np.array([]), []) == {}
+
+
+def test_alpha_is_the_mean_agreement_weighted_by_members() -> None:
+    distances = specificity.distances_within(
+        np.array([0.1, 0.2, 0.7, 0.9, 0.8]), ["a", "a", "b", "b", "b"]
+    )
+    assert distances is not None
+    # Mean distance of ranks 1 to 5 is 2; within a 1, within b (3, 4, 5) 4 / 3.
+    assert distances.alpha(np.arange(2)) == pytest.approx(1 - (2 * 1 + 3 * 4 / 3) / 5 / 2)
+
+
+def test_spearman_agrees_with_scipy() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.integers(0, 9, 60) * 0.1, rng.integers(0, 4, 60) * 1.0
+    assert specificity.spearman(x, y) == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert np.isnan(specificity.spearman(x, np.ones(60)))
+
+
+def test_auroc_agrees_with_mann_and_whitney() -> None:
+    rng = np.random.default_rng(2)
+    positive = rng.random(70) < 0.3
+    values = np.round(rng.normal(size=70) + positive, 1)
+    wins = stats.mannwhitneyu(values[positive], values[~positive]).statistic
+    expected = wins / (positive.sum() * (~positive).sum())
+    assert specificity.auroc(values, positive) == pytest.approx(expected)
+    assert specificity.auroc(np.array([1.0, 2.0, 3.0]), np.array([False, True, True])) == 1.0
+    assert np.isnan(specificity.auroc(values, np.ones(70, dtype=bool)))
+
+
+@pytest.mark.parametrize(
+    ("words", "scale", "level"),
+    [
+        ("high", annotation.STAINING, 3.0),
+        ("Not detected", annotation.STAINING, 0.0),
+        ("low; medium", annotation.STAINING, 1.5),
+        ("ascending", annotation.STAINING, None),
+        ("ascending; high", annotation.STAINING, 3.0),
+        ("", annotation.STAINING, None),
+        ("75%-25%", annotation.QUANTITY, 3.0),
+        ("strong", annotation.INTENSITY, 3.0),
+    ],
+)
+def test_words_have_levels(words: str, scale: dict[str, float], level: float | None) -> None:
+    assert annotation.level(words, scale) == level
