@@ -1,1 +1,1 @@
-"""The report: tables of antibodies and genes, figures, pictures, and the page that shows them."""
+"""The report: tables and what describes them, figures, pictures, and the page that shows them."""

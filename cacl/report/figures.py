@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cacl.records import AntibodyRow
+from cacl.report.words import SIGNIFICANT_Q
 
 # Okabe & Ito's colours, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7A7A7A"
@@ -21,7 +23,8 @@ LABEL_NAMES = {"positive": "annotated as stained", "negative": "not detected", "
 STAINING_ORDER = ("not detected", "low", "medium", "high")
 NOT_ANNOTATED = "not annotated"
 MAX_POINTS = 2000
-MAX_WHISKERS = 30
+MAX_WHISKERS = 20
+SMALLEST_Q = 1e-12
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -80,9 +83,9 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         figure,
         "ranking",
         "Highest ratios",
-        f"The {len(rows)} antibodies with the highest stained-to-cell ratio. Lines: 95 % bootstrap "
-        "interval over patients; none where an antibody has a single image.",
-        "wide",
+        f"The {len(rows)} antibodies with the highest stained-to-cell ratio. Lines: 95 % interval "
+        "over patients; none where an antibody has a single one, or no stain at all.",
+        "half",
     )
 
 
@@ -144,6 +147,73 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     )
 
 
+def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
+    """Return ratio against q, q on a falling logarithmic axis; None where no antibody has both."""
+    rows = [
+        row
+        for row in antibodies
+        if row.stained_to_cell_ratio is not None and row.q_value is not None
+    ]
+    if not rows:
+        return None
+    figure = go.Figure()
+    shown = thinned(rows, MAX_POINTS)
+    for label, name in LABEL_NAMES.items():
+        group = [row for row in shown if row.label == label]
+        if group:
+            figure.add_scatter(
+                x=[row.stained_to_cell_ratio for row in group],
+                y=[max(row.q_value or 0.0, SMALLEST_Q) for row in group],
+                mode="markers",
+                cliponaxis=False,
+                name=name,
+                marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 8},
+                text=[_name(row) for row in group],
+                customdata=[row.antibody_id for row in group],
+                hovertemplate="%{text}<br>ratio %{x:.2%}, q %{y:.2g}<extra></extra>",
+            )
+    least = min(min(row.q_value or 1.0 for row in rows), SIGNIFICANT_Q)
+    figure.add_hline(
+        y=SIGNIFICANT_Q,
+        line={"color": "#333", "width": 1, "dash": "dash"},
+    )
+    figure.add_annotation(
+        text=f"q = {SIGNIFICANT_Q}",
+        font={"size": 12},
+        x=1,
+        xref="paper",
+        xanchor="right",
+        y=math.log10(SIGNIFICANT_Q),
+        yanchor="bottom",
+        showarrow=False,
+    )
+    figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
+    figure.update_yaxes(
+        title="q (smaller is surer)",
+        type="log",
+        range=[0.04, math.log10(max(least, SMALLEST_Q)) - 0.2],
+        tickformat=".2~g",
+        dtick="D2",
+        minor={"showgrid": False},
+    )
+    figure.update_layout(height=420)
+    return _figure(
+        figure,
+        "volcano",
+        "How much, and how surely",
+        "To the right: more of the cell area is stained. Upwards: rarer among the antibodies that "
+        f"the atlas annotates as not detected. Above the dashed line q is below {SIGNIFICANT_Q}."
+        + _thinned_note(shown, rows),
+        "half",
+    )
+
+
+def _thinned_note(shown: Sequence[AntibodyRow], rows: Sequence[AntibodyRow]) -> str:
+    if len(shown) == len(rows):
+        return ""
+    return f" {len(shown):,} of {len(rows):,} antibodies are drawn, all of the highest ratios."
+
+
 def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     """Return ratio against border share; None where no antibody has both."""
     rows = [
@@ -177,8 +247,7 @@ def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         "specificity",
         "How much, and how exclusively",
         "To the right: more of the cell area is stained brush border. Upwards: more of all DAB "
-        "lies there. Upper right: strong and specific."
-        + (f" {len(shown)} of {len(rows)} antibodies are drawn." if len(shown) < len(rows) else ""),
+        "lies there. Upper right: strong and specific." + _thinned_note(shown, rows),
         "half",
     )
 

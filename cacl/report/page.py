@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,23 +13,16 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from cacl.records import AntibodyRow, FailureRow, MeasureRow
-from cacl.report import words
+from cacl.records import AgreementRow, AntibodyRow, DisagreementRow, FailureRow, GeneRow
+from cacl.report import data, dictionary, methods, words
 from cacl.report.figures import Figure
 from cacl.report.pictures import Picture, write_bytes
-from cacl.tables import columns, write_text
+from cacl.tables import write_text
 
-SIGNIFICANT_DIGITS = 6
-CORE_COLUMNS = (
-    "image_id",
-    "patient_id",
-    "tissue",
-    "stained_to_cell_ratio",
-    "ratio_low",
-    "ratio_high",
-    "border_share",
-    "qc",
-)
+SCRIPTS = ("common.js", "table.js", "panel.js", "report.js")
+SHOWN_DISAGREEMENTS = 25
+SHOWN_FAILURES = 200
+GALLERY_CORES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,83 +33,80 @@ class Content:
     ----------
     images
         Columns of `MeasureRow`, one row an image.
-    antibodies
+    antibodies, genes
         By rank.
+    agreement, disagreements
+        With the atlas's annotation.
     failures
         Images left out.
     catalog
         Columns of `ImageRow`, of all images that were asked for.
     pictures
-        Of the gallery, by image.
+        Of gallery and panels, by image.
     gallery
         The antibodies of the gallery, by rank.
     figures
         In the order of the page.
+    benchmark
+        The benchmark's table as text; None where there is none.
     model
         `model.json` as it is; empty without one.
     settings
         What the run was asked for.
     grid
         How images were cut, in words; empty if unknown.
+    tables
+        The tables beside the page.
+    notes
+        How to read them.
     """
 
     images: pd.DataFrame
     antibodies: Sequence[AntibodyRow]
+    genes: Sequence[GeneRow]
+    agreement: Sequence[AgreementRow]
+    disagreements: Sequence[DisagreementRow]
     failures: Sequence[FailureRow]
     catalog: pd.DataFrame
     pictures: Mapping[str, Picture]
     gallery: Sequence[AntibodyRow]
     figures: Sequence[Figure]
+    benchmark: pd.DataFrame | None
     model: Mapping[str, Any]
     settings: words.Settings
     grid: str
+    tables: Sequence[dictionary.Table]
+    notes: Sequence[str]
 
 
 def write_page(content: Content, out: Path) -> None:
-    """Write `report.html` and its `assets/` into a folder; see `cacl.steps.report`."""
+    """Write `report.html`, its `assets/` and `figures/` into a folder; see `cacl.steps.report`.
+
+    `figures/` is a page of its own, which a Snakemake report carries along.
+    """
     assets = resources.files("cacl.report") / "assets"
-    for name in ("report.css", "report.js"):
+    for name in ("report.css", *SCRIPTS):
         write_bytes(out / "assets" / name, (assets / name).read_bytes())
-    write_text(out / "assets" / "plotly.min.js", get_plotlyjs())
+    figures = out / "figures"
+    write_bytes(figures / "figures.css", (assets / "figures.css").read_bytes())
+    write_bytes(figures / "draw.js", (assets / "draw.js").read_bytes())
+    write_text(figures / "plotly.min.js", get_plotlyjs())
     specs = {figure.key: figure.spec for figure in content.figures}
-    _write_script(out / "assets" / "figures.js", "ATLAS_FIGURES", specs)
-    _write_script(out / "assets" / "data.js", "ATLAS", _antibody_data(content))
-    _write_script(out / "assets" / "cores.js", "ATLAS_CORES", _core_data(content))
-    write_text(out / "report.html", _render(content))
+    data.write_script(figures / "specs.js", "ATLAS_FIGURES", specs)
+    urls = dict(zip(content.catalog["image_id"], content.catalog["url"], strict=True))
+    data.write_data(
+        out / "assets", content.antibodies, content.genes, content.images, content.pictures, urls
+    )
+    environment = _environment()
+    values = _values(content)
+    for template, path in (
+        ("figures.html.j2", figures / "index.html"),
+        ("report.html.j2", out / "report.html"),
+    ):
+        write_text(path, environment.get_template(template).render(values))
 
 
-def _write_script(path: Path, name: str, value: Any) -> None:
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    write_text(path, f"window.{name} = {text};\n")
-
-
-def _antibody_data(content: Content) -> dict[str, Any]:
-    rows = [[_rounded(value) for value in dataclasses.astuple(row)] for row in content.antibodies]
-    pages = [words.hpa_page(row.ensembl_id) for row in content.antibodies]
-    names = [*columns(AntibodyRow), "hpa_page"]
-    return {
-        "columns": names,
-        "rows": [[*row, page] for row, page in zip(rows, pages, strict=True)],
-    }
-
-
-def _core_data(content: Content) -> dict[str, Any]:
-    frame = content.images[["antibody_id", *CORE_COLUMNS]]
-    values = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-    by_antibody: dict[str, list[list[Any]]] = {}
-    for antibody_id, image_id, *rest in values:
-        picture = content.pictures.get(image_id)
-        place = [quote(picture.core), quote(picture.mask)] if picture else [None, None]
-        row = [image_id, *(_rounded(value) for value in rest), *place]
-        by_antibody.setdefault(antibody_id, []).append(row)
-    return {"columns": [*CORE_COLUMNS, "core", "mask"], "rows": by_antibody}
-
-
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value
-
-
-def _render(content: Content) -> str:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cacl.report"),
         autoescape=True,
@@ -126,39 +114,71 @@ def _render(content: Content) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": words.percent, "urlpath": quote}
+    environment.filters |= {
+        "percent": words.percent,
+        "signed": words.signed_percent,
+        "number": words.number,
+        "urlpath": quote,
+    }
+    return environment
+
+
+def _values(content: Content) -> dict[str, Any]:
     images = content.images
     tissues = sorted(set(images["tissue"]) - {""})
-    patients = set(images["patient_id"]) - {""}
-    cores = {
-        antibody_id: group.itertuples(index=False)
-        for antibody_id, group in _gallery_images(content).groupby("antibody_id", sort=False)
-    }
-    return environment.get_template("report.html.j2").render(
-        content=content,
-        question=words.question(content.settings.cell_type, tissues),
-        answer=words.answer(content.antibodies),
-        about_p=words.about_p(content.antibodies),
-        methods=words.methods(content.settings, images, content.grid),
-        credits=words.credit_lines(content.catalog),
-        citations=words.CITATIONS,
-        reasons=words.reasons(content.failures),
-        model=list(words.flattened(content.model)),
-        counts={
+    sized = {figure.size for figure in content.figures}
+    return {
+        "content": content,
+        "question": words.question(content.settings.cell_type, tissues),
+        "answer": words.answer(content.antibodies),
+        "about_p": words.about_p(content.antibodies),
+        "missing": words.missing(content.antibodies, content.images, content.settings.cell_type),
+        "methods": methods.methods(content.settings, images, content.grid),
+        "credits": methods.credit_lines(content.catalog),
+        "citations": methods.CITATIONS,
+        "has_atlas_images": methods.has_atlas_images(content.catalog),
+        "reasons": words.reasons(content.failures),
+        "flags": words.flags(images["qc"]),
+        "model": list(words.flattened(content.model)),
+        "benchmark": _benchmark(content.benchmark),
+        "tables": [(table, dictionary.described(table.record)) for table in content.tables],
+        "counts": {
             "antibodies": len(content.antibodies),
-            "genes": len(set(images["ensembl_id"]) - {""}),
+            "genes": len(content.genes),
             "images": len(images),
-            "patients": len(patients),
+            "patients": len(set(images["patient_id"]) - {""}),
             "flagged": int((images["qc"] != "").sum()),
             "failures": len(content.failures),
         },
-        cores={name: list(rows) for name, rows in cores.items()},
-        interval=words.interval,
-        hpa_page=words.hpa_page,
-    )
+        "has_curves": "small" in sized,
+        "keys": {figure.key for figure in content.figures},
+        "cores": _gallery_cores(content),
+        "interval": words.interval,
+        "known": {row.antibody_id for row in content.antibodies},
+        "shown_disagreements": SHOWN_DISAGREEMENTS,
+        "shown_failures": SHOWN_FAILURES,
+        "scripts": SCRIPTS,
+    }
 
 
-def _gallery_images(content: Content) -> pd.DataFrame:
-    images: pd.DataFrame = content.images[content.images["image_id"].isin(list(content.pictures))]
-    plain = images.astype(object)
-    return plain.where(plain.notna(), None)[columns(MeasureRow)]
+def _gallery_cores(content: Content) -> dict[str, list[Any]]:
+    images = content.images
+    wanted = {row.antibody_id for row in content.gallery}
+    pictured = images[
+        images["antibody_id"].isin(wanted) & images["image_id"].isin(list(content.pictures))
+    ]
+    shown = pictured.groupby("antibody_id", sort=False).head(GALLERY_CORES)
+    return {
+        str(antibody_id): list(group.itertuples(index=False))
+        for antibody_id, group in shown.groupby("antibody_id", sort=False)
+    }
+
+
+def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:
+    if frame is None:
+        return None
+    names = [str(name) for name in frame.columns]
+    return {
+        "titles": [words.BENCHMARK_TITLES.get(name, name.replace("_", " ")) for name in names],
+        "rows": [[words.number(value) for value in row] for row in frame.to_numpy().tolist()],
+    }

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 MAX_SIDE_PX = 512
 MAX_BYTES = 60_000
+STRIP_PX = 1 << 22
 QUALITIES = (82, 70, 55, 40, 25, 10)
 MASK_RGB = (0, 185, 245)
 MASK_ALPHA = 225
@@ -79,7 +80,7 @@ def _shrunk(array: zarr.Array[Any]) -> NDArray[np.float32]:
     """
     height, width = array.shape[-2:]
     factor = -(-max(height, width) // MAX_SIDE_PX)
-    strip = factor * max(1, array.chunks[-2] // factor)
+    strip = factor * max(1, max(array.chunks[-2], STRIP_PX // width) // factor)
     parts = [
         _averaged(np.asarray(array[..., top : min(top + strip, height), :]), factor)
         for top in range(0, height // factor * factor, strip)
@@ -90,9 +91,10 @@ def _shrunk(array: zarr.Array[Any]) -> NDArray[np.float32]:
 def _averaged(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
     """Return means over squares of (..., y, x); what does not fill a square is left out."""
     height, width = (size // factor * factor for size in values.shape[-2:])
-    whole = values[..., :height, :width]
-    squares = whole.reshape(*values.shape[:-2], height // factor, factor, width // factor, factor)
-    means: NDArray[np.float32] = squares.mean(axis=(-3, -1), dtype=np.float32)
+    whole = values[..., :height, :width].astype(np.float32)
+    rows = np.add.reduce([whole[..., start::factor, :] for start in range(factor)])
+    squares = np.add.reduce([rows[..., start::factor] for start in range(factor)])
+    means: NDArray[np.float32] = squares / np.float32(factor**2)
     return means
 
 

@@ -1,18 +1,17 @@
-"""The report's sentences: the question, its answer, what p means, methods, credits."""
+"""The report's sentences: the question, its answer, what p means, why something is missing."""
 
 from __future__ import annotations
 
-import platform
+import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any
 
 import pandas as pd
 
-from cacl import __version__, measures, stain, statistics
+from cacl import statistics
 from cacl.errors import Reason
 from cacl.records import AntibodyRow, FailureRow
 from cacl.report.pooling import NEGATIVE
@@ -20,18 +19,17 @@ from cacl.report.pooling import NEGATIVE
 ENSEMBL_ID = re.compile(r"ENSG[0-9]{11}")
 HPA_PAGE = "https://www.proteinatlas.org/"
 SIGNIFICANT_Q = 0.05
+MOST_NAMED_TISSUES = 3
 NO_BREAK = "\u00a0"
-PACKAGES = ("numpy", "scipy", "torch", "monai", "zarr", "opencv-python-headless", "plotly")
-CITATIONS = (
-    "Deng R, Liu Q, Bao S, Jha A, Chang C, Millis BA, Tyska MJ, Huo Y. CaCL: class-aware codebook "
-    "learning for weakly supervised segmentation on diffuse image patterns. arXiv:2011.00794.",
-    "Uhlén M, Fagerberg L, Hallström BM, et al. Tissue-based map of the human proteome. "
-    "Science 2015; 347:1260419. Human Protein Atlas, proteinatlas.org.",
-    "Ruifrok AC, Johnston DA. Quantification of histochemical staining by color deconvolution. "
-    "Anal Quant Cytol Histol 2001; 23:291–299.",
-    "Benjamini Y, Hochberg Y. Controlling the false discovery rate. J R Stat Soc B 1995; "
-    "57:289–300.",
-)
+BENCHMARK_TITLES = {
+    "dice": "Dice, paper's",
+    "recall": "Recall, paper's",
+    "precision": "Precision, paper's",
+    "bce": "BCE, paper's",
+    "dice_positive": "Dice, positive tiles",
+    "negative_area": "Negatives stained",
+    "ccc": "Concordance of ratio",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +67,9 @@ def hpa_page(ensembl_id: str) -> str:
 def question(cell_type: str, tissues: Sequence[str]) -> str:
     """Return the question that this run answers."""
     pattern = "the brush border" if "microvilli" in cell_type.lower() else cell_type
-    where = " and ".join(tissues) if len(tissues) < 4 else f"{len(tissues)} tissues"
+    if len(tissues) > MOST_NAMED_TISSUES:
+        return f"Which antibodies stain {pattern} in {len(tissues)} human tissues?"
+    where = " and ".join(tissues)
     return f"Which antibodies stain {pattern}{' of human ' + where if where else ''}?"
 
 
@@ -123,56 +123,6 @@ def about_p(antibodies: Sequence[AntibodyRow]) -> str:
     return f"{text} None has q ≤ {SIGNIFICANT_Q}; more negative antibodies would sharpen both."
 
 
-def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
-    """Return the methods paragraph, one sentence an item."""
-    libraries = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    share = settings.min_tissue_fraction
-    tiles = (
-        "Tiles with enough" if share is None else f"Tiles with at least {100 * share:g}{NO_BREAK}%"
-    )
-    cores = f"{len(images)} images of {images['antibody_id'].nunique()} antibodies"
-    return [
-        f"{cores} were measured{f', each cut into {grid}' if grid else ''}.",
-        "Tissue and cell area were found by optical density above that of the image's own glass.",
-        "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
-        f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
-        "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
-        f"trained on image-wise labels only (annotation of “{settings.cell_type}”)"
-        f"{_morphology(settings)}.",
-        f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
-        "cell area over the cell area.",
-        "An image's interval is a 95 % percentile bootstrap over its tiles, an antibody's and a "
-        "gene's one over patients (images where patients are unknown), with "
-        f"{measures.BOOTSTRAP_DRAWS} draws.",
-        "p values are one-sided and empirical, against the antibodies annotated as not detected, "
-        "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
-        "(ratio − median) / (1.4826 MAD) of the same antibodies.",
-        f"CaCL Atlas {__version__}, Python {platform.python_version()}, {libraries}; "
-        f"seed {settings.seed}.",
-    ]
-
-
-def _morphology(settings: Settings) -> str:
-    if settings.morphology is None:
-        return ""
-    if settings.morphology == "none":
-        return ", without morphology"
-    return f", followed by a {settings.morphology} of radius {settings.radius_px} px"
-
-
-def credit_lines(catalog: pd.DataFrame) -> list[str]:
-    """Return whose images these are and under which licence, one line a release."""
-    if catalog.empty:
-        return []
-    pairs = zip(catalog["hpa_version"], catalog["licence"], strict=True)
-    lines = []
-    for (version, licence), count in sorted(Counter(pairs).items()):
-        source = f"Human Protein Atlas, release {version}" if version else "the user's own images"
-        terms = f"licence: {licence}" if licence else "licence not recorded"
-        lines.append(f"{count} images: {source}; {terms}.")
-    return lines
-
-
 def reasons(failures: Sequence[FailureRow]) -> list[tuple[str, str, int, str]]:
     """Return step, reason, number of images and the reason's meaning, most frequent first."""
     counts = Counter((row.stage, row.reason) for row in failures)
@@ -193,3 +143,56 @@ def flattened(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield name, ", ".join(str(item) for item in value)
         else:
             yield name, "" if value is None else str(value)
+
+
+def missing(antibodies: Sequence[AntibodyRow], images: pd.DataFrame, cell_type: str) -> list[str]:
+    """Return what this run cannot tell and why, one sentence each; empty if nothing is missing."""
+    if not antibodies:
+        return []
+    found = []
+    unrated = sum(row.stained_to_cell_ratio is None for row in antibodies)
+    if unrated:
+        found.append(
+            f"{unrated} antibod{'y has' if unrated == 1 else 'ies have'} no ratio: the counted "
+            "tiles hold no cell area, and 0/0 says nothing."
+        )
+    if len(antibodies) == 1:
+        found.append("One antibody was measured, so there is nothing to rank it against.")
+    if not any(row.hpa_staining for row in antibodies):
+        found.append(
+            f"No antibody has annotation of “{cell_type}”, so nothing is compared with the atlas."
+        )
+    if all(row.ratio_low is None for row in antibodies):
+        found.append(
+            "No antibody has an interval: that needs two patients (images, where patients are "
+            "unknown)."
+        )
+    if not (images["patient_id"] != "").any():
+        found.append("Patients are unknown, so intervals are over images.")
+    return found
+
+
+def flags(column: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the quality flags and how many images have each, most frequent first."""
+    counts = Counter(flag for text in column for flag in text.split(";") if flag)
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def signed_percent(value: float) -> str:
+    """Return a difference of shares as per cent with its sign."""
+    return f"{'−' if value < 0 else '+'}{100 * abs(value):.0f}{NO_BREAK}%"
+
+
+def number(value: object) -> str:
+    """Return a number with three digits, other text as it is, a dash for nothing."""
+    if value is None or value == "":
+        return "–"
+    try:
+        found = float(str(value))
+    except ValueError:
+        return str(value)
+    if not math.isfinite(found):
+        return "–"
+    if found == int(found):
+        return f"{found:,.0f}"
+    return f"{found:.3f}" if 0.001 <= abs(found) < 10 else f"{found:.3g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,30 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import StoreError, TableError
 from cacl.progress import track
-from cacl.records import AntibodyRow, FailureRow, GeneRow, ImageRow, MeasureRow
-from cacl.report import figures, page, pictures, pooling, words
+from cacl.records import AntibodyRow, DisagreementRow, FailureRow, ImageRow, MeasureRow
+from cacl.report import (
+    agreement,
+    dictionary,
+    disagreement,
+    figures,
+    methods,
+    package,
+    page,
+    pictures,
+    pooling,
+    words,
+)
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
 
+NAMES = ("gene", "antibody_id", "patient_id", "tissue")
 STAGES = ("catalog", "acquire", "tile", "segment", "measure")
 GALLERY_BEST = 100
 GALLERY_LAST = 6
-GALLERY_CORES = 3
+PICTURED_ANTIBODIES = 500
+PICTURED_CORES = 12
+MAX_PICTURES = 1500
 MAX_CURVE_POINTS = 2000
 
 
@@ -40,11 +54,14 @@ def report(
     min_tissue_fraction: float | None = None,
     morphology: str | None = None,
     radius_px: int | None = None,
+    benchmark: Path | None = None,
     jobs: int = 1,
 ) -> None:
-    """Write `images`, `antibodies`, `genes` and `failures` (.csv, .parquet) and `report.html`.
+    """Write the tables (.csv, .parquet), what describes them, and `report.html`.
 
-    The page opens from disk without a network; its `images/` and `assets/` lie beside it.
+    Tables: `antibodies`, `genes`, `disagreements`, `agreement`, `images`, `failures`. With them
+    come `datapackage.json` and `columns.md` (every column), and `methods.md`. The page opens from
+    disk without a network; its `images/`, `assets/` and `figures/` lie beside it.
 
     Parameters
     ----------
@@ -63,9 +80,11 @@ def report(
     cell_type
         Cell type whose annotation labelled the images; part of the question.
     seed
-        Seed of the bootstrap over patients.
+        Seed of the bootstrap over antibodies.
     min_tissue_fraction, morphology, radius_px
         What the run was asked for, for the methods paragraph; None is left unsaid.
+    benchmark
+        Table of `cacl benchmark`; the page says so if there is none, or one older than the model.
     jobs
         Pictures at a time.
 
@@ -76,44 +95,86 @@ def report(
     """
     images = _read_images(census)
     failed = _read_failures(failures)
-    antibodies = pooling.antibody_rows(images, seed=seed)
-    genes = pooling.gene_rows(images, seed=seed)
-    for name, rows, record in (
-        ("images", images, MeasureRow),
-        ("antibodies", antibodies, AntibodyRow),
-        ("genes", genes, GeneRow),
-        ("failures", failed, FailureRow),
-    ):
-        tables.write_csv(out / f"{name}.csv", rows, record)
-        tables.write_parquet(out / f"{name}.parquet", rows, record)
+    antibodies = pooling.antibody_rows(images)
+    genes = pooling.gene_rows(images)
+    disagreements = disagreement.disagreement_rows(antibodies)
+    agreements = agreement.agreement_rows(images, antibodies, seed=seed)
+    listed = dictionary.report_tables(cell_type)
+    rows: dict[str, Iterable[Any]] = {
+        "antibodies": antibodies,
+        "genes": genes,
+        "disagreements": disagreements,
+        "agreement": agreements,
+        "images": images,
+        "failures": failed,
+    }
+    for table in listed:
+        tables.write_csv(out / f"{table.name}.csv", rows[table.name], table.record)
+        tables.write_parquet(out / f"{table.name}.parquet", rows[table.name], table.record)
     atlas = Store(store)
     gallery = gallery_of(antibodies)
-    shown = _write_pictures(atlas, images, gallery, out, jobs)
+    asked = tables.read_frame([catalog / "images.parquet"], ImageRow)
+    settings = words.Settings(
+        cell_type=cell_type,
+        min_tissue_fraction=min_tissue_fraction,
+        morphology=morphology,
+        radius_px=radius_px,
+        seed=seed,
+    )
     plots = (
+        figures.volcano(antibodies),
         figures.against_annotation(antibodies),
         figures.specificity(antibodies),
         figures.ranking(antibodies),
         *figures.training(_read_curves(model / "training.csv")),
     )
+    names = [name for column in NAMES for name in images[column].unique()]
     content = page.Content(
         images=images,
         antibodies=antibodies,
+        genes=genes,
+        agreement=agreements,
+        disagreements=disagreements,
         failures=failed,
-        catalog=tables.read_frame([catalog / "images.parquet"], ImageRow),
-        pictures=shown,
+        catalog=asked,
+        pictures=_write_pictures(atlas, images, pictured_of(antibodies, disagreements), out, jobs),
         gallery=gallery,
         figures=[plot for plot in plots if plot],
+        benchmark=_read_benchmark(benchmark, model / "model.json"),
         model=_read_model(model / "model.json"),
-        settings=words.Settings(
-            cell_type=cell_type,
-            min_tissue_fraction=min_tissue_fraction,
-            morphology=morphology,
-            radius_px=radius_px,
-            seed=seed,
-        ),
+        settings=settings,
         grid=_grid(atlas, images),
+        tables=listed,
+        notes=dictionary.reading_notes(names),
     )
+    _describe(content, out)
     page.write_page(content, out)
+
+
+def _describe(content: page.Content, out: Path) -> None:
+    """Write what explains the tables to a reader, to a machine and to a paper's readers."""
+    tables.write_text(out / "columns.md", dictionary.markdown(content.tables, content.notes))
+    about_p = words.about_p(content.antibodies)
+    text = methods.markdown(
+        content.settings,
+        content.images,
+        content.failures,
+        content.catalog,
+        content.model,
+        content.grid,
+        about_p,
+    )
+    tables.write_text(out / "methods.md", text)
+    question = words.question(
+        content.settings.cell_type, sorted(set(content.images["tissue"]) - {""})
+    )
+    package.write_package(
+        out,
+        content.tables,
+        title=f"CaCL Atlas: {question}",
+        description=f"{words.answer(content.antibodies)} {about_p}".replace(words.NO_BREAK, " "),
+        catalog=content.catalog,
+    )
 
 
 def _read_images(census: Sequence[Path]) -> pd.DataFrame:
@@ -148,15 +209,48 @@ def gallery_of(antibodies: Sequence[AntibodyRow]) -> list[AntibodyRow]:
     return best + rated[len(best) :][-GALLERY_LAST:]
 
 
+def pictured_of(
+    antibodies: Sequence[AntibodyRow], disagreements: Sequence[DisagreementRow]
+) -> list[str]:
+    """Return the antibodies whose cores get pictures, at most `PICTURED_ANTIBODIES`.
+
+    The gallery comes first, then the largest disagreements on the page, then by rank. A whole
+    atlas's 75,000 cores would fill gigabytes; the panel of the rest links to the original image.
+    """
+    doubted = [row.antibody_id for row in disagreements[: page.SHOWN_DISAGREEMENTS]]
+    ranked = [row.antibody_id for row in antibodies]
+    wanted = [*(row.antibody_id for row in gallery_of(antibodies)), *doubted, *ranked]
+    return list(dict.fromkeys(wanted))[:PICTURED_ANTIBODIES]
+
+
 def _write_pictures(
-    atlas: Store, images: pd.DataFrame, gallery: Sequence[AntibodyRow], out: Path, jobs: int
+    atlas: Store, images: pd.DataFrame, pictured: Sequence[str], out: Path, jobs: int
 ) -> dict[str, pictures.Picture]:
-    wanted = images[images["antibody_id"].isin([row.antibody_id for row in gallery])]
-    cores = wanted.groupby("antibody_id", sort=False).head(GALLERY_CORES)["image_id"].tolist()
+    place = {name: index for index, name in enumerate(pictured)}
+    wanted = images[images["antibody_id"].isin(place)]
+    cores = wanted.groupby("antibody_id", sort=False).head(PICTURED_CORES)
+    order = cores["antibody_id"].map(place).argsort(kind="stable")
+    names = cores["image_id"].iloc[order].tolist()[:MAX_PICTURES]
+    (out / "images").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        work = pool.map(lambda name: pictures.write_picture(atlas, name, out), cores)
-        written = list(track(work, "report: pictures", len(cores)))
-    return {name: picture for name, picture in zip(cores, written, strict=True) if picture}
+        work = pool.map(lambda name: pictures.write_picture(atlas, name, out), names)
+        written = list(track(work, "report: pictures", len(names)))
+    return {name: picture for name, picture in zip(names, written, strict=True) if picture}
+
+
+def _read_benchmark(path: Path | None, model: Path) -> pd.DataFrame | None:
+    """Return the benchmark's table as text; None where there is none of this model."""
+    if path is None or not path.exists():
+        return None
+    if model.exists() and model.stat().st_mtime > path.stat().st_mtime:
+        log.warning("report: %s is older than the model, so it is not shown", path)
+        return None
+    try:
+        frame = pd.read_csv(path, dtype="string", keep_default_na=False)
+    except (OSError, ValueError) as error:
+        log.warning("report: no benchmark: %s", error)
+        return None
+    return None if frame.empty else frame
 
 
 def _read_curves(path: Path) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""The census in other software's formats: masks for QuPath, a table for scanpy."""

@@ -1,0 +1,51 @@
+"use strict";
+/* Figures: the plotting library is large, so it is read when the first figure comes near. */
+(() => {
+  const base = document.currentScript.src.replace(/[^/]*$/, "");
+  const loading = new Map();
+  const load = (file) => {
+    if (!loading.has(file)) {
+      loading.set(file, new Promise((resolve, reject) => {
+        const script = document.createElement("script");
+        script.src = base + file;
+        script.addEventListener("load", resolve);
+        script.addEventListener("error", () => reject(new Error(`figures/${file} is missing beside the page`)));
+        document.head.append(script);
+      }));
+    }
+    return loading.get(file);
+  };
+
+  const plot = async (canvas) => {
+    await load("plotly.min.js");
+    await load("specs.js");
+    const { data: traces, layout } = window.ATLAS_FIGURES[canvas.dataset.figure];
+    const narrow = canvas.clientWidth < 480;
+    const margin = { l: 60, r: 15, t: 45, b: 50, ...layout.margin };
+    await window.Plotly.newPlot(canvas, traces, { ...layout, margin, font: { ...layout.font, size: narrow ? 12 : 14 } },
+      { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover" });
+    canvas.on("plotly_click", (event) => {
+      const antibody = event.points[0]?.customdata;
+      if (antibody) document.dispatchEvent(new CustomEvent("antibody", { detail: antibody }));
+    });
+    canvas.dataset.drawn = "true";
+  };
+  const waiting = new Set(document.querySelectorAll("[data-figure]"));
+  const start = (canvas) => {
+    if (!waiting.delete(canvas)) return Promise.resolve();
+    observer.unobserve(canvas);
+    return plot(canvas).catch((error) => { canvas.textContent = error.message; });
+  };
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries.filter((one) => one.isIntersecting)) start(entry.target);
+  }, { rootMargin: "600px" });
+  for (const canvas of waiting) observer.observe(canvas);
+  /* What nobody has scrolled to is drawn when the page has rested, so that it can be printed */
+  const drawRest = async () => { for (const canvas of [...waiting]) await start(canvas); };
+  window.addEventListener("load", () => setTimeout(drawRest, 3000));
+  const resize = () => {
+    for (const canvas of document.querySelectorAll("[data-drawn]")) window.Plotly.Plots.resize(canvas);
+  };
+  window.addEventListener("beforeprint", resize);
+  window.addEventListener("afterprint", resize);
+})();

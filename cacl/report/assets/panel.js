@@ -1,0 +1,110 @@
+"use strict";
+/* The panel of one antibody: its numbers, the atlas's words, its cores with masks that switch. */
+window.Cacl.panel = (data, get, order) => {
+  const { make, percent, spread, small, decimal, count, hpaPage, link, reader, load } = window.Cacl;
+  const byAntibody = new Map(data.rows.map((row, index) => [get(row, "antibody_id"), index]));
+  const panel = document.getElementById("panel");
+  const title = document.getElementById("panel-title");
+  const body = document.getElementById("panel-body");
+  const masks = document.getElementById("masks");
+  let current = null;
+
+  const fact = (name, ...values) => make("div", {}, make("dt", {}, name),
+    make("dd", {}, ...values.map((value) => (value instanceof Node ? value : String(value || "–").replaceAll("/", "/\u200b")))));
+  const small_print = (text) => make("span", { class: "fine block" }, text);
+  const picture = (core) => {
+    const name = core("image_id");
+    if (!core("core")) {
+      return [make("div", { class: "no-picture" }, "no picture here", ...(core("url") ? [make("br"), link(core("url"), "the original")] : []))];
+    }
+    const stack = make("button", { type: "button", class: "stack", "aria-pressed": String(masks?.checked ?? true), "aria-label": `Mask of ${name}` },
+      make("img", { src: core("core"), alt: `Core ${name}` }), make("img", { class: "mask", src: core("mask"), alt: "" }));
+    stack.style.aspectRatio = core("aspect");
+    return [stack];
+  };
+  const classes = (core) => {
+    const shares = ["weak_share", "moderate_share", "strong_share"].map(core);
+    if (shares.some((share) => share === null)) return [];
+    const bar = make("span", { class: "classes", role: "img", "aria-label": `DAB weak ${percent(shares[0])}, moderate ${percent(shares[1])}, strong ${percent(shares[2])} of the cell area` });
+    shares.forEach((share, index) => {
+      const part = make("i", { class: `class-${index + 1}` });
+      part.style.width = `${100 * share}%`;
+      bar.append(part);
+    });
+    return [bar, small_print(`DAB weak ${percent(shares[0])}, moderate ${percent(shares[1])}, strong ${percent(shares[2])}`)];
+  };
+  const figure = (core) => {
+    const range = spread(core("ratio_low"), core("ratio_high"));
+    const area = core("cell_area_um2") === null ? `${count(core("cell_area_px"))} px` : `${decimal(core("cell_area_um2") / 1e6, 3)} mm²`;
+    const caption = make("figcaption", {}, make("strong", {}, percent(core("stained_to_cell_ratio"))), range ? ` (${range})` : "",
+      small_print([core("image_id"), core("patient_id") && `patient ${core("patient_id")}`, core("tissue")].filter(Boolean).join(" · ").replaceAll("/", "/\u200b")),
+      small_print([`cell area ${area}`, core("stained_od") !== null && `OD ${decimal(core("stained_od"), 2)}`].filter(Boolean).join(" · ")),
+      ...classes(core));
+    if (core("qc")) caption.append(make("span", { class: "flag block" }, core("qc").replaceAll(";", ", ")));
+    if (core("core") && core("url")) caption.append(link(core("url"), "original"));
+    return make("figure", { class: "core" }, ...picture(core), caption);
+  };
+
+  const show = async (antibody) => {
+    const index = byAntibody.get(antibody);
+    if (index === undefined) return;
+    const row = data.rows[index];
+    const file = Math.floor(index / data.perFile);
+    await load(`cores-${file}.js`);
+    const cores = window[`ATLAS_CORES_${file}`];
+    const read = reader(cores.columns);
+    const url = hpaPage(get(row, "ensembl_id"));
+    const range = spread(get(row, "ratio_low"), get(row, "ratio_high"));
+    current = antibody;
+    title.textContent = [get(row, "gene"), antibody].filter(Boolean).join(" · ");
+    const why = get(row, "stained_to_cell_ratio") === null ? "no cell area in the counted tiles" : get(row, "images") === 1 ? "one image, no interval" : get(row, "patients") === 1 ? "one patient, no interval" : "";
+    body.replaceChildren(
+      ...(url ? [make("p", {}, link(url, `${get(row, "ensembl_id")} in the Human Protein Atlas`))] : []),
+      make("dl", { class: "facts" },
+        fact("Rank", `${count(get(row, "rank"))} of ${count(data.rows.length)}`),
+        fact("Ratio", `${percent(get(row, "stained_to_cell_ratio"))}${range ? ` (${range})` : ""}`, ...(range ? [] : [small_print(why)])),
+        fact("p · q · z", [small(get(row, "p_value")), small(get(row, "q_value")), decimal(get(row, "z"))].join(" · ")),
+        fact("Border share of DAB", percent(get(row, "border_share"))),
+        fact("H-score · OD of the stain", `${decimal(get(row, "h_score"), 0)} · ${decimal(get(row, "stained_od"), 2)}`),
+        ...(get(row, "tissue_tau") === null ? [] : [fact("Tissue specificity (tau)", `${decimal(get(row, "tissue_tau"), 2)}, highest in ${get(row, "top_tissue")}`)]),
+        ...(get(row, "gene_agreement") === null ? [] : [fact("Agreement within the gene", decimal(get(row, "gene_agreement"), 2))]),
+        fact("HPA staining", get(row, "hpa_staining") || "not annotated"),
+        fact("HPA intensity", get(row, "hpa_intensity")),
+        fact("HPA quantity", get(row, "hpa_quantity")),
+        fact("HPA location", get(row, "hpa_location")),
+        fact("Label in training", get(row, "label") || "no label")),
+      make("div", { class: "panel-cores" }, ...(cores.rows[antibody] || []).map((values) => figure((name) => read(values, name)))));
+    const shown = order();
+    const place = shown.indexOf(row);
+    document.getElementById("panel-place").textContent = place < 0 ? "" : `${count(place + 1)} of ${count(shown.length)} in the table`;
+    document.getElementById("panel-previous").disabled = place <= 0;
+    document.getElementById("panel-next").disabled = place < 0 || place + 1 >= shown.length;
+    if (!panel.open) panel.showModal();
+    panel.scrollTop = 0;
+    title.focus();
+    history.replaceState(null, "", `#antibody=${encodeURIComponent(antibody)}`);
+  };
+  const step = (by) => {
+    const shown = order();
+    const place = shown.findIndex((row) => get(row, "antibody_id") === current);
+    const row = place < 0 ? undefined : shown[place + by];
+    if (row) show(get(row, "antibody_id"));
+  };
+
+  panel.querySelector(".close").addEventListener("click", () => panel.close());
+  panel.addEventListener("click", (event) => { if (event.target === panel) panel.close(); });
+  panel.addEventListener("close", () => { current = null; history.replaceState(null, "", " "); });
+  panel.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  });
+  document.getElementById("panel-previous").addEventListener("click", () => step(-1));
+  document.getElementById("panel-next").addEventListener("click", () => step(1));
+  document.addEventListener("antibody", (event) => show(event.detail));
+  document.addEventListener("click", (event) => {
+    const open = event.target.closest("[data-antibody]");
+    if (open) show(open.dataset.antibody);
+  });
+  const linked = /^#antibody=(.+)$/.exec(location.hash);
+  if (linked) show(decodeURIComponent(linked[1]));
+};

@@ -1,0 +1,140 @@
+"""What the page's scripts read: tables and cores as JSON, in files that load when needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from cacl.records import AntibodyRow, GeneRow
+from cacl.report.pictures import Picture
+from cacl.tables import columns, write_text
+
+SIGNIFICANT_DIGITS = 6
+ANTIBODIES_PER_FILE = 500
+LEFT_OUT = ("cell_area_px", "stained_area_px")
+CORE_COLUMNS = (
+    "image_id",
+    "patient_id",
+    "tissue",
+    "stained_to_cell_ratio",
+    "ratio_low",
+    "ratio_high",
+    "border_share",
+    "cell_area_px",
+    "stained_area_px",
+    "cell_area_um2",
+    "stained_area_um2",
+    "stained_od",
+    "weak_share",
+    "moderate_share",
+    "strong_share",
+    "h_score",
+    "qc",
+)
+PICTURE_COLUMNS = ("core", "mask", "aspect", "url")
+
+
+def write_data(
+    out: Path,
+    antibodies: Sequence[AntibodyRow],
+    genes: Sequence[GeneRow],
+    images: pd.DataFrame,
+    pictures: Mapping[str, Picture],
+    urls: Mapping[str, str],
+) -> None:
+    """Write the page's data into `out`, the folder of its assets.
+
+    Parameters
+    ----------
+    out
+        Gets `data.js` (antibodies; read at once), `genes.js` and `cores-<k>.js` (the cores of
+        `ANTIBODIES_PER_FILE` antibodies by rank; read when one of them is opened).
+    antibodies, genes
+        By rank.
+    images
+        Columns of `MeasureRow`.
+    pictures
+        By image; the panel of an image without one links to its original.
+    urls
+        Address of the original by image; used only if it is one of the web.
+    """
+    tissues = tissues_of(images)
+    fields = [name for name in columns(AntibodyRow) if name not in LEFT_OUT]
+    write_script(
+        out / "data.js",
+        "ATLAS",
+        {
+            "columns": [*fields, "tissues"],
+            "rows": [
+                [*_values(row, fields), tissues.get(row.antibody_id, "")] for row in antibodies
+            ],
+            "perFile": ANTIBODIES_PER_FILE,
+        },
+    )
+    gene_fields = [name for name in columns(GeneRow) if name not in LEFT_OUT]
+    gene_rows = [_values(row, gene_fields) for row in genes]
+    write_script(out / "genes.js", "ATLAS_GENES", {"columns": gene_fields, "rows": gene_rows})
+    cores = _cores(images, pictures, urls)
+    for number, start in enumerate(range(0, len(antibodies), ANTIBODIES_PER_FILE)):
+        names = [row.antibody_id for row in antibodies[start : start + ANTIBODIES_PER_FILE]]
+        value = {
+            "columns": [*CORE_COLUMNS, *PICTURE_COLUMNS],
+            "rows": {name: cores[name] for name in names},
+        }
+        write_script(out / f"cores-{number}.js", f"ATLAS_CORES_{number}", value)
+
+
+def tissues_of(images: pd.DataFrame) -> dict[str, str]:
+    """Return the tissues of each antibody, sorted and joined by "; "."""
+    pairs = images.loc[images["tissue"] != "", ["antibody_id", "tissue"]].drop_duplicates()
+    found: dict[str, list[str]] = {}
+    for antibody_id, tissue in sorted(zip(pairs["antibody_id"], pairs["tissue"], strict=True)):
+        found.setdefault(antibody_id, []).append(tissue)
+    return {antibody_id: "; ".join(names) for antibody_id, names in found.items()}
+
+
+def write_script(path: Path, name: str, value: Any) -> None:
+    """Write a value as a script that sets `window.<name>`: a page on disk may read no JSON."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    write_text(path, f"window.{name} = {text};\n")
+
+
+def is_web_address(url: str) -> bool:
+    """Return whether an address may become a link: of the web, not of a script or a file."""
+    return url.startswith(("https://", "http://"))
+
+
+def _values(row: AntibodyRow | GeneRow, fields: Sequence[str]) -> list[Any]:
+    values = dataclasses.asdict(row)
+    return [_rounded(values[name]) for name in fields]
+
+
+def _cores(
+    images: pd.DataFrame, pictures: Mapping[str, Picture], urls: Mapping[str, str]
+) -> dict[str, list[list[Any]]]:
+    frame = images[["antibody_id", *CORE_COLUMNS]]
+    values = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    by_antibody: dict[str, list[list[Any]]] = {}
+    for antibody_id, image_id, *rest in values:
+        row = [image_id, *(_rounded(value) for value in rest)]
+        row += _place(pictures.get(image_id), urls.get(image_id, ""))
+        by_antibody.setdefault(antibody_id, []).append(row)
+    return by_antibody
+
+
+def _place(picture: Picture | None, url: str) -> list[Any]:
+    address = url if is_web_address(url) else None
+    if picture is None:
+        return [None, None, None, address]
+    aspect = round(picture.width / picture.height, 4)
+    return [quote(picture.core), quote(picture.mask), aspect, address]
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value

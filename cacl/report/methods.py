@@ -1,0 +1,192 @@
+"""What was done, with what, and whom to credit: the methods paragraph and `methods.md`."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import pandas as pd
+
+from cacl import __version__, intervals, measures, stain, statistics
+from cacl.atlas.licence import SYNTHETIC
+from cacl.records import FailureRow
+from cacl.report.words import NO_BREAK, Settings
+
+PACKAGES = ("numpy", "scipy", "torch", "monai", "zarr", "opencv-python-headless", "plotly")
+CITATIONS = (
+    "Deng R, Liu Q, Bao S, Jha A, Chang C, Millis BA, Tyska MJ, Huo Y. CaCL: class-aware codebook "
+    "learning for weakly supervised segmentation on diffuse image patterns. arXiv:2011.00794.",
+    "Uhlén M, Fagerberg L, Hallström BM, et al. Tissue-based map of the human proteome. "
+    "Science 2015; 347:1260419. Human Protein Atlas, proteinatlas.org.",
+    "Ruifrok AC, Johnston DA. Quantification of histochemical staining by color deconvolution. "
+    "Anal Quant Cytol Histol 2001; 23:291–299.",
+    "Benjamini Y, Hochberg Y. Controlling the false discovery rate. J R Stat Soc B 1995; "
+    "57:289–300.",
+    "Bankhead P, Loughrey MB, Fernández JA, et al. QuPath: open source software for digital "
+    "pathology image analysis. Sci Rep 2017; 7:16878.",
+    "Yanai I, Benjamin H, Shmoish M, et al. Genome-wide midrange transcription profiles reveal "
+    "expression level relationships in human tissue specification. Bioinformatics 2005; "
+    "21:650–659.",
+    "Cochran WG. Sampling Techniques, 3rd edition. Wiley, 1977.",
+    "Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993.",
+)
+ATLAS_CREDIT = (
+    "Images and annotation are credited to the Human Protein Atlas, proteinatlas.org; pictures in "
+    "the report are scaled down and carry a computed overlay."
+)
+
+
+def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
+    """Return the methods paragraph, one sentence an item."""
+    share = settings.min_tissue_fraction
+    tiles = (
+        "Tiles with enough" if share is None else f"Tiles with at least {100 * share:g}{NO_BREAK}%"
+    )
+    cores = f"{len(images)} images of {images['antibody_id'].nunique()} antibodies"
+    return [
+        f"{cores} were measured{f', each cut into {grid}' if grid else ''}.",
+        "Tissue and cell area were found by optical density above that of the image's own glass.",
+        "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
+        f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
+        "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
+        f"trained on image-wise labels only (annotation of “{settings.cell_type}”)"
+        f"{_morphology(settings)}.",
+        f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
+        "cell area over the cell area.",
+        "By DAB density, cell area is weak above "
+        f"{measures.WEAK_OD}, moderate above {measures.MODERATE_OD} and strong above "
+        f"{measures.STRONG_OD} OD (the thresholds of QuPath; Bankhead et al. 2017); the H-score is "
+        "weak + 2 moderate + 3 strong, in per cent of the cell area.",
+        *_scale(images),
+        *_tissues(images),
+        "95 % intervals of a ratio are Student's t on its logit: an image's over its tiles, whose "
+        "correlation with their neighbours is estimated (Handcock & Stein 1993), an antibody's and "
+        "a gene's over patients (images where patients are unknown), with the variance of a ratio "
+        "of sums (Cochran 1977). Those of agreement are "
+        f"percentile bootstraps over antibodies with {intervals.BOOTSTRAP_DRAWS} draws.",
+        "p values are one-sided and empirical, against the antibodies annotated as not detected, "
+        "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
+        f"(ratio − median) / ({statistics.MAD_TO_SIGMA} MAD) of the same antibodies.",
+        f"CaCL Atlas {__version__}, {_software()}; seed {settings.seed}.",
+    ]
+
+
+def _scale(images: pd.DataFrame) -> list[str]:
+    """Return where the size of a pixel comes from."""
+    counts = Counter(images["mpp_source"])
+    given, cores, unknown = counts["given"], counts["core diameter"], counts[""]
+    parts = [
+        f"{count} images {what}"
+        for count, what in (
+            (given, "state the size of a pixel"),
+            (cores, "were scaled by their core, taken to be 1 mm wide"),
+            (unknown, "have no known scale, and areas in pixels only"),
+        )
+        if count
+    ]
+    return [f"{'; '.join(parts)}."] if parts else []
+
+
+def _tissues(images: pd.DataFrame) -> list[str]:
+    if len(set(images["tissue"]) - {""}) < 2:
+        return []
+    return [
+        "Tissue specificity is tau of the pooled ratios per tissue (Yanai et al. 2005): 0 for the "
+        "same ratio in every tissue, 1 for one tissue only."
+    ]
+
+
+def _software() -> str:
+    libraries = (f"{name} {metadata.version(name)}" for name in PACKAGES)
+    return ", ".join([f"Python {platform.python_version()}", *libraries])
+
+
+def _morphology(settings: Settings) -> str:
+    if settings.morphology is None:
+        return ""
+    if settings.morphology == "none":
+        return ", without morphology"
+    return f", followed by a {settings.morphology} of radius {settings.radius_px} px"
+
+
+def credit_lines(catalog: pd.DataFrame) -> list[str]:
+    """Return whose images these are and under which licence, one line a release."""
+    if catalog.empty:
+        return []
+    pairs = zip(catalog["hpa_version"], catalog["licence"], strict=True)
+    lines = []
+    for (version, licence), count in sorted(Counter(pairs).items()):
+        if licence == SYNTHETIC:
+            lines.append(f"{count} images: synthetic, drawn by this software; nobody's tissue.")
+            continue
+        source = f"Human Protein Atlas, release {version}" if version else "the user's own images"
+        terms = f"licence: {licence}" if licence else "licence not recorded"
+        lines.append(f"{count} images: {source}; {terms}.")
+    return lines
+
+
+def has_atlas_images(catalog: pd.DataFrame) -> bool:
+    """Return whether any image is the Human Protein Atlas's own."""
+    return bool(((catalog["hpa_version"] != "") & (catalog["licence"] != SYNTHETIC)).any())
+
+
+def markdown(
+    settings: Settings,
+    images: pd.DataFrame,
+    failures: Sequence[FailureRow],
+    catalog: pd.DataFrame,
+    model: Mapping[str, Any],
+    grid: str,
+    about_p: str,
+) -> str:
+    """Return `methods.md`: a paragraph to paste into a paper, counts, parameters, credit."""
+    paragraph = " ".join(methods(settings, images, grid)).replace(NO_BREAK, " ")
+    asked = len(set(catalog["image_id"]))
+    parameters = {
+        "cell type": settings.cell_type,
+        "least tissue in a tile": settings.min_tissue_fraction,
+        "morphology": settings.morphology,
+        "its radius (px)": None if settings.morphology in (None, "none") else settings.radius_px,
+        "seed": settings.seed,
+        "model": model.get("preset"),
+        "training steps": model.get("steps"),
+        "model digest (SHA-256)": model.get("checkpoint_sha256"),
+        "threshold source": model.get("threshold_source"),
+    }
+    counts = {
+        "images asked for": asked,
+        "images measured": len(images),
+        "images left out": len(failures),
+        "antibodies measured": images["antibody_id"].nunique(),
+        "genes measured": len(set(images["ensembl_id"]) - {""}),
+        "patients": len(set(images["patient_id"]) - {""}),
+        "images flagged for quality": int((images["qc"] != "").sum()),
+    }
+    lines = [
+        "# Methods",
+        "",
+        paragraph,
+        "",
+        about_p.replace(NO_BREAK, " "),
+        "",
+        "## Counts",
+        "",
+        *(f"- {name}: {count}" for name, count in counts.items()),
+        "",
+        "## Parameters",
+        "",
+        *(f"- {name}: {value}" for name, value in parameters.items() if value is not None),
+        "",
+        "## Data, credit and licence",
+        "",
+        *([ATLAS_CREDIT, ""] if has_atlas_images(catalog) else []),
+        *(f"- {line}" for line in credit_lines(catalog)),
+        "",
+        "## References",
+        "",
+        *(f"{number}. {line}" for number, line in enumerate(CITATIONS, start=1)),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,146 @@
+"""Write the census for other software: masks as GeoJSON for QuPath, antibodies as AnnData."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cacl import stain, tables
+from cacl.errors import ConfigError, ImageError, Reason, StoreError, StrictError
+from cacl.export import geojson, table
+from cacl.records import AntibodyRow, MeasureRow
+from cacl.steps.runner import run_images
+from cacl.store import Store
+
+log = logging.getLogger(__name__)
+
+STAIN, CELL = "stain", "cell"
+LABELS = (STAIN, CELL)
+MEASURES = {
+    "stained_to_cell_ratio": "Core: stained / cell area",
+    "border_share": "Core: border share of DAB",
+    "h_score": "Core: H-score",
+}
+
+
+def export_masks(
+    report: Path,
+    store: Path,
+    out: Path,
+    *,
+    labels: Sequence[str] = LABELS,
+    antibodies: Sequence[str] = (),
+    jobs: int = 1,
+) -> int:
+    """Write `<out>/<antibody>/<image>.geojson` for every measured image.
+
+    Coordinates are pixels of the original image, so that QuPath lays the masks on it.
+
+    Parameters
+    ----------
+    report
+        Folder of `cacl report`; its images are exported.
+    store
+        The OME-Zarr store.
+    out
+        Folder for the files.
+    labels
+        Masks to write: `stain`, each connected part a feature with its mean DAB density as
+        score; `cell`, one feature.
+    antibodies
+        Only these; all if empty.
+    jobs
+        Images at a time.
+
+    Returns
+    -------
+    How many files were written.
+
+    Raises
+    ------
+    ConfigError
+        An unknown label, or antibodies that the report does not hold.
+    StrictError
+        Some images could not be exported; the log says why, the others are written.
+    """
+    unknown = sorted(set(labels) - set(LABELS))
+    if unknown or not labels:
+        raise ConfigError(f"Labels can be {STAIN} and {CELL}, got {unknown or 'none'}")
+    rows: list[MeasureRow] = tables.read_parquet(report / "images.parquet", MeasureRow)
+    missing = sorted(set(antibodies) - {row.antibody_id for row in rows})
+    if missing:
+        raise ConfigError(
+            f"{report} holds no measured image of {', '.join(missing)}; see its antibodies.csv"
+        )
+    wanted = [row for row in rows if not antibodies or row.antibody_id in antibodies]
+    atlas = Store(store)
+
+    def work(row: MeasureRow) -> None:
+        collection = {"type": "FeatureCollection", "features": _features(atlas, row, labels)}
+        path = out / f"{row.image_id}.geojson"
+        tables.write_text(path, json.dumps(collection, separators=(",", ":"), allow_nan=False))
+
+    outcome = run_images("export", wanted, work, source=lambda row: row.image_id, jobs=jobs)
+    if outcome.failures:
+        first = outcome.failures[0]
+        raise StrictError(
+            f"{len(outcome.failures)} of {len(wanted)} images could not be exported; the first is "
+            f"{first.image_id}: {first.message}"
+        )
+    return len(outcome.results)
+
+
+def _features(atlas: Store, row: MeasureRow, labels: Sequence[str]) -> list[dict[str, object]]:
+    values = {title: getattr(row, name) for name, title in MEASURES.items()}
+    measures = {
+        title: float(value)
+        for title, value in values.items()
+        if value is not None and math.isfinite(value)
+    }
+    try:
+        meta = atlas.meta(row.image_id)
+        masks = {label: np.asarray(atlas.label(row.image_id, label)) > 0 for label in labels}
+        rgb = np.asarray(atlas.image(row.image_id), dtype=np.uint8) if STAIN in masks else None
+    except (StoreError, ValueError, RuntimeError) as error:  # zarr's codecs raise the last two
+        raise ImageError(Reason.DAMAGED, str(error)) from error
+    features: list[dict[str, object]] = []
+    if CELL in masks:
+        features += geojson.area_feature(masks[CELL], CELL, meta, measures)
+    if rgb is not None:
+        _, dab = stain.unmix(rgb)
+        features += geojson.stain_features(masks[STAIN], dab, meta, measures)
+    return features
+
+
+def export_table(report: Path, out: Path) -> tuple[int, int]:
+    """Write a report's antibodies as AnnData; see `cacl.export.table.to_anndata`.
+
+    Parameters
+    ----------
+    report
+        Folder of `cacl report`.
+    out
+        The `.h5ad` to write.
+
+    Returns
+    -------
+    Antibodies and measures.
+
+    Raises
+    ------
+    ConfigError
+        The package `anndata` is not installed.
+    TableError
+        The folder holds no report of this version.
+    """
+    antibodies: pd.DataFrame = tables.read_frame([report / "antibodies.parquet"], AntibodyRow)
+    images = tables.read_frame([report / "images.parquet"], MeasureRow)
+    made = table.to_anndata(antibodies, images)
+    tables.write_atomically(out, lambda temporary: table.write_h5ad(made, temporary))
+    return made.n_obs, made.n_vars
