@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+SEEDS ?= 1
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
@@ -27,8 +28,9 @@ check: $(VENV)/dev.stamp      ## Formatting, types, lint
 docs: $(VENV)/run.stamp       ## Write config/README.md from the schema
 	$(RUN) cacl docs --out config/README.md
 
-benchmark: $(VENV)/run.stamp  ## Compare methods against the synthetic atlas's true masks
-	$(RUN) snakemake --quiet host reason -- benchmark
+benchmark: $(VENV)/run.stamp  ## Compare methods against true masks; SEEDS=3 pools three runs
+	$(RUN) $(if $(filter 1,$(SEEDS)),snakemake --quiet host reason -- benchmark,\
+	  python benchmarks/quality.py --seeds $(SEEDS))
 
 profile:    ## Make `snakemake --profile slurm-gpu` work from any folder
 	mkdir -p "$(PROFILES)"

@@ -10,7 +10,10 @@ import typer
 
 from cacl import __version__
 from cacl import cli_options as opt
-from cacl.cli_results import benchmark, docs, report, top
+from cacl.cli_benchmark import benchmark, classifier, unseen
+from cacl.cli_export import export
+from cacl.cli_results import docs, report, top
+from cacl.cli_status import doctor, estimate, status
 from cacl.config import default
 
 HELP = "Quantify a diffuse stain across the Human Protein Atlas from image-wise labels."
@@ -116,6 +119,7 @@ def acquire(
     mirror: opt.Mirror = default("source.mirror"),
     requests_per_second: opt.Rate = default("source.requests_per_second"),
     allowed_hosts: opt.Hosts = default("source.allowed_hosts"),
+    max_minutes: opt.AskMinutes = default("source.max_minutes"),
     jobs: opt.Jobs = 1,
     refresh: opt.Refresh = False,
     check: opt.Check = False,
@@ -146,6 +150,7 @@ def acquire(
             jobs=jobs,
             refresh=refresh,
             check=check,
+            max_minutes=max_minutes,
             strict=strict,
         )
 
@@ -160,6 +165,7 @@ def tile(
     tile_px: opt.TilePx = default("tiles.tile_px"),
     min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
     jobs: opt.Jobs = 1,
+    dask_scheduler: opt.DaskScheduler = None,
     strict: opt.Strict = False,
 ) -> None:
     """Cut a shard's images into the tiles of the store.
@@ -179,6 +185,7 @@ def tile(
             tile_px=tile_px,
             min_tissue_fraction=min_tissue_fraction,
             jobs=jobs,
+            scheduler=dask_scheduler,
             strict=strict,
         )
 
@@ -285,8 +292,8 @@ def measure(
     failures: opt.Failures,
     cell_type: opt.CellType = default("labels.cell_type"),
     min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
-    seed: opt.Seed = default("seed"),
     jobs: opt.Jobs = 1,
+    dask_scheduler: opt.DaskScheduler = None,
     strict: opt.Strict = False,
 ) -> None:
     """Measure a shard's masks: one row an image.
@@ -308,11 +315,11 @@ def measure(
             failures,
             cell_type=cell_type,
             min_tissue_fraction=min_tissue_fraction,
-            seed=seed,
             jobs=jobs,
+            scheduler=dask_scheduler,
             strict=strict,
         )
 
 
-for command in (report, benchmark, top, docs):
+for command in (report, unseen, classifier, benchmark, top, export, docs, status, doctor, estimate):
     app.command()(command)

@@ -24,6 +24,9 @@ HpaVersion = Annotated[str | None, typer.Option(help="Release of the atlas; curr
 Mirror = Annotated[Path | None, typer.Option(help="Folder laid out as the atlas's host.")]
 Rate = Annotated[float, typer.Option(help="Most requests a second to the host.")]
 Hosts = Annotated[list[str], typer.Option(help="A further host that may be contacted.")]
+AskMinutes = Annotated[
+    float | None, typer.Option(help="Stop asking the host after this time; the next run goes on.")
+]
 Genes = Annotated[list[str], typer.Option(help="Symbol, Ensembl id, file or all; repeat.")]
 Antibodies = Annotated[list[str], typer.Option(help="Only this antibody; repeat.")]
 Tissues = Annotated[
@@ -34,6 +37,13 @@ Downloads = Annotated[Path | None, typer.Option(help="Folder for annotation from
 Refresh = Annotated[bool, typer.Option(help="Fetch again what the host has changed.")]
 Check = Annotated[bool, typer.Option(help="Verify what is at hand; fetch nothing.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Images at a time.")]
+DaskScheduler = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CACL_DASK_SCHEDULER",
+        help="Run the images on this dask scheduler, such as tcp://10.0.0.1:8786, not in threads.",
+    ),
+]
 Strict = Annotated[bool, typer.Option(help="Exit with an error if an image failed.")]
 AntibodyCount = Annotated[int, typer.Option(min=2, help="Antibodies.")]
 PatientCount = Annotated[int, typer.Option(min=1, max=3, help="Cores an antibody.")]

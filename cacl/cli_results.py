@@ -1,4 +1,4 @@
-"""Commands of what a run ends in: report, benchmark, the short answer, documentation."""
+"""Commands of what a run ends in: report, the short answer, documentation."""
 
 from __future__ import annotations
 
@@ -25,6 +25,9 @@ def report(
     morphology: opt.Morphology = default("segment.morphology"),
     radius_px: opt.RadiusPx = default("segment.radius_px"),
     seed: opt.Seed = default("seed"),
+    benchmark: Annotated[
+        Path | None, typer.Option(help="Table of `cacl benchmark`, to show if it is there.")
+    ] = None,
     jobs: opt.Jobs = 1,
 ) -> None:
     """Pool the census; write tables and report.html.
@@ -47,28 +50,9 @@ def report(
             morphology=morphology,
             radius_px=radius_px,
             seed=seed,
+            benchmark=benchmark,
             jobs=jobs,
         )
-
-
-def benchmark(
-    tiles: Annotated[Path, typer.Option(help="Table of `cacl select`.")],
-    census: Annotated[list[Path], typer.Option(help="Tables of `cacl measure`; repeat.")],
-    store: opt.StorePath,
-    model: opt.ModelPath,
-    truth: Annotated[Path, typer.Option(help="Folder of true masks of `cacl phantom`.")],
-    out: opt.Out,
-    seed: opt.Seed = default("seed"),
-) -> None:
-    """Compare the model and the baselines with the truth.
-
-    Example: cacl benchmark --tiles chosen.parquet --census census.parquet --store atlas.zarr
-    --model model --truth phantom/truth --out benchmark
-    """
-    from cacl.benchmark import table as step
-
-    with opt.sentences():
-        step.benchmark(tiles, store, model, truth, census, out, seed=seed)
 
 
 def top(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -60,6 +60,28 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     full: dict[str, Any] = _with_defaults(schema(), config)
     _check_together(full)
     return full
+
+
+def load(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return configuration files merged as Snakemake merges them: the last one wins, key by key.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing, or no YAML mapping.
+    """
+    merged: dict[str, Any] = {}
+    for path in paths:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ConfigError(f"The configuration {path} cannot be read: {error}") from error
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{path} holds no keys and values; see config/README.md")
+        for key, value in loaded.items():
+            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+            merged[key] = merged[key] | value if both else value
+    return merged
 
 
 def flags(section: Mapping[str, Any]) -> str:

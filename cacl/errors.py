@@ -37,6 +37,10 @@ class CheckpointError(CaclError):
     """A model folder is missing, damaged, or of another architecture or version."""
 
 
+class ClusterError(CaclError):
+    """A dask scheduler, or a cluster that a profile names, cannot do what it is asked for."""
+
+
 class StrictError(CaclError):
     """Some images failed and the caller asked for none to (`--strict`)."""
 
@@ -56,6 +60,7 @@ class Reason(StrEnum):
     NOT_FOUND = "not_found", "The source has no such file: HTTP 404 or 410, or no file at the path."
     REFUSED = "refused", "The host refuses the file: HTTP 401, 403 or another client error."
     UNREACHABLE = "unreachable", "The host gave no usable answer within the retries allowed."
+    POSTPONED = "postponed", "The time for asking the host was over; the next run goes on."
     UNSAFE_URL = "unsafe_url", "The URL leaves the hosts or the folder that this run may read."
     UNSAFE_ID = "unsafe_id", "An antibody or image id that cannot be a file name."
     NOT_AN_IMAGE = "not_an_image", "The bytes are no image: empty, text, HTML, or another format."

@@ -1,4 +1,4 @@
-"""Metrics on numbers worked out by hand, and the table on a small atlas with known truth."""
+"""The table on a small atlas with known truth, the tiles it is made on, and unseen atlases."""
 
 from __future__ import annotations
 
@@ -11,61 +11,17 @@ import pytest
 from model_atlas import ModelAtlas
 
 from cacl import tables
-from cacl.benchmark import deconvolution
-from cacl.benchmark.metrics import agreement, concordance, dice
-from cacl.benchmark.table import benchmark
+from cacl.benchmark import classifier
+from cacl.benchmark.atlas import balanced, read_atlas
+from cacl.benchmark.metrics import MIN_TRUTH_PX
+from cacl.benchmark.table import OWN, benchmark
 from cacl.benchmark.truth import read_truth
+from cacl.benchmark.unseen import STORE, TESTED, TRUTH, draw_unseen
 from cacl.errors import ConfigError, TrainingError
 from cacl.grid import TileGrid
-from cacl.records import MeasureRow, TileRow
-
-EMPTY = np.zeros((2, 5), dtype=bool)
-
-
-def bits(*rows: str) -> np.ndarray:
-    return np.array([[letter == "x" for letter in row] for row in rows])
-
-
-def test_agreement_by_hand() -> None:
-    found = agreement(bits("xxx..", "....."), bits("xx...", "xx..."))
-    assert found.dice == pytest.approx(2 * 2 / (3 + 4))
-    assert found.recall == pytest.approx(2 / 4)
-    assert found.precision == pytest.approx(2 / 3)
-    assert found.bce == pytest.approx(100 * 3 / 10)
-
-
-def test_a_tile_without_truth_is_all_or_nothing() -> None:
-    right = agreement(EMPTY, EMPTY)
-    assert (right.dice, right.recall, right.precision, right.bce) == (1.0, 1.0, 1.0, 0.0)
-    wrong = agreement(bits("x....", "....."), EMPTY)
-    assert (wrong.dice, wrong.recall, wrong.precision) == (0.0, 0.0, 0.0)
-    assert wrong.bce == pytest.approx(10.0)
-
-
-def test_an_empty_mask_of_a_positive_tile_scores_nothing() -> None:
-    found = agreement(EMPTY, bits("xx...", "....."))
-    assert (found.dice, found.recall, found.precision) == (0.0, 0.0, 0.0)
-    assert dice(EMPTY, EMPTY) == 1.0
-
-
-def test_concordance_by_hand() -> None:
-    found, wanted = np.array([1.0, 2.0, 3.0]), np.array([2.0, 3.0, 4.0])
-    assert concordance(found, wanted) == pytest.approx(2 * (2 / 3) / (2 / 3 + 2 / 3 + 1))
-    assert concordance(wanted, wanted) == pytest.approx(1.0)
-    assert concordance(-found, found) < 0
-    assert concordance(np.array([0.5]), np.array([0.5])) == 1.0
-
-
-def test_the_best_threshold_is_the_lowest_of_the_best() -> None:
-    assert deconvolution.best(lambda at: -abs(at - 0.31), (0.1, 0.3, 0.5)) == 0.3
-    assert deconvolution.best(lambda _: 1.0, (0.3, 0.1)) == 0.1
-
-
-def test_otsu_separates_two_levels() -> None:
-    density = np.where(np.arange(100).reshape(10, 10) < 30, 0.9, 0.1).astype(np.float32)
-    cell = np.ones((10, 10), dtype=bool)
-    assert 0.1 <= deconvolution.otsu_od(density, cell) < 0.9
-    assert deconvolution.otsu_od(density, ~cell) == deconvolution.FIXED_OD
+from cacl.model.train import train
+from cacl.records import TileRow
+from cacl.store import Store
 
 
 def test_truth_is_averaged_and_padded(tmp_path: Path) -> None:
@@ -92,60 +48,79 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
     made = ModelAtlas(tmp_path_factory.mktemp("atlas")).build(antibodies=12)
     made.select()
     made.train(max_steps=120)
-    made.segment(morphology="dilation", radius_px=1)
-    tiles = tables.read_frame([made.path("training.parquet")], TileRow)
-    rows = [measured(str(image)) for image in sorted(set(tiles["image_id"]))]
-    tables.write_parquet(made.path("census.parquet"), rows, MeasureRow)
     return made
 
 
-def measured(image_id: str) -> MeasureRow:
-    text = dict.fromkeys(
-        ("ensembl_id", "gene", "tissue", "patient_id", "label", "hpa_staining", "hpa_intensity"), ""
-    ) | dict.fromkeys(("hpa_quantity", "hpa_location", "qc"), "")
-    return MeasureRow(
-        image_id=image_id,
-        antibody_id=image_id.split("/")[0],
-        tiles=16,
-        cell_area_px=1,
-        stained_area_px=0,
-        stained_to_cell_ratio=None,
-        ratio_low=None,
-        ratio_high=None,
-        dab_area_px=0,
-        border_share=None,
-        **text,
-    )
+def places(atlas: ModelAtlas) -> dict[str, Path]:
+    names = {"tiles": "training.parquet", "store": "atlas.zarr", "truth": "truth"}
+    return {key: atlas.path(name) for key, name in names.items()}
 
 
-def run(atlas: ModelAtlas, out: Path, **changes: Path) -> None:
-    paths = {
-        "tiles": atlas.path("training.parquet"),
-        "store": atlas.path("atlas.zarr"),
-        "model": atlas.path("model"),
-        "truth": atlas.path("truth"),
-    } | changes
-    benchmark(**paths, census=[atlas.path("census.parquet")], out=out)
+def run(atlas: ModelAtlas, out: Path, **changes: object) -> pd.DataFrame:
+    given = places(atlas) | {"model": atlas.path("model"), "morphology": "none", "radius_px": 0}
+    benchmark(out=out, threads=1, **(given | changes))  # type: ignore[arg-type]
+    return pd.read_csv(out / "table.csv").set_index(["atlas", "method"])
 
 
-def test_the_table_ranks_cacl_above_its_baseline(atlas: ModelAtlas, tmp_path: Path) -> None:
-    run(atlas, tmp_path / "one")
-    table = pd.read_csv(tmp_path / "one" / "table.csv").set_index("method")
-    plain = table.loc["CaCL robust"]
-    baseline = table[table.index.str.startswith("colour")]
-    assert len(baseline) == 4
+def test_the_sample_is_balanced_over_classes_and_antibodies(atlas: ModelAtlas) -> None:
+    read = read_atlas("own", **places(atlas), seed=0)
+    few = balanced(read.cores, seed=1, most=12)
+    areas = few.truth.sum(axis=(1, 2))
+    assert (areas[:6] >= MIN_TRUTH_PX).all()
+    assert (areas[6:] == 0).all()
+    assert len(areas) == 12
+    antibodies = {core.antibody_id for core in read.cores}
+    positive = {core.antibody_id for core in read.cores if core.truth.any()}
+    assert set(few.antibody[:6]) == positive
+    assert set(few.antibody) == antibodies
+    counts = np.unique(few.antibody[:6], return_counts=True)[1]
+    assert counts.max() - counts.min() <= 1
+    again, other = balanced(read.cores, seed=1, most=12), balanced(read.cores, seed=2, most=12)
+    assert again.places == few.places != other.places
+    number, window = few.places[0]
+    assert np.array_equal(few.cut([core.truth for core in read.cores]), few.truth)
+    assert np.array_equal(read.cores[number].truth[window], few.truth[0])
+
+
+def test_atlases_without_one_of_the_two_kinds_are_refused(atlas: ModelAtlas) -> None:
+    cores = read_atlas("own", **places(atlas), seed=0).cores
+    with pytest.raises(TrainingError, match="test tiles holds the pattern"):
+        balanced([core for core in cores if not core.truth.any()], seed=0)
+
+
+def test_the_table_ranks_cacl_above_its_baselines(atlas: ModelAtlas, tmp_path: Path) -> None:
+    given = atlas.path("training.parquet"), atlas.path("atlas.zarr")
+    train(*given, tmp_path / "paper", preset="paper", max_steps=1, threads=1)
+    classifier.train_classifier(*given, tmp_path / "classifier", steps=4, threads=1)
+    others = {"paper": tmp_path / "paper", "classifier": tmp_path / "classifier"}
+    table = run(atlas, tmp_path / "one", **others).loc[OWN]
+    methods = list(table.index)
+    assert len(methods) == 1 + 4 + 12 + 4 + 1
+    assert table["tiles"].nunique() == table["cores"].nunique() == 1
+
+    empty, plain = table.loc["empty mask"], table.loc["CaCL robust"]
+    assert empty["dice"] == empty["recall"] == empty["precision"] == 0.5
+    assert empty["dice_positive"] == empty["negative_percent"] == empty["boundary_f1"] == 0.0
+    baselines = table[~table.index.str.startswith(("CaCL", "final"))]
     assert plain["dice_positive"] > 0.6
-    assert plain["dice"] > baseline["dice"].max()
+    assert plain["dice"] > baselines["dice"].max()
     assert plain["ccc"] > 0.7
-    assert "CaCL robust, dilated by 1 px" in table.index
-    assert table["tiles"].nunique() == 1
-    best = table.index[table.index.str.contains("best on positive")][0]
-    assert table.loc[best, "dice_positive"] == baseline["dice_positive"].max()
+    best = table[table.index.str.startswith("colour")]
+    for criterion, name in (("dice", "for Dice"), ("dice_positive", "on positive tiles")):
+        chosen = best.loc[f"colour deconvolution, best {name}", criterion]
+        assert chosen == pytest.approx(best[criterion].max(), abs=0.01)
+    measured = [name for name in table.columns if f"{name}_low" in table.columns]
+    assert len(measured) == 8
+    assert (table["dice_low"] <= table["dice"]).all()
+    assert table.loc["final method", measured].equals(plain[measured].rename("final method"))
+
     page = (tmp_path / "one" / "table.html").read_text()
-    assert page.count("<img") == 9 * 8
+    shown = [name for name in methods if "0 to 1" not in name and "best for Dice" not in name]
+    assert page.count("<img") == 6 * (2 + len(shown) - 1)
     assert "http" not in page
-    run(atlas, tmp_path / "two")
-    for name in ("table.csv", "table.html"):
+    assert "Classifier, validation tiles" in page
+    run(atlas, tmp_path / "two", **others)
+    for name in ("table.csv", "table.html", "antibodies.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
@@ -157,3 +132,20 @@ def test_what_is_missing_is_named(atlas: ModelAtlas, tmp_path: Path) -> None:
     tables.write_parquet(few, frame[frame["split"] != "test"], TileRow)
     with pytest.raises(TrainingError, match="at least three antibodies"):
         run(atlas, tmp_path / "out", tiles=few)
+
+
+def test_an_unseen_atlas_is_all_test_and_depends_on_the_seed(tmp_path: Path) -> None:
+    size = {"antibodies": 2, "patients": 1, "source_px": 375, "tile_px": 128}
+    for seed in (0, 1):
+        out = tmp_path / str(seed)
+        draw_unseen(out, setting="duodenum-a", min_tissue_fraction=0.2, seed=seed, **size)
+    first = tmp_path / "0"
+    cores = read_atlas("a", first / TESTED, first / STORE, first / TRUTH, seed=0).cores
+    assert {core.antibody_id for core in cores} == {"HPA900001", "HPA900002"}
+    rows = tables.read_frame([tmp_path / "0" / TESTED], TileRow)
+    assert set(rows["split"]) == {"test"}
+    assert len(rows) == 2 * 64
+    assert int(rows["kept"].sum()) == sum(len(core.windows) for core in cores)
+    name = cores[0].image_id
+    other = Store(tmp_path / "1" / STORE)
+    assert not np.array_equal(np.asarray(other.image(name)[:]), cores[0].rgb)

@@ -28,12 +28,12 @@ def acquired(path: Path, name: str, mpp: float | None = None) -> AcquiredRow:
 
 @pytest.fixture
 def core(tmp_path: Path) -> Path:
-    """A core of 2 x 3 tiles; the right half of tile (0, 1) is brown, the rest of it is glass."""
+    """A core of 2 x 3 tiles; the left half of tile (0, 1) is brown, the rest of it is glass."""
     import cv2
 
     rgb = np.full((128, 192, 3), 245, np.uint8)
     rgb[:64, :64] = (150, 140, 190)
-    rgb[:64, 96:128] = (120, 80, 50)
+    rgb[:64, 64:96] = (120, 80, 50)
     path = tmp_path / "core.png"
     assert cv2.imwrite(str(path), rgb[..., ::-1])
     return path

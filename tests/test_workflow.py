@@ -1,58 +1,15 @@
 from __future__ import annotations
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
+from running import TINY, Workflow
 
 from cacl import tables
+from cacl.atlas.catalog import shard_of
 from cacl.records import MeasureRow
-
-TINY = {
-    "phantom": {"antibodies": 4, "patients": 1},
-    "train": {"preset": "paper", "max_steps": 12, "max_tiles": 64},
-    "census": {"shards": 2},
-}
-
-
-class Workflow:
-    """Snakemake in a working directory of its own."""
-
-    def __init__(self, checkout: Path, folder: Path) -> None:
-        self.snakefile = checkout / "workflow" / "Snakefile"
-        self.folder = folder
-
-    def configure(self, **sections: object) -> Path:
-        path = self.folder / "config.yaml"
-        path.write_text(yaml.safe_dump(sections))
-        return path
-
-    def __call__(self, *options: object) -> subprocess.CompletedProcess[str]:
-        place = ["--snakefile", str(self.snakefile), "--directory", str(self.folder)]
-        command = [sys.executable, "-m", "snakemake", *place, "--cores", "2"]
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return subprocess.run(
-            [*command, *map(str, options)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=280,
-            env=os.environ | {"PATH": path},
-            cwd=self.folder,
-        )
-
-    def jobs(self, *options: object) -> dict[str, int]:
-        """Return how many jobs of each rule a dry run names."""
-        result = self(*options, "--dry-run")
-        assert result.returncode == 0, result.stderr + result.stdout
-        text = result.stdout + result.stderr
-        found = re.search(r"^job +count\n[- ]+\n(.*?)^total", text, re.DOTALL | re.MULTILINE)
-        lines = found[1].split("\n") if found else []
-        return {line.split()[0]: int(line.split()[1]) for line in lines if line.strip()}
 
 
 @pytest.fixture
@@ -87,7 +44,7 @@ def test_a_misspelt_key_is_one_sentence(workflow: Workflow) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_the_whole_job_runs_resumes_and_reruns_only_what_changed(workflow: Workflow) -> None:
     path = workflow.configure(**TINY)
     result = workflow("--configfile", path)
@@ -105,5 +62,38 @@ def test_the_whole_job_runs_resumes_and_reruns_only_what_changed(workflow: Workf
 
     tables_before = (workflow.folder / "results/report/images.csv").read_bytes()
     (workflow.folder / "results/census/0.parquet").unlink()
-    assert workflow("--configfile", wider).returncode == 0
+    assert workflow("--configfile", wider, "--forcerun", "measure").returncode == 0
     assert (workflow.folder / "results/report/images.csv").read_bytes() == tables_before
+
+    one_more_antibody_costs_its_own_shard(workflow)
+
+
+def one_more_antibody_costs_its_own_shard(workflow: Workflow) -> None:
+    results = workflow.folder / "results"
+    more = TINY | {"phantom": {"antibodies": 5, "patients": 1}}
+    shard = shard_of("HPA900005", TINY["census"]["shards"])
+    products = [path for path in results.rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in products}
+    path = workflow.configure(**more, segment={"morphology": "dilation"})
+    result = workflow("--configfile", path)
+    assert result.returncode == 0, result.stderr
+    ran = set(
+        re.findall(r"^(Acquiring|Tiling|Segmenting|Measuring).* shard (\d+)$", told(result), re.M)
+    )
+    assert ran == {
+        (step, str(shard)) for step in ("Acquiring", "Tiling", "Segmenting", "Measuring")
+    }
+
+    made = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert results / f"census/{shard}.parquet" in made
+    assert results / f"census/{1 - shard}.parquet" not in made
+    assert not [path for path in made if {"model", "training"} & set(path.parts)]
+    assert not [path for path in made if results / "atlas.zarr" in path.parents]
+    assert len(list(results.glob("atlas.zarr/*/*/labels/stain/zarr.json"))) == 5
+    assert len(tables.read_frame(sorted(results.glob("census/*.parquet")), MeasureRow)) == 5
+    assert workflow.jobs("--configfile", path) == {}
+
+
+def told(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the messages of jobs, without their numbers."""
+    return re.sub(r"^Job \d+: ", "", result.stdout + result.stderr, flags=re.M)

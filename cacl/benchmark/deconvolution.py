@@ -1,8 +1,7 @@
-"""The baseline: stain wherever colour deconvolution finds DAB above a threshold."""
+"""Baselines that know colour alone: DAB by colour deconvolution (Ruifrok & Johnston 2001)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,21 +9,31 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
 from cacl import stain
+from cacl.benchmark.atlas import Core
+from cacl.benchmark.method import Method
 
 FIXED_OD = 0.25
-THRESHOLDS_OD = tuple(round(0.05 * step, 2) for step in range(1, 31))
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
 
-def dab_density(rgb: NDArray[np.uint8]) -> Float32:
-    """Return the density of DAB (y, x) in OD of an image (3, y, x)."""
-    return stain.unmix(rgb)[1]
+def methods() -> list[Method]:
+    """Return colour deconvolution at a fixed threshold, at Otsu's of each core, and at its best."""
+    return [
+        Method(f"colour deconvolution, {FIXED_OD} OD", dab_density, FIXED_OD),
+        Method("colour deconvolution, Otsu", _above_otsu, 0.0),
+        Method("colour deconvolution", dab_density, None),
+    ]
+
+
+def dab_density(core: Core) -> Float32:
+    """Return the density of DAB (y, x) in OD."""
+    return stain.unmix(core.rgb)[1]
 
 
 def otsu_od(density: Float32, cell: Bool) -> float:
-    """Return Otsu's threshold over an image's cells; the fixed one where there are none."""
+    """Return Otsu's threshold over a core's cells; the fixed one where there are none."""
     inside = density[cell]
     if inside.size == 0 or float(inside.min()) == float(inside.max()):
         return FIXED_OD
@@ -32,6 +41,6 @@ def otsu_od(density: Float32, cell: Bool) -> float:
     return float(otsu(inside))
 
 
-def best(score: Callable[[float], float], thresholds: Iterable[float] = THRESHOLDS_OD) -> float:
-    """Return the threshold of the highest score, the lowest such threshold if several are."""
-    return max(thresholds, key=lambda threshold: (score(threshold), -threshold))
+def _above_otsu(core: Core) -> Float32:
+    density = dab_density(core)
+    return density - np.float32(otsu_od(density, core.cell))

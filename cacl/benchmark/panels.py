@@ -1,10 +1,10 @@
-"""The page of the benchmark: its table, and tiles with truth and every method's mask."""
+"""The page of the benchmark: its tables, and tiles with truth and every method's mask."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,102 +13,109 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from cacl.benchmark.atlas import Atlas
+from cacl.benchmark.harness import Outcome
+from cacl.benchmark.metrics import MIN_TRUTH_PX
+from cacl.benchmark.tally import MEASURES
 from cacl.tables import write_text
 
 TRUTH_RGB = (0, 158, 115)
 MASK_RGB = (0, 114, 178)
-OPACITY = 0.7
-ENLARGE = 2
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>CaCL Atlas: benchmark</title>
-<style>
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem;color:#1b1b1b;background:#fff}
-table{border-collapse:collapse;margin:1rem 0}
-th,td{padding:.3rem .7rem;border-bottom:1px solid #ddd;text-align:right}
-th:first-child,td:first-child{text-align:left}
-.panels{overflow-x:auto}
-.panels th,.panels td{text-align:center;border:0;padding:.15rem;font-weight:normal;font-size:12px}
-img{display:block;image-rendering:pixelated}
-</style></head><body>
-<h1>Benchmark</h1>
-<p>Masks on {{ rows[0].tiles }} tiles ({{ rows[0].positive_tiles }} with truth) of
-{{ rows[0].antibodies }} antibodies that training has never seen. Dice, recall, precision and BCE
-in the paper's convention: a tile without truth scores 1 if its mask is empty, else 0. Baselines
-called "best" have the threshold that is best on these very tiles; CaCL's comes from negative
-tiles alone.</p>
-<table><thead><tr>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in cells %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</tbody></table>
-<h2>Tiles</h2>
-<div class="panels"><table><thead><tr><th>image</th><th>truth</th>
-{% for name in panels[0].masks %}<th>{{ name }}</th>{% endfor %}</tr></thead><tbody>
-{% for panel in panels %}<tr>
-<td><img alt="{{ panel.title }}" src="{{ panel.image }}">{{ panel.title }}</td>
-<td><img alt="truth" src="{{ panel.truth }}"></td>
-{% for name, picture in panel.masks.items() %}
-<td><img alt="{{ name }}" src="{{ picture }}"></td>{% endfor %}
-</tr>{% endfor %}</tbody></table></div>
-</body></html>
-"""
+OPACITY = 0.8
+POSITIVE_TILES, NEGATIVE_TILES = 4, 2
+JPEG_QUALITY = 88
+TITLES = {
+    "dice": "Dice",
+    "recall": "recall",
+    "precision": "precision",
+    "bce": "BCE",
+    "dice_positive": "Dice, positive tiles",
+    "boundary_f1": "boundary F1, 2 px",
+    "negative_percent": "stained on negative tiles, %",
+    "ccc": "CCC of the ratio",
+}
 
 
 @dataclass(frozen=True, eq=False)
-class Panel:
-    """One tile, its pictures as data URIs."""
+class Gallery:
+    """Some tiles of an atlas: each a title and one picture a column, as data URIs."""
 
-    title: str
-    image: str
-    truth: str
-    masks: dict[str, str]
+    atlas: str
+    columns: tuple[str, ...]
+    tiles: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def panel(
-    title: str,
-    rgb: NDArray[np.uint8],
-    truth: NDArray[np.bool_],
-    masks: dict[str, NDArray[np.bool_]],
-) -> Panel:
-    """Return the pictures of one tile.
+def gallery(atlas: Atlas, outcomes: Sequence[Outcome], seed: int) -> Gallery:
+    """Draw some tiles with much of the pattern, and some without, by seed.
 
     Parameters
     ----------
-    title
-        Which tile it is.
-    rgb
-        (3, y, x) uint8.
-    truth
-        (y, x) bool.
-    masks
-        Name of the method to its (y, x) mask.
+    atlas
+        Their images and truth.
+    outcomes
+        Those with masks are shown.
+    seed
+        Which tiles.
     """
-    return Panel(
-        title=title,
-        image=_picture(rgb, np.zeros_like(truth), TRUTH_RGB),
-        truth=_picture(rgb, truth, TRUTH_RGB),
-        masks={name: _picture(rgb, mask, MASK_RGB) for name, mask in masks.items()},
+    shown = {outcome.name: outcome.masks for outcome in outcomes if outcome.masks is not None}
+    sample = atlas.sample
+    area = sample.truth.sum(axis=(1, 2))
+    much = np.flatnonzero(area >= max(MIN_TRUTH_PX, float(np.median(area[area > 0]))))
+    rng = np.random.default_rng(seed)
+    chosen = [
+        *rng.permutation(much)[:POSITIVE_TILES],
+        *rng.permutation(np.flatnonzero(area == 0))[:NEGATIVE_TILES],
+    ]
+    tiles = []
+    for place in chosen:
+        number, window = sample.places[int(place)]
+        core = atlas.cores[number]
+        rgb = core.rgb[(slice(None), *window)]
+        size = window[0].stop - window[0].start
+        masks = [(sample.truth[place], TRUTH_RGB)]
+        masks += [(mask[place], MASK_RGB) for mask in shown.values()]
+        pictures = [_picture(rgb, np.zeros_like(sample.truth[place]), TRUTH_RGB)]
+        pictures += [_picture(rgb, mask, colour) for mask, colour in masks]
+        title = f"{core.image_id} ({window[0].start // size}, {window[1].start // size})"
+        tiles.append((title, tuple(pictures)))
+    return Gallery(atlas.name, ("image", "truth", *shown), tuple(tiles))
+
+
+def write_page(
+    path: Path, rows: Sequence[Any], galleries: Sequence[Gallery], facts: Mapping[str, str]
+) -> None:
+    """Write the tables and the galleries as one HTML file that needs nothing else.
+
+    Parameters
+    ----------
+    path
+        The file.
+    rows
+        Of `table.BenchmarkRow`.
+    galleries
+        One an atlas.
+    facts
+        What else is to be said, by what it is about.
+    """
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cacl.benchmark"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-def write_page(path: Path, rows: Sequence[Any], panels: Sequence[Panel]) -> None:
-    """Write the table and the panels as one HTML file that needs nothing else."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    names = [field.name for field in fields(rows[0])]
-    cells = [[_text(value) for value in astuple(row)] for row in rows]
-    page = environment.from_string(PAGE)
-    write_text(path, page.render(rows=rows, names=names, cells=cells, panels=panels))
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    atlases = {row.atlas: [one for one in rows if one.atlas == row.atlas] for row in rows}
+    drawn = {one.atlas: one for one in galleries}
+    text = environment.get_template("table.html.j2").render(
+        atlases=atlases, galleries=drawn, facts=facts, measures=MEASURES, titles=TITLES
+    )
+    write_text(path, text)
 
 
 def _picture(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> str:
-    """Return an image with its mask laid over it, enlarged, as a PNG's data URI."""
+    """Return an image with its mask laid over it, as a JPEG's data URI."""
     image = rgb.transpose(1, 2, 0).astype(np.float32)
     image[mask] = (1 - OPACITY) * image[mask] + OPACITY * np.array(colour, np.float32)
-    levels = np.rint(image).astype(np.uint8).repeat(ENLARGE, axis=0).repeat(ENLARGE, axis=1)
-    _, data = cv2.imencode(".png", cv2.cvtColor(levels, cv2.COLOR_RGB2BGR))
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+    levels = cv2.cvtColor(np.rint(image).astype(np.uint8), cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

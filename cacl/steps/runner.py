@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -44,9 +45,10 @@ def run_images(
     *,
     source: Callable[[Item], str],
     jobs: int = 1,
+    scheduler: str | None = None,
     size_bytes: Callable[[Result], int] | None = None,
 ) -> Outcome[Result]:
-    """Call `work` for every row, in `jobs` threads; one image's failure never stops the rest.
+    """Call `work` for every row, several at a time; one image's failure never stops the rest.
 
     Parameters
     ----------
@@ -59,9 +61,17 @@ def run_images(
     source
         Where a row's image comes from, for the failures table.
     jobs
-        Images at a time.
+        Images at a time, in threads of this process.
+    scheduler
+        Address of a dask scheduler whose workers do it instead. `work` and what it refers to must
+        survive pickling, and its paths be absolute.
     size_bytes
         How many bytes a result stands for, to report MB/s as well.
+
+    Raises
+    ------
+    ClusterError
+        The scheduler or its workers cannot do it; see `cacl.steps.cluster.on_scheduler`.
     """
 
     def attempt(row: Item) -> Result | FailureRow:
@@ -76,7 +86,6 @@ def run_images(
             return failure(row, Reason.UNEXPECTED, f"{type(error).__name__}: {error}")
 
     def failure(row: Item, reason: Reason, message: str) -> FailureRow:
-        log.warning("%s: %s: %s: %s", stage, row.image_id, reason, message)
         return FailureRow(
             image_id=row.image_id,
             stage=stage,
@@ -85,16 +94,38 @@ def run_images(
             source=source(row),
         )
 
+    def told(row: Item, item: Result | FailureRow | Exception) -> Result | FailureRow:
+        if isinstance(item, Exception):
+            item = failure(row, Reason.UNEXPECTED, f"Its worker died again and again: {item}")
+        if isinstance(item, FailureRow):
+            log.warning("%s: %s: %s: %s", stage, row.image_id, item.reason, item.message)
+        return item
+
     def size(item: Result | FailureRow) -> int:
         return 0 if size_bytes is None or isinstance(item, FailureRow) else size_bytes(item)
 
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        attempts = pool.map(attempt, rows)
-        done = list(track(attempts, f"{stage}: images", len(rows), size))
+    with _attempts(attempt, rows, jobs, scheduler) as attempts:
+        ends = (told(row, item) for row, item in zip(rows, attempts, strict=True))
+        done = list(track(ends, f"{stage}: images", len(rows), size))
     return Outcome(
         results=[item for item in done if not isinstance(item, FailureRow)],
         failures=[item for item in done if isinstance(item, FailureRow)],
     )
+
+
+@contextmanager
+def _attempts(
+    attempt: Callable[[Item], Result], rows: Sequence[Item], jobs: int, scheduler: str | None
+) -> Iterator[Iterator[Result | Exception]]:
+    """Yield what becomes of each row, in order; an exception for one lost with its worker."""
+    if scheduler is None:
+        with ThreadPoolExecutor(max_workers=jobs) as pool:
+            yield pool.map(attempt, rows)
+    else:
+        from cacl.steps.cluster import on_scheduler  # takes a second, and few runs need it
+
+        with on_scheduler(scheduler, attempt, rows) as results:
+            yield results
 
 
 def write_failures(path: Path, failures: Sequence[FailureRow], *, strict: bool) -> None:

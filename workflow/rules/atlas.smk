@@ -24,14 +24,19 @@ rule phantom:
         "--seed {params.seed} --jobs {threads} > {log} 2>&1"
 
 
-rule catalog:
-    """List images, annotation and labels; one list a shard."""
+checkpoint catalog:
+    """List images, annotation and labels, also by shard.
+
+    A checkpoint only so that Snakemake looks again which lists have changed; all jobs are known
+    before it runs.
+    """
     input:
         catalog_inputs(),
     output:
-        images="results/catalog/images.parquet",
-        annotations="results/catalog/annotations.parquet",
-        shards=per_shard("results/catalog/shards/{shard}.parquet"),
+        images=update("results/catalog/images.parquet"),
+        annotations=update("results/catalog/annotations.parquet"),
+        shards=update(per_shard("results/catalog/shards/{shard}.parquet")),
+        words=update(per_shard("results/catalog/annotations/{shard}.parquet")),
         failures="results/failures/catalog.csv",
     log:
         "logs/catalog.log",
@@ -39,8 +44,20 @@ rule catalog:
         "logs/benchmarks/catalog.tsv"
     conda:
         "../../environment.yml"
+    resources:
+        asking=some(source, "requests_per_second"),
     params:
-        source=flags(source),
+        source=some(
+            source,
+            "kind",
+            "hpa_version",
+            "genes",
+            "antibodies",
+            "tissues",
+            "mirror",
+            "manifest",
+            "allowed_hosts",
+        ),
         labels=flags(labels),
         census=flags(settings["census"]),
         out=subpath(output.images, parent=True),
@@ -49,13 +66,13 @@ rule catalog:
     shell:
         "cacl catalog --out {params.out} --failures {output.failures} "
         "--downloads resources "
-        "{params.source} {params.labels} {params.census} > {log} 2>&1"
+        "{params.source} {params.labels} {params.census} {resources.asking} > {log} 2>&1"
 
 
 rule acquire:
     """Fetch and verify a shard's images; what is at hand is not fetched again."""
     input:
-        "results/catalog/shards/{shard}.parquet",
+        ancient("results/catalog/shards/{shard}.parquet"),
     output:
         acquired="results/acquired/{shard}.parquet",
         failures="results/failures/acquire/{shard}.csv",
@@ -67,21 +84,24 @@ rule acquire:
         "../../environment.yml"
     resources:
         hpa_client=1,
+        # How the host is asked changes no data, so it is no parameter to run again for.
+        asking=some(source, "requests_per_second", "max_minutes"),
     params:
         source=some(
             source,
             "kind",
             "hpa_version",
             "mirror",
-            "requests_per_second",
             "allowed_hosts",
         ),
         images="resources/images",
+        listed=content("results/catalog/shards/{shard}.parquet", columns=SOURCE_COLUMNS),
+        drawn=settings["seed"] if source["kind"] == "phantom" else None,
     message:
         "Acquiring the images of shard {wildcards.shard}"
     shell:
         "cacl acquire --shard {input} --images {params.images} --out {output.acquired} "
-        "--failures {output.failures} {params.source} --jobs 4 > {log} 2>&1"
+        "--failures {output.failures} {params.source} {resources.asking} --jobs 4 > {log} 2>&1"
 
 
 rule tile:

@@ -32,8 +32,8 @@ rule measure:
     """Measure a shard's masks: one row an image."""
     input:
         segmented="results/segmented/{shard}.parquet",
-        images="results/catalog/shards/{shard}.parquet",
-        annotations="results/catalog/annotations.parquet",
+        images=ancient("results/catalog/shards/{shard}.parquet"),
+        annotations=ancient("results/catalog/annotations/{shard}.parquet"),
         tiles="results/tiles/{shard}.parquet",
     output:
         census="results/census/{shard}.parquet",
@@ -48,14 +48,17 @@ rule measure:
         cell_type=some(labels, "cell_type"),
         tissue=some(settings["tiles"], "min_tissue_fraction"),
         store="results/atlas.zarr",
-        seed=settings["seed"],
+        listed=content(
+            "results/catalog/shards/{shard}.parquet",
+            "results/catalog/annotations/{shard}.parquet",
+        ),
     message:
         "Measuring shard {wildcards.shard}"
     shell:
         "cacl measure --segmented {input.segmented} --images {input.images} "
         "--annotations {input.annotations} --tiles {input.tiles} --store {params.store} "
         "--out {output.census} --failures {output.failures} {params.cell_type} {params.tissue} "
-        "--seed {params.seed} --jobs {threads} > {log} 2>&1"
+        "--jobs {threads} > {log} 2>&1"
 
 
 rule report:
@@ -67,6 +70,51 @@ rule report:
         curves="results/model/training.csv",
     output:
         html="results/report/report.html",
+        assets=directory("results/report/assets"),
+        pictures=directory("results/report/images"),
+        figures=report(
+            directory("results/report/figures"),
+            htmlindex="index.html",
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "ratios, q, annotation, training"},
+        ),
+        methods=report(
+            "results/report/methods.md",
+            caption="../report/methods.rst",
+            category="Methods",
+            labels={"text": "methods"},
+        ),
+        columns=report(
+            "results/report/columns.md",
+            caption="../report/columns.rst",
+            category="Methods",
+            labels={"text": "data dictionary"},
+        ),
+        package="results/report/datapackage.json",
+        parquet=expand(
+            "results/report/{name}.parquet",
+            name=[
+                "images",
+                "antibodies",
+                "genes",
+                "disagreements",
+                "agreement",
+                "failures",
+            ],
+        ),
+        disagreements=report(
+            "results/report/disagreements.csv",
+            caption="../report/disagreements.rst",
+            category="Agreement",
+            labels={"table": "disagreements"},
+        ),
+        agreement=report(
+            "results/report/agreement.csv",
+            caption="../report/agreement.rst",
+            category="Agreement",
+            labels={"table": "agreement"},
+        ),
         images=report(
             "results/report/images.csv",
             caption="../report/images.rst",
@@ -106,6 +154,8 @@ rule report:
         cell_type=some(labels, "cell_type"),
         tissue=some(settings["tiles"], "min_tissue_fraction"),
         segment=flags(settings["segment"]),
+        benchmark=shown_benchmark(),
+        shown=digest(BENCHMARK_TABLE),
         seed=settings["seed"],
     message:
         "Writing the report"
@@ -113,5 +163,5 @@ rule report:
         "cacl report $(printf -- '--census %s ' {input.census}) "
         "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
-        "{params.cell_type} {params.tissue} {params.segment} --seed {params.seed} "
-        "--jobs {threads} > {log} 2>&1"
+        "{params.cell_type} {params.tissue} {params.segment} {params.benchmark} "
+        "--seed {params.seed} --jobs {threads} > {log} 2>&1"

@@ -1,8 +1,17 @@
 """What all rules share. The checked configuration, the shards, options of commands."""
 
+from hashlib import sha256
+
 from cacl.config import flags, resolve
 from cacl.errors import ConfigError
+from cacl.operations.explain import explain
+from cacl.operations.lists import (
+    SOURCE_COLUMNS,
+    content_digest,
+    training_settings,
+)
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 try:
     settings = resolve(config)
@@ -13,6 +22,8 @@ source, labels = settings["source"], settings["labels"]
 SHARDS = [str(shard) for shard in range(settings["census"]["shards"])]
 PHANTOM_HOST = "resources/phantom/host"
 PHANTOM_TRUTH = "resources/phantom/truth"
+TRAINED_FOR = "results/training/asked.txt"
+BENCHMARK_TABLE = "results/benchmark/table.csv"
 
 if source["kind"] == "phantom":
     source["mirror"] = PHANTOM_HOST
@@ -42,6 +53,51 @@ def per_shard(pattern):
     return expand(pattern, shard=SHARDS)
 
 
+def content(*patterns, columns=()):
+    """Return a function that gives a digest of what a shard's lists hold.
+
+    The catalog writes all lists at once, so their age says nothing: rules read them as `ancient`
+    and run again when this digest has changed. Snakemake takes it again once the catalog is done.
+    """
+
+    def digest(wildcards):
+        paths = [Path(pattern.format(**wildcards)) for pattern in patterns]
+        return content_digest(paths, columns)
+
+    return digest
+
+
+def settled(files):
+    """Return files that no longer matter once there is a model: more genes do not change it.
+
+    They matter again as soon as anything else does that it is trained for. A manifest is its
+    user's own, with labels: whatever changes in it trains anew.
+    """
+    asked, model = Path(TRAINED_FOR), Path("results/model/model.json")
+    same = asked.exists() and asked.read_text(encoding="utf-8") == training_settings(
+        settings
+    )
+    return (
+        ancient(files)
+        if same and model.exists() and source["kind"] != "manifest"
+        else files
+    )
+
+
+def shown_benchmark():
+    """Return the report's option for the benchmark's table, if one was made.
+
+    The table is no input of the report: a plain run would make the benchmark again and again.
+    """
+    return f"--benchmark {BENCHMARK_TABLE}" if digest(BENCHMARK_TABLE) else ""
+
+
+def digest(path):
+    """Return the digest of a file's content, so that another content counts as a new parameter."""
+    file = Path(path)
+    return sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+
+
 def failure_tables():
     """Return the failures of every step and shard."""
     stages = ["acquire", "tile", "segment", "measure"]
@@ -52,3 +108,9 @@ def failure_tables():
 if workflow.non_local_exec:
     # profiles/default is read beside any other profile; its cores are those of this machine.
     workflow.global_resources["_cores"] = None
+
+
+onerror:
+    for path in log:
+        for sentence in explain(Path(path), Path.cwd()):
+            logger.error(sentence)

@@ -4,11 +4,12 @@
 rule select:
     """Choose the tiles to train and test on, split by antibody."""
     input:
-        images="results/catalog/images.parquet",
-        tiles=per_shard("results/tiles/{shard}.parquet"),
+        images=settled("results/catalog/images.parquet"),
+        tiles=settled(per_shard("results/tiles/{shard}.parquet")),
         overrides=labels["overrides"] or [],
     output:
-        "results/training/tiles.parquet",
+        tiles="results/training/tiles.parquet",
+        asked=TRAINED_FOR,
     log:
         "logs/select.log",
     benchmark:
@@ -20,12 +21,13 @@ rule select:
         overrides=some(labels, "overrides"),
         max_tiles=some(settings["train"], "max_tiles"),
         seed=settings["seed"],
+        asked=training_settings(settings),
     message:
         "Selecting tiles"
     shell:
         "cacl select --images {input.images} $(printf -- '--tiles %s ' {input.tiles}) "
-        "--out {output} {params.tissue} {params.overrides} {params.max_tiles} "
-        "--seed {params.seed} > {log} 2>&1"
+        "--out {output.tiles} {params.tissue} {params.overrides} {params.max_tiles} "
+        "--seed {params.seed} > {log} 2>&1 && printf '%s' {params.asked:q} > {output.asked}"
 
 
 rule train:

@@ -1,0 +1,96 @@
+"""What `cacl estimate` predicts for a run against what the run took, step by step.
+
+Usage: python benchmarks/estimate.py RUN [--config FILE] [--out FILE]
+
+RUN is the folder of a finished run on this machine; Snakemake left the times of its jobs in
+`logs/benchmarks`. CPU seconds are compared as well: where other work shares the machine, they are
+what both sides have in common.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from write_up import write_up
+
+from cacl.config import load, resolve
+from cacl.operations.calibrate import calibrate
+from cacl.operations.estimate import estimate, workload_of
+
+CHECKOUT = Path(__file__).parents[1]
+TARGET = 0.30
+
+
+@dataclass(frozen=True)
+class Took:
+    """What the jobs of a step took: side by side as they ran, and in CPU seconds."""
+
+    seconds: float
+    cpu_s: float
+
+
+def took(run: Path, step: str, cores: int) -> Took:
+    """Return what a step took; the jobs of its shards ran `cores` at a time."""
+    single = run / "logs" / "benchmarks" / f"{step}.tsv"
+    files = [single] if single.exists() else sorted((single.with_suffix("")).glob("*.tsv"))
+    rows = [next(csv.DictReader(file.open(), delimiter="\t")) for file in files]
+    times = [float(row["s"]) for row in rows]
+    together = max([sum(times) / min(cores, max(1, len(times))), *times])
+    return Took(together, sum(float(row["cpu_time"]) for row in rows))
+
+
+def main() -> None:
+    """Calibrate, compare and write the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--config", type=Path, action="append", default=[])
+    parser.add_argument("--out", type=Path, default=CHECKOUT / "benchmarks/results/estimate.md")
+    given = parser.parse_args()
+    settings, cores = resolve(load(given.config)), len(os.sched_getaffinity(0))
+    load_before = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        machine = calibrate(settings, Path(folder), cores=cores)
+    work = workload_of(settings, given.run)
+    rows, said, real = [], [0.0, 0.0], [0.0, 0.0]
+    for step in estimate(work, machine):
+        found = took(given.run, step.name, cores)
+        rows.append(_row(step.name, step.here_s, found.seconds, step.cpu_s, found.cpu_s))
+        for sums, parts in (
+            (said, (step.here_s, step.cpu_s)),
+            (real, (found.seconds, found.cpu_s)),
+        ):
+            sums[0] += parts[0]
+            sums[1] += parts[1]
+    rows.append(_row("all", said[0], real[0], said[1], real[1]))
+    write_up(
+        given.out,
+        "The estimate against a run",
+        [
+            f"{work.images} images in {work.shards} shards; target: the sum within {TARGET:.0%}",
+            f"load average before the calibration: {load_before:.1f} on {cores} cores; that of the "
+            "run is not known",
+        ],
+        ["step", "estimated s", "run s", "ratio", "estimated CPU s", "run CPU s", "ratio"],
+        rows,
+    )
+
+
+def _row(name: str, said_s: float, real_s: float, said_cpu: float, real_cpu: float) -> list[str]:
+    return [
+        name,
+        f"{said_s:.1f}",
+        f"{real_s:.1f}",
+        f"{said_s / max(real_s, 1e-9):.2f}",
+        f"{said_cpu:.1f}",
+        f"{real_cpu:.1f}",
+        f"{said_cpu / max(real_cpu, 1e-9):.2f}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

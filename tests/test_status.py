@@ -1,0 +1,113 @@
+"""`cacl status`: what is done, failed and left, from the files that steps leave."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from model_atlas import image_row
+from typer.testing import CliRunner
+
+from cacl import tables
+from cacl.cli import app
+from cacl.errors import TableError
+from cacl.operations.status import StepStatus, status_of
+from cacl.records import AcquiredRow, FailureRow, ImageRow, SegmentedRow
+
+
+def listed(folder: Path, shard: int, names: list[str]) -> list[ImageRow]:
+    rows = [
+        replace(
+            image_row(f"HPA{shard:06d}/{name}", ""),
+            url=f"https://images.proteinatlas.org/{shard}/{name}.jpg",
+        )
+        for name in names
+    ]
+    tables.write_parquet(folder / f"results/catalog/shards/{shard}.parquet", rows, ImageRow)
+    return rows
+
+
+def acquired(row: ImageRow) -> AcquiredRow:
+    return AcquiredRow(
+        image_id=row.image_id,
+        antibody_id=row.antibody_id,
+        path="",
+        sha256="",
+        size_bytes=1,
+        mpp=None,
+    )
+
+
+def failed(row: ImageRow, stage: str) -> FailureRow:
+    return FailureRow(image_id=row.image_id, stage=stage, reason="damaged", message="m", source="s")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Shard 0 of three images is being segmented; shard 1 of two is being acquired."""
+    a, b, c = listed(tmp_path, 0, ["a", "b", "c"])
+    (d, _) = listed(tmp_path, 1, ["d", "e"])
+    results = tmp_path / "results"
+    gone = replace(acquired(a), image_id="HPA000000/no-longer-listed")
+    rows = [acquired(a), acquired(b), gone]
+    tables.write_parquet(results / "acquired/0.parquet", rows, AcquiredRow)
+    tables.write_csv(results / "failures/acquire/0.csv", [failed(c, "acquire")], FailureRow)
+    tables.write_parquet(results / "tiles/0.parquet", [acquired(a)], AcquiredRow)
+    tables.write_csv(results / "failures/tile/0.csv", [failed(b, "tile")], FailureRow)
+    mask = results / "atlas.zarr" / a.image_id / "labels" / "stain"
+    mask.mkdir(parents=True)
+    (mask / "zarr.json").touch()
+    receipt = tmp_path / "resources/images/1/d.json"
+    receipt.parent.mkdir(parents=True)
+    receipt.touch()
+    assert d.image_id == "HPA000001/d"
+    return tmp_path
+
+
+def test_receipts_count_by_shard_and_step(run: Path) -> None:
+    found = status_of(run)
+    first, second = found.shards
+    assert first.steps == {
+        "acquire": StepStatus(done=2, failed=1, left=0),
+        "tile": StepStatus(done=1, failed=2, left=0),
+        "segment": StepStatus(done=1, failed=2, left=0),
+        "measure": StepStatus(done=0, failed=2, left=1),
+    }
+    assert second.steps["acquire"] == StepStatus(done=1, failed=0, left=1)
+    assert found.total("measure") == StepStatus(done=0, failed=2, left=3)
+    assert str(found) == (
+        "0 of 5 images measured, 2 failed, 3 left; model not trained yet, report not written yet"
+    )
+
+
+def test_a_step_made_good_is_no_failure(run: Path) -> None:
+    rows = tables.read_parquet(run / "results/catalog/shards/0.parquet", ImageRow)
+    path = run / "results/segmented/0.parquet"
+    receipts = [SegmentedRow(image_id=r.image_id, antibody_id="", digest="") for r in rows]
+    tables.write_parquet(path, receipts, SegmentedRow)
+    assert status_of(run).shards[0].steps["segment"] == StepStatus(done=3, failed=0, left=0)
+
+
+def test_the_command_prints_a_table_a_total_and_json(run: Path) -> None:
+    shown = CliRunner().invoke(app, ["status", "--directory", str(run)])
+    assert shown.exit_code == 0
+    assert "2 / 1 / 0" in shown.output
+    assert "0 of 5 images measured" in shown.output
+    document = CliRunner().invoke(app, ["status", "--directory", str(run), "--json"])
+    loaded = json.loads(document.output)
+    assert loaded["total"]["acquire"] == {"done": 3, "failed": 1, "left": 1}
+    assert [shard["images"] for shard in loaded["shards"]] == [3, 2]
+    assert loaded["model"] is False
+
+
+def test_before_the_catalog(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="nothing has begun; start `snakemake`"):
+        status_of(tmp_path)
+
+
+def test_a_damaged_receipt(run: Path) -> None:
+    (run / "results/tiles/0.parquet").write_bytes(b"PAR1")
+    with pytest.raises(TableError, match=r"0\.parquet cannot be read .* delete it and run again"):
+        status_of(run)
