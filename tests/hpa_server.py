@@ -33,6 +33,13 @@ def jpeg(seed: int = 0, size: int = 64) -> bytes:
     return bytes(simplejpeg.encode_jpeg(pixels, quality=90))
 
 
+def large_jpeg(seed: int, megabytes: int) -> bytes:
+    """Return a JPEG that is large by its comments, so that it is decoded at once."""
+    data = jpeg(seed)
+    comment = b"\xff\xfe" + struct.pack(">H", 65_535) + bytes(65_533)
+    return data[:2] + comment * (megabytes * 10**6 // len(comment)) + data[2:]
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

@@ -86,7 +86,7 @@ def test_a_disk_that_fills_up(work: Work, server: HpaServer) -> None:
         handler.serve(data)
 
     for number, place in enumerate(PLACES):
-        server.files[place] = hpa.jpeg(number, size=1024)
+        server.files[place] = hpa.large_jpeg(number, 20)
         server.fail(place, serve_together)
     image_kb = len(server.files[PLACES[0]]) // 1024
     with small_disk(work.images.parent, 5 * image_kb // 2):
