@@ -6,17 +6,20 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
 
-.PHONY: help demo test check docs benchmark profile clean
+.PHONY: help demo test test-slurm check docs benchmark profile clean
 
 help:       ## This list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 demo: $(VENV)/run.stamp       ## Environment, then the census of a synthetic atlas
 	$(RUN) snakemake --quiet host reason
 	$(RUN) cacl top --report results/report
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
-	$(RUN) pytest --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
+	$(RUN) pytest -m "not slurm" --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
+
+test-slurm: $(VENV)/dev.stamp  ## The tests that start a real Slurm of their own (some minutes)
+	$(RUN) pytest tests/slurm
 
 check: $(VENV)/dev.stamp      ## Formatting, types, lint
 	$(RUN) ruff check .

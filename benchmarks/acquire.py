@@ -207,7 +207,7 @@ def main() -> None:
         "runs",
         nargs="*",
         type=Run.parse,
-        default=[Run(4, 256, 2000), Run(200, 256, 2000), Run(4, 3000, 400), Run(200, 3000, 400)],
+        default=[Run(200, 256, 2000), Run(200, 3000, 400), Run(4, 3000, 400), Run(4, 256, 2000)],
         metavar="RATE:SIDE_PX:IMAGES",
     )
     parser.add_argument("--images", type=int, help="number of images in every run")

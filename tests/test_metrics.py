@@ -136,6 +136,11 @@ def test_intervals_hold_the_value_and_follow_the_antibodies() -> None:
         assert row[name] <= row[f"{name}_high"] + 1e-9
     spread = antibodies()["dice"].std(ddof=0) / 10 / np.sqrt(12)
     assert row["dice_high"] - row["dice_low"] == pytest.approx(2 * 1.96 * spread, rel=0.15)
+    mixed = antibodies()
+    mixed.loc[:5, ["dice", "wanted"]] = 2.0, 0.0
+    mixed.loc[6:, "dice"] = 4.0
+    drawn_apart = with_intervals(mixed, seed=0)
+    assert drawn_apart["dice_low"] == pytest.approx(0.3) == drawn_apart["dice_high"]
     alike = antibodies().assign(dice=4.0)
     assert with_intervals(alike, seed=0)["dice_low"] == pytest.approx(0.4)
 

@@ -15,7 +15,7 @@ import torch
 
 from cacl.errors import CheckpointError
 from cacl.model.autoencoder import AutoEncoder
-from cacl.model.checkpoint import load_model, read_tensors, save_model
+from cacl.model.checkpoint import load_model, read_tensors, save_model, write_tensors
 from cacl.model.mask import Thresholds
 from cacl.model.preset import PAPER, ROBUST
 
@@ -59,6 +59,16 @@ def test_a_model_comes_back_as_it_was(folder: Path) -> None:
 class Bomb:
     def __reduce__(self) -> tuple[object, ...]:
         return (Path("exploded").touch, ())
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
+    for length in range(300):
+        path = tmp_path / f"{length}.safetensors"
+        write_tensors(path, {"t": torch.ones(2)}, {"note": "n" * length})
+        if path.read_bytes()[0] == 0x80:
+            break
+    assert path.read_bytes()[0] == 0x80
+    assert torch.equal(read_tensors(path)[0]["t"], torch.ones(2))
 
 
 @pytest.mark.parametrize("kind", ["pickle", "torch"])

@@ -44,7 +44,8 @@ class BatchedGuidedBackprop(GuidedBackpropGrad):
 def methods(attending: Mapping[str, Map]) -> list[Method]:
     """Return the three methods, each with its raw map, and with each tile's scaled to 0 to 1.
 
-    A raw map can say that a tile holds nothing; a scaled one, as drawn in most papers, cannot.
+    A raw map can say that a tile holds nothing; a scaled one, as drawn in most papers, cannot
+    below a threshold of 1.
     Each core's raw map is made once, and kept as long as the methods are.
 
     Parameters

@@ -92,6 +92,9 @@ def measures(sums: Float64) -> Float64:
 def with_intervals(antibodies: pd.DataFrame, seed: int) -> dict[str, float | None]:
     """Return each measure with its 95 % bootstrap interval over antibodies.
 
+    Antibodies with the pattern and without it are drawn apart, and those of each seed, as the
+    sample is balanced by design: a draw of negative antibodies alone would say nothing.
+
     Parameters
     ----------
     antibodies
@@ -105,10 +108,12 @@ def with_intervals(antibodies: pd.DataFrame, seed: int) -> dict[str, float | Non
     resample that has nothing to measure does not count.
     """
     sums = antibodies[list(SUMS)].to_numpy(np.float64)
-    number = len(sums)
-    times = np.random.default_rng(seed).multinomial(
-        number, np.full(number, 1 / number), BOOTSTRAP_DRAWS
-    )
+    times = np.zeros((BOOTSTRAP_DRAWS, len(sums)))
+    rng = np.random.default_rng(seed)
+    strata = antibodies.groupby(["seed", antibodies["wanted"] > 0], sort=True).indices
+    for members in strata.values():
+        even = np.full(len(members), 1.0 / len(members))
+        times[:, members] = rng.multinomial(len(members), even, BOOTSTRAP_DRAWS)
     drawn = measures(times @ sums)
     values = measures(sums.sum(axis=0))
     tail = (1.0 - CONFIDENCE) / 2.0

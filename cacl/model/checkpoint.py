@@ -26,6 +26,7 @@ MODEL_VERSION = 1
 CHECKPOINT = "checkpoint.safetensors"
 DESCRIPTION = "model.json"
 PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
+HEADER_START = b"{"  # of safetensors, behind eight bytes of its length, whatever those are
 MAX_DESCRIPTION_BYTES = 1 << 20
 
 
@@ -68,8 +69,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(4)
-        if start.startswith(PICKLE_STARTS):
+            start = file.read(9)
+        if start.startswith(PICKLE_STARTS) and not start.endswith(HEADER_START):
             raise CheckpointError(
                 f"{path} is a pickle, which may run code when it is opened, so it was not; "
                 "expected safetensors: train again, or convert it where you trust it"

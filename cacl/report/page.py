@@ -177,8 +177,8 @@ def _gallery_cores(content: Content) -> dict[str, list[Any]]:
 def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:
     if frame is None:
         return None
-    names = [str(name) for name in frame.columns]
+    shown = frame[[name for name in words.BENCHMARK_TITLES if name in frame]]
     return {
-        "titles": [words.BENCHMARK_TITLES.get(name, name.replace("_", " ")) for name in names],
-        "rows": [[words.number(value) for value in row] for row in frame.to_numpy().tolist()],
+        "titles": [words.BENCHMARK_TITLES[name] for name in shown],
+        "rows": [[words.number(value) for value in row] for row in shown.to_numpy().tolist()],
     }

@@ -22,12 +22,12 @@ SIGNIFICANT_Q = 0.05
 MOST_NAMED_TISSUES = 3
 NO_BREAK = "\u00a0"
 BENCHMARK_TITLES = {
+    "atlas": "Test antibodies",
+    "method": "Method",
     "dice": "Dice, paper's",
-    "recall": "Recall, paper's",
-    "precision": "Precision, paper's",
-    "bce": "BCE, paper's",
     "dice_positive": "Dice, positive tiles",
-    "negative_area": "Negatives stained",
+    "boundary_f1": "Boundary F1",
+    "negative_percent": "Negatives stained, %",
     "ccc": "Concordance of ratio",
 }
 
