@@ -177,8 +177,9 @@ def _gallery_cores(content: Content) -> dict[str, list[Any]]:
 def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:
     if frame is None:
         return None
-    shown = frame[[name for name in words.BENCHMARK_TITLES if name in frame]]
+    titles = {name: title for name, title in words.BENCHMARK_TITLES.items() if name in frame}
+    rows = frame[list(titles)].to_numpy().tolist()
     return {
-        "titles": [words.BENCHMARK_TITLES[name] for name in shown],
-        "rows": [[words.number(value) for value in row] for row in shown.to_numpy().tolist()],
+        "titles": list(titles.values()),
+        "rows": [[words.number(value) for value in row] for row in rows],
     }
