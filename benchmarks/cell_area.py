@@ -111,7 +111,8 @@ def main() -> None:
         [
             "target: Dice at least 0.95",
             "cores of 3000 px, compared at the analysis resolution (1024 px); mean (lowest)",
-            "goblet cells count whole in the truth, with the mucus that lies inside them",
+            "goblet cells count whole in the truth, with the mucus that lies inside them; before "
+            "they did, with the same mask, Dice was 0.921 (lowest 0.884) on duodenum-a and -b",
             "the mask's constants were chosen on cores of these seeds of duodenum-a and -b; "
             "duodenum-c was drawn afterwards",
         ],
