@@ -88,6 +88,7 @@ def write_census(folder: Path, antibodies: int, seed: int) -> None:
             "strong_share": shares[:, 3],
             "h_score": 100 * (shares[:, 1] + 2 * shares[:, 2] + 3 * shares[:, 3]),
             "confidence": rng.uniform(0.5, 1.0, size),
+            "ratio_sd": stained / cell * rng.uniform(0.0, 0.2, size),
             "hpa_staining": LEVELS[level],
             "hpa_intensity": np.where(level < 3, "negative", "moderate"),
             "hpa_quantity": np.where(level < 3, "negative", ">75%"),
@@ -131,6 +132,7 @@ def _write_catalog(folder: Path, frame: pd.DataFrame) -> None:
         licence="CC BY-SA 4.0",
         mpp=None,
         label_source="",
+        class_labels="",
     )
     tables.write_parquet(folder / "catalog" / "images.parquet", catalog, ImageRow)
 

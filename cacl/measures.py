@@ -18,9 +18,12 @@ from cacl import stain
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
+Float16 = NDArray[np.float16]
 Bool = NDArray[np.bool_]
 
 BLOCKS_PER_TILE = 8
+# Folds are a few squares wide; images wider than a core get coarser squares, to stay in memory.
+FINE_PX, COARSE_PX, WIDEST_CORE_PX = 4, 16, 4096
 WORD_SEPARATOR = "; "
 BLACK_LEVEL = 2
 WEAK_OD, MODERATE_OD, STRONG_OD = 0.2, 0.4, 0.6
@@ -41,8 +44,9 @@ class Band:
         DAB optical density per tile, summed over the stained area, (cols,).
     block_cell
         Cell area per block, (8, cols * 8); a block is an eighth of a tile's side.
-    block_density, block_hematoxylin
-        Optical density and haematoxylin, each summed over the cell area of a block.
+    fine_cell, fine_hematoxylin, fine_dab
+        Share of a square of `FINE_PX` (`COARSE_PX` beyond `WIDEST_CORE_PX`) that is cell area, and
+        both stains' optical density times that share, float16 (rows, columns).
     moments
         Of the cell area: pixels, black pixels, and sums of brightness, its square, Laplacian, its
         square.
@@ -58,8 +62,9 @@ class Band:
     levels: Int64
     stained_od: Float64
     block_cell: Float64
-    block_density: Float64
-    block_hematoxylin: Float64
+    fine_cell: Float16
+    fine_hematoxylin: Float16
+    fine_dab: Float16
     moments: Float64
     extent: Int64
 
@@ -82,26 +87,27 @@ def scan_band(rgb: NDArray[np.uint8], cell: Bool, stained: Bool) -> Band:
     inside = stained & cell
     hematoxylin, dab_density = stain.unmix(rgb)
     dab = (dab_density > stain.DAB_THRESHOLD_OD) & cell
-    density = stain.optical_density(rgb).mean(axis=0)
-    at_least = [_per_tile((dab_density > od) & cell, size) for od in (WEAK_OD, MODERATE_OD)]
-    strong = _per_tile((dab_density > STRONG_OD) & cell, size)
+    at_least = [per_tile((dab_density > od) & cell, size) for od in (WEAK_OD, MODERATE_OD)]
+    strong = per_tile((dab_density > STRONG_OD) & cell, size)
     weak, moderate = at_least[0] - at_least[1], at_least[1] - strong
     return Band(
-        cell=_per_tile(cell, size),
-        stained=_per_tile(inside, size),
-        dab=_per_tile(dab, size),
-        both=_per_tile(inside & dab, size),
+        cell=per_tile(cell, size),
+        stained=per_tile(inside, size),
+        dab=per_tile(dab, size),
+        both=per_tile(inside & dab, size),
         levels=np.stack([weak, moderate, strong]),
         stained_od=_sum_per_tile(dab_density * inside, size),
         block_cell=_per_block(cell.astype(np.float64), size),
-        block_density=_per_block(density * cell, size),
-        block_hematoxylin=_per_block(hematoxylin * cell, size),
+        fine_cell=_fine(cell.astype(np.float32)),
+        fine_hematoxylin=_fine(hematoxylin * cell),
+        fine_dab=_fine(dab_density * cell),
         moments=_moments(rgb, cell),
         extent=_extent(cell),
     )
 
 
-def _per_tile(mask: Bool, size: int) -> Int64:
+def per_tile(mask: Bool, size: int) -> Int64:
+    """Return the pixels of a mask (size, cols * size) in each of its tiles, (cols,)."""
     areas: Int64 = mask.reshape(size, -1, size).sum(axis=(0, 2), dtype=np.int64)
     return areas
 
@@ -119,6 +125,15 @@ def _per_block(values: NDArray[np.floating], size: int) -> Float64:
     cut = tiles.reshape(count, block, -1, count, block)
     blocks: Float64 = cut.sum(axis=(1, 4), dtype=np.float64).reshape(count, -1)
     return blocks
+
+
+def _fine(values: NDArray[np.float32]) -> Float16:
+    """Return means over small squares; what does not fill a square is left out."""
+    side = FINE_PX if values.shape[1] <= WIDEST_CORE_PX else COARSE_PX
+    height, width = (size // side * side for size in values.shape)
+    squares = values[:height, :width].reshape(height // side, side, -1, side)
+    means: Float16 = squares.mean(axis=(1, 3)).astype(np.float16)
+    return means
 
 
 def _moments(rgb: NDArray[np.uint8], cell: Bool) -> Float64:

@@ -12,14 +12,12 @@ from enum import StrEnum
 import cv2
 import numpy as np
 
+from cacl import folds
 from cacl.grid import TileGrid
 from cacl.measures import BLOCKS_PER_TILE, Band, Float64, Int64
 
 # Sharp cores of the atlas have 2.0 to 3.5, the same cores blurred by a sigma of 2 px 0.01 to 0.07.
 MIN_SHARPNESS = 0.05
-# Cores without a fold reach a share of 0.015, of nuclei and pigment.
-FOLD_FACTOR = 1.8
-MAX_FOLD_SHARE = 0.02
 MIN_TISSUE_TILES = 4
 MAX_BLACK_SHARE = 0.01
 MIN_DIAMETER_SHARE = 0.6
@@ -70,8 +68,9 @@ def quality(bands: Sequence[Band], grid: TileGrid, mpp: float | None = None) -> 
         Variance of the Laplacian of brightness, over the variance of brightness, is below
         `MIN_SHARPNESS` in the cell area. Dividing keeps pale cores from looking blurred.
     fold
-        In more than `MAX_FOLD_SHARE` of the blocks both optical density and haematoxylin exceed
-        `FOLD_FACTOR` times their median: two layers of tissue double both, strong DAB only one.
+        More than `folds.MAX_SHARE` of the tissue lies in two layers or more, see
+        `folds.fold_share`. Folded tissue stays in the areas: it holds cells, and is stained or not
+        like the rest, but is darker, so that its DAB area and H-score are too high.
     little tissue
         Less cell area than `MIN_TISSUE_TILES` full tiles.
     saturated
@@ -85,12 +84,14 @@ def quality(bands: Sequence[Band], grid: TileGrid, mpp: float | None = None) -> 
     """
     moments = np.sum([band.moments for band in bands], axis=0)
     cell = np.concatenate([band.block_cell for band in bands])
-    density = np.concatenate([band.block_density for band in bands])
-    hematoxylin = np.concatenate([band.block_hematoxylin for band in bands])
+    fine = (
+        np.concatenate([getattr(band, name) for band in bands])
+        for name in ("fine_cell", "fine_hematoxylin", "fine_dab")
+    )
     pixels, black = moments[:2]
     found = {
         Flag.BLUR: pixels > 0 and sharpness(moments) < MIN_SHARPNESS,
-        Flag.FOLD: fold_share(cell, density, hematoxylin) > MAX_FOLD_SHARE,
+        Flag.FOLD: folds.fold_share(*fine) > folds.MAX_SHARE,
         Flag.LITTLE_TISSUE: pixels < MIN_TISSUE_TILES * grid.tile_px**2,
         Flag.SATURATED: black > MAX_BLACK_SHARE * pixels,
         Flag.UNUSUAL_SIZE: _unusual_size(cell, grid) or _unusual_diameter(bands, mpp),
@@ -104,17 +105,6 @@ def sharpness(moments: Float64) -> float:
     variance = light_squared / pixels - (light / pixels) ** 2
     detail = curvature_squared / pixels - (curvature / pixels) ** 2
     return float(detail / variance) if variance > 0 else 0.0
-
-
-def fold_share(cell: Float64, density: Float64, hematoxylin: Float64) -> float:
-    """Return the share of tissue blocks that are much denser than the median in both stains."""
-    filled = cell > cell.max(initial=0.0) / 2
-    if not filled.any():
-        return 0.0
-    dark = density[filled] / cell[filled]
-    blue = hematoxylin[filled] / cell[filled]
-    doubled = (dark > FOLD_FACTOR * np.median(dark)) & (blue > FOLD_FACTOR * np.median(blue))
-    return float(doubled.mean())
 
 
 def core_diameter(bands: Sequence[Band]) -> float | None:

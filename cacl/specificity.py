@@ -5,7 +5,7 @@ Pure functions on arrays; NaN stands for "unknown" on the way in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy import stats
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+Statistic = Callable[[NDArray[np.intp]], float]
 
 
 def tissue_tau(ratios: Float64) -> float | None:
@@ -126,6 +127,50 @@ def spearman(x: Float64, y: Float64) -> float:
     ranks -= ranks.mean(axis=1, keepdims=True)
     spread = np.sqrt((ranks**2).sum(axis=1).prod())
     return float((ranks[0] * ranks[1]).sum() / spread) if spread > 0 else float("nan")
+
+
+def resampled_spearman(x: Float64, y: Float64) -> Statistic:
+    """Return `spearman` of the values at given indices, in linear time for every draw.
+
+    How often each value was drawn, summed up along the values' order, gives the ranks of a draw
+    without sorting it.
+    """
+    _, of_x = np.unique(x, return_inverse=True)
+    _, of_y = np.unique(y, return_inverse=True)
+
+    def statistic(chosen: NDArray[np.intp]) -> float:
+        times = np.bincount(chosen, minlength=x.size)
+        middle = (chosen.size + 1) / 2.0
+        left = _ranks_of_draw(of_x, times) - middle
+        right = _ranks_of_draw(of_y, times) - middle
+        spread = np.sqrt((times * left**2).sum() * (times * right**2).sum())
+        return float((times * left * right).sum() / spread) if spread > 0 else float("nan")
+
+    return statistic
+
+
+def resampled_auroc(values: Float64, is_positive: Bool) -> Statistic:
+    """Return `auroc` of the values at given indices, as `resampled_spearman` does."""
+    _, of = np.unique(values, return_inverse=True)
+
+    def statistic(chosen: NDArray[np.intp]) -> float:
+        times = np.bincount(chosen, minlength=values.size)
+        positives = int(times[is_positive].sum())
+        negatives = chosen.size - positives
+        if not positives or not negatives:
+            return float("nan")
+        ranks = _ranks_of_draw(of, times)
+        wins = (times * ranks)[is_positive].sum() - positives * (positives + 1) / 2
+        return float(wins / (positives * negatives))
+
+    return statistic
+
+
+def _ranks_of_draw(of: NDArray[np.intp], times: NDArray[np.intp]) -> Float64:
+    """Return the mean rank that each value has in a draw, from how often each was drawn."""
+    drawn = np.bincount(of, weights=times)
+    ranks: Float64 = (np.cumsum(drawn) - drawn + (drawn + 1.0) / 2.0)[of]
+    return ranks
 
 
 def auroc(values: Float64, is_positive: Bool) -> float:

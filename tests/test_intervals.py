@@ -11,7 +11,7 @@ from cacl import intervals
 
 
 def test_interval_of_three_groups_by_hand() -> None:
-    part, whole = np.array([10, 90, 80]), np.array([100, 300, 400])
+    part, whole = np.array([0, 100, 80]), np.array([100, 300, 400])
     low, high = intervals.ratio_interval(part, whole, np.arange(3))
     pooled = 180 / 800
     residuals = part - pooled * whole
@@ -19,6 +19,20 @@ def test_interval_of_three_groups_by_hand() -> None:
     reach = 4.302652729911275 * error / (pooled * (1 - pooled))
     expected = special.expit(special.logit(pooled) + np.array([-reach, reach]))
     assert (low, high) == (pytest.approx(expected[0]), pytest.approx(expected[1]))
+
+
+def test_upper_end_of_skewed_groups_is_that_of_log_normal_ratios_by_hand() -> None:
+    """Small ratios of equal areas, so that the logit is the logarithm: modified Cox."""
+    part, whole = np.array([10, 20, 160]), np.full(3, 10_000_000)
+    low, high = intervals.ratio_interval(part, whole, np.arange(3))
+    logs, ratios = np.log(part / whole), part / whole
+    variance, quantile = logs.var(ddof=1), 4.302652729911275
+    middle = logs.mean() + variance / 2
+    error = np.sqrt(variance / 3 + variance**2 / 4)
+    assert high == pytest.approx(np.exp(middle + quantile * error), rel=5e-3)
+    reach = quantile * ratios.std(ddof=1) / np.sqrt(3) / ratios.mean()
+    assert low == pytest.approx(ratios.mean() * np.exp(-reach), rel=1e-4)
+    assert high > ratios.mean() * np.exp(reach)
 
 
 def test_equal_areas_give_the_t_interval_of_a_mean() -> None:
@@ -31,7 +45,8 @@ def test_equal_areas_give_the_t_interval_of_a_mean() -> None:
     expected = stats.t.interval(0.95, 4, share.mean(), stats.sem(share))
     slope = share.mean() * (1 - share.mean())
     found = share.mean() + slope * (special.logit([low, high]) - special.logit(share.mean()))
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert found[0] == pytest.approx(expected[0], abs=1e-6)
+    assert found[1] == pytest.approx(expected[1], abs=2e-3)
 
 
 def test_units_of_a_group_count_as_one() -> None:
@@ -89,6 +104,23 @@ def test_neighbours_that_resemble_each_other_say_less() -> None:
     assert apart == (pytest.approx(expected[0], rel=0.06), pytest.approx(expected[1], rel=0.06))
 
 
+def test_skewed_tiles_raise_the_upper_end_only() -> None:
+    rows, cols = grid(8)
+    whole = np.full(64, 1_000_000)
+    normal = np.random.default_rng(1).permutation(stats.norm.ppf((np.arange(64) + 0.5) / 64))
+    skewed = np.rint(20_000 * np.exp(normal)).astype(np.int64)
+    mirrored = np.rint(150_000 - 10_000 * np.exp(normal)).astype(np.int64)
+    for part, lifted in ((skewed, True), (mirrored, False)):
+        low, high = intervals.tiles_interval(part, whole, rows, cols)
+        assert low is not None
+        assert high is not None
+        middle = special.logit(part.sum() / whole.sum())
+        below, above = middle - special.logit(low), special.logit(high) - middle
+        assert bool(above > 1.1 * below) is lifted
+        if not lifted:
+            assert above == pytest.approx(below)
+
+
 def test_many_tiles_are_merged_by_place() -> None:
     rng = np.random.default_rng(0)
     rows, cols = grid(24)
@@ -117,7 +149,7 @@ def test_equal_tiles_have_an_interval_of_no_width() -> None:
 
 
 @pytest.mark.parametrize("patients", [2, 3, 6])
-@pytest.mark.parametrize("spread", [0.2, 0.5])
+@pytest.mark.parametrize("spread", [0.2, 0.8])
 def test_interval_over_patients_covers(patients: int, spread: float) -> None:
     rng = np.random.default_rng(patients)
     held, draws = 0, 2500

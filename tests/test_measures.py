@@ -140,17 +140,6 @@ def test_blurred_core_is_flagged() -> None:
     assert flags(blurred, cell) == [Flag.BLUR]
 
 
-def test_fold_is_flagged_but_strong_dab_is_not() -> None:
-    rgb, cell = core()
-    folded = rgb.copy()
-    strip = np.s_[:, 100:124, 60:200]
-    folded[strip] = np.clip(256.0 * (rgb[strip] / 256.0) ** 2.4, 0, 255)
-    assert flags(folded, cell) == [Flag.FOLD]
-    stained = rgb.copy()
-    stained[strip] = np.clip(rgb[strip] * np.array([0.8, 0.5, 0.25])[:, None, None], 0, 255)
-    assert Flag.FOLD not in flags(stained, cell)
-
-
 def test_little_tissue_is_flagged() -> None:
     rgb, cell = core()
     ring = cell.copy()

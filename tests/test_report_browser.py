@@ -228,6 +228,26 @@ def faults(axe: Any, page: Any) -> list[str]:
     ]
 
 
+def test_figures_fit_on_paper_and_come_back(seen: Seen) -> None:
+    figures = seen.page.locator("[data-figure]")
+    for index in range(figures.count()):
+        figures.nth(index).scroll_into_view_if_needed()
+    seen.page.locator("[data-drawn]").nth(5).wait_for(state="attached")
+    width = "canvas => canvas.querySelector('.main-svg').clientWidth"
+    on_screen = seen.page.locator("#figure-volcano").evaluate(width)
+    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    paper_px = 703
+    wait = "([id, most]) => document.querySelector(id + ' .main-svg').clientWidth <= most"
+    for name, most in (("volcano", paper_px / 2), ("training-0", paper_px / 3)):
+        seen.page.wait_for_function(wait, arg=[f"#figure-{name}", most])
+    seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    seen.page.wait_for_function(
+        "most => document.querySelector('#figure-volcano .main-svg').clientWidth === most",
+        arg=on_screen,
+    )
+    assert seen.complaints == []
+
+
 def test_it_prints_with_its_figures(seen: Seen, tmp_path: Path) -> None:
     seen.page.locator("[data-drawn]").nth(5).wait_for(state="attached", timeout=30_000)
     data = seen.page.pdf(format="A4")

@@ -16,7 +16,16 @@ from small_atlas import SmallAtlas, build
 from cacl.atlas.licence import SYNTHETIC
 from cacl.report import dictionary, methods, package
 
-NAMES = ["antibodies", "genes", "disagreements", "agreement", "images", "failures"]
+NAMES = [
+    "antibodies",
+    "genes",
+    "disagreements",
+    "review",
+    "agreement",
+    "images",
+    "patterns",
+    "failures",
+]
 
 
 @pytest.fixture(scope="module")

@@ -88,3 +88,18 @@ def test_auroc_agrees_with_mann_and_whitney() -> None:
 )
 def test_words_have_levels(words: str, scale: dict[str, float], level: float | None) -> None:
     assert annotation.level(words, scale) == level
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_draw_has_the_statistic_of_its_values(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 9, 40).astype(float), rng.normal(size=40)
+    positive = rng.random(40) < 0.3
+    chosen = rng.integers(0, 40, 40)
+    drawn = specificity.resampled_spearman(x, y)(chosen)
+    assert drawn == pytest.approx(specificity.spearman(x[chosen], y[chosen]))
+    drawn = specificity.resampled_auroc(x, positive)(chosen)
+    assert drawn == pytest.approx(specificity.auroc(x[chosen], positive[chosen]))
+    alike = np.zeros(40, dtype=np.intp)
+    assert np.isnan(specificity.resampled_spearman(x, y)(alike))
+    assert np.isnan(specificity.resampled_auroc(x, positive)(alike))

@@ -98,6 +98,18 @@ def test_coloured_ink_is_no_cell(ink: tuple[int, int, int]) -> None:
     assert mask[60:110, 60:240].all()
 
 
+@pytest.mark.parametrize("ink", [(15, 15, 18), (50, 48, 46)])
+def test_black_ink_is_no_cell_but_a_dark_clump_is(ink: tuple[int, int, int]) -> None:
+    rgb = core()
+    rgb[:, 10:40, 20:280] = rgb[:, 40:140, 195:220] = np.array(ink, np.uint8)[:, None, None]
+    rgb[:, 200:220, 100:120] = 20
+    mask = stain.cell_mask(rgb)
+    assert not mask[5:40].any()
+    assert not mask[60:140, 195:220].any()
+    assert mask[200:220, 100:120].all()
+    assert mask[190:240, 130:240].all()
+
+
 def test_brown_debris_goes_and_a_small_piece_of_tissue_stays() -> None:
     rgb = np.full((3, 200, 300), 245, np.uint8)
     rgb[:, 80:105, 60:85] = painted(0.05, 0.6, 25)

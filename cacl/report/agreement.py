@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,6 @@ from cacl.intervals import interval_over_units, seed_of
 from cacl.records import AgreementRow, AntibodyRow
 
 Float64 = NDArray[np.float64]
-Statistic = Callable[[NDArray[np.intp]], float]
 
 MIN_ANTIBODIES = 5
 SCALES = {
@@ -84,7 +83,7 @@ def _spearman(name: str, ratios: Float64, levels: Float64, seed: int) -> Agreeme
         return _empty(measure, x.size, missing)
     return _estimated(
         measure,
-        lambda chosen: specificity.spearman(x[chosen], y[chosen]),
+        specificity.resampled_spearman(x, y),
         x.size,
         f"1 = antibodies rank by ratio as by the atlas's {name}",
         seed,
@@ -101,7 +100,7 @@ def _auroc(ratios: Float64, staining: Float64, seed: int) -> AgreementRow:
     counts = f"{detected.sum()} detected, {(~detected).sum()} not detected"
     return _estimated(
         measure,
-        lambda chosen: specificity.auroc(x[chosen], detected[chosen]),
+        specificity.resampled_auroc(x, detected),
         x.size,
         f"chance that a detected one has the higher ratio ({counts})",
         seed,
@@ -144,7 +143,9 @@ def _empty(measure: str, n: int, note: str) -> AgreementRow:
     return AgreementRow(measure=measure, value=None, low=None, high=None, n=n, note=note)
 
 
-def _estimated(measure: str, statistic: Statistic, n: int, note: str, seed: int) -> AgreementRow:
+def _estimated(
+    measure: str, statistic: specificity.Statistic, n: int, note: str, seed: int
+) -> AgreementRow:
     low, high = interval_over_units(statistic, n, seed=seed_of(measure, seed))
     if low is not None and low == high:
         note += (

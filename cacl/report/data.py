@@ -25,6 +25,7 @@ CORE_COLUMNS = (
     "stained_to_cell_ratio",
     "ratio_low",
     "ratio_high",
+    "confidence",
     "border_share",
     "cell_area_px",
     "stained_area_px",

@@ -16,6 +16,8 @@ from cacl.records import (
     FailureRow,
     GeneRow,
     MeasureRow,
+    PatternRow,
+    ReviewRow,
 )
 
 MAX_NAMES = 12
@@ -100,6 +102,15 @@ def report_tables(cell_type: str) -> list[Table]:
             names_antibody=True,
         ),
         Table(
+            "review",
+            ReviewRow,
+            "Cores worth a look",
+            "One row a core, at most 100: those most worth an expert's look, by the sum of four "
+            "doubts (views of the model, annotation, interval, quality), with the reason.",
+            "image_id",
+            names_antibody=True,
+        ),
+        Table(
             "agreement",
             AgreementRow,
             "Agreement with the atlas",
@@ -112,6 +123,15 @@ def report_tables(cell_type: str) -> list[Table]:
             "Images",
             "One row an image: areas, ratio with its interval, intensity, quality, annotation.",
             "image_id",
+            names_antibody=True,
+        ),
+        Table(
+            "patterns",
+            PatternRow,
+            "Classes",
+            "One row an image and class of `labels.classes`: the stained area of each class. Where "
+            "there is one class alone it is `stain`, and says what `images` says.",
+            "",
             names_antibody=True,
         ),
         Table(

@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cacl import annotation
 from cacl.records import AntibodyRow, DisagreementRow
+
+Float64 = NDArray[np.float64]
 
 LABELS = {"negative": 0.0, "positive": 2.5}
 
@@ -37,13 +40,34 @@ def disagreement_rows(antibodies: Sequence[AntibodyRow]) -> list[DisagreementRow
     compared = [
         (row, row.stained_to_cell_ratio, level)
         for row in antibodies
-        if row.stained_to_cell_ratio is not None and (level := level_of(row)) is not None
+        if row.stained_to_cell_ratio is not None
+        and (level := level_of(row.hpa_staining, row.label)) is not None
     ]
-    count = len(compared)
-    if not count:
-        return []
-    ratios = np.array([ratio for _, ratio, _ in compared])
-    levels = np.array([level for _, _, level in compared])
+    ratios = np.array([ratio for _, ratio, _ in compared], dtype=np.float64)
+    levels = np.array([level for _, _, level in compared], dtype=np.float64)
+    differences, expected = misplaced(ratios, levels)
+    rows = [
+        _row(row, ratio, float(expected[index]), float(differences[index]))
+        for index, (row, ratio, _) in enumerate(compared)
+        if differences[index] != 0.0
+    ]
+    rows.sort(key=lambda row: (-abs(row.difference), row.antibody_id))
+    return [dataclasses.replace(row, rank=rank) for rank, row in enumerate(rows, start=1)]
+
+
+def misplaced(ratios: Float64, levels: Float64) -> tuple[Float64, Float64]:
+    """Return how far ratios lie outside the range of places that their level has.
+
+    Parameters
+    ----------
+    ratios, levels
+        What is measured and what is annotated, (n,) each, all known.
+
+    Returns
+    -------
+    Signed distance as a share of n, positive = too high; and the ratio at the near end of the
+    range, the ratio itself where the distance is 0. See `disagreement_rows`.
+    """
     ordered, ranked = np.sort(ratios), np.sort(levels)
     below = np.searchsorted(ranked, levels, side="left")
     upto = np.searchsorted(ranked, levels, side="right")
@@ -52,22 +76,15 @@ def disagreement_rows(antibodies: Sequence[AntibodyRow]) -> list[DisagreementRow
     last = np.searchsorted(ordered, ratios, side="right")
     over = np.maximum(first - (upto - 1), 0)
     under = np.maximum(below - (last - 1), 0)
-    rows = []
-    for index, (row, ratio, _) in enumerate(compared):
-        difference = float(over[index] - under[index]) / count
-        if difference == 0.0:
-            continue
-        place = upto[index] - 1 if difference > 0 else below[index]
-        expected = float(ordered[place])
-        rows.append(_row(row, ratio, expected, difference))
-    rows.sort(key=lambda row: (-abs(row.difference), row.antibody_id))
-    return [dataclasses.replace(row, rank=rank) for rank, row in enumerate(rows, start=1)]
+    near = np.where(over > 0, upto - 1, below)
+    expected = np.where(over + under > 0, ordered[near], ratios)
+    return (over - under) / max(ratios.size, 1), expected
 
 
-def level_of(row: AntibodyRow) -> float | None:
+def level_of(staining: str, label: str) -> float | None:
     """Return the level of the atlas's staining, else of the label; None if there is neither."""
-    level = annotation.level(row.hpa_staining, annotation.STAINING)
-    return LABELS.get(row.label) if level is None else level
+    level = annotation.level(staining, annotation.STAINING)
+    return LABELS.get(label) if level is None else level
 
 
 def _row(row: AntibodyRow, ratio: float, expected: float, difference: float) -> DisagreementRow:
@@ -84,16 +101,20 @@ def _row(row: AntibodyRow, ratio: float, expected: float, difference: float) -> 
         ratio_high=row.ratio_high,
         expected=expected,
         difference=difference,
-        why=_why(row, ratio, expected, difference),
+        why=_why(row, ratio, expected),
     )
 
 
-def _why(row: AntibodyRow, ratio: float, expected: float, difference: float) -> str:
-    said = row.hpa_staining or f"labelled {row.label}"
-    bound = "at most" if difference > 0 else "at least"
-    text = f"{said}, but {ratio:.2%} of the cell area is stained; {bound} {expected:.2%} expected"
+def _why(row: AntibodyRow, ratio: float, expected: float) -> str:
+    text = contrast(row.hpa_staining or f"labelled {row.label}", ratio, expected)
     if row.ratio_low is None or row.ratio_high is None:
         return f"{text}; it has no interval, so that this may be chance"
     if row.ratio_low <= expected <= row.ratio_high:
         return f"{text}, which its interval includes"
     return f"{text}, which its interval excludes"
+
+
+def contrast(said: str, ratio: float, expected: float) -> str:
+    """Return in words how a ratio contradicts what is said of it."""
+    bound = "at most" if ratio > expected else "at least"
+    return f"{said}, but {ratio:.2%} of the cell area is stained; {bound} {expected:.2%} expected"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,22 +156,10 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     ]
     if not rows:
         return None
-    figure = go.Figure()
     shown = thinned(rows, MAX_POINTS)
-    for label, name in LABEL_NAMES.items():
-        group = [row for row in shown if row.label == label]
-        if group:
-            figure.add_scatter(
-                x=[row.stained_to_cell_ratio for row in group],
-                y=[max(row.q_value or 0.0, SMALLEST_Q) for row in group],
-                mode="markers",
-                cliponaxis=False,
-                name=name,
-                marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 8},
-                text=[_name(row) for row in group],
-                customdata=[row.antibody_id for row in group],
-                hovertemplate="%{text}<br>ratio %{x:.2%}, q %{y:.2g}<extra></extra>",
-            )
+    figure = _points(
+        shown, lambda row: max(row.q_value or 0.0, SMALLEST_Q), "ratio %{x:.2%}, q %{y:.2g}"
+    )
     least = min(min(row.q_value or 1.0 for row in rows), SIGNIFICANT_Q)
     figure.add_hline(
         y=SIGNIFICANT_Q,
@@ -187,7 +175,6 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         yanchor="bottom",
         showarrow=False,
     )
-    figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
     figure.update_yaxes(
         title="q (smaller is surer)",
         type="log",
@@ -223,23 +210,8 @@ def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     ]
     if not rows:
         return None
-    figure = go.Figure()
     shown = thinned(rows, MAX_POINTS)
-    for label, name in LABEL_NAMES.items():
-        group = [row for row in shown if row.label == label]
-        if group:
-            figure.add_scatter(
-                x=[row.stained_to_cell_ratio for row in group],
-                y=[row.border_share for row in group],
-                mode="markers",
-                cliponaxis=False,
-                name=name,
-                marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 8},
-                text=[_name(row) for row in group],
-                customdata=[row.antibody_id for row in group],
-                hovertemplate="%{text}<br>ratio %{x:.2%}, border share %{y:.0%}<extra></extra>",
-            )
-    figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
+    figure = _points(shown, lambda row: row.border_share, "ratio %{x:.2%}, border share %{y:.0%}")
     figure.update_yaxes(title="border share of all DAB", tickformat=".0%", range=[-0.03, 1.03])
     figure.update_layout(height=420)
     return _figure(
@@ -250,6 +222,29 @@ def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         "lies there. Upper right: strong and specific." + _thinned_note(shown, rows),
         "half",
     )
+
+
+def _points(
+    rows: Sequence[AntibodyRow], height: Callable[[AntibodyRow], float | None], said: str
+) -> go.Figure:
+    """Return a figure with a point an antibody: its ratio to the right, marked by its label."""
+    figure = go.Figure()
+    for label, name in LABEL_NAMES.items():
+        group = [row for row in rows if row.label == label]
+        if group:
+            figure.add_scatter(
+                x=[row.stained_to_cell_ratio for row in group],
+                y=[height(row) for row in group],
+                mode="markers",
+                cliponaxis=False,
+                name=name,
+                marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 8},
+                text=[_name(row) for row in group],
+                customdata=[row.antibody_id for row in group],
+                hovertemplate=f"%{{text}}<br>{said}<extra></extra>",
+            )
+    figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
+    return figure
 
 
 def thinned(rows: Sequence[AntibodyRow], most: int) -> list[AntibodyRow]:

@@ -60,12 +60,14 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         f"{measures.WEAK_OD}, moderate above {measures.MODERATE_OD} and strong above "
         f"{measures.STRONG_OD} OD (the thresholds of QuPath; Bankhead et al. 2017); the H-score is "
         "weak + 2 moderate + 3 strong, in per cent of the cell area.",
+        *_confidence(images),
         *_scale(images),
         *_tissues(images),
         "95 % intervals of a ratio are Student's t on its logit: an image's over its tiles, whose "
         "correlation with their neighbours is estimated (Handcock & Stein 1993), an antibody's and "
         "a gene's over patients (images where patients are unknown), with the variance of a ratio "
-        "of sums (Cochran 1977). Those of agreement are "
+        "of sums (Cochran 1977) and an upper end no lower than that of log-normal ratios (Olsson, "
+        "J Stat Educ 2005). Those of agreement are "
         f"percentile bootstraps over antibodies with {intervals.BOOTSTRAP_DRAWS} draws.",
         "p values are one-sided and empirical, against the antibodies annotated as not detected, "
         "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
@@ -88,6 +90,16 @@ def _scale(images: pd.DataFrame) -> list[str]:
         if count
     ]
     return [f"{'; '.join(parts)}."] if parts else []
+
+
+def _confidence(images: pd.DataFrame) -> list[str]:
+    """Return what confidence means, where any image has one."""
+    if images["confidence"].isna().all():
+        return []
+    return [
+        "An image's confidence is the mean Dice coefficient between its mask and those of the "
+        "model's single views (members of the ensemble, flips)."
+    ]
 
 
 def _tissues(images: pd.DataFrame) -> list[str]:

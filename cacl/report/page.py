@@ -13,7 +13,14 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from cacl.records import AgreementRow, AntibodyRow, DisagreementRow, FailureRow, GeneRow
+from cacl.records import (
+    AgreementRow,
+    AntibodyRow,
+    DisagreementRow,
+    FailureRow,
+    GeneRow,
+    ReviewRow,
+)
 from cacl.report import data, dictionary, methods, words
 from cacl.report.figures import Figure
 from cacl.report.pictures import Picture, write_bytes
@@ -21,6 +28,7 @@ from cacl.tables import write_text
 
 SCRIPTS = ("common.js", "table.js", "panel.js", "report.js")
 SHOWN_DISAGREEMENTS = 25
+SHOWN_REVIEW = 25
 SHOWN_FAILURES = 200
 GALLERY_CORES = 3
 
@@ -37,6 +45,8 @@ class Content:
         By rank.
     agreement, disagreements
         With the atlas's annotation.
+    review
+        The cores most worth a look.
     failures
         Images left out.
     catalog
@@ -66,6 +76,7 @@ class Content:
     genes: Sequence[GeneRow]
     agreement: Sequence[AgreementRow]
     disagreements: Sequence[DisagreementRow]
+    review: Sequence[ReviewRow]
     failures: Sequence[FailureRow]
     catalog: pd.DataFrame
     pictures: Mapping[str, Picture]
@@ -156,6 +167,7 @@ def _values(content: Content) -> dict[str, Any]:
         "interval": words.interval,
         "known": {row.antibody_id for row in content.antibodies},
         "shown_disagreements": SHOWN_DISAGREEMENTS,
+        "shown_review": SHOWN_REVIEW,
         "shown_failures": SHOWN_FAILURES,
         "scripts": SCRIPTS,
     }
@@ -181,5 +193,6 @@ def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:
     rows = frame[list(titles)].to_numpy().tolist()
     return {
         "titles": list(titles.values()),
+        "words": sum(name in words.BENCHMARK_WORDS for name in titles),
         "rows": [[words.number(value) for value in row] for row in rows],
     }

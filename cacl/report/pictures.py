@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -90,12 +91,13 @@ def _shrunk(array: zarr.Array[Any]) -> NDArray[np.float32]:
 
 def _averaged(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
     """Return means over squares of (..., y, x); what does not fill a square is left out."""
-    height, width = (size // factor * factor for size in values.shape[-2:])
-    whole = values[..., :height, :width].astype(np.float32)
-    rows = np.add.reduce([whole[..., start::factor, :] for start in range(factor)])
-    squares = np.add.reduce([rows[..., start::factor] for start in range(factor)])
-    means: NDArray[np.float32] = squares / np.float32(factor**2)
-    return means
+    height, width = (size // factor for size in values.shape[-2:])
+    whole = values[..., : height * factor, : width * factor].astype(np.float32)
+    planes = [
+        cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+        for plane in whole.reshape(-1, *whole.shape[-2:])
+    ]
+    return np.stack(planes).reshape(*values.shape[:-2], height, width)
 
 
 def encode_core(pixels: NDArray[np.float32]) -> bytes:
@@ -106,7 +108,7 @@ def encode_core(pixels: NDArray[np.float32]) -> bytes:
     image = Image.fromarray(np.rint(pixels).astype(np.uint8).transpose(1, 2, 0))
     for quality in QUALITIES:
         buffer = io.BytesIO()
-        image.save(buffer, format="WEBP", quality=quality, method=4)
+        image.save(buffer, format="WEBP", quality=quality, method=2)
         if buffer.tell() <= MAX_BYTES:
             return buffer.getvalue()
     return encode_core(_averaged(pixels, 2))
@@ -123,7 +125,7 @@ def encode_mask(mask: NDArray[np.float32]) -> bytes:
     image.putpalette(MASK_RGB * ALPHA_LEVELS)
     alpha = bytes(MASK_ALPHA * level // (ALPHA_LEVELS - 1) for level in range(ALPHA_LEVELS))
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", transparency=alpha, optimize=True, bits=4)
+    image.save(buffer, format="PNG", transparency=alpha, bits=4)
     if buffer.tell() <= MAX_BYTES:
         return buffer.getvalue()
     return encode_mask(_averaged(mask, 2))

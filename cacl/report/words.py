@@ -21,6 +21,7 @@ HPA_PAGE = "https://www.proteinatlas.org/"
 SIGNIFICANT_Q = 0.05
 MOST_NAMED_TISSUES = 3
 NO_BREAK = "\u00a0"
+BENCHMARK_WORDS = ("atlas", "method")
 BENCHMARK_TITLES = {
     "atlas": "Test antibodies",
     "method": "Method",

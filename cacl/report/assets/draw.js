@@ -43,9 +43,19 @@
   /* What nobody has scrolled to is drawn when the page has rested, so that it can be printed */
   const drawRest = async () => { for (const canvas of [...waiting]) await start(canvas); };
   window.addEventListener("load", () => setTimeout(drawRest, 3000));
-  const resize = () => {
-    for (const canvas of document.querySelectorAll("[data-drawn]")) window.Plotly.Plots.resize(canvas);
-  };
-  window.addEventListener("beforeprint", resize);
-  window.addEventListener("afterprint", resize);
+  /* The page is laid out for paper only after this event, so that its widths cannot be measured */
+  const PAPER_PX = { wide: 680, half: 330, small: 215 };
+  const drawn = () => document.querySelectorAll("[data-drawn]");
+  window.addEventListener("beforeprint", () => {
+    for (const canvas of drawn()) {
+      const size = Object.keys(PAPER_PX).find((name) => canvas.parentElement.classList.contains(name));
+      window.Plotly.relayout(canvas, { autosize: false, width: PAPER_PX[size || "half"], "font.size": 11 });
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    for (const canvas of drawn()) {
+      const size = canvas.clientWidth < 480 ? 12 : 14;
+      window.Plotly.relayout(canvas, { autosize: true, width: null, "font.size": size });
+    }
+  });
 })();

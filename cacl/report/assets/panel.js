@@ -38,7 +38,7 @@ window.Cacl.panel = (data, get, order) => {
     const area = core("cell_area_um2") === null ? `${count(core("cell_area_px"))} px` : `${decimal(core("cell_area_um2") / 1e6, 3)} mm²`;
     const caption = make("figcaption", {}, make("strong", {}, percent(core("stained_to_cell_ratio"))), range ? ` (${range})` : "",
       small_print([core("image_id"), core("patient_id") && `patient ${core("patient_id")}`, core("tissue")].filter(Boolean).join(" · ").replaceAll("/", "/\u200b")),
-      small_print([`cell area ${area}`, core("stained_od") !== null && `OD ${decimal(core("stained_od"), 2)}`].filter(Boolean).join(" · ")),
+      small_print([`cell area ${area}`, core("stained_od") !== null && `OD ${decimal(core("stained_od"), 2)}`, core("confidence") !== null && `confidence ${decimal(core("confidence"), 2)}`].filter(Boolean).join(" · ")),
       ...classes(core));
     if (core("qc")) caption.append(make("span", { class: "flag block" }, core("qc").replaceAll(";", ", ")));
     if (core("core") && core("url")) caption.append(link(core("url"), "original"));
