@@ -16,9 +16,9 @@ demo: $(VENV)/run.stamp       ## Environment, then the census of a synthetic atl
 	$(RUN) cacl top --report results/report
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
-	$(RUN) pytest -m "not slurm" --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
+	$(RUN) pytest --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
 
-test-slurm: $(VENV)/dev.stamp  ## The tests that start a real Slurm of their own (some minutes)
+test-slurm: $(VENV)/dev.stamp  ## Of these, the tests that start a real Slurm of their own
 	$(RUN) pytest tests/slurm
 
 check: $(VENV)/dev.stamp      ## Formatting, types, lint

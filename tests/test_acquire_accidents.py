@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import hpa_server as hpa
 import pytest
 from acquiring import ALL, LIMITS, PLACES, SI, Work, hpa_source, names
 from hpa_server import HpaServer
+from small_disk import small_disk
 
 from cacl.atlas.remote import fetch_annotation
 from cacl.errors import ConfigError
@@ -59,23 +59,6 @@ def test_a_full_disk_is_one_failure(work: Work, server: HpaServer) -> None:
     assert work.failures() == [("HPA000135/1_A_7_2", "unwritable")]
     assert len(work.files()) == 4
     assert names(work.run(hpa_source(server))) == ALL
-
-
-@contextmanager
-def small_disk(place: Path, size_kb: int) -> Iterator[None]:
-    """Mount a file system of so many KB, or skip the test where that is not allowed."""
-    place.mkdir(parents=True)
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    if mount is None or umount is None:
-        pytest.skip("there is no mount command, so no small file system")
-    options = ["-t", "tmpfs", "-o", f"size={size_kb}k", "cacl-test", str(place)]
-    done = subprocess.run([mount, *options], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run([umount, str(place)], check=True)
 
 
 def test_a_disk_that_fills_up(work: Work, server: HpaServer) -> None:

@@ -11,7 +11,14 @@ from model_atlas import image_row
 
 from cacl import config, tables
 from cacl.errors import CaclError
-from cacl.operations.calibrate import Calibration, Rate, measured
+from cacl.operations.calibrate import (
+    Calibration,
+    Cost,
+    Rate,
+    measured,
+    rate_between,
+    seconds_a_step,
+)
 from cacl.operations.estimate import Workload, as_table, duration, estimate, workload_of
 from cacl.records import ImageRow
 
@@ -72,7 +79,7 @@ def test_the_table_sums_up() -> None:
 @pytest.mark.parametrize(
     ("sections", "images"),
     [
-        ({}, 48),
+        ({"phantom": {"antibodies": 16, "patients": 3}}, 48),
         ({"phantom": {"antibodies": 10, "patients": 2}}, 20),
         ({"source": {"kind": "hpa", "genes": "all"}}, 75_000),
         ({"source": {"kind": "hpa", "genes": ["all"], "tissues": ["colon", "ileum"]}}, 150_000),
@@ -118,6 +125,20 @@ def test_configurations_merge_as_snakemake_merges_them(tmp_path: Path) -> None:
 def test_times_are_told_in_a_fitting_unit() -> None:
     told = [duration(seconds) for seconds in (4.4, 119, 600, 9000, 200_000)]
     assert told == ["4 s", "119 s", "10 min", "2.5 h", "2.3 d"]
+
+
+def test_two_runs_give_a_rate_and_a_start() -> None:
+    found = rate_between(Cost(5, 4, 300), 4, Cost(9, 6, 200), 8, unit_bytes=10)
+    assert found == Rate(1.0, 1.0, 2.0, 0.5, 300, 10)
+    quicker = rate_between(Cost(5, 4, 300), 0, Cost(4, 3, 200), 8)
+    assert (quicker.start_s, quicker.unit_s, quicker.unit_cpu_s) == (5, 0, 0)
+
+
+def test_a_step_of_training_is_timed_where_nothing_else_is_done() -> None:
+    speed = {10: 8.0, 20: 16.0, 30: 4.0, 40: 16.0, 50: 32.0}
+    assert seconds_a_step(speed, [(16, 40)]) == 16 / speed[40]
+    assert seconds_a_step(speed, [(16, 30), (16, 10)]) == (30 / speed[30] + 10 / speed[40]) * 0.4
+    assert seconds_a_step({10: 4.0}, [(1, 3)]) == 0.25
 
 
 def test_a_command_is_measured_and_its_failure_told() -> None:

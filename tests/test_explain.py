@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from small_disk import small_disk
 
 from cacl.operations.explain import explain, remedy_for
 
@@ -41,6 +42,15 @@ def told(folder: Path, message: str, job_log: str = "", own_log: str = "") -> li
             "sbatch: error: Batch job submission failed: Invalid account or account/partition "
             "combination specified",
             "set `slurm_account`",
+        ),
+        (
+            "Job submission failed with exception: The given account nobody appears to be "
+            "invalid. Available accounts:\n        lab",
+            "set `slurm_account`",
+        ),
+        (
+            "sbatch: error: Requested GRES option unsupported by configured SelectType plugin",
+            'write `gres: "gpu:1"` instead',
         ),
         (
             "sbatch: error: Batch job submission failed: Invalid generic resource (gres) "
@@ -80,6 +90,12 @@ def test_each_refusal_is_one_sentence_with_its_remedy(
         ("slurmstepd: error: Exceeded job memory limit", "", "for memory"),
         ("slurmstepd: error: *** JOB 7 CANCELLED AT x DUE TO TIME LIMIT ***", "", "time limit"),
         ("", "OSError: [Errno 28] No space left on device", "found the disk full"),
+        (
+            "Job 0 completed successfully, but some output files are missing. Missing files after "
+            "60 seconds. This might be due to filesystem latency.",
+            "",
+            "raise `latency-wait`",
+        ),
     ],
 )
 def test_the_logs_that_a_message_names_are_read(
@@ -92,6 +108,16 @@ def test_the_logs_that_a_message_names_are_read(
 def test_what_it_does_not_know_it_leaves_to_the_log(tmp_path: Path) -> None:
     assert told(tmp_path, "None", own_log="Error: labels: no positive image") == []
     assert explain(tmp_path / "none.log") == []
+
+
+def test_a_full_disk_is_seen_even_if_no_log_could_be_written(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 2_000):
+        log = tmp_path / "snakemake.log"
+        log.write_text(ENTRY.format(rule="train", message="None", slurm="logs/7.log"))
+        assert explain(log, tmp_path / "disk") == []
+        (tmp_path / "disk" / "ballast").write_bytes(bytes(1_500_000))
+        (sentence,) = explain(log, tmp_path / "disk")
+        assert sentence.startswith("The run found the disk full: free some space")
 
 
 def test_a_remedy_alone() -> None:

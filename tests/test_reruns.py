@@ -18,7 +18,7 @@ SETTLED = {"catalog", "report"}
 SEGMENTED = {"segment", "measure", "report"}
 TRAINED = {"train", *SEGMENTED}
 SELECTED = {"select", *TRAINED}
-TILED = {"tile", *SELECTED}
+TILED = {"tile", "tiled", *SELECTED}
 DRAWN = {"phantom", "catalog", "report"}
 
 CHANGES: dict[str, tuple[Any, set[str]]] = {
@@ -30,13 +30,15 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "source.mirror": (None, set()),
     "source.manifest": ("other.csv", {"catalog", *SELECTED}),
     "source.requests_per_second": (1, set()),
-    "source.allowed_hosts": (["example.org"], {"catalog", "acquire", "tile", *SEGMENTED}),
+    "source.allowed_hosts": (["example.org"], {"catalog", "acquire", "tile", "tiled", *SEGMENTED}),
     "source.max_minutes": (5, set()),
     "phantom.antibodies": (20, DRAWN),
     "phantom.patients": (1, DRAWN),
+    "phantom.setting": ("duodenum-b", {"phantom", "catalog", "acquire", *TILED}),
     "labels.cell_type": ("glandular cells", {"catalog", *SELECTED}),
     "labels.positive": (["high"], {"catalog", *SELECTED}),
     "labels.negative": (["low"], {"catalog", *SELECTED}),
+    "labels.classes": ({"nuclei": {"cell_type": "glandular cells"}}, {"catalog", *SELECTED}),
     "labels.overrides": ("labels.csv", {"catalog", *SELECTED}),
     "tiles.source_px": (750, TILED),
     "tiles.tile_px": (64, TILED),
@@ -47,7 +49,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "train.max_tiles": (7, SELECTED),
     "segment.morphology": ("dilation", SEGMENTED),
     "segment.radius_px": (2, SEGMENTED),
-    "census.shards": (3, {"catalog", "acquire", *TILED}),
+    "census.shards": (3, {"catalog", "acquire", "tile", "tiled", *SEGMENTED}),
     "seed": (1, {"phantom", "catalog", "acquire", *TILED}),
 }
 """Another value of each key, and the rules that run again.

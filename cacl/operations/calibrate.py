@@ -22,7 +22,7 @@ ANTIBODIES = 4
 PATIENTS = 2
 FIRST_ANTIBODY = "HPA900001"
 TRAIN_THREADS = 2
-STEPS_AFTER_WARMUP = 30
+TRAIN_STEPS = 120
 RECORDS = {
     "acquire": ImageRow,
     "tile": AcquiredRow,
@@ -119,14 +119,13 @@ class _Runner:
             return (*self._source(), *out, "--shards", 1, "--tissues", "duodenum", *chosen)
 
         one = options("one", "--antibodies", FIRST_ANTIBODY)
-        return self.grown("catalog", one, options("catalog"), ANTIBODIES - 1)
+        return self.grown("catalog", one, options("catalog"), 1)
 
-    def grown(
-        self, step: str, less: Sequence[object], more: Sequence[object], antibodies: int
-    ) -> Rate:
-        """Run a command twice; what it takes longer is due to the antibodies that came along."""
-        start = measured([_command(step, *less)])
-        return _rate(start, measured([_command(step, *more)]), antibodies * PATIENTS)
+    def grown(self, step: str, less: Sequence[object], more: Sequence[object], few: int) -> Rate:
+        """Run a command for a few antibodies, then for all; what it takes longer is due to them."""
+        first = measured([_command(step, *less)])
+        cost = measured([_command(step, *more)])
+        return rate_between(first, few * PATIENTS, cost, ANTIBODIES * PATIENTS)
 
     def select(self) -> Rate:
         """Choose tiles; what it takes hardly depends on their number."""
@@ -149,7 +148,7 @@ class _Runner:
         ]
         cost = measured(commands)
         written = max(0, disk_bytes(self.path("0")) - before)
-        return _rate(start, cost, max(1, images), written / max(1, images))
+        return rate_between(start, 0, cost, max(1, images), written / max(1, images))
 
     def _listed(self, step: str, copy: int) -> Path:
         before = {"tile": "acquire", "segment": "tile", "measure": "segment"}
@@ -181,30 +180,26 @@ class _Runner:
         return ("--kind", "phantom", "--mirror", self.path("host"), "--hpa-version", "23")
 
     def train(self) -> Rate:
-        """Train for some steps; the step's time is that after the warm-up."""
+        """Train for some steps; a step's time is that of each network's last ones."""
         from cacl.model.preset import named
+        from cacl.model.train import networks
 
         preset = named(self.settings["train"]["preset"])
-        steps = preset.warmup + STEPS_AFTER_WARMUP
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
             *("--preset", self.settings["train"]["preset"], "--out", out),
-            *("--max-steps", steps, "--threads", TRAIN_THREADS),
+            *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
         )
         cost = measured([_command("train", *options)])
         with (out / "speed.csv").open(encoding="utf-8") as file:
-            rows = [
-                (int(row["step"]), float(row["tiles_per_second"])) for row in csv.DictReader(file)
-            ]
-        times, before = [], 0
-        for step, tiles_per_second in rows:
-            times.append((step, (step - before) * preset.batch / max(tiles_per_second, 1e-9)))
-            before = step
-        late = [(step, seconds) for step, seconds in times if step > preset.warmup]
-        unit_s = sum(seconds for _, seconds in late) / (steps - preset.warmup)
+            speed = {
+                int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
+            }
+        plan = networks(preset, TRAIN_STEPS)
+        unit_s = seconds_a_step(speed, [(one.batch, steps) for one, steps in plan])
         load = cost.cpu_s / cost.seconds
-        start_s = max(0.0, cost.seconds - steps * unit_s)
+        start_s = max(0.0, cost.seconds - TRAIN_STEPS * unit_s)
         return Rate(start_s, unit_s, start_s * load, unit_s * load, cost.memory_mb)
 
     def report(self) -> Rate:
@@ -215,8 +210,8 @@ class _Runner:
         start = measured([self._report_command("report-one", one)])
         cost = measured([self._report_command("report", self.receipts("measure"))])
         written = disk_bytes(self.path("report")) - disk_bytes(self.path("report-one"))
-        units = max(1, len(images) - 1)
-        return _rate(start, cost, units, max(0, written) / units)
+        units = max(2, len(images))
+        return rate_between(start, 1, cost, units, max(0, written) / (units - 1))
 
     def _report_command(self, out: str, census: Path) -> Sequence[str]:
         home = self.path("0")
@@ -226,15 +221,52 @@ class _Runner:
         return _command("report", *read, *rest, *catalog, "--out", self.path(out))
 
 
-def _rate(start: Cost, cost: Cost, units: int, unit_bytes: float = 0.0) -> Rate:
+def rate_between(
+    less: Cost, less_units: int, more: Cost, more_units: int, unit_bytes: float = 0.0
+) -> Rate:
+    """Return the rate of a step from what it took for less and for more units.
+
+    Parameters
+    ----------
+    less, more
+        What the two runs took.
+    less_units, more_units
+        How many images they had.
+    unit_bytes
+        What an image adds on disk.
+    """
+    units = more_units - less_units
+    unit_s = max(0.0, more.seconds - less.seconds) / units
+    unit_cpu_s = max(0.0, more.cpu_s - less.cpu_s) / units
     return Rate(
-        start_s=start.seconds,
-        unit_s=max(0.0, cost.seconds - start.seconds) / units,
-        start_cpu_s=start.cpu_s,
-        unit_cpu_s=max(0.0, cost.cpu_s - start.cpu_s) / units,
-        memory_mb=max(start.memory_mb, cost.memory_mb),
+        start_s=max(0.0, less.seconds - less_units * unit_s),
+        unit_s=unit_s,
+        start_cpu_s=max(0.0, less.cpu_s - less_units * unit_cpu_s),
+        unit_cpu_s=unit_cpu_s,
+        memory_mb=max(less.memory_mb, more.memory_mb),
         unit_bytes=unit_bytes,
     )
+
+
+def seconds_a_step(speed: Mapping[int, float], networks: Sequence[tuple[int, int]]) -> float:
+    """Return the mean time of a step of training from the speeds of its parts.
+
+    Only the last part of each network's training counts: earlier ones warm up, or judge tiles as
+    well, which a whole training does a few times and not every few steps.
+
+    Parameters
+    ----------
+    speed
+        Tiles a second of each part, by the step that it ends with.
+    networks
+        Tiles a step and steps of each network in turn.
+    """
+    total, end = 0.0, 0
+    for batch, steps in networks:
+        end += steps
+        last = max((one for one in speed if one <= end), default=min(speed))
+        total += steps * batch / max(speed[last], 1e-9)
+    return total / end
 
 
 def _command(*parts: object) -> list[str]:

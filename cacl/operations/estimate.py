@@ -55,13 +55,14 @@ def workload_of(settings: Mapping[str, Any], folder: Path) -> Workload:
     patients.
     """
     from cacl.model.preset import named
+    from cacl.model.train import networks
 
     source, train = settings["source"], settings["train"]
     images, known = _images(settings, folder)
     return Workload(
         images=images,
         shards=settings["census"]["shards"],
-        train_steps=train["max_steps"] or named(train["preset"]).steps,
+        train_steps=sum(steps for _, steps in networks(named(train["preset"]), train["max_steps"])),
         drawn=source["kind"] == "phantom",
         source=known,
         requests_per_second=source["requests_per_second"] if source["kind"] == "hpa" else None,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 AGAIN = "then run the same command again: it goes on where it stopped"
+FULL = f"found the disk full: free some space (`cacl estimate` says how much is needed), {AGAIN}."
+PROBE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,13 @@ REMEDIES = (
         f"to one of `sinfo -s`, {AGAIN}.",
     ),
     _remedy(
-        r"invalid account|account/partition combination",
+        r"invalid account|account/partition combination|account \S+ appears to be invalid",
         "names an account that you may not use there: set `slurm_account` in the profile to one of "
         f"`sacctmgr show assoc user=$USER format=account,partition`, {AGAIN}.",
     ),
     _remedy(
         r"invalid generic resource|gres.*(invalid|specification)|invalid gres|"
+        r"gres option unsupported|"
         r"(invalid|unrecognized) (option|argument).*gpus",
         'asks for a GPU in a way that this cluster does not know: write `gres: "gpu:1"` instead '
         "of `gpu: 1` in the profile, or leave both out to run train and segment on CPUs, "
@@ -71,7 +76,12 @@ REMEDIES = (
     ),
     _remedy(
         r"no space left on device|disk quota exceeded",
-        f"found the disk full: free some space (`cacl estimate` says how much is needed), {AGAIN}.",
+        FULL,
+    ),
+    _remedy(
+        r"some output files are missing|missing files after \d+ seconds",
+        "wrote files that were not seen in time: raise `latency-wait` in the profile (network file "
+        f"systems show files late), {AGAIN}.",
     ),
     _remedy(
         r"unable to contact slurm controller|slurm_load_jobs error",
@@ -96,7 +106,19 @@ def explain(log: Path, folder: Path = Path()) -> list[str]:
         for remedy in REMEDIES
         if remedy.pattern.search(text)
     }
+    if not any(FULL in sentence for sentence in found) and not can_be_written(folder):
+        found[f"The run {FULL}"] = None
     return list(found)
+
+
+def can_be_written(folder: Path) -> bool:
+    """Return whether a folder takes another megabyte; a full disk keeps logs back as well."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.errno not in (errno.ENOSPC, errno.EDQUOT)
+    return True
 
 
 def remedy_for(text: str) -> str:

@@ -43,5 +43,6 @@ def training_settings(settings: Mapping[str, Any]) -> str:
     drawn = {key: settings["source"][key] for key in DRAWN_FROM}
     if drawn["kind"] == "phantom":
         del drawn["mirror"]
+        drawn["setting"] = settings["phantom"]["setting"]
     chosen = {"max_tiles": settings["train"]["max_tiles"], "seed": settings["seed"]}
     return flags(drawn | settings["labels"] | settings["tiles"] | chosen)

@@ -16,13 +16,17 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import accounting
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "srun", "scancel")
 GPUS = 2
 LOCAL_USE_MAJOR = 240
-SECONDS_TO_START = 60.0
+SECONDS_TO_START = 120.0
+DAEMONS = ("database", "slurmdbd", "slurmctld", "slurmd")
 
 CONF = """
 ClusterName=tenant
@@ -52,14 +56,14 @@ JobAcctGatherFrequency=1
 JobAcctGatherParams=OverMemoryKill
 JobCompType=jobcomp/filetxt
 JobCompLoc={root}/completed.txt
-SelectType=select/cons_tres
+SelectType=select/{select}
 SelectTypeParameters=CR_CPU_Memory
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=2,sched_interval=2
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=1,sched_interval=1
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
-KillWait=5
+KillWait=30
 OverTimeLimit=0
 EnforcePartLimits=ALL
 MinJobAge=3600
@@ -68,18 +72,19 @@ SlurmctldTimeout=30
 SlurmdTimeout=60
 {accounting}
 NodeName={host} NodeAddr=127.0.0.1 CPUs=16 RealMemory=32000 {gres} State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES DefaultTime=10 MaxTime=600 PriorityTier=1 State=UP
-PartitionName=gpu Nodes={host} DefaultTime=10 MaxTime=600 PriorityTier=1 State=UP
+PartitionName=cpu Nodes={host} Default=YES DefaultTime=10 MaxTime=1440 PriorityTier=1 State=UP
+PartitionName=gpu Nodes={host} DefaultTime=10 MaxTime=1440 PriorityTier=1 State=UP
 PartitionName=urgent Nodes={host} DefaultTime=1 MaxTime=10 PriorityTier=9 State=UP
 """
-NO_ACCOUNTING = "AccountingStorageType=accounting_storage/none"
 
 
-def missing() -> str:
-    """Return why a Slurm cannot be started here; empty if it can."""
-    lacking = [program for program in PROGRAMS if which(program) is None]
+def missing(accounts: bool = False) -> str:
+    """Return why a Slurm, or one with accounting, cannot be started here; empty if it can."""
+    wanted = (*PROGRAMS, *accounting.PROGRAMS) if accounts else PROGRAMS
+    lacking = [program for program in wanted if which(program) is None]
     if lacking:
-        return f"no {', '.join(lacking)}: apt-get install munge slurm-wlm"
+        packages = "munge slurm-wlm" + (" slurmdbd mariadb-server" if accounts else "")
+        return f"no {', '.join(lacking)}: apt-get install {packages}"
     if os.geteuid() != 0:
         return "slurmd starts jobs as root only"
     return ""
@@ -91,11 +96,24 @@ def which(program: str) -> str | None:
 
 @dataclass
 class Slurm:
-    """Daemons below one folder; `start` and `stop` them."""
+    """Daemons below one folder; `start` and `stop` them.
+
+    Parameters
+    ----------
+    root
+        An empty folder.
+    gpus
+        GPUs of the node.
+    accounts
+        Whether slurmdbd keeps accounts, and jobs need one.
+    select
+        Slurm's plugin for what a job gets; `cons_res` knows `--gres`, but not `--gpus`.
+    """
 
     root: Path
     gpus: int = GPUS
-    accounting: str = NO_ACCOUNTING
+    accounts: bool = False
+    select: str = "cons_tres"
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -116,29 +134,49 @@ class Slurm:
         (self.root / "gres.conf").write_text(
             "".join(f"NodeName={host} Name=gpu Type=fake File={one}\n" for one in devices)
         )
-        ports = free_ports(2)
+        ports = free_ports(4)
         text = CONF.format(
             host=host,
             root=self.root,
             controller_port=ports[0],
             node_port=ports[1],
             gres=f"Gres=gpu:fake:{self.gpus}" if self.gpus else "",
-            accounting=self.accounting,
+            select=self.select,
+            accounting=accounting.CONTROLLER.format(root=self.root, port=ports[2])
+            if self.accounts
+            else accounting.NONE,
         )
         (self.root / "slurm.conf").write_text(text)
         self.write_srun()
         self.start_munge()
+        if self.accounts:
+            accounting.configure_daemon(self.root, ports[2], ports[3])
+            accounting.start_database(self.root, ports[3], self._run)
+            self.wait(lambda: "ready" in self.log("database"), "the database did not start")
+            self._run("slurmdbd", "-D")
+            self.wait(lambda: accounting.add_cluster(self), "slurmdbd did not answer")
+            accounting.add_account(self)
         self._run("slurmctld", "-D")
         self._run("slurmd", "-D", "-N", host)
+        self.wait(
+            lambda: self("sinfo", "-h", "-p", "cpu", "-o", "%t").strip() == "idle",
+            "the node did not become idle",
+        )
+
+    def wait(self, what: Callable[[], object], complaint: str) -> None:
+        """Wait until something holds, or stop all and say so with what the daemons logged."""
         deadline = time.monotonic() + SECONDS_TO_START
-        while time.monotonic() < deadline:
-            if self("sinfo", "-h", "-p", "cpu", "-o", "%t").strip() == "idle":
-                return
-            time.sleep(0.2)
-        logs = [(self.root / f"{name}.log") for name in ("slurmctld", "slurmd")]
-        tails = [log.read_text()[-2000:] for log in logs if log.exists()]
-        self.stop()
-        raise RuntimeError("the node did not become idle:\n" + "\n".join(tails))
+        while not what():
+            if time.monotonic() > deadline:
+                self.stop()
+                tails = [self.log(name)[-1500:] for name in DAEMONS]
+                raise RuntimeError("\n".join([complaint, *tails]))
+            time.sleep(0.1)
+
+    def log(self, daemon: str) -> str:
+        """Return what a daemon has logged so far."""
+        path = self.root / f"{daemon}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def write_srun(self) -> None:
         """Write an `srun` that knows its cluster: Snakemake's job step drops `SLURM_CONF`."""
@@ -221,11 +259,16 @@ class Slurm:
         )
 
 
-def die_with_parent() -> None:
+def die_with_parent(by: int = signal.SIGTERM) -> None:
     """Ask Linux to end this process when the one that started it is gone, however it went."""
     import ctypes
 
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM)
+    ctypes.CDLL(None, use_errno=True).prctl(1, by)
+
+
+def be_killed_with_parent() -> None:
+    """See `die_with_parent`; for Snakemake, which on SIGTERM waits for jobs that never end."""
+    die_with_parent(signal.SIGKILL)
 
 
 def make_device(path: Path) -> None:

@@ -6,37 +6,53 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from one_node import Slurm
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+from cacl.operations.slurm_check import slurm_findings
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def profile(checkout: Path) -> dict[str, object]:
+def profile(checkout: Path) -> dict[str, Any]:
     text = (checkout / "profiles/slurm-gpu/config.yaml").read_text()
-    loaded: dict[str, object] = yaml.safe_load(text)
+    loaded: dict[str, Any] = yaml.safe_load(text)
     return loaded
 
 
-def findings(slurm: Slurm, folder: Path, profile: dict[str, object]) -> dict[str, dict[str, str]]:
-    (folder / "config.yaml").write_text(yaml.safe_dump(profile))
-    command = [sys.executable, "-m", "cacl", "doctor", "--profile", str(folder), "--json"]
+class Doctor:
+    """Asks the Slurm that the environment names."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+
+    def __call__(self, slurm: Slurm, profile: dict[str, Any]) -> dict[str, dict[str, str]]:
+        for name, value in slurm.environment.items():
+            self.monkeypatch.setenv(name, value)
+        return {
+            one.what: {"verdict": str(one.verdict), "found": one.found, "remedy": one.remedy}
+            for one in slurm_findings(profile)
+        }
+
+
+@pytest.fixture
+def doctor(monkeypatch: pytest.MonkeyPatch) -> Doctor:
+    return Doctor(monkeypatch)
+
+
+def test_the_profile_fits_the_cluster(slurm: Slurm, checkout: Path) -> None:
+    place = checkout / "profiles/slurm-gpu"
+    command = [sys.executable, "-m", "cacl", "doctor", "--profile", str(place), "--json"]
     environment = os.environ | slurm.environment
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    found = [one for one in json.loads(said.stdout) if one["what"].startswith("Slurm")]
-    assert said.returncode == any(one["verdict"] == "miss" for one in json.loads(said.stdout))
-    return {one["what"]: one for one in found}
-
-
-def test_the_profile_fits_the_cluster(
-    slurm: Slurm, tmp_path: Path, profile: dict[str, object]
-) -> None:
-    found = findings(slurm, tmp_path, profile)
+    everything = json.loads(said.stdout)
+    assert said.returncode == any(one["verdict"] == "miss" for one in everything)
+    found = {one["what"]: one for one in everything if one["what"].startswith("Slurm")}
     assert {one["verdict"] for one in found.values()} == {"ok"}
     assert "--gpus=1" in found["Slurm job of train"]["found"]
     assert found["Slurm accounting"]["found"] == "none; the profile asks squeue"
@@ -51,39 +67,61 @@ def test_the_profile_fits_the_cluster(
     ],
 )
 def test_what_it_would_refuse_is_found_before_the_run(
-    slurm: Slurm,
-    tmp_path: Path,
-    profile: dict[str, object],
-    changes: dict[str, object],
-    remedy: str,
+    slurm: Slurm, doctor: Doctor, profile: dict[str, Any], changes: dict[str, Any], remedy: str
 ) -> None:
-    profile["set-resources"]["train"] |= changes  # type: ignore[index]
-    found = findings(slurm, tmp_path, profile)
+    profile["set-resources"]["train"] |= changes
+    found = doctor(slurm, profile)
     assert found["Slurm job of train"]["verdict"] == "miss"
     assert remedy in found["Slurm job of train"]["remedy"]
     assert found["Slurm job of segment"]["verdict"] == "ok"
 
 
 def test_a_retry_that_asks_too_much_is_noted(
-    slurm: Slurm, tmp_path: Path, profile: dict[str, object]
+    slurm: Slurm, doctor: Doctor, profile: dict[str, Any]
 ) -> None:
-    profile["set-resources"]["train"]["mem_mb"] = "20000 * attempt"  # type: ignore[index]
-    found = findings(slurm, tmp_path, profile)["Slurm job of train"]
+    profile["set-resources"]["train"]["mem_mb"] = "20000 * attempt"
+    found = doctor(slurm, profile)["Slurm job of train"]
     assert found["verdict"] == "note"
     assert found["found"].startswith("attempt 3: ")
 
 
-def test_what_would_wait_for_ever(slurm: Slurm, tmp_path: Path, profile: dict[str, object]) -> None:
+def test_what_would_wait_for_ever(slurm: Slurm, doctor: Doctor, profile: dict[str, Any]) -> None:
     del profile["slurm-status-command"], profile["slurm-requeue"]
-    found = findings(slurm, tmp_path, profile)
+    found = doctor(slurm, profile)
     assert "slurm-status-command: squeue" in found["Slurm accounting"]["remedy"]
     assert "slurm-requeue: true" in found["Slurm preemption"]["remedy"]
 
 
-def test_a_cluster_without_gpus(
-    new_slurm: Callable[..., Slurm], tmp_path: Path, profile: dict[str, object]
-) -> None:
-    found = findings(new_slurm(gpus=0), tmp_path, profile)
+def test_a_cluster_without_gpus(bare_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]) -> None:
+    found = doctor(bare_slurm, profile)
     assert found["Slurm job of other rules"]["verdict"] == "ok"
     assert found["Slurm job of train"]["verdict"] == "miss"
     assert "leave GPUs out" in found["Slurm job of train"]["remedy"]
+
+
+def test_a_cluster_that_knows_gres_only(
+    gres_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]
+) -> None:
+    found = doctor(gres_slurm, profile)
+    assert found["Slurm job of other rules"]["verdict"] == "ok"
+    assert found["Slurm job of train"]["verdict"] == "miss"
+    remedy = 'write `gres: "gpu:1"` instead of `gpu: 1` in the profile'
+    assert found["Slurm job of train"]["remedy"] == remedy
+    del profile["set-resources"]["train"]["gpu"]
+    profile["set-resources"]["train"]["gres"] = "gpu:1"
+    assert doctor(gres_slurm, profile)["Slurm job of train"]["verdict"] == "ok"
+
+
+def test_a_cluster_with_accounts(
+    counting_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]
+) -> None:
+    for asked in ("squeue", "sacct"):
+        profile["slurm-status-command"] = asked
+        found = doctor(counting_slurm, profile)
+        assert {one["verdict"] for one in found.values()} == {"ok"}
+        assert found["Slurm accounting"]["found"] == f"sacct answers; the profile asks {asked}"
+    profile["default-resources"]["slurm_account"] = "nobody"
+    found = doctor(counting_slurm, profile)
+    assert found["Slurm job of other rules"]["verdict"] == "miss"
+    remedy = found["Slurm job of other rules"]["remedy"]
+    assert remedy.startswith("set `slurm_account` in the profile to one of")
