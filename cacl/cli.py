@@ -46,6 +46,7 @@ def phantom(
     truth: Annotated[Path, typer.Option(help="Folder of true masks, for the benchmark alone.")],
     antibodies: opt.AntibodyCount = default("phantom.antibodies"),
     patients: opt.PatientCount = default("phantom.patients"),
+    setting: Annotated[str, typer.Option(help="What it looks like.")] = default("phantom.setting"),
     seed: opt.Seed = default("seed"),
     jobs: opt.Jobs = 1,
 ) -> None:
@@ -56,7 +57,15 @@ def phantom(
     from cacl.atlas.phantom import write_phantom
 
     with opt.sentences():
-        write_phantom(host, truth, antibodies=antibodies, patients=patients, seed=seed, jobs=jobs)
+        write_phantom(
+            host,
+            truth,
+            antibodies=antibodies,
+            patients=patients,
+            seed=seed,
+            jobs=jobs,
+            setting=setting,
+        )
 
 
 @app.command()
@@ -76,6 +85,7 @@ def catalog(
     positive: opt.Levels = default("labels.positive"),
     negative: opt.Levels = default("labels.negative"),
     overrides: opt.Overrides = default("labels.overrides"),
+    classes: opt.Classes = None,
     shards: opt.Shards = default("census.shards"),
     downloads: opt.Downloads = None,
 ) -> None:
@@ -85,6 +95,7 @@ def catalog(
     """
     from cacl.atlas.catalog import build_catalog
     from cacl.atlas.options import LabelOptions, SourceOptions
+    from cacl.patterns import read_patterns
 
     with opt.sentences():
         source = SourceOptions(
@@ -103,6 +114,7 @@ def catalog(
             positive=tuple(positive),
             negative=tuple(negative),
             overrides=overrides,
+            classes=read_patterns(classes or ()),
         )
         summary = build_catalog(out, failures, source, labels, shards=shards, downloads=downloads)
         typer.echo(summary)
@@ -133,7 +145,7 @@ def acquire(
     from cacl.atlas.options import SourceOptions
     from cacl.steps import acquire as step
 
-    with opt.sentences():
+    with opt.sentences(failures):
         source = SourceOptions(
             kind=kind,
             hpa_version=hpa_version,
@@ -175,7 +187,7 @@ def tile(
     """
     from cacl.steps import tile as step
 
-    with opt.sentences():
+    with opt.sentences(failures):
         step.tile(
             acquired,
             store,
@@ -228,12 +240,16 @@ def train(
     max_minutes: opt.MaxMinutes = default("train.max_minutes"),
     seed: opt.Seed = default("seed"),
     threads: opt.Threads = 2,
+    devices: opt.Devices = None,
+    deterministic: opt.Deterministic = False,
+    classes: opt.Classes = None,
 ) -> None:
     """Train CaCL on the chosen tiles.
 
     Example: cacl train --tiles chosen.parquet --store atlas.zarr --out model
     """
     from cacl.model import train as step
+    from cacl.patterns import read_patterns
 
     with opt.sentences():
         step.train(
@@ -245,6 +261,9 @@ def train(
             max_minutes=max_minutes,
             seed=seed,
             threads=threads,
+            devices=devices,
+            deterministic=deterministic,
+            patterns=read_patterns(classes or ()),
         )
 
 
@@ -267,7 +286,7 @@ def segment(
     """
     from cacl.steps import segment as step
 
-    with opt.sentences():
+    with opt.sentences(failures):
         step.segment(
             tiles,
             store,
@@ -295,6 +314,7 @@ def measure(
     jobs: opt.Jobs = 1,
     dask_scheduler: opt.DaskScheduler = None,
     strict: opt.Strict = False,
+    patterns: Annotated[Path | None, typer.Option(help="Gets the area of each class.")] = None,
 ) -> None:
     """Measure a shard's masks: one row an image.
 
@@ -304,7 +324,7 @@ def measure(
     """
     from cacl.steps import measure as step
 
-    with opt.sentences():
+    with opt.sentences(failures):
         step.measure(
             segmented,
             images,
@@ -318,6 +338,7 @@ def measure(
             jobs=jobs,
             scheduler=dask_scheduler,
             strict=strict,
+            patterns=patterns,
         )
 
 

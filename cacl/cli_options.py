@@ -32,6 +32,10 @@ Antibodies = Annotated[list[str], typer.Option(help="Only this antibody; repeat.
 Tissues = Annotated[
     list[str] | None, typer.Option(help="Only this tissue; repeat; all if omitted.")
 ]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(help='One of several classes, NAME={"cell_type": "..."}; repeat.'),
+]
 Levels = Annotated[list[str], typer.Option(help="A staining level of that label; repeat.")]
 Downloads = Annotated[Path | None, typer.Option(help="Folder for annotation from the host.")]
 Refresh = Annotated[bool, typer.Option(help="Fetch again what the host has changed.")]
@@ -41,7 +45,8 @@ DaskScheduler = Annotated[
     str | None,
     typer.Option(
         envvar="CACL_DASK_SCHEDULER",
-        help="Run the images on this dask scheduler, such as tcp://10.0.0.1:8786, not in threads.",
+        help="Run the images on this dask scheduler, such as tcp://10.0.0.1:8786, not in threads. "
+        "Name only one that you trust: whoever runs it can run any code here.",
     ),
 ]
 Strict = Annotated[bool, typer.Option(help="Exit with an error if an image failed.")]
@@ -57,13 +62,22 @@ RadiusPx = Annotated[int, typer.Option(min=0, help="Its radius.")]
 MaxMinutes = Annotated[float | None, typer.Option(help="Stop after this time.")]
 Manifest = Annotated[Path | None, typer.Option(help="CSV of your own images.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
+Devices = Annotated[int | None, typer.Option(min=1, help="GPUs; all that are visible if omitted.")]
+Deterministic = Annotated[bool, typer.Option(help="Equal bits in equal runs on a GPU too; slower.")]
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Turn an error that has a remedy into its sentence and exit status 1."""
+def sentences(failures: Path | None = None) -> Iterator[None]:
+    """Turn an error that has a remedy into its sentence and exit status 1.
+
+    The failures of a step are an error where the disk is to blame and not the images.
+    """
     try:
         yield
+        if failures is not None:
+            from cacl.steps.runner import refuse_unwritten
+
+            refuse_unwritten(failures)
     except CaclError as error:
         typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1) from error

@@ -29,6 +29,9 @@ def report(
         Path | None, typer.Option(help="Table of `cacl benchmark`, to show if it is there.")
     ] = None,
     jobs: opt.Jobs = 1,
+    patterns: Annotated[
+        list[Path] | None, typer.Option(help="Areas by class of `cacl measure`; repeat.")
+    ] = None,
 ) -> None:
     """Pool the census; write tables and report.html.
 
@@ -52,6 +55,7 @@ def report(
             seed=seed,
             benchmark=benchmark,
             jobs=jobs,
+            patterns=patterns or (),
         )
 
 

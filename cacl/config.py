@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -44,6 +45,10 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     config
         Nested mapping as read from YAML; any key may be missing.
 
+    Returns
+    -------
+    The same with every key; `labels.cell_type` is the first class's where there are classes.
+
     Raises
     ------
     ConfigError
@@ -59,6 +64,9 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("\n".join(sorted(problems)))
     full: dict[str, Any] = _with_defaults(schema(), config)
     _check_together(full)
+    first = next(iter(full["labels"]["classes"].values()), None)
+    if first:
+        full["labels"]["cell_type"] = first["cell_type"]
     return full
 
 
@@ -87,14 +95,16 @@ def load(paths: Sequence[Path]) -> dict[str, Any]:
 def flags(section: Mapping[str, Any]) -> str:
     """Return a section as options of the command that takes it: `--tile-px 128 ...`.
 
-    Lists become repeated options; null and empty lists are left out, and to every command an
-    option that is left out means null or an empty list.
+    Lists become repeated options, and so do mappings, as `name=<JSON>`. Null and empty ones are
+    left out, and to every command an option that is left out means null or an empty list.
     """
     return " ".join(_flags(section))
 
 
 def _flags(section: Mapping[str, Any]) -> Iterator[str]:
     for key, value in section.items():
+        if isinstance(value, Mapping):
+            value = [f"{name}={json.dumps(one)}" for name, one in value.items()]
         values = value if isinstance(value, list) else [value]
         for item in values:
             if item is not None:
@@ -103,6 +113,9 @@ def _flags(section: Mapping[str, Any]) -> Iterator[str]:
 
 def _with_defaults(node: Mapping[str, Any], value: Any) -> Any:
     if "properties" not in node:
+        each = node.get("additionalProperties")
+        if isinstance(each, dict):
+            return {name: _with_defaults(each, one) for name, one in value.items()}
         return value
     return {
         name: _with_defaults(child, value.get(name, child["default"]))

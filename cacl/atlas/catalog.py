@@ -21,6 +21,7 @@ from cacl.atlas.options import LabelOptions, SourceOptions
 from cacl.atlas.remote import fetch_annotation
 from cacl.atlas.xml import Antibody, Entry, Sample, TissueData
 from cacl.errors import CatalogError, ImageError, Reason
+from cacl.patterns import join_labels, split_labels, with_first
 from cacl.records import AnnotationRow, FailureRow, ImageRow
 from cacl.store import is_safe_name
 
@@ -45,6 +46,7 @@ class CatalogSummary:
     genes_without_images: tuple[str, ...]
     antibodies_without_images: tuple[str, ...]
     unused_overrides: tuple[str, ...]
+    of_classes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [
@@ -52,6 +54,7 @@ class CatalogSummary:
             f"{self.annotations} annotations",
             f"labels: {self.positive} positive, {self.negative} negative, {self.unlabelled} "
             f"without ({self.disagreeing} of them because antibody and gene disagree)",
+            *self.of_classes,
         ]
         for one in self.missing[:MAX_LISTED]:
             hint = f", did you mean {one.nearest}?" if one.nearest else ""
@@ -131,9 +134,11 @@ def build_catalog(
         found = _from_host(source, labels, downloads or out / "host")
     for override in overrides:
         if override.row is None and override.image_id in found.images:
+            row = found.images[override.image_id]
             found.images[override.image_id] = replace(
-                found.images[override.image_id],
+                row,
                 label=override.label,
+                class_labels=with_first(row.class_labels, override.label),
                 label_source="" if labels.overrides is None else labels.overrides.name,
             )
     unused = {override.image_id for override in overrides} - found.images.keys()
@@ -245,7 +250,12 @@ def _add(
         by_tissue[data.tissue] += _annotations(entry, antibody_id, data)
     for data in antibody.tissues:
         gene_rows = consensus.get((entry.name.ensembl_id, data.tissue), [])
-        label = label_of(by_tissue[data.tissue], gene_rows, labels)
+        by_class = {
+            name: label_of(by_tissue[data.tissue], gene_rows, rule)
+            for name, rule in labels.of_classes().items()
+        }
+        label = next(iter(by_class.values()))
+        several = {name: one.label for name, one in by_class.items() if name}
         for sample in data.samples:
             try:
                 row = _image(entry, antibody_id, data.tissue, sample, source)
@@ -254,7 +264,12 @@ def _add(
                 _fail(found, name, error.reason, str(error), sample.url)
                 continue
             found.without_images.pop(row.ensembl_id, None)
-            labelled = replace(row, label=label.label, label_source=label.source)
+            labelled = replace(
+                row,
+                label=label.label,
+                label_source=label.source,
+                class_labels=join_labels(several) if len(several) > 1 else "",
+            )
             if found.images.setdefault(row.image_id, labelled).ensembl_id != row.ensembl_id:
                 log.info("%s is shared by several genes, the first is kept", row.image_id)
     for rows in by_tissue.values():
@@ -371,4 +386,11 @@ def _summary(
         genes_without_images=tuple(sorted(found.without_images.values())),
         antibodies_without_images=tuple(sorted(found.antibodies - with_images)),
         unused_overrides=unused,
+        of_classes=tuple(_counts([split_labels(row.class_labels) for row in images])),
     )
+
+
+def _counts(labels: Sequence[dict[str, str]]) -> Iterable[str]:
+    for name in dict.fromkeys(name for one in labels for name in one):
+        found = Counter(one.get(name, "") for one in labels)
+        yield f"labels of {name}: {found['positive']} positive, {found['negative']} negative"

@@ -43,6 +43,9 @@ def label_of(
     antibody and its gene say opposite things the label is empty and the source begins with
     "disagree".
 
+    A rule with a location asks for that one everywhere: staining at other places only is negative,
+    and staining at an unknown place gives no label.
+
     Parameters
     ----------
     antibody, gene
@@ -119,18 +122,22 @@ def _judge(
 def _label(row: AnnotationRow, options: LabelOptions) -> str:
     if row.staining in options.negative:
         return "negative"
-    falls_back = row.cell_type == FALL_BACK_CELL_TYPE != options.cell_type
-    if row.staining in options.positive and not (
-        falls_back and FALL_BACK_LOCATION not in row.location
-    ):
+    if row.staining not in options.positive:
+        return ""
+    if _location(row, options) in row.location:
         return "positive"
-    return ""
+    return "negative" if options.location and row.location else ""
+
+
+def _location(row: AnnotationRow, options: LabelOptions) -> str:
+    """Return what a positive staining's location must name; empty for anything."""
+    falls_back = row.cell_type == FALL_BACK_CELL_TYPE != options.cell_type
+    return options.location or (FALL_BACK_LOCATION if falls_back else "")
 
 
 def _said(row: AnnotationRow, options: LabelOptions) -> str:
-    falls_back = row.cell_type == FALL_BACK_CELL_TYPE != options.cell_type
     location = row.location or "location unknown"
-    shown = falls_back and row.staining in options.positive
+    shown = _location(row, options) and row.staining in options.positive
     return f"{row.staining}, {location}" if shown else row.staining
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from cacl.atlas.csvfile import Line, read_lines
 from cacl.atlas.names import image_id_of
 from cacl.atlas.options import LABELS
-from cacl.errors import ImageError, ManifestError
+from cacl.errors import ConfigError, ImageError, ManifestError
+from cacl.patterns import join_labels, split_labels
 from cacl.records import ImageRow
 
 REQUIRED = ("image_path", "antibody_id", "patient_id")
-OPTIONAL = ("label", "gene", "ensembl_id", "tissue", "image_id", "mpp")
+OPTIONAL = ("label", "class_labels", "gene", "ensembl_id", "tissue", "image_id", "mpp")
 MAX_PROBLEMS = 10
 
 
@@ -36,7 +37,7 @@ def read_manifest(path: Path) -> list[ImageRow]:
     for line in read_lines(path, required=REQUIRED, optional=OPTIONAL, error=ManifestError):
         try:
             row = _row(path, line)
-        except (ManifestError, ImageError) as error:
+        except (ManifestError, ImageError, ConfigError) as error:
             problems.append(f"{path}, line {line.number}: {error}")
             continue
         first = first_line.setdefault(row.image_id.lower(), line.number)
@@ -68,6 +69,13 @@ def _row(path: Path, line: Line) -> ImageRow:
         raise ManifestError(
             f"the label {values['label'][:50]!r} is unknown; expected positive, negative or nothing"
         )
+    classes = split_labels(values["class_labels"].lower())
+    if classes and label not in (next(iter(classes.values())), ""):
+        raise ManifestError(
+            f"the label {label} is not that of the first of class_labels, "
+            f"{values['class_labels'][:100]!r}; leave one of the two columns empty"
+        )
+    label = next(iter(classes.values()), label)
     antibody_id = values["antibody_id"]
     name = values["image_id"].removeprefix(f"{antibody_id}/") or Path(image_path).stem
     return ImageRow(
@@ -86,6 +94,7 @@ def _row(path: Path, line: Line) -> ImageRow:
         mpp=_number(values["mpp"], lambda value: f"mpp is {value!r}"),
         label=label,
         label_source=path.name if label else "",
+        class_labels=join_labels(classes),
     )
 
 

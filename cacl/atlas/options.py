@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cacl.errors import ConfigError
+from cacl.patterns import Pattern
 
 KINDS = ("phantom", "hpa", "mirror", "manifest")
 LABELS = ("positive", "negative")
@@ -115,7 +117,12 @@ class LabelOptions:
     positive, negative
         Staining levels, in any case.
     overrides
-        CSV `image_id,label` or `image_id,row,col,label` that wins over the rule, or None.
+        CSV `image_id,label` or `image_id,row,col,label` that wins over the rule, or None. With
+        several classes it is about the first.
+    classes
+        Several classes, each with a cell type of its own; empty for one, that of `cell_type`.
+    location
+        Part of the location that a positive staining must name; empty for any.
 
     Raises
     ------
@@ -127,6 +134,18 @@ class LabelOptions:
     positive: tuple[str, ...] = ("high", "medium")
     negative: tuple[str, ...] = ("not detected",)
     overrides: Path | None = None
+    classes: tuple[Pattern, ...] = ()
+    location: str = ""
+
+    def of_classes(self) -> dict[str, LabelOptions]:
+        """Return the rule of each class by its name; the only one's name is empty."""
+        rules = {
+            one.name: dataclasses.replace(
+                self, cell_type=one.cell_type, location=one.location, classes=()
+            )
+            for one in self.classes
+        }
+        return rules or {"": self}
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cell_type", self.cell_type.strip().lower())

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cacl import tables
 from cacl.benchmark.metrics import MIN_TRUTH_PX
-from cacl.benchmark.truth import read_truth
+from cacl.benchmark.truth import STAINED_TRUTH, read_truth
 from cacl.errors import TrainingError
 from cacl.model.choice import Split
 from cacl.records import TileRow
@@ -86,7 +86,9 @@ class Atlas:
     sample: Sample
 
 
-def read_atlas(name: str, tiles: Path, store: Path, truth: Path, *, seed: int) -> Atlas:
+def read_atlas(
+    name: str, tiles: Path, store: Path, truth: Path, *, seed: int, value: int = STAINED_TRUTH
+) -> Atlas:
     """Read the test split of an atlas, with its truth.
 
     Parameters
@@ -101,6 +103,8 @@ def read_atlas(name: str, tiles: Path, store: Path, truth: Path, *, seed: int) -
         Folder of truth masks; see `truth.read_truth`.
     seed
         Of the sample.
+    value
+        What the pattern is in the truth masks.
 
     Raises
     ------
@@ -119,13 +123,15 @@ def read_atlas(name: str, tiles: Path, store: Path, truth: Path, *, seed: int) -
             "needs at least three antibodies for one of them to be tested"
         )
     atlas = Store(store)
-    cores = tuple(_core(atlas, truth, str(image), part) for image, part in rows.groupby("image_id"))
+    cores = tuple(
+        _core(atlas, truth, str(image), part, value) for image, part in rows.groupby("image_id")
+    )
     return Atlas(name, cores, balanced(cores, seed))
 
 
-def _core(store: Store, truth: Path, image_id: str, rows: pd.DataFrame) -> Core:
+def _core(store: Store, truth: Path, image_id: str, rows: pd.DataFrame, value: int) -> Core:
     grid = store.meta(image_id).grid
-    stained, true_cell = read_truth(truth, image_id, grid)
+    stained, true_cell = read_truth(truth, image_id, grid, value)
     places = sorted((int(row), int(col)) for row, col in zip(rows["row"], rows["col"], strict=True))
     return Core(
         store=store,

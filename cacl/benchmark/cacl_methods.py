@@ -12,7 +12,7 @@ from cacl.benchmark.atlas import Core
 from cacl.benchmark.method import Method
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model
-from cacl.steps.segment import image_mask
+from cacl.steps.segment import image_masks
 
 Bool = NDArray[np.bool_]
 PAPERS = ("dilation", 1)
@@ -44,8 +44,8 @@ def methods(model: Model, paper: Model | None, morphology: str, radius_px: int) 
 def _plain(model: Model) -> Callable[[Core], Bool]:
     @functools.cache
     def mask(core: Core) -> Bool:
-        found = image_mask(core.store, core.store.meta(core.image_id), model, "none", 0)
-        return np.asarray(found)
+        found = image_masks(core.store, core.store.meta(core.image_id), model, "none", 0)
+        return np.asarray(found[0])
 
     return mask
 

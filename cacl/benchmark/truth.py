@@ -15,17 +15,21 @@ STAINED_TRUTH = 2
 Bool = NDArray[np.bool_]
 
 
-def read_truth(folder: Path, image_id: str, grid: TileGrid) -> tuple[Bool, Bool]:
+def read_truth(
+    folder: Path, image_id: str, grid: TileGrid, value: int = STAINED_TRUTH
+) -> tuple[Bool, Bool]:
     """Return where the pattern truly is, and where cells truly are, in analysis pixels.
 
     Parameters
     ----------
     folder
-        Holds `<antibody_id>/<name>.png`: 0 = neither, 1 = cell, 2 = stained cell.
+        Holds `<antibody_id>/<name>.png`: 0 = neither, 1 = cell, 2 and more = stained cell.
     image_id
         `<antibody_id>/<name>`.
     grid
         The image's tiles; truth is averaged over an analysis pixel and cut at one half.
+    value
+        What the pattern is in the mask.
 
     Raises
     ------
@@ -41,7 +45,7 @@ def read_truth(folder: Path, image_id: str, grid: TileGrid) -> tuple[Bool, Bool]
             f"The benchmark needs a truth mask of {expected} px at {path}, found {found}; only "
             "images with known truth can be benchmarked, such as those of `cacl phantom`"
         )
-    return _reduced(truth == STAINED_TRUTH, grid), _reduced(truth > 0, grid)
+    return _reduced(truth == value, grid), _reduced(truth > 0, grid)
 
 
 def _reduced(mask: Bool, grid: TileGrid) -> Bool:

@@ -5,6 +5,9 @@ pattern; the first rule takes those whose DAB share exceeds the median of the ne
 tiles. Where negatives are strongly stained elsewhere that leaves little, so the upper half of
 each image counts too, and training judges again (METHOD, section 4). HPA shows the same
 patients for many antibodies, so the split is by antibody: what is tested was never seen.
+
+With several classes an image is of the kind `positive` if it is positive in any of them, and
+`negative` if it is negative in every one that it has a label in; the rules go by that kind.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.model.choice import LABELS, NEGATIVE, POSITIVE, Rule, Split
+from cacl.patterns import split_labels, with_first
 from cacl.records import ImageRow, TileRow, TileStatRow
 
 log = logging.getLogger(__name__)
@@ -27,6 +31,7 @@ TEST_SHARE = 0.25
 VALIDATION_SHARE = 0.125
 MIN_ANTIBODIES_TO_SPLIT = 3
 MAX_IMBALANCE = 2
+TURNS = (*(Split.TRAIN, Split.TEST, Split.TRAIN) * 2, Split.VALIDATION, Split.TRAIN)
 OVERRIDE_COLUMNS = ["image_id", "row", "col", "label"]
 
 
@@ -63,7 +68,7 @@ def select(
     Raises
     ------
     TrainingError
-        No positive or no negative image has tiles.
+        No positive or no negative image has tiles, in one of the classes.
     ConfigError
         The overrides cannot be read or name tiles that do not exist.
     TableError
@@ -71,38 +76,55 @@ def select(
     """
     frame = _labelled_tiles(images, tiles)
     _check_classes(frame, images)
-    splits = split_antibodies(_classes_of_antibodies(frame), seed)
+    classes = _classes_of_antibodies(frame)
+    several = bool(frame["class_labels"].ne("").any())
+    splits = deal_antibodies(classes, seed) if several else split_antibodies(classes, seed)
     frame["split"] = frame["antibody_id"].map(splits)
     frame = _judge(frame, min_tissue_fraction)
     if overrides is not None:
         frame = _override(frame, overrides)
-    frame = _balance(frame, max_tiles, np.random.default_rng(seed))
+    imbalance = None if several else MAX_IMBALANCE
+    frame = _balance(frame, max_tiles, imbalance, np.random.default_rng(seed))
     frame = frame.sort_values(["image_id", "row", "col"], kind="stable")
     tables.write_parquet(out, frame, TileRow)
     _tell(frame)
 
 
 def _labelled_tiles(images: Path, tiles: Sequence[Path]) -> pd.DataFrame:
-    labels = tables.read_frame([images], ImageRow)[["image_id", "label"]]
+    labels = tables.read_frame([images], ImageRow)[["image_id", "label", "class_labels"]]
+    pairs = zip(labels["label"], labels["class_labels"], strict=True)
+    labels["kind"] = [kind_of(str(label), str(text)) for label, text in pairs]
     stats = tables.read_frame(tiles, TileStatRow)
-    frame = stats.merge(labels[labels["label"].isin(LABELS)], on="image_id", validate="m:1")
+    frame = stats.merge(labels[labels["kind"].isin(LABELS)], on="image_id", validate="m:1")
     return frame.sort_values(["image_id", "row", "col"], kind="stable").reset_index(drop=True)
 
 
+def kind_of(label: str, class_labels: str) -> str:
+    """Return `positive`, `negative` or empty for an image or tile; see the module."""
+    labels = [*split_labels(class_labels).values()] or [label]
+    return next((kind for kind in LABELS if kind in labels), "")
+
+
 def _check_classes(frame: pd.DataFrame, images: Path) -> None:
-    for label in LABELS:
-        if not (frame["label"] == label).any():
-            raise TrainingError(
-                f"No tiled image is labelled {label}, so there is nothing to tell the pattern "
-                f"from; {images} needs at least one {label} image: add a gene or antibody with "
-                "such an annotation, or label images through labels.overrides "
-                "(CSV image_id,label) or the manifest's column label"
-            )
+    texts = set(frame["class_labels"])
+    by_class = pd.DataFrame({text: split_labels(str(text)) for text in texts if text}).T
+    found = {str(name): set(labels) for name, labels in by_class.items()}
+    for name, labels in (found or {"": set(frame["label"])}).items():
+        for label in LABELS:
+            if label not in labels:
+                of_class = f" in the class {name}" if name else ""
+                raise TrainingError(
+                    f"No tiled image is labelled {label}{of_class}, so there is nothing to tell "
+                    f"the pattern from; {images} needs at least one {label} image: add a gene or "
+                    "antibody with such an annotation, or label images through labels.overrides "
+                    "(CSV image_id,label) or the manifest's column label"
+                )
 
 
 def _classes_of_antibodies(frame: pd.DataFrame) -> dict[str, str]:
     """Return for each antibody which labels its images have, as one word."""
-    found = frame.groupby("antibody_id")["label"].agg(lambda labels: "+".join(sorted(set(labels))))
+    labels = frame["class_labels"].where(frame["class_labels"] != "", frame["label"])
+    found = labels.groupby(frame["antibody_id"]).agg(lambda found: "+".join(sorted(set(found))))
     return {str(antibody): str(classes) for antibody, classes in found.items()}
 
 
@@ -142,10 +164,34 @@ def split_antibodies(classes: Mapping[str, str], seed: int) -> dict[str, Split]:
     return splits
 
 
+def deal_antibodies(classes: Mapping[str, str], seed: int) -> dict[str, Split]:
+    """Assign each antibody to one split, where several classes make too many kinds to split each.
+
+    Antibodies are ordered by their labels, by chance where these are alike, and dealt out in
+    turns of eight, so that each split gets about its share of every class.
+
+    Parameters
+    ----------
+    classes
+        Antibody to its labels.
+    seed
+        Of the order of equals, and of where the turns begin.
+
+    Returns
+    -------
+    Antibody to split.
+    """
+    rng = np.random.default_rng(seed)
+    luck = dict(zip(sorted(classes), rng.permutation(len(classes)), strict=True))
+    ordered = sorted(classes, key=lambda antibody: (classes[antibody], luck[antibody]))
+    start = int(rng.integers(len(TURNS)))
+    return {name: TURNS[(start + place) % len(TURNS)] for place, name in enumerate(ordered)}
+
+
 def _judge(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFrame:
     """Give each tile its first rule; the median is that of the training split's negatives."""
     tissue = frame["tissue_fraction"] >= min_tissue_fraction
-    negative = frame["label"] == NEGATIVE
+    negative = frame["kind"] == NEGATIVE
     reference = frame.loc[negative & tissue & (frame["split"] == Split.TRAIN), "dab_fraction"]
     median = float(reference.median()) if len(reference) else 0.0
     above = frame["dab_fraction"] > median
@@ -177,7 +223,10 @@ def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
                 "labelled image; correct the row or remove it"
             )
         place = place_of[key]
+        class_labels = with_first(str(frame.loc[place, "class_labels"]), label)
         frame.loc[place, "label"] = label
+        frame.loc[place, "class_labels"] = class_labels
+        frame.loc[place, "kind"] = kind_of(label, class_labels)
         frame.loc[place, "kept"] = True
         frame.loc[place, "rule"] = str(Rule.OVERRIDE)
     return frame
@@ -210,19 +259,22 @@ def _read_overrides(path: Path) -> dict[tuple[str, int, int], str]:
     return wanted
 
 
-def _balance(frame: pd.DataFrame, max_tiles: int, rng: np.random.Generator) -> pd.DataFrame:
+def _balance(
+    frame: pd.DataFrame, max_tiles: int, imbalance: int | None, rng: np.random.Generator
+) -> pd.DataFrame:
     """Leave out training tiles at random.
 
-    One class keeps at most twice as many tiles as the other (a batch holds as many of each
-    anyway, and a rare kind of negative is worth keeping), and both keep to the limit.
+    One kind keeps at most `imbalance` times as many tiles as the other (a batch holds as many of
+    each anyway, and a rare kind of negative is worth keeping), and both keep to the limit. That
+    of several classes is None: few images are negative in all of them.
     """
     training = frame["kept"] & (frame["split"] == Split.TRAIN)
-    counts = {label: int((training & (frame["label"] == label)).sum()) for label in LABELS}
+    counts = {label: int((training & (frame["kind"] == label)).sum()) for label in LABELS}
     fewest = min(counts.values())
     limit = max_tiles // 2
-    each = min(MAX_IMBALANCE * fewest, limit)
+    each = limit if imbalance is None else min(imbalance * fewest, limit)
     for label in LABELS:
-        members = frame.index[training & (frame["label"] == label)]
+        members = frame.index[training & (frame["kind"] == label)]
         free = members[frame.loc[members, "rule"] != str(Rule.OVERRIDE)]
         surplus = min(len(members) - each, len(free))
         if surplus <= 0:
@@ -235,7 +287,7 @@ def _balance(frame: pd.DataFrame, max_tiles: int, rng: np.random.Generator) -> p
 
 def _tell(frame: pd.DataFrame) -> None:
     kept = frame[frame["kept"]]
-    for (split, label), part in kept.groupby(["split", "label"], observed=True):
+    for (split, label), part in kept.groupby(["split", "kind"], observed=True):
         log.info(
             "select: %s, %s: %d tiles of %d antibodies",
             split,

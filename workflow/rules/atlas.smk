@@ -96,7 +96,7 @@ rule acquire:
         ),
         images="resources/images",
         listed=content("results/catalog/shards/{shard}.parquet", columns=SOURCE_COLUMNS),
-        drawn=settings["seed"] if source["kind"] == "phantom" else None,
+        drawn=DRAWN,
     message:
         "Acquiring the images of shard {wildcards.shard}"
     shell:

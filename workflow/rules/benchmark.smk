@@ -1,6 +1,6 @@
 """How good the masks are, against truth that no other rule reads."""
 
-from cacl.atlas.phantom.settings import SETTINGS
+from cacl.atlas.phantom.settings import BRUSH_BORDERS
 
 
 rule unseen:
@@ -82,7 +82,7 @@ rule benchmark:
         description="results/model/model.json",
         paper=rules.paper.output.checkpoint,
         classifier=rules.classifier.output.weights,
-        unseen=expand(rules.unseen.output.tiles, setting=SETTINGS),
+        unseen=expand(rules.unseen.output.tiles, setting=BRUSH_BORDERS),
     output:
         table=report(
             "results/benchmark/table.csv",
@@ -109,7 +109,9 @@ rule benchmark:
         model=subpath(input.checkpoint, parent=True),
         paper=subpath(input.paper, parent=True),
         classifier=subpath(input.classifier, parent=True),
-        unseen=expand("--unseen results/benchmark/unseen/{setting}", setting=SETTINGS),
+        unseen=expand(
+            "--unseen results/benchmark/unseen/{setting}", setting=BRUSH_BORDERS
+        ),
         truth=PHANTOM_TRUTH,
         out=subpath(output.table, parent=True),
         segment=flags(settings["segment"]),

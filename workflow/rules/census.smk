@@ -37,6 +37,7 @@ rule measure:
         tiles="results/tiles/{shard}.parquet",
     output:
         census="results/census/{shard}.parquet",
+        patterns="results/patterns/{shard}.parquet",
         failures="results/failures/measure/{shard}.csv",
     log:
         "logs/measure/{shard}.log",
@@ -57,14 +58,15 @@ rule measure:
     shell:
         "cacl measure --segmented {input.segmented} --images {input.images} "
         "--annotations {input.annotations} --tiles {input.tiles} --store {params.store} "
-        "--out {output.census} --failures {output.failures} {params.cell_type} {params.tissue} "
-        "--jobs {threads} > {log} 2>&1"
+        "--out {output.census} --patterns {output.patterns} --failures {output.failures} "
+        "{params.cell_type} {params.tissue} --jobs {threads} > {log} 2>&1"
 
 
 rule report:
     """Pool the census and write the tables and the report."""
     input:
         census=per_shard("results/census/{shard}.parquet"),
+        patterns=per_shard("results/patterns/{shard}.parquet"),
         failures=failure_tables(),
         images="results/catalog/images.parquet",
         curves="results/model/training.csv",
@@ -96,9 +98,11 @@ rule report:
             "results/report/{name}.parquet",
             name=[
                 "images",
+                "patterns",
                 "antibodies",
                 "genes",
                 "disagreements",
+                "review",
                 "agreement",
                 "failures",
             ],
@@ -108,6 +112,12 @@ rule report:
             caption="../report/disagreements.rst",
             category="Agreement",
             labels={"table": "disagreements"},
+        ),
+        review=report(
+            "results/report/review.csv",
+            caption="../report/review.rst",
+            category="Agreement",
+            labels={"table": "cores worth a look"},
         ),
         agreement=report(
             "results/report/agreement.csv",
@@ -120,6 +130,12 @@ rule report:
             caption="../report/images.rst",
             category="Census",
             labels={"table": "images"},
+        ),
+        classes=report(
+            "results/report/patterns.csv",
+            caption="../report/patterns.rst",
+            category="Census",
+            labels={"table": "patterns"},
         ),
         antibodies=report(
             "results/report/antibodies.csv",
@@ -161,6 +177,7 @@ rule report:
         "Writing the report"
     shell:
         "cacl report $(printf -- '--census %s ' {input.census}) "
+        "$(printf -- '--patterns %s ' {input.patterns}) "
         "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
         "{params.cell_type} {params.tissue} {params.segment} {params.benchmark} "

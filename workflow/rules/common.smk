@@ -27,6 +27,12 @@ BENCHMARK_TABLE = "results/benchmark/table.csv"
 
 if source["kind"] == "phantom":
     source["mirror"] = PHANTOM_HOST
+# What a phantom's pictures depend on besides their number.
+DRAWN = (
+    (settings["seed"], settings["phantom"]["setting"])
+    if source["kind"] == "phantom"
+    else None
+)
 
 
 wildcard_constraints:

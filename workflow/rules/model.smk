@@ -1,11 +1,29 @@
 """From tiles to a trained model."""
 
 
+rule tiled:
+    """List the tables of tiles; a model does not depend on how many shards they are split into."""
+    input:
+        per_shard("results/tiles/{shard}.parquet"),
+    output:
+        "results/tiles/tables.txt",
+    log:
+        "logs/tiled.log",
+    benchmark:
+        "logs/benchmarks/tiled.tsv"
+    conda:
+        "../../environment.yml"
+    message:
+        "Listing the tables of tiles"
+    shell:
+        "printf '%s\\n' {input} > {output} 2> {log}"
+
+
 rule select:
     """Choose the tiles to train and test on, split by antibody."""
     input:
         images=settled("results/catalog/images.parquet"),
-        tiles=settled(per_shard("results/tiles/{shard}.parquet")),
+        tables=settled(rules.tiled.output),
         overrides=labels["overrides"] or [],
     output:
         tiles="results/training/tiles.parquet",
@@ -25,7 +43,7 @@ rule select:
     message:
         "Selecting tiles"
     shell:
-        "cacl select --images {input.images} $(printf -- '--tiles %s ' {input.tiles}) "
+        "cacl select --images {input.images} $(sed 's/^/--tiles /' {input.tables}) "
         "--out {output.tiles} {params.tissue} {params.overrides} {params.max_tiles} "
         "--seed {params.seed} > {log} 2>&1 && printf '%s' {params.asked:q} > {output.asked}"
 
@@ -47,6 +65,7 @@ rule train:
     threads: 2
     params:
         train=some(settings["train"], "preset", "max_steps", "max_minutes"),
+        classes=some(labels, "classes"),
         store="results/atlas.zarr",
         out=subpath(output.checkpoint, parent=True),
         seed=settings["seed"],
@@ -54,4 +73,4 @@ rule train:
         "Training the model"
     shell:
         "cacl train --tiles {input} --store {params.store} --out {params.out} {params.train} "
-        "--seed {params.seed} --threads {threads} > {log} 2>&1"
+        "{params.classes} --seed {params.seed} --threads {threads} > {log} 2>&1"

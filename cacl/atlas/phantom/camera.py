@@ -13,6 +13,7 @@ from cacl.atlas.phantom.settings import Setting, Vector
 
 UInt8 = NDArray[np.uint8]
 STRIPE_PX = 311  # rows at a time: small enough for a processor's cache
+TRUTH = {"microvilli": 2, "cytoplasm": 3, "nucleus": 4}
 LN10 = float(np.log(10.0))
 
 
@@ -44,10 +45,15 @@ def photograph(rng: np.random.Generator, canvas: Canvas, setting: Setting, core_
 
 
 def truth_png(canvas: Canvas, core_px: int) -> bytes:
-    """Return the truth as PNG: 0 = neither, 1 = cell, 2 = stained brush border."""
-    masks = [enlarge(mask.astype(np.float32), core_px) for mask in (canvas.cell, canvas.border)]
-    border = masks[1] > 0.5
-    truth = np.where(border, 2, masks[0] > 0.5).astype(np.uint8)
+    """Return the truth as PNG: 0 = no cell, 1 = cell, and in a cell `TRUTH` of what is stained."""
+    masks = {
+        "microvilli": canvas.border,
+        "cytoplasm": canvas.cytoplasm,
+        "nucleus": canvas.nuclei,
+    }
+    truth = (enlarge(canvas.cell.astype(np.float32), core_px) > 0.5).astype(np.uint8)
+    for name in reversed(canvas.setting.patterns):
+        truth[enlarge(masks[name].astype(np.float32), core_px) > 0.5] = TRUTH[name]
     _, encoded = cv2.imencode(".png", truth, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     return bytes(encoded)
 

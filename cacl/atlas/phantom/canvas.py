@@ -22,6 +22,8 @@ class Canvas:
     dab: Float32  # optical density
     cell: Mask
     border: Mask
+    cytoplasm: Mask
+    nuclei: Mask
     fine: Float32  # noise of mean 0 and deviation 1, from fine to broad
     middle: Float32
     broad: Float32
@@ -54,6 +56,8 @@ def blank(rng: np.random.Generator, setting: Setting, staining: Staining, size: 
         dab=np.zeros(shape, np.float32),
         cell=np.zeros(shape, bool),
         border=np.zeros(shape, bool),
+        cytoplasm=np.zeros(shape, bool),
+        nuclei=np.zeros(shape, bool),
         fine=blur(grain, 0.8) * np.float32(2.6),
         middle=smooth_noise(rng, size, 3.2 * px),
         broad=smooth_noise(rng, size, 90.0 * px),

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from cacl.atlas.phantom.anatomy import CRYPT, VILLUS, Anatomy, Mask
 from cacl.atlas.phantom.canvas import Canvas
 from cacl.atlas.phantom.fields import Float32, blur, ramp, smooth_noise, within
-from cacl.atlas.phantom.stamps import stamp
+from cacl.atlas.phantom.stamps import NUCLEUS_TONE, stamp
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -34,7 +34,7 @@ class Cells:
 def paint_epithelium(
     rng: np.random.Generator, canvas: Canvas, anatomy: Anatomy, cover: float
 ) -> Mask:
-    """Paint the epithelium and the border's truth; return where the epithelium is.
+    """Paint the epithelium and the truth of its patterns; return where the epithelium is.
 
     `cover` is the share of the villi's surface whose border is stained, in a positive core.
     """
@@ -72,6 +72,11 @@ def paint_epithelium(
         stained = staining.border_od * shine * fading * (1.0 + 0.08 * fine) + 0.45 * brown
         brown = np.where(lit, brown * (1.0 - band) + band * stained, brown)
         canvas.border.ravel()[pixels] = (band > 0.5) & lit
+    in_nucleus = nucleus > NUCLEUS_TONE
+    if staining.nuclei_od > 0:
+        canvas.nuclei.ravel()[pixels] = in_nucleus
+    if staining.cytoplasm_od > 0:
+        canvas.cytoplasm.ravel()[pixels] = ~in_nucleus & (vacuole < 0.5)
 
     canvas.hematoxylin.ravel()[pixels] = blue
     canvas.dab.ravel()[pixels] = brown

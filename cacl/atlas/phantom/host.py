@@ -67,7 +67,8 @@ def write_phantom(
         Folder of gene XML, the bulk table and JPEG cores, usable as a mirror.
     truth
         Folder of masks, `<antibody_id>/<stem>.png`, uint8 of the core's size: 0 = neither,
-        1 = cell, 2 = stained brush border (which is also cell); beside each a receipt.
+        1 = cell, 2 = stained brush border (which is also cell), and where the setting shows more
+        patterns 3 = stained cytoplasm, 4 = stained nucleus; beside each a receipt.
     antibodies
         How many, each of a gene of its own. Of each pair one stains the brush border.
     patients

@@ -38,7 +38,8 @@ def paint(
 
     Returns
     -------
-    The densities, and the truth: where there are cells, and where a stained border is.
+    The densities, and the truth: where there are cells, a stained border, stained cytoplasm of the
+    epithelium, and stained nuclei of any cell.
     """
     canvas = blank(rng, setting, staining, anatomy.solid.shape[0])
     epithelium = paint_epithelium(rng, canvas, anatomy, cover)
@@ -53,6 +54,8 @@ def paint(
     canvas.cell[...] &= anatomy.tissue
     paint_debris(rng, canvas, anatomy)
     canvas.border[...] &= canvas.cell
+    canvas.cytoplasm[...] &= canvas.cell & ~canvas.border
+    canvas.nuclei[...] &= canvas.cell & ~canvas.border
     for density in (canvas.hematoxylin, canvas.dab):
         np.maximum(density, 0.0, out=density)
     return canvas

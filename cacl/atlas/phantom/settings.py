@@ -93,13 +93,17 @@ class Optics:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Everything that decides what a phantom looks like, apart from its seed."""
+    """Everything that decides what a phantom looks like, apart from its seed.
+
+    `patterns` are those that the truth shows, of `camera.TRUTH`; all of them are stained alike.
+    """
 
     name: str
     geometry: Geometry = Geometry()
     colours: Colours = Colours()
     strengths: Strengths = Strengths()
     optics: Optics = Optics()
+    patterns: tuple[str, ...] = ("microvilli",)
 
     def __str__(self) -> str:
         """Name and size of the core and of a pixel."""
@@ -171,7 +175,20 @@ DUODENUM_C = Setting(
     optics=Optics(blur_px=(0.5, 1.2), noise_levels=(3.0, 6.0), jpeg_quality=85),
 )
 
-SETTINGS = {setting.name: setting for setting in (DUODENUM_A, DUODENUM_B, DUODENUM_C)}
+PATTERNS_A = Setting(
+    name="patterns-a",
+    strengths=dataclasses.replace(
+        DUODENUM_A.strengths,
+        cytoplasm=Distractor(0.5, (0.28, 0.5)),
+        cytoplasm_to_border=0.45,
+        nuclei=Distractor(0.5, (0.4, 0.9)),
+    ),
+    patterns=("microvilli", "cytoplasm", "nucleus"),
+)
+
+SETTINGS = {setting.name: setting for setting in (DUODENUM_A, DUODENUM_B, DUODENUM_C, PATTERNS_A)}
+# Settings whose only stained pattern is the brush border.
+BRUSH_BORDERS = tuple(name for name, setting in SETTINGS.items() if len(setting.patterns) == 1)
 
 
 def named(name: str) -> Setting:

@@ -10,6 +10,7 @@ from cacl.atlas.phantom.fields import Float32
 
 CORNERS = 14
 SUBPIXEL_BITS = 3
+NUCLEUS_TONE = 0.4  # half of a usual nucleus's: where its truth ends
 
 
 def stamp(

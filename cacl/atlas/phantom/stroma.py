@@ -10,7 +10,7 @@ import numpy as np
 from cacl.atlas.phantom.anatomy import MUSCLE_UM, Anatomy, Mask
 from cacl.atlas.phantom.canvas import Canvas
 from cacl.atlas.phantom.fields import Float32, blur, enlarge, ramp, smooth_noise, within
-from cacl.atlas.phantom.stamps import stamp
+from cacl.atlas.phantom.stamps import NUCLEUS_TONE, stamp
 
 SHOWN_IN_PROPRIA, SHOWN_IN_MUSCLE, SHOWN_DEEP = 0.92, 0.6, 0.3
 
@@ -70,6 +70,8 @@ def paint_stroma(rng: np.random.Generator, canvas: Canvas, anatomy: Anatomy, str
     canvas.hematoxylin.ravel()[pixels] = blue
     canvas.dab.ravel()[pixels] = brown
     canvas.cell.ravel()[pixels] = gap < 0.5
+    if staining.nuclei_od > 0:
+        canvas.nuclei.ravel()[pixels] = nucleus > NUCLEUS_TONE
 
 
 def _between(below: Float32, thick: float) -> Float32:
