@@ -1,34 +1,41 @@
-"""Peak memory of reading a whole slide through `as_dask`, by the size of the slide.
+"""Peak memory of tiling and segmenting a whole slide, by the size of the slide.
 
-Usage: python benchmarks/slide_memory.py [side_px ...]
+Usage: python benchmarks/slide_memory.py [side_px ...] [--threads N] [--out FILE]
 
-Writes pyramidal TIFFs of side x side px (one tissue tile, repeated), reads each in a fresh process
-block by block into a Zarr array, and prints a table.
+Writes pyramidal TIFFs of side x side px (one tissue tile, repeated), and runs `cacl tile` and `cacl
+segment` on each in processes of their own. The model has the architecture of the preset robust and
+was not trained: what it finds is without meaning, what it takes is not.
 """
 
 from __future__ import annotations
 
-import resource
-import subprocess
+import argparse
+import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
-import dask
 import numpy as np
 import tifffile
-import zarr
+import torch
 from skimage.data import immunohistochemistry
+from write_up import write_up
 
-from cacl.grid import TileGrid
-from cacl.slides import as_dask, open_source
+from cacl import tables
+from cacl.model.autoencoder import AutoEncoder
+from cacl.model.checkpoint import save_model
+from cacl.model.mask import Thresholds
+from cacl.model.preset import ROBUST
+from cacl.operations.calibrate import Cost, disk_bytes, measured
+from cacl.patterns import ONLY
+from cacl.records import AcquiredRow, SegmentedRow
 
-SIDES_PX = (2_500, 5_000, 10_000, 20_000)
+HERE = Path(__file__).parent
+SIDES_PX = (5_000, 10_000, 50_000)
 SLIDE_TILE_PX = 256
-THREADS = 2
+TARGET_MB = 2147
 
 
 def write_slide(path: Path, side_px: int) -> None:
@@ -49,51 +56,91 @@ def write_slide(path: Path, side_px: int) -> None:
             )
 
 
-def read_slide(path: Path) -> None:
-    """Read a slide into a Zarr array and print one row of the table."""
-    before = peak_mib()
-    started = time.perf_counter()
-    with (
-        open_source(path) as source,
-        tempfile.TemporaryDirectory() as folder,
-        dask.config.set(scheduler="threads", num_workers=THREADS),
-    ):
-        grid = TileGrid(source.height, source.width)
-        lazy = as_dask(source, grid)
-        out = zarr.create_array(folder, shape=lazy.shape, chunks=lazy.chunksize, dtype="uint8")
-        lazy.store(out)
-        size = source.height * source.width * 3 / 2**20
-    seconds = time.perf_counter() - started
-    print(
-        f"{source.width:>8,} {size:>10,.0f} {before:>10,.0f} {peak_mib():>10,.0f} "
-        f"{seconds:>8.1f} {grid.rows * grid.cols / seconds:>8,.0f}"
-    )
-
-
-def peak_mib() -> float:
-    """Return the largest resident size of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def _repeat(tile: np.ndarray, tiles_a_side: int) -> Iterator[np.ndarray]:
     for _ in range(tiles_a_side**2):
         yield tile
 
 
-def main(sides_px: list[int]) -> None:
-    """Print the table."""
-    print(
-        f"{'side px':>8} {'RGB MiB':>10} {'start MiB':>10} {'peak MiB':>10} {'s':>8} {'tiles/s':>8}"
+def write_model(folder: Path) -> None:
+    """Write a model that was not trained."""
+    torch.manual_seed(0)
+    network = AutoEncoder(ROBUST.architecture)
+    codes = torch.randn_like(network.codebook.codes)
+    network.codebook.place(codes, torch.ones(len(codes), dtype=torch.bool))
+    limits = (Thresholds(likely=0.0, sure=0.0),)
+    folder.mkdir()
+    save_model(folder, [network], ROBUST, patterns=(ONLY,), thresholds=limits, facts={})
+
+
+def run(folder: Path, side_px: int, threads: int) -> tuple[Cost, Cost, float]:
+    """Tile and segment a slide; return what both take, and the store's MB."""
+    path, store = folder / f"{side_px}.tif", folder / f"{side_px}.zarr"
+    write_slide(path, side_px)
+    row = AcquiredRow(
+        image_id=f"slide/{side_px}",
+        antibody_id="slide",
+        path=str(path),
+        sha256=str(side_px),
+        size_bytes=path.stat().st_size,
+        mpp=None,
     )
-    for side_px in sides_px:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "slide.tif"
-            write_slide(path, side_px)
-            subprocess.run([sys.executable, __file__, str(path)], check=True)
+    tables.write_parquet(folder / "acquired.parquet", [row], AcquiredRow)
+    cacl, failures = [sys.executable, "-m", "cacl"], ["--failures", str(folder / "failed.csv")]
+    into = ["--store", str(store), "--strict", *failures]
+    tiles, done = str(folder / "tiles.parquet"), folder / "segmented.parquet"
+    tiled = measured(
+        [[*cacl, "tile", "--acquired", str(folder / "acquired.parquet"), *into, "--out", tiles]]
+    )
+    segmented = measured(
+        [
+            [
+                *(*cacl, "segment", "--tiles", tiles, "--model", str(folder / "model"), *into),
+                *("--out", str(done), "--threads", str(threads)),
+            ]
+        ]
+    )
+    if len(tables.read_parquet(done, SegmentedRow)) != 1:
+        raise SystemExit(f"the slide of {side_px} px was not segmented")
+    path.unlink()
+    return tiled, segmented, disk_bytes(store) / 1e6
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sides", nargs="*", type=int, default=list(SIDES_PX), metavar="SIDE_PX")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "slide_memory.md")
+    given = parser.parse_args()
+    load_before, rows = os.getloadavg()[0], []
+    with tempfile.TemporaryDirectory() as name:
+        write_model(Path(name) / "model")
+        for side_px in given.sides:
+            tiled, segmented, store_mb = run(Path(name), side_px, given.threads)
+            rows.append(
+                [
+                    f"{side_px:,}",
+                    f"{3 * side_px**2 / 1e6:,.0f}",
+                    f"{tiled.memory_mb:,.0f}",
+                    f"{segmented.memory_mb:,.0f}",
+                    f"{tiled.seconds:,.0f}",
+                    f"{segmented.seconds:,.0f}",
+                    f"{tiled.cpu_s:,.0f}",
+                    f"{segmented.cpu_s:,.0f}",
+                    f"{store_mb:,.0f}",
+                ]
+            )
+    notes = [
+        "slides: pyramidal TIFF of 256 px JPEG tiles, one tissue tile repeated; 375 px of the "
+        f"source to 128 px; {given.threads} threads",
+        f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
+        f"{os.cpu_count()} cores",
+        f"target: a slide of 50,000 x 50,000 px within {TARGET_MB:,} MB (2 GiB)",
+    ]
+    header = ["side px", "RGB MB", "tile: peak MB", "segment: peak MB", "tile s", "segment s"]
+    header += ["tile CPU s", "segment CPU s", "store MB"]
+    write_up(given.out, "Memory of whole slides", notes, header, rows)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] and Path(sys.argv[1]).is_file():
-        read_slide(Path(sys.argv[1]))
-    else:
-        main([int(side) for side in sys.argv[1:]] or list(SIDES_PX))
+    main()

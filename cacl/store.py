@@ -12,8 +12,8 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.grid import TileGrid
+from cacl.shard import ShardFiles, codec
 from cacl.tables import write_text
 
 STORE_VERSION = 1
@@ -170,11 +171,15 @@ class Store:
 
     def label_digest(self, image_id: str, name: str) -> str | None:
         """Return the digest of what a mask was made from; None where there is no such mask."""
+        digest = self.label_facts(image_id, name).get("digest")
+        return str(digest) if digest is not None else None
+
+    def label_facts(self, image_id: str, name: str) -> dict[str, Any]:
+        """Return what is kept beside a mask; nothing where there is no such mask."""
         marker = self.path(image_id) / "labels" / name / "zarr.json"
         if not marker.exists():
-            return None
-        digest = _attributes(marker).get("cacl", {}).get("digest")
-        return str(digest) if digest is not None else None
+            return {}
+        return dict(_attributes(marker).get("cacl", {}))
 
     def write_image(self, meta: ImageMeta, pixels: Pixels, cell: Pixels) -> None:
         """Write an image and its cell mask, whole or not at all; an older one is replaced.
@@ -206,8 +211,10 @@ class Store:
             _write_group(place.parent, {})
         with _replaced(place) as folder:
             image = _create_array(folder / "0", expected, meta.tile_px, ("c", "y", "x"))
-            label = _create_label(folder / "labels" / "cell", meta, "cell", meta.digest)
-            _fill([image, label], [pixels, cell])
+            label_folder = folder / "labels" / "cell"
+            label = _create_label(label_folder, meta)
+            _fill([(image, pixels), (label, cell)])
+            _describe_label(label_folder, meta, "cell", {"digest": meta.digest})
             _write_group(folder / "labels", {"ome": {"version": OME_VERSION, "labels": ["cell"]}})
             attributes = {
                 "ome": _multiscales(meta.image_id, meta.mpp, with_channels=True),
@@ -216,26 +223,42 @@ class Store:
             _write_group(folder, attributes)
 
     def write_label(self, image_id: str, name: str, mask: Pixels, digest: str) -> None:
-        """Write a mask of an image, whole or not at all; see `write_image` for errors.
+        """Write one mask of an image; see `write_labels`."""
+        self.write_labels(image_id, {name: mask}, digest)
+
+    def write_labels(
+        self,
+        image_id: str,
+        masks: Mapping[str, Pixels],
+        digest: str,
+        facts: Callable[[], Mapping[str, float | None]] = dict,
+    ) -> None:
+        """Write masks of an image, each whole or not at all; see `write_image` for errors.
 
         Parameters
         ----------
         image_id
             An image of this store.
-        name
-            `stain`, or another name safe for a folder.
-        mask
-            (y, x), 0 or 1, of the image's size.
+        masks
+            By name, `stain` or another one safe for a folder: (y, x), 0 or 1, of the image's size.
+            What dask arrays among them share is computed once.
         digest
-            Digest of what it was made from.
+            Digest of what they were made from.
+        facts
+            What else to keep of them; asked for once they are computed.
         """
         meta = self.meta(image_id)
         expected = (meta.grid.height, meta.grid.width)
-        if tuple(mask.shape) != expected:
-            raise ValueError(f"{image_id}: expected a mask {expected}, got {tuple(mask.shape)}")
+        for mask in masks.values():
+            if tuple(mask.shape) != expected:
+                raise ValueError(f"{image_id}: expected a mask {expected}, got {tuple(mask.shape)}")
         labels = self.path(image_id) / "labels"
-        with _replaced(labels / name) as folder:
-            _fill([_create_label(folder, meta, name, digest)], [mask])
+        with ExitStack() as places:
+            folders = [places.enter_context(_replaced(labels / name)) for name in masks]
+            arrays = [_create_label(folder, meta) for folder in folders]
+            _fill(list(zip(arrays, masks.values(), strict=True)))
+            for name, folder in zip(masks, folders, strict=True):
+                _describe_label(folder, meta, name, {"digest": digest, **facts()})
         names = sorted(path.parent.name for path in labels.glob("[!.]*/zarr.json"))
         _write_group(labels, {"ome": {"version": OME_VERSION, "labels": names}})
 
@@ -269,41 +292,58 @@ def _write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
     write_text(folder / "zarr.json", json.dumps(group, indent=1) + "\n")
 
 
-def _create_label(folder: Path, meta: ImageMeta, name: str, digest: str) -> zarr.Array[Any]:
+def _create_label(folder: Path, meta: ImageMeta) -> ShardFiles:
     shape = (meta.grid.height, meta.grid.width)
-    array = _create_array(folder / "0", shape, meta.tile_px, ("y", "x"))
+    return _create_array(folder / "0", shape, meta.tile_px, ("y", "x"))
+
+
+def _describe_label(folder: Path, meta: ImageMeta, name: str, facts: Mapping[str, Any]) -> None:
     ome = _multiscales(name, meta.mpp, with_channels=False)
     ome["image-label"] = {
         "colors": [{"label-value": 1, "rgba": [0, 114, 178, 255]}],
         "source": {"image": "../../"},
     }
-    _write_group(folder, {"ome": ome, "cacl": {"digest": digest}})
-    return array
+    _write_group(folder, {"ome": ome, "cacl": dict(facts)})
 
 
 def _create_array(
     folder: Path, shape: tuple[int, ...], tile_px: int, axes: tuple[str, ...]
-) -> zarr.Array[Any]:
+) -> ShardFiles:
     shard = tuple(min(size, MAX_SHARD_TILES * tile_px) for size in shape[-2:])
-    return zarr.create_array(
+    array = zarr.create_array(
         folder,
         shape=shape,
         dtype="uint8",
         chunks=(*shape[:-2], tile_px, tile_px),
         shards=(*shape[:-2], *shard),
         dimension_names=axes,
-        config={"write_empty_chunks": True},
+        compressors=codec(),
     )
+    return ShardFiles(array, folder)
 
 
-def _fill(arrays: list[zarr.Array[Any]], data: list[Pixels]) -> None:
-    """Write all data in one pass, so that what two of them share is computed once."""
-    blocks: list[Any] = [
-        da.asarray(values).astype(np.uint8).rechunk(array.shards)
-        for values, array in zip(data, arrays, strict=True)
-    ]
-    store: Any = da.store
-    store(blocks, arrays, lock=False, scheduler="synchronous")
+def _fill(pairs: Sequence[tuple[ShardFiles, Pixels]]) -> None:
+    """Write all data in one pass, so that what two lazy arrays share is computed once."""
+    blocks: list[Any] = []
+    for files, values in pairs:
+        if isinstance(values, np.ndarray):
+            _write_shards(files, values.astype(np.uint8, copy=False))
+        else:
+            blocks.append((files, values.astype(np.uint8).rechunk(files.shards)))
+    if blocks:
+        store: Any = da.store
+        targets, sources = zip(*blocks, strict=True)
+        store(sources, targets, lock=False, scheduler="synchronous")
+
+
+def _write_shards(files: ShardFiles, values: NDArray[np.uint8]) -> None:
+    counts = [-(-size // shard) for size, shard in zip(files.shape, files.shards, strict=True)]
+    for place in np.ndindex(*counts):
+        region = tuple(
+            slice(number * size, (number + 1) * size)
+            for number, size in zip(place, files.shards, strict=True)
+        )
+        files[region] = values[region]
 
 
 def _multiscales(name: str, mpp: float | None, *, with_channels: bool) -> dict[str, Any]:

@@ -13,8 +13,9 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from cacl.errors import ImageError, Reason
 from cacl.grid import TileGrid
 from cacl.slides import tiff
+from cacl.slides.area import area_means
 from cacl.slides.files import check_pixels, damaged, read_core, unsupported
-from cacl.slides.source import WHITE, Pixels, Source, shrink
+from cacl.slides.source import WHITE, Pixels, Source
 
 JPEG_MAGIC = b"\xff\xd8\xff"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -34,13 +35,19 @@ class CoreSource(Source):
         self._pixels = pixels
 
     def _tile(self, grid: TileGrid, row: int, col: int) -> Pixels:
+        block = self._block(grid, range(row, row + 1), range(col, col + 1))
+        return block.transpose(1, 2, 0)
+
+    def _block(self, grid: TileGrid, rows: range, cols: range) -> Pixels:
         side = grid.source_px
-        part = self._pixels[row * side : (row + 1) * side, col * side : (col + 1) * side]
-        if part.shape[:2] != (side, side):
-            window = np.full((side, side, 3), WHITE, np.uint8)
+        part = self._pixels[rows.start * side : rows.stop * side]
+        part = part[:, cols.start * side : cols.stop * side]
+        size = len(rows) * side, len(cols) * side
+        if part.shape[:2] != size:
+            window = np.full((*size, 3), WHITE, np.uint8)
             window[: part.shape[0], : part.shape[1]] = part
             part = window
-        return shrink(part, grid.tile_px)
+        return area_means(part, side, grid.tile_px)
 
 
 def decode(path: Path, head: bytes) -> CoreSource:

@@ -70,7 +70,10 @@ class Source(ABC):
                 f"the grid is for an image of {grid.source_width} x {grid.source_height} px, this "
                 f"one has {self.width} x {self.height} px"
             )
-        rows, cols = _span(rows, grid.rows, "rows"), _span(cols, grid.cols, "cols")
+        return self._block(grid, _span(rows, grid.rows, "rows"), _span(cols, grid.cols, "cols"))
+
+    def _block(self, grid: TileGrid, rows: range, cols: range) -> Pixels:
+        """Return a block of tiles, uint8 `(3, y, x)`."""
         side = grid.tile_px
         block = np.empty((3, len(rows) * side, len(cols) * side), np.uint8)
         for y, row in enumerate(rows):

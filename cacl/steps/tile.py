@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -14,10 +15,11 @@ from cacl.grid import TileGrid
 from cacl.records import AcquiredRow, TileStatRow
 from cacl.slides import as_dask, check_size, open_source
 from cacl.steps.runner import run_images, write_failures
-from cacl.store import ImageMeta, Store, digest_of
+from cacl.store import ImageMeta, Pixels, Store, digest_of
 
-TILE_VERSION = 2
+TILE_VERSION = 3
 RIM_PX = 64
+BLOCK_TILES = 8
 THUMBNAIL_PX = 1024
 
 
@@ -57,6 +59,7 @@ def tile(
         Images at a time.
     scheduler
         Address of a dask scheduler whose workers do it instead; they must see the same folders.
+        It must be a trusted one: it can run code here.
     strict
         Raise `StrictError` if an image failed.
     """
@@ -64,8 +67,7 @@ def tile(
     atlas = Store(base / store)
 
     def work(row: AcquiredRow) -> list[TileStatRow]:
-        meta = _tile_image(atlas, row, base / row.path, source_px, tile_px)
-        stats = list(_statistics(atlas, meta, row.antibody_id))
+        stats = tile_image(atlas, row, base / row.path, source_px=source_px, tile_px=tile_px)
         best = max(stat.tissue_fraction for stat in stats)
         if best < min_tissue_fraction:
             raise ImageError(
@@ -84,12 +86,32 @@ def tile(
     write_failures(failures, outcome.failures, strict=strict)
 
 
-def _tile_image(
-    atlas: Store, row: AcquiredRow, path: Path, source_px: int, tile_px: int
-) -> ImageMeta:
+def tile_image(
+    atlas: Store, row: AcquiredRow, path: Path, *, source_px: int, tile_px: int
+) -> list[TileStatRow]:
+    """Write one image and its cell mask, unless they are there; return a row a tile.
+
+    Parameters
+    ----------
+    atlas
+        The store.
+    row
+        The image's receipt.
+    path
+        Where the image lies.
+    source_px, tile_px
+        See `tile`.
+
+    Raises
+    ------
+    ImageError
+        The image cannot be read, or holds no whole tile.
+    """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
     if atlas.has_image(row.image_id, digest):
-        return atlas.meta(row.image_id)
+        meta = atlas.meta(row.image_id)
+        image, cell = atlas.image(row.image_id), atlas.label(row.image_id, "cell")
+        return list(_statistics(meta, row.antibody_id, image, cell))
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
@@ -104,34 +126,39 @@ def _tile_image(
             mpp=mpp * grid.downsample if mpp else None,
             digest=digest,
         )
-        pixels = as_dask(source, grid)
-        if pixels.npartitions == 1:
-            pixels = pixels.persist(scheduler="synchronous")
-        atlas.write_image(meta, pixels, _cell_mask(pixels))
-    return meta
+        if max(grid.rows, grid.cols) <= BLOCK_TILES:
+            pixels = source.read(grid, range(grid.rows), range(grid.cols))
+            mask = stain.cell_mask(pixels, _glass_density(pixels))
+            atlas.write_image(meta, pixels, mask)
+            return list(_statistics(meta, row.antibody_id, pixels, mask))
+        lazy = as_dask(source, grid, block_tiles=BLOCK_TILES)
+        atlas.write_image(meta, lazy, _cell_mask(lazy))
+    image, cell = atlas.image(row.image_id), atlas.label(row.image_id, "cell")
+    return list(_statistics(meta, row.antibody_id, image, cell))
 
 
 def _cell_mask(pixels: da.Array) -> da.Array:
     """Return the cell mask of an image, lazily; each block sees a rim of its neighbours."""
-    every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
-    thumbnail = pixels[:, ::every, ::every].compute(scheduler="threads")
-    glass_od = stain.glass_density(np.asarray(thumbnail))
-    rim = {0: 0, 1: RIM_PX, 2: RIM_PX} if pixels.npartitions > 1 else 0
     mask: da.Array = da.map_overlap(
         stain.cell_mask,
         pixels,
-        depth=rim,
+        depth={0: 0, 1: RIM_PX, 2: RIM_PX},
         boundary="none",
         drop_axis=0,
         dtype=bool,
         meta=np.empty((0, 0), dtype=bool),
-        glass_od=glass_od,
+        glass_od=_glass_density(pixels),
     )
     return mask
 
 
-def _statistics(atlas: Store, meta: ImageMeta, antibody_id: str) -> Iterator[TileStatRow]:
-    image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
+def _glass_density(pixels: Pixels) -> float:
+    every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
+    return stain.glass_density(np.asarray(pixels[:, ::every, ::every]))
+
+
+def _statistics(meta: ImageMeta, antibody_id: str, image: Any, cell: Any) -> Iterator[TileStatRow]:
+    """Yield a row a tile; `image` and `cell` are arrays, in memory or of the store."""
     size = meta.tile_px
     for row in range(meta.grid.rows):
         band = slice(row * size, (row + 1) * size)

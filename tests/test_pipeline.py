@@ -1,0 +1,121 @@
+"""Images overlap while the device is one's at a time; failures and Ctrl-C end as they should."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from model_atlas import ModelAtlas
+
+from cacl.model import judge
+from cacl.steps import segment as step
+from cacl.steps.pipeline import IMAGES_AT_A_TIME, Turns
+from cacl.steps.runner import run_images
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
+    made = ModelAtlas(tmp_path_factory.mktemp("atlas")).build(antibodies=6)
+    made.select()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judge, "NOWHERE", -1.0)
+        patch.setattr(judge, "EVERYWHERE", 2.0)
+        made.train(preset="robust", max_steps=32)
+    return made
+
+
+def files(atlas: ModelAtlas, image_id: str) -> dict[str, bytes]:
+    folder = atlas.store.path(image_id) / "labels" / "stain"
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_three_at_a_time_write_the_bytes_of_one(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(step, "IMAGES_AT_A_TIME", 1)
+    atlas.segment(morphology="none", radius_px=0)
+    images = sorted(set(pd.read_parquet(atlas.path("tiles.parquet"))["image_id"]))
+    one = {image: files(atlas, image) for image in images}
+    receipts = atlas.path("segmented.parquet").read_bytes()
+    for image in images:
+        (atlas.store.path(image) / "labels" / "stain" / "zarr.json").unlink()
+    monkeypatch.setattr(step, "IMAGES_AT_A_TIME", IMAGES_AT_A_TIME)
+    atlas.segment(morphology="none", radius_px=0)
+    assert {image: files(atlas, image) for image in images} == one
+    assert atlas.path("segmented.parquet").read_bytes() == receipts
+
+
+def test_an_image_that_fails_is_one_row_and_stops_nobody(atlas: ModelAtlas) -> None:
+    broken = "HPA000003/3_A_7_2"
+    chunk = next(atlas.store.path(broken).glob("0/c/0/0/0"))
+    before = chunk.read_bytes()
+    chunk.write_bytes(before[: len(before) // 2])
+    try:
+        atlas.segment(morphology="dilation", radius_px=1)
+    finally:
+        chunk.write_bytes(before)
+    failed = pd.read_csv(atlas.path("failures.csv"))
+    assert list(failed["image_id"]) == [broken]
+    assert len(pd.read_parquet(atlas.path("segmented.parquet"))) == 5
+
+
+def test_the_device_is_ones_at_a_time() -> None:
+    turns, inside, most = Turns(), [0], [0]
+
+    def compute(value: int) -> int:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.002)
+        inside[0] -= 1
+        return value * value
+
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda n=number: found.append(turns.take(compute, n)))
+        for number in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1]
+    assert sorted(found) == [number**2 for number in range(8)]
+
+
+@dataclass(frozen=True)
+class Named:
+    image_id: str
+
+
+def test_after_ctrl_c_nothing_more_begins() -> None:
+    begun: list[str] = []
+
+    def work(row: Named) -> Named:
+        begun.append(row.image_id)
+        if len(begun) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.02)
+        return row
+
+    rows = [Named(str(number)) for number in range(500)]
+    with pytest.raises(KeyboardInterrupt):
+        run_images("segment", rows, work, source=lambda row: row.image_id, jobs=IMAGES_AT_A_TIME)
+    assert 4 <= len(begun) < 100
+    assert np.unique(begun).size == len(begun)
+
+
+def test_the_label_is_whole_or_absent_after_a_failure(atlas: ModelAtlas, tmp_path: Path) -> None:
+    for image in sorted(set(pd.read_parquet(atlas.path("tiles.parquet"))["image_id"])):
+        labels = atlas.store.path(image) / "labels"
+        assert not [path for path in labels.iterdir() if path.name.startswith(".")]
