@@ -37,8 +37,16 @@ class CheckpointError(CaclError):
     """A model folder is missing, damaged, or of another architecture or version."""
 
 
+class StoppedError(CaclError):
+    """A run was asked to stop, has saved where it was, and goes on from there when run again."""
+
+
 class ClusterError(CaclError):
     """A dask scheduler, or a cluster that a profile names, cannot do what it is asked for."""
+
+
+class DiskError(CaclError):
+    """Images could not be written, which is no fault of theirs: the step has to run again."""
 
 
 class StrictError(CaclError):

@@ -34,6 +34,11 @@ class ImageRow:
     mpp: float | None = column("size of a source pixel, if known", "um/px")
     label: str = column("positive, negative or empty")
     label_source: str = column("the rule or file that gave the label")
+    class_labels: str = column(
+        "label in each of several classes, such as microvilli=positive;nucleus=; the first is also"
+        " the label; empty for one class",
+        default="",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +90,15 @@ class TileRow:
     antibody_id: str = column("antibody")
     row: int = column("row of the tile in its image, from 0")
     col: int = column("column of the tile in its image, from 0")
-    label: str = column("positive or negative")
+    label: str = column("positive or negative; empty only where there are several classes")
     split: str = column("train, validation or test; one antibody is in one split")
     kept: bool = column("whether the tile is used")
     rule: str = column("why it was kept or left out")
+    class_labels: str = column(
+        "label in each of several classes, such as microvilli=positive;nucleus=; the first is also"
+        " the label; empty for one class",
+        default="",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +108,16 @@ class SegmentedRow:
     image_id: str = column("image")
     antibody_id: str = column("antibody")
     digest: str = column("digest of the mask: of tiles, model and parameters")
+    confidence: float | None = column(
+        "Dice of the masks of two single views (models, flips), over all pairs of views; empty "
+        "where no view stains anything",
+        "0-1",
+        default=None,
+    )
+    ratio_sd: float | None = column(
+        "standard deviation of the stained-to-cell ratio over single views", "0-1", default=None
+    )
+    patterns: str = column("classes that have a mask each, joined by ';'", default="stain")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +142,15 @@ class MeasureRow:
     ratio_high: float | None = column(
         "upper end of its 95 % interval over tiles; empty if nothing is stained",
         "0-1",
+    )
+    confidence: float | None = column(
+        "Dice of the masks of two single views (models, flips), over all pairs of views; empty "
+        "where no view stains anything",
+        "0-1",
+        default=None,
+    )
+    ratio_sd: float | None = column(
+        "standard deviation of the stained-to-cell ratio over single views", "0-1", default=None
     )
     dab_area_px: int = column("DAB-positive cell area by colour deconvolution", "analysis px")
     border_share: float | None = column("stained area that is DAB-positive / DAB area", "0-1")
@@ -154,6 +183,26 @@ class MeasureRow:
     hpa_quantity: str = column("the atlas's share of stained cells")
     hpa_location: str = column("the atlas's location")
     qc: str = column("quality flags joined by ';'; empty if none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatternRow:
+    """The stained area of one class in one image."""
+
+    image_id: str = column("image")
+    antibody_id: str = column("antibody")
+    pattern: str = column("class of labels.classes; stain where there is one class alone")
+    label: str = column("label in this class: positive, negative or empty")
+    stained_area_px: int = column("mask of this class inside the cell area", "analysis px")
+    stained_to_cell_ratio: float | None = column("stained area / cell area", "0-1")
+    ratio_low: float | None = column(
+        "lower end of its 95 % interval over tiles; empty if nothing is stained",
+        "0-1",
+    )
+    ratio_high: float | None = column(
+        "upper end of its 95 % interval over tiles; empty if nothing is stained",
+        "0-1",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +312,40 @@ class DisagreementRow:
         "-1 to 1",
     )
     why: str = column("the disagreement in words")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewRow:
+    """One core that is worth an expert's look."""
+
+    rank: int = column("1 = most worth a look")
+    image_id: str = column("image")
+    antibody_id: str = column("antibody")
+    gene: str = column("gene symbol; empty if unknown")
+    tissue: str = column("tissue, lower case")
+    patient_id: str = column("patient; empty if unknown")
+    label: str = column("positive, negative or empty")
+    hpa_staining: str = column("the atlas's staining in the configured cell type")
+    stained_to_cell_ratio: float | None = column("stained area / cell area", "0-1")
+    ratio_low: float | None = column("lower end of its 95 % interval over tiles", "0-1")
+    ratio_high: float | None = column("upper end of its 95 % interval over tiles", "0-1")
+    confidence: float | None = column("Dice of two views' masks, over all pairs of views", "0-1")
+    ratio_sd: float | None = column("standard deviation of the ratio over single views", "0-1")
+    qc: str = column("quality flags joined by ';'; empty if none")
+    view_doubt: float = column("1 - confidence; 0 where that is empty", "0-1")
+    annotation_doubt: float = column(
+        "share of the annotated images that lie between its rank and the nearest one that would "
+        "agree with its annotation",
+        "0-1",
+    )
+    interval_doubt: float = column(
+        "1 = the middle of its interval is what images annotated as not detected reach, 0 = its "
+        "interval leaves that out, or it is annotated as not detected itself",
+        "0-1",
+    )
+    quality_doubt: float = column("0.5 with a quality flag, else 0", "0-1")
+    score: float = column("sum of the four doubts")
+    why: str = column("the doubts in words, largest first")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,7 +119,7 @@ class ModelAtlas:
         )
 
     def train(self, out: str = "model", **options: object) -> Path:
-        given = {"max_steps": 40, "seed": 0, "threads": 1} | options
+        given = {"preset": "scout", "max_steps": 40, "seed": 0, "threads": 1} | options
         train(
             self.path("training.parquet"),
             self.path("atlas.zarr"),
@@ -140,7 +140,7 @@ class ModelAtlas:
         )
 
 
-def image_row(image_id: str, label: str) -> ImageRow:
+def image_row(image_id: str, label: str, class_labels: str = "") -> ImageRow:
     return ImageRow(
         image_id=image_id,
         antibody_id=image_id.split("/")[0],
@@ -157,4 +157,5 @@ def image_row(image_id: str, label: str) -> ImageRow:
         mpp=None,
         label=label,
         label_source="test",
+        class_labels=class_labels,
     )

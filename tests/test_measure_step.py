@@ -44,12 +44,21 @@ def test_known_areas(tmp_path: Path) -> None:
     assert (row.hpa_staining, row.hpa_intensity) == ("high", "strong")
     assert (row.hpa_quantity, row.hpa_location) == (">75%", "cytoplasmic/membranous")
     assert row.qc == ""
+    assert (row.confidence, row.ratio_sd) == (None, None)
     assert (row.mpp, row.mpp_source, row.cell_area_um2) == (None, "", None)
     shares = row.weak_share, row.moderate_share, row.strong_share
     assert sum(share for share in shares if share) == pytest.approx(0.25, abs=0.01)
     assert row.h_score == pytest.approx(75.0, abs=1.0)
     assert row.stained_od == pytest.approx(1.2, abs=0.1)
     assert len(tables.read_csv(atlas.path("failures.csv"), FailureRow)) == 0
+
+
+def test_what_views_say_of_a_mask_is_passed_on(tmp_path: Path) -> None:
+    atlas = build(tmp_path, [CORE])
+    rewrite(atlas, "segmented.parquet", SegmentedRow, confidence=0.75, ratio_sd=0.0625)
+    atlas.measure()
+    (row,) = census(atlas)
+    assert (row.confidence, row.ratio_sd) == (0.75, 0.0625)
 
 
 def test_mask_in_half_of_the_dab(tmp_path: Path) -> None:

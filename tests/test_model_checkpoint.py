@@ -18,6 +18,7 @@ from cacl.model.autoencoder import AutoEncoder
 from cacl.model.checkpoint import load_model, read_tensors, save_model, write_tensors
 from cacl.model.mask import Thresholds
 from cacl.model.preset import PAPER, ROBUST
+from cacl.patterns import ONLY
 
 LIMITS = Thresholds(likely=-1.0, sure=1.5)
 
@@ -26,7 +27,8 @@ LIMITS = Thresholds(likely=-1.0, sure=1.5)
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    save_model(folder, AutoEncoder(ROBUST.architecture), ROBUST, thresholds=LIMITS, facts={})
+    network = AutoEncoder(ROBUST.architecture)
+    save_model(folder, [network], ROBUST, patterns=(ONLY,), thresholds=(LIMITS,), facts={})
     return folder
 
 
@@ -45,12 +47,13 @@ def describe(folder: Path, change: Callable[[dict[str, object]], object]) -> Non
 
 def test_a_model_comes_back_as_it_was(folder: Path) -> None:
     model = load_model(folder)
-    assert model.thresholds == LIMITS
+    assert model.thresholds == (LIMITS,)
+    assert model.patterns == (ONLY,)
     assert model.preset == ROBUST
-    assert not model.network.training
+    assert not model.networks[0].training
     tensors, _ = read_tensors(folder / "checkpoint.safetensors")
-    for name, tensor in model.network.state_dict().items():
-        assert torch.equal(tensor, tensors[name])
+    for name, tensor in model.networks[0].state_dict().items():
+        assert torch.equal(tensor, tensors[f"0.{name}"])
     assert model.digest == load_model(folder).digest
     describe(folder, lambda found: found.update(seed=1))
     assert model.digest != load_model(folder).digest
@@ -103,7 +106,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: d.update(model_version=99), "of version 99, expected 1"),
+        (lambda d: d.update(model_version=99), "of version 99, expected 2"),
         (lambda d: d.update(preset="other"), "names the preset 'other'"),
         (lambda d: d["architecture"].update(width=64), r"another architecture \(width differ"),
         (lambda d: d.update(architecture=[]), "another architecture"),
@@ -140,7 +143,7 @@ def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
 def test_weights_of_another_shape_or_not_finite_are_refused(folder: Path) -> None:
     path = folder / "checkpoint.safetensors"
     tensors, _ = read_tensors(path)
-    name = "codebook.codes"
+    name = "0.codebook.codes"
     safetensors.torch.save_file(tensors | {name: torch.zeros(3, 3)}, path)
     with pytest.raises(CheckpointError, match=rf"{name} is torch\.float32 \(3, 3\), expected"):
         load_model(folder)

@@ -101,6 +101,17 @@ def test_insist_raises_what_is_likely_already() -> None:
     assert (logits.grad != 0).tolist() == [[[True, False, False]]]
 
 
+def test_told_is_the_cross_entropy_over_the_sure_places() -> None:
+    logits = torch.tensor([[[2.0, -1.0], [0.5, 9.0]]])
+    shows = torch.tensor([[[True, False], [False, False]]])
+    lacks = torch.tensor([[[False, True], [True, False]]])
+    expected = (math.log1p(math.exp(-2.0)) + math.log1p(math.exp(-1.0))) / 3
+    expected += math.log1p(math.exp(0.5)) / 3
+    assert losses.told(logits, shows, lacks).item() == pytest.approx(expected, rel=1e-5)
+    nowhere = torch.zeros_like(shows)
+    assert losses.told(logits, nowhere, nowhere).item() == 0.0
+
+
 def test_elsewhere_counts_places_without_stain() -> None:
     logits = torch.tensor([[[0.0, 9.0]]])
     candidate = torch.tensor([[[False, True]]])
@@ -110,13 +121,28 @@ def test_elsewhere_counts_places_without_stain() -> None:
 def test_input_agrees_with_the_stains_of_the_ground_floor() -> None:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)
-    seen = inputs.network_input(torch.from_numpy(rgb)[None], stains=True)[0].numpy()
+    seen = inputs.network_input(torch.from_numpy(rgb)[None], view="stains")[0].numpy()
     hematoxylin, dab = stain.unmix(rgb)
-    assert np.allclose(seen[inputs.HEMATOXYLIN], hematoxylin, atol=1e-5)
-    assert np.allclose(seen[inputs.DAB], dab, atol=1e-5)
-    assert np.allclose(seen[inputs.BRIGHTNESS], rgb.mean(0) / 255.0, atol=1e-6)
+    assert np.allclose(seen[0], rgb.mean(0) / 255.0, atol=1e-6)
+    assert np.allclose(seen[1], hematoxylin, atol=1e-5)
+    assert np.allclose(seen[2], dab, atol=1e-5)
     inner = dab[16, 16] - dab[9:24, 9:24].mean()
-    assert seen[inputs.EXCESS, 16, 16] == pytest.approx(inner, abs=1e-4)
+    assert seen[3, 16, 16] == pytest.approx(inner, abs=1e-4)
+
+
+def test_relief_shows_dab_between_its_local_least_and_most() -> None:
+    rng = np.random.default_rng(0)
+    rgb = rng.integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    seen = inputs.network_input(torch.from_numpy(rgb)[None], view="relief")[0].numpy()
+    assert len(seen) == inputs.CHANNELS["relief"]
+    hematoxylin, dab = stain.unmix(rgb)
+    absorbed = 1.0 - 10.0 ** -np.clip(dab, 0.0, None)
+    assert np.allclose(seen[1], hematoxylin, atol=1e-5)
+    here, least = absorbed[24, 24], absorbed[14:35, 14:35].min()
+    most = absorbed[20:29, 20:29].max()
+    assert seen[2, 24, 24] == pytest.approx((here - least) / (most - least + 0.15), abs=1e-4)
+    assert seen[3, 24, 24] == pytest.approx(here - absorbed[17:32, 17:32].mean(), abs=1e-4)
+    assert seen[4, 24, 24] == pytest.approx(here - absorbed[9:40, 9:40].mean(), abs=1e-4)
 
 
 def test_mixing_undoes_unmixing() -> None:

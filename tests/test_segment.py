@@ -16,6 +16,7 @@ from cacl.model import morphology
 from cacl.model.checkpoint import load_model
 from cacl.records import SegmentedRow, TileStatRow
 from cacl.steps import segment as step
+from cacl.steps.votes import CELL_BIT
 
 POSITIVE, NEGATIVE = "HPA000003/3_A_7_2", "HPA000004/4_A_7_2"
 
@@ -48,6 +49,9 @@ def test_masks_find_the_stained_rim_and_spare_the_negative(atlas: ModelAtlas) ->
     assert negative.mean() < 0.01
     receipts = tables.read_parquet(atlas.path("segmented.parquet"), SegmentedRow)
     assert len(receipts) == 8
+    of = {row.image_id: row for row in receipts}
+    assert 0.5 < of[POSITIVE].confidence <= 1.0
+    assert 0.0 <= of[POSITIVE].ratio_sd < 0.05
     assert receipts[0].digest == atlas.store.label_digest(receipts[0].image_id, "stain")
     assert failures(atlas).empty
 
@@ -56,8 +60,12 @@ def test_an_equal_mask_is_not_made_again(atlas: ModelAtlas) -> None:
     atlas.segment()
     marker = atlas.store.path(POSITIVE) / "labels" / "stain" / "zarr.json"
     before = marker.stat().st_mtime_ns
+    receipts = atlas.path("segmented.parquet")
+    said = receipts.read_bytes()
+    receipts.unlink()
     atlas.segment()
     assert marker.stat().st_mtime_ns == before
+    assert receipts.read_bytes() == said
     atlas.segment(morphology="dilation", radius_px=1)
     assert marker.stat().st_mtime_ns != before
 
@@ -75,9 +83,9 @@ def test_blocks_give_the_same_mask_as_the_whole(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, meta = load_model(atlas.path("model")), atlas.store.meta(POSITIVE)
-    whole = np.asarray(step.image_mask(atlas.store, meta, model, "none", 0))
+    (whole,) = map(np.asarray, step.image_masks(atlas.store, meta, model, "none", 0))
     monkeypatch.setattr(step, "BLOCK_PX", 64)
-    blocks = step.image_mask(atlas.store, meta, model, "none", 0)
+    (blocks,) = step.image_masks(atlas.store, meta, model, "none", 0)
     assert blocks.numblocks == (2, 2)
     assert whole.any()
     assert np.array_equal(np.asarray(blocks), whole)
@@ -87,8 +95,10 @@ def test_a_size_that_is_no_multiple_of_four_is_scored(trained: ModelAtlas) -> No
     model = load_model(trained.path("model"))
     rgb = draw(1, positive=True)[0][:, :70, :61]
     layers = np.concatenate([rgb, np.ones((1, 70, 61), np.uint8)])
-    mask = step.block_mask(layers, model=model, morphology="none", radius_px=0)
-    assert mask.shape == (70, 61)
+    bits = step.block_bits(layers, model=model, morphology="none", radius_px=0)
+    assert bits.shape == (70, 61)
+    assert set(np.unique(bits & 1)) == {0, 1}
+    assert (bits >> CELL_BIT & 1).all()
 
 
 def test_an_image_that_is_not_in_the_store_is_a_row(atlas: ModelAtlas) -> None:

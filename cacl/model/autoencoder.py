@@ -2,7 +2,7 @@
 
 One family of networks for both presets. The image is folded (pixel-unshuffle) instead of
 convolved at full resolution, so nearly all work happens at half resolution or below; the
-surroundings are seen at a quarter of the resolution, where a dilated convolution is cheap.
+surroundings are seen at a quarter and an eighth of it, where dilated convolutions are cheap.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cacl.model.codebook import ClassAwareCodebook, unit_length
-from cacl.model.inputs import RGB_CHANNELS, STAIN_CHANNELS, network_input
+from cacl.model.codebook import ClassAwareCodebook, class_logit, unit_length
+from cacl.model.inputs import CHANNELS, network_input
 from cacl.model.preset import Architecture
 
 FOLD = 2
-MULTIPLE_PX = 4
+MULTIPLE_PX = 8
 
 
 def convolution(
@@ -50,39 +50,72 @@ class Residual(nn.Module):
         return features + added
 
 
+class Surroundings(nn.Module):
+    """x + what is seen around it at half its resolution, and, through `further`, at a quarter.
+
+    Parameters
+    ----------
+    width, inner
+        Channels of x, and at half its resolution.
+    dilations
+        Of the residual blocks there.
+    normalise
+        See `Architecture`.
+    further
+        Maps (b, inner, y, x) to the same shape.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        inner: int,
+        dilations: tuple[int, ...],
+        normalise: bool,
+        further: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.down = convolution(width, inner, 3, normalise=normalise, stride=2)
+        self.blocks = nn.Sequential(
+            *(Residual(inner, inner, normalise=normalise, dilation=one) for one in dilations)
+        )
+        self.further = further or nn.Identity()
+        self.up = convolution(inner, width, 1, normalise=normalise)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (b, width, y, x) to the same shape."""
+        around: Tensor = self.further(self.blocks(self.down(F.relu(features))))
+        upward: Tensor = self.up(around)
+        return features + F.interpolate(upward, scale_factor=2.0, mode="bilinear")
+
+
 class Encoder(nn.Module):
     """E: (b, c, y, x) to an embedding (b, channels, y / 2, x / 2)."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         a = architecture
-        inputs = (STAIN_CHANNELS if a.stains else RGB_CHANNELS) * FOLD**2
+        inputs = CHANNELS[a.view] * FOLD**2
         self.stem = convolution(inputs, a.width, 3, normalise=a.normalise)
-        self.down = nn.Module()
+        surroundings: nn.Module | None = None
+        if a.far_context:
+            surroundings = Surroundings(2 * a.width, 2 * a.width, a.far_context, a.normalise)
         if a.context:
-            wide = 2 * a.width
-            self.down = convolution(a.width, wide, 3, normalise=a.normalise, stride=2)
-            self.context = nn.Sequential(
-                *(
-                    Residual(wide, wide, normalise=a.normalise, dilation=dilation)
-                    for dilation in a.context
-                ),
-                convolution(wide, a.width, 1, normalise=a.normalise),
-            )
-        self.has_context = bool(a.context)
+            surroundings = Surroundings(a.width, 2 * a.width, a.context, a.normalise, surroundings)
+        self.surroundings = surroundings or nn.Identity()
         self.blocks = nn.Sequential(
             *(Residual(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
         )
         self.head = nn.Conv2d(a.width, a.channels, 1)
+        self.bf16 = False
 
     def forward(self, seen: Tensor) -> Tensor:
         """Embed what `network_input` returned."""
+        with torch.autocast(seen.device.type, torch.bfloat16, enabled=self.bf16):
+            return self._embedding(seen).float()
+
+    def _embedding(self, seen: Tensor) -> Tensor:
         folded = F.pixel_unshuffle(seen, FOLD)
-        features: Tensor = self.stem(folded)
-        if self.has_context:
-            around: Tensor = self.context(self.down(F.relu(features)))
-            features = features + F.interpolate(around, scale_factor=2.0, mode="bilinear")
-        features = self.blocks(features)
+        features: Tensor = self.blocks(self.surroundings(self.stem(folded)))
         embedding: Tensor = self.head(F.relu(features))
         return embedding
 
@@ -98,11 +131,13 @@ class Decoder(nn.Module):
             *(Residual(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
         )
         self.head = nn.Conv2d(a.width, 3 * FOLD**2, 1)
+        self.bf16 = False
 
     def forward(self, codes: Tensor) -> Tensor:
         """Reconstruct images."""
-        features: Tensor = F.relu(self.blocks(self.stem(codes)))
-        return F.pixel_shuffle(self.head(features), FOLD)
+        with torch.autocast(codes.device.type, torch.bfloat16, enabled=self.bf16):
+            features: Tensor = F.relu(self.blocks(self.stem(codes)))
+            return F.pixel_shuffle(self.head(features), FOLD).float()
 
 
 class AutoEncoder(nn.Module):
@@ -130,9 +165,13 @@ class AutoEncoder(nn.Module):
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
+    def use_bf16(self, wanted: bool) -> None:
+        """Compute encoder and decoder in bfloat16, or not; weights and results are float32."""
+        self.encoder.bf16 = self.decoder.bf16 = wanted
+
     def embed(self, rgb: Tensor) -> Tensor:
         """Return E(I): (b, d, y / 2, x / 2) for (b, 3, y, x) levels from 0 to 255."""
-        seen = network_input(rgb, self.architecture.stains)
+        seen = network_input(rgb, self.architecture.view)
         seen = seen.contiguous(memory_format=torch.channels_last)
         embedding: Tensor = self.encoder(seen)
         return unit_length(embedding, 1) if self.architecture.unit_length else embedding
@@ -146,3 +185,22 @@ class AutoEncoder(nn.Module):
 def flat(features: Tensor) -> Tensor:
     """Return (b, d, y, x) feature maps as (b * y * x, d) vectors."""
     return features.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def class_logits(model: AutoEncoder, features: Tensor, distances: Tensor) -> Tensor:
+    """Return the log odds of each C_k, (b, k, y, x); see `codebook.class_logit`.
+
+    Parameters
+    ----------
+    model
+        The network.
+    features, distances
+        (b, d, y, x) embeddings and (b * y * x, c) squared distances to all codes.
+    """
+    book, temperature = model.codebook.book, model.architecture.temperature
+    batch, _, height, width = features.shape
+    logits = [
+        class_logit(distances, book, temperature, number).view(batch, height, width)
+        for number in range(1, len(model.architecture.class_codes) + 1)
+    ]
+    return torch.stack(logits, dim=1)

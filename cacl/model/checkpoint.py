@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from cacl import __version__
-from cacl.errors import CheckpointError
+from cacl.errors import CheckpointError, ConfigError
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.mask import Thresholds
-from cacl.model.preset import PRESETS, Architecture, Preset
+from cacl.model.preset import PRESETS, Architecture, Preset, with_classes
+from cacl.patterns import MOST, ONLY, Pattern
 from cacl.tables import write_atomically, write_text
 
-MODEL_VERSION = 1
+MODEL_VERSION = 2
+MOST_MEMBERS = 16
 CHECKPOINT = "checkpoint.safetensors"
 DESCRIPTION = "model.json"
 PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
@@ -36,19 +39,22 @@ class Model:
 
     Parameters
     ----------
-    network
-        In evaluation mode.
+    networks
+        Its members, in evaluation mode; their scores are averaged.
     preset
         How it was trained, and how its scores become masks.
+    patterns
+        Its classes.
     thresholds
-        What turns its scores into a mask.
+        What turns the scores of each into a mask.
     digest
         Digest of weights and description: equal digests give equal masks.
     """
 
-    network: AutoEncoder
+    networks: tuple[AutoEncoder, ...]
     preset: Preset
-    thresholds: Thresholds
+    patterns: tuple[Pattern, ...]
+    thresholds: tuple[Thresholds, ...]
     digest: str
 
 
@@ -86,10 +92,11 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def save_model(
     folder: Path,
-    network: AutoEncoder,
+    networks: Sequence[AutoEncoder],
     preset: Preset,
     *,
-    thresholds: Thresholds,
+    patterns: Sequence[Pattern],
+    thresholds: Sequence[Thresholds],
     facts: dict[str, Any],
 ) -> None:
     """Write a model's weights and description.
@@ -98,23 +105,38 @@ def save_model(
     ----------
     folder
         Where they go.
-    network, preset, thresholds
+    networks, preset, patterns, thresholds
         The model; see `Model`.
     facts
         What else the description says, such as the training data's digest.
     """
     path = folder / CHECKPOINT
-    write_tensors(path, network.state_dict(), {"model_version": str(MODEL_VERSION)})
+    write_tensors(path, nn.ModuleList(networks).state_dict(), {"model_version": str(MODEL_VERSION)})
     description = {
         "model_version": MODEL_VERSION,
         "code_version": __version__,
         "preset": preset.name,
+        "members": len(networks),
         "architecture": dataclasses.asdict(preset.architecture),
-        "thresholds": dataclasses.asdict(thresholds),
+        "thresholds": dataclasses.asdict(thresholds[0]),
         **facts,
+        **_classes(patterns, thresholds),
         "checkpoint_sha256": _sha256(path),
     }
     write_text(folder / DESCRIPTION, json.dumps(description, indent=1) + "\n")
+
+
+def _classes(
+    patterns: Sequence[Pattern], thresholds: Sequence[Thresholds]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return what the description says of classes; nothing of the only one of the paper."""
+    if tuple(patterns) == (ONLY,):
+        return {}
+    found = [
+        {"name": one.name, "shape": one.shape, "thresholds": dataclasses.asdict(limits)}
+        for one, limits in zip(patterns, thresholds, strict=True)
+    ]
+    return {"classes": found}
 
 
 def load_model(folder: Path) -> Model:
@@ -126,20 +148,20 @@ def load_model(folder: Path) -> Model:
         A file is missing or damaged, a pickle, or of another version or architecture.
     """
     description = _read_description(folder / DESCRIPTION)
-    preset = _preset(description, folder / DESCRIPTION)
+    patterns, thresholds = _read_classes(description, folder / DESCRIPTION)
+    preset = _preset(description, len(patterns), folder / DESCRIPTION)
     path = folder / CHECKPOINT
     tensors, _ = read_tensors(path)
-    network = AutoEncoder(preset.architecture)
-    fit(network, tensors, path)
+    networks = tuple(AutoEncoder(preset.architecture).eval() for _ in range(preset.members))
+    fit(nn.ModuleList(networks), tensors, path)
     found = _sha256(path)
     if description.get("checkpoint_sha256") != found:
         raise CheckpointError(
             f"{path} is not the file that {DESCRIPTION} describes (SHA-256 {found[:12]}..., "
             f"expected {str(description.get('checkpoint_sha256'))[:12]}...); run `cacl train` again"
         )
-    thresholds = _thresholds(description, folder / DESCRIPTION)
     digest = hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
-    return Model(network.eval(), preset, thresholds, digest)
+    return Model(networks, preset, patterns, thresholds, digest)
 
 
 def fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -190,13 +212,20 @@ def _read_description(path: Path) -> dict[str, Any]:
     return found
 
 
-def _preset(description: dict[str, Any], path: Path) -> Preset:
-    preset = PRESETS.get(str(description.get("preset")))
-    if preset is None:
+def _preset(description: dict[str, Any], classes: int, path: Path) -> Preset:
+    named = PRESETS.get(str(description.get("preset")))
+    if named is None:
         raise CheckpointError(
             f"{path} names the preset {description.get('preset')!r}, expected one of "
             f"{sorted(PRESETS)}; run `cacl train` again"
         )
+    members = description.get("members")
+    if not isinstance(members, int) or not 1 <= members <= MOST_MEMBERS:
+        raise CheckpointError(
+            f"{path} says that the model has {members!r} members, expected 1 to {MOST_MEMBERS}; "
+            "run `cacl train` again"
+        )
+    preset = dataclasses.replace(with_classes(named, classes), members=members)
     expected = json.loads(json.dumps(dataclasses.asdict(preset.architecture)))
     found = description.get("architecture")
     if found != expected:
@@ -208,6 +237,26 @@ def _preset(description: dict[str, Any], path: Path) -> Preset:
             f"version's preset {preset.name}); run `cacl train` again"
         )
     return preset
+
+
+def _read_classes(
+    description: dict[str, Any], path: Path
+) -> tuple[tuple[Pattern, ...], tuple[Thresholds, ...]]:
+    entries = description.get("classes")
+    if entries is None:
+        return (ONLY,), (_thresholds(description, path),)
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST:
+        raise CheckpointError(f"{path} lists no classes that can be read; run `cacl train` again")
+    patterns, limits = [], []
+    for entry in entries:
+        try:
+            patterns.append(Pattern(name=str(entry["name"]), shape=str(entry["shape"])))
+        except (KeyError, TypeError, ConfigError) as error:
+            raise CheckpointError(
+                f"{path} has a class without a name and a shape ({error}); run `cacl train` again"
+            ) from error
+        limits.append(_thresholds(entry, path))
+    return tuple(patterns), tuple(limits)
 
 
 def _thresholds(description: dict[str, Any], path: Path) -> Thresholds:

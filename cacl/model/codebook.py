@@ -7,6 +7,7 @@ exponential moving average, which minimises eq. (2) of the paper without a gradi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -201,7 +202,13 @@ class ClassAwareCodebook(nn.Module):
         return Coded(straight, raw, assignment.view(batch, height, width))
 
     @torch.no_grad()
-    def follow(self, embeddings: Tensor, assignment: Tensor, decay: float) -> Tensor:
+    def follow(
+        self,
+        embeddings: Tensor,
+        assignment: Tensor,
+        decay: float,
+        total: Callable[[Tensor], Tensor] = torch.Tensor.contiguous,
+    ) -> Tensor:
         """Move the chosen codes towards the embeddings that chose them.
 
         Counts and sums decay together, so that a code nobody chose keeps its place; counts
@@ -215,12 +222,14 @@ class ClassAwareCodebook(nn.Module):
             (n,) code of each.
         decay
             0.98 in the paper.
+        total
+            Adds up over the processes of a run, see `team.Team.total`; for one alone, nothing.
 
         Returns
         -------
         (k,) how many embeddings chose each code.
         """
-        counts, sums = _gather(embeddings, assignment, len(self.codes))
+        counts, sums = map(total, _gather(embeddings, assignment, len(self.codes)))
         self.counts.mul_(decay).add_(counts, alpha=1 - decay)
         self.sums.mul_(decay).add_(sums * self.support, alpha=1 - decay)
         codes = self.sums / self.counts.clamp_min(MIN_COUNT)[:, None]

@@ -18,10 +18,11 @@ LIKELIEST = 50
 def place_by_kmeans(
     model: AutoEncoder, batch: Batch, features: Tensor, rng: torch.Generator
 ) -> None:
-    """Set S from the negative tiles of a batch, and C from what only its positive tiles show.
+    """Set S from the negative tiles of a batch, and C_k from what only its positive tiles show.
 
-    C's codes are centres of those embeddings of positive tiles, where DAB stands out, that are
-    farthest from every code of S.
+    C_k's codes are centres of those embeddings of positive tiles, where the pattern may be, that
+    are farthest from every code of S, and from what tiles show that are known to have another
+    class and not this one: else all codebooks would begin at the same, most stained places.
 
     Parameters
     ----------
@@ -33,18 +34,24 @@ def place_by_kmeans(
         On the CPU.
     """
     book = model.codebook
-    vectors, positive = flat(features), batch.positive
+    vectors, positive = flat(features), batch.positive.any(1)
     chosen = torch.randperm(len(vectors), generator=rng)[:POINTS].to(vectors.device)
     vectors = vectors[chosen]
     from_positive = positive.repeat_interleave(features[0, 0].numel())[chosen]
-    possible = batch.coded_possible.flatten()[chosen]
+    places = batch.coded_possible.transpose(0, 1).flatten(1)[:, chosen]
     shared = book.book == SHARED
     rest = vectors[~from_positive] if not bool(from_positive.all()) else vectors
     book.place(kmeans(rest, int(shared.sum()), rng), shared)
-    only = vectors[possible] if bool(possible.any()) else vectors
-    distance = squared_distances(only, book.codes[shared]).amin(1)
-    number = max(1, round(FARTHEST_SHARE * len(only)))
-    book.place(kmeans(only[distance.topk(number).indices], int((~shared).sum()), rng), ~shared)
+    for number, possible in enumerate(places, start=1):
+        own = book.book == number
+        only = vectors[possible] if bool(possible.any()) else vectors
+        known = book.codes[shared]
+        without = batch.coded_other_classes[:, number - 1].flatten()[chosen]
+        if bool(without.any()):
+            known = torch.cat([known, kmeans(vectors[without], int(shared.sum()), rng)])
+        distance = squared_distances(only, known).amin(1)
+        farthest = distance.topk(max(1, round(FARTHEST_SHARE * len(only)))).indices
+        book.place(kmeans(only[farthest], int(own.sum()), rng), own)
 
 
 def place_at_random(codebook: ClassAwareCodebook, features: Tensor, rng: torch.Generator) -> None:
@@ -55,27 +62,41 @@ def place_at_random(codebook: ClassAwareCodebook, features: Tensor, rng: torch.G
     codebook.place(vectors[drawn.to(vectors.device)], everywhere)
 
 
+def clear(batch: Batch) -> Tensor:
+    """Return the places (b * y / 2 * x / 2,) bool that cannot show any class.
+
+    S is to describe what negative tiles show, too. Where it may follow the pattern itself, a code
+    of S settles on it, and C never gets clearly nearer than that.
+    """
+    return ~batch.coded_possible.any(1).flatten()
+
+
 @torch.no_grad()
 def revive(
-    codebook: ClassAwareCodebook, batch: Batch, found: Breakdown, rng: torch.Generator
+    codebook: ClassAwareCodebook,
+    batch: Batch,
+    found: Breakdown,
+    followed: Tensor,
+    rng: torch.Generator,
 ) -> None:
     """Set codes that hardly anybody chooses to new places.
 
-    A code of S goes to any embedding of the batch, one of C to one of the embeddings of its
-    positive tiles that are most surely C.
+    A code of S goes to any embedding of the batch that is `followed` (n,), one of C_k to one of the
+    embeddings of its positive tiles that are most surely C_k.
     """
     dead = codebook.dead()
-    shared = codebook.book == SHARED
     vectors = flat(found.features)
-    for which in (dead & shared, dead & ~shared):
+    for book in range(int(codebook.book.max()) + 1):
+        which = dead & (codebook.book == book)
         number = int(which.sum())
         if not number:
             continue
-        pool = torch.arange(len(vectors), device=vectors.device)
-        if bool((which & ~shared).any()):
-            if not bool(batch.positive.any()):
+        pool = torch.nonzero(followed).flatten()
+        if book != SHARED:
+            if not bool(batch.shown[:, book - 1].any()):
                 continue
-            surely = found.logits.masked_fill(~batch.coded_possible, -torch.inf).flatten()
+            possible = batch.coded_possible[:, book - 1]
+            surely = found.logits[:, book - 1].masked_fill(~possible, -torch.inf).flatten()
             pool = surely.topk(min(LIKELIEST, len(vectors))).indices
         drawn = torch.randint(len(pool), (number,), generator=rng).to(pool.device)
         codebook.place(vectors[pool[drawn]], which)

@@ -73,6 +73,6 @@ def critic_loss(
     for pool, kind in zip(pools, (losses.FAKE_NEGATIVE, losses.FAKE_POSITIVE), strict=True):
         fake = pool.draw(rng)
         if fake is not None:
-            images.append(fake)
+            images.append(fake.to(real.device))
             kinds.append(torch.full((1,), kind, device=real.device))
     return losses.classifier(critic.train()(torch.cat(images)), torch.cat(kinds))

@@ -7,6 +7,7 @@ import io
 import logging
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from cacl.errors import TrainingError
@@ -31,6 +32,7 @@ LOSSES = (
     "elsewhere",
     "claim",
     "insist",
+    "told",
 )
 COLUMNS = (
     "step",
@@ -53,16 +55,26 @@ class Curve:
     ----------
     history
         Rows so far; more are added to it.
+    recent
+        Losses of the steps since the last row; more are added to it.
+    name
+        Of the model that is trained.
     batch
         Tiles a step.
     steps
-        Steps in all, for the progress line.
+        Steps of this model, for the progress line.
     """
 
-    def __init__(self, history: list[dict[str, float]], batch: int, steps: int) -> None:
-        self.history = history
-        self.batch, self.steps = batch, steps
-        self.recent: list[dict[str, float]] = []
+    def __init__(
+        self,
+        history: list[dict[str, float]],
+        recent: list[dict[str, float]],
+        name: str,
+        batch: int,
+        steps: int,
+    ) -> None:
+        self.history, self.recent = history, recent
+        self.name, self.batch, self.steps = name, batch, steps
         self.speed: list[tuple[int, float]] = []
         self.start = self.said = self.row_start = time.monotonic()
 
@@ -94,35 +106,56 @@ class Curve:
             if values:
                 row[name] = sum(values) / len(values)
         row["perplexity_s"] = float(perplexity(codebook.counts[shared]))
-        row["perplexity_c"] = float(perplexity(codebook.counts[~shared]))
         row["dead_codes"] = int(codebook.dead().sum())
-        row["c_share"] = float(codebook.counts[~shared].sum() / codebook.counts.sum())
-        row["positive_tiles"] = len(state.positive)
+        for place, positive in enumerate(state.positive.unbind(1)):
+            counts, which = codebook.counts[codebook.book == place + 1], _further(place)
+            row[f"perplexity_c{which}"] = float(perplexity(counts))
+            row[f"c_share{which}"] = float(counts.sum() / codebook.counts.sum())
+            row[f"positive_tiles{which}"] = int(positive.sum())
         self.history.append(row)
         now = time.monotonic()
         rate = len(self.recent) * self.batch / max(now - self.row_start, 1e-9)
         self.speed.append((state.step, rate))
-        self.recent, self.row_start = [], now
+        self.recent.clear()
+        self.row_start = now
         if now - self.said >= SECONDS_BETWEEN_LINES or state.step == self.steps:
             self.said = now
-            parts = [f"{name} {row[name]:.4g}" for name in COLUMNS[1:] if name in row]
+            parts = [f"{name} {row[name]:.4g}" for name in _columns([row])[1:] if name in row]
             log.info(
-                "train: step %d of %d, %.1f tiles/s, %s",
+                "train: %s: step %d of %d, %.1f tiles/s, %s",
+                self.name,
                 state.step,
                 self.steps,
                 rate,
                 ", ".join(parts),
             )
 
-    def write(self, folder: Path) -> None:
-        """Write `training.csv` and `speed.csv`."""
-        write_text(folder / CURVE, _csv(COLUMNS, [_formatted(row) for row in self.history]))
-        speed = [[str(step), f"{rate:.1f}"] for step, rate in self.speed]
-        write_text(folder / SPEED, _csv(("step", "tiles_per_second"), speed))
+
+def write_curves(folder: Path, curves: Sequence[Curve]) -> None:
+    """Write `training.csv` and `speed.csv` of networks that were trained one after the other."""
+    rows, speed, before = [], [], 0.0
+    for curve in curves:
+        rows += [row | {"step": before + row["step"]} for row in curve.history]
+        speed += [[f"{before + step:.6g}", f"{rate:.1f}"] for step, rate in curve.speed]
+        before = rows[-1]["step"] if rows else before
+    columns = _columns(rows)
+    write_text(folder / CURVE, _csv(columns, [_formatted(row, columns) for row in rows]))
+    write_text(folder / SPEED, _csv(("step", "tiles_per_second"), speed))
 
 
-def _formatted(row: dict[str, float]) -> list[str]:
-    return [f"{row[name]:.6g}" if name in row else "" for name in COLUMNS]
+def _further(place: int) -> str:
+    """Return what the columns of the class at that place end in: nothing for the first."""
+    return f"_{place + 1}" if place else ""
+
+
+def _columns(rows: list[dict[str, float]]) -> tuple[str, ...]:
+    """Return all columns: first those of every model, then those of further classes."""
+    further = [name for name in (rows[-1] if rows else ()) if name not in COLUMNS]
+    return (*COLUMNS, *further)
+
+
+def _formatted(row: dict[str, float], columns: tuple[str, ...]) -> list[str]:
+    return [f"{row[name]:.6g}" if name in row else "" for name in columns]
 
 
 def _csv(header: tuple[str, ...], rows: list[list[str]]) -> str:

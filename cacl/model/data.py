@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,19 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cacl import tables
+from cacl import stain, tables
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import MULTIPLE_PX
 from cacl.model.choice import NEGATIVE, POSITIVE, Rule, Split
 from cacl.model.contrast import stands_out
+from cacl.patterns import ONLY, Pattern, labels_of
 from cacl.records import TileRow
 from cacl.store import Store, digest_of
 
 WHITE = 255
-STAINED, CELL = 1, 2
+STAINED, CELL, BROWN = 1, 2, 4
+UNKNOWN, LACKS, SHOWS = 0, 1, 2
+MARK_OF_SHAPE = {"line": STAINED, "area": BROWN}
+Marks = TypeVar("Marks", Tensor, NDArray[np.uint8])
 MARGIN_PX = 16
 CANDIDATES_PER_TILE = 1
 MAX_CALIBRATION_TILES = 2000
+CALIBRATING = (Split.VALIDATION, Split.TRAIN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,26 +42,39 @@ class TileSet:
     Parameters
     ----------
     pixels
-        (n, 4, y, x) uint8: red, green, blue, and per pixel 1 where DAB stands out plus 2 where
-        there are cells.
-    positive
-        (n,) bool, from the image's label.
+        (n, 4, y, x) uint8: red, green, blue, and the sum of `pixel_marks`; once a first model has
+        said what it is sure of, one more layer for each class, see `teach`.
+    positive, negative
+        (n, k) bool, from the image's label in each of k classes; neither where it has none.
     kept
         (n,) bool, whether `select` chose the tile; the others are candidates.
     image
         (n,) number of the tile's image.
     fixed
-        (n,) bool, whether somebody labelled this very tile, so that no rule may drop it.
+        (n, k) bool, whether somebody labelled this very tile, so that no rule may drop it.
+    patterns
+        The k classes.
     """
 
     pixels: Tensor
     positive: Tensor
+    negative: Tensor
     kept: Tensor
     image: Tensor
     fixed: Tensor
+    patterns: tuple[Pattern, ...]
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    @property
+    def shown(self) -> Tensor:
+        """(n, k) bool: the tiles that surely show each class somewhere."""
+        return (self.pixels[:, 4:] == SHOWS).flatten(2).any(2)
+
+    def of_class(self, place: int) -> str:
+        """Return ` of the class <name>` for a message, or nothing if there is only one."""
+        return f" of the class {self.patterns[place].name}" if len(self.patterns) > 1 else ""
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -74,50 +95,90 @@ def data_digest(rows: pd.DataFrame, store: Store) -> str:
     return digest_of(chosen, *(store.meta(image_id).digest for image_id in images))
 
 
-def training_tiles(rows: pd.DataFrame, store: Store, seed: int) -> TileSet:
+def class_labels(rows: pd.DataFrame, patterns: Sequence[Pattern]) -> pd.DataFrame:
+    """Return the label of each row in each class, one column a class.
+
+    Raises
+    ------
+    ConfigError
+        The table has no such class.
+    """
+    said: dict[tuple[str, str], tuple[str, ...]] = {
+        (label, text): labels_of(str(label), str(text), patterns)
+        for label, text in set(zip(rows["label"], rows["class_labels"], strict=True))
+    }
+    found = [said[pair] for pair in zip(rows["label"], rows["class_labels"], strict=True)]
+    return pd.DataFrame(found, index=rows.index, columns=[one.name for one in patterns])
+
+
+def training_tiles(
+    rows: pd.DataFrame, store: Store, seed: int, patterns: Sequence[Pattern] = (ONLY,)
+) -> TileSet:
     """Read the kept tiles of the training split, and the candidates of its positive images.
 
     Raises
     ------
     TrainingError
-        One of the classes has no tile.
+        One of the labels of one of the classes has no tile.
+    ConfigError
+        The rows have no such class.
     """
     train = rows[rows["split"] == Split.TRAIN]
+    labels = class_labels(train, patterns)
     kept = train[train["kept"]]
-    for label in (POSITIVE, NEGATIVE):
-        if not (kept["label"] == label).any():
-            raise TrainingError(
-                f"The training split has no {label} tile, so nothing can be learned; label more "
-                f"images {label} (labels.overrides, CSV image_id,label), or single tiles "
-                "(image_id,row,col,label), or lower tiles.min_tissue_fraction"
-            )
-    left_out = train[~train["kept"] & (train["label"] == POSITIVE)]
+    for pattern in patterns:
+        for label in (POSITIVE, NEGATIVE):
+            if not (labels.loc[kept.index, pattern.name] == label).any():
+                of_class = f" of the class {pattern.name}" if len(patterns) > 1 else ""
+                raise TrainingError(
+                    f"The training split has no {label} tile{of_class}, so nothing can be learned; "
+                    f"label more images {label} (labels.overrides, CSV image_id,label), or single "
+                    "tiles (image_id,row,col,label), or lower tiles.min_tissue_fraction"
+                )
+    left_out = train[~train["kept"] & (labels == POSITIVE).any(axis=1)]
     left_out = left_out[left_out["rule"] != Rule.LITTLE_TISSUE]
     limit = min(len(left_out), CANDIDATES_PER_TILE * len(kept))
     candidates = left_out.sample(limit, random_state=seed)
-    return _read(pd.concat([kept, candidates]), store)
+    return _read(pd.concat([kept, candidates]), store, patterns)
 
 
-def calibration_tiles(rows: pd.DataFrame, store: Store, seed: int) -> tuple[TileSet, str]:
-    """Read the negative tiles that set the threshold, and say where they come from.
+def calibration_tiles(
+    rows: pd.DataFrame, store: Store, seed: int, patterns: Sequence[Pattern] = (ONLY,)
+) -> tuple[TileSet, str]:
+    """Read the negative tiles that set each class's threshold, and say where they come from.
 
     They are those of the validation split; where it has none, those of the training split.
     """
-    negative = rows[rows["kept"] & (rows["label"] == NEGATIVE)]
-    for split in (Split.VALIDATION, Split.TRAIN):
-        chosen = negative[negative["split"] == split]
-        if len(chosen):
-            limit = min(len(chosen), MAX_CALIBRATION_TILES)
-            return _read(chosen.sample(limit, random_state=seed), store), str(split)
-    raise TrainingError(
-        "There is no negative tile to set the threshold on; label an image negative "
-        "(labels.overrides, CSV image_id,label)"
-    )
+    rows = rows[rows["kept"]]
+    labels = class_labels(rows, patterns)
+    chosen, sources = {}, []
+    for pattern in patterns:
+        negative = rows[labels[pattern.name] == NEGATIVE]
+        parts = {split: negative[negative["split"] == split] for split in CALIBRATING}
+        split = next((split for split, part in parts.items() if len(part)), None)
+        if split is None:
+            raise TrainingError(
+                "There is no negative tile to set the threshold on; label an image negative "
+                "(labels.overrides, CSV image_id,label)"
+            )
+        limit = min(len(parts[split]), MAX_CALIBRATION_TILES)
+        chosen[pattern.name] = parts[split].sample(limit, random_state=seed).index
+        sources.append(str(split))
+    union = rows[np.logical_or.reduce([rows.index.isin(index) for index in chosen.values()])]
+    in_order = _sorted(union)
+    used = np.stack([in_order.index.isin(index) for index in chosen.values()], axis=1)
+    tiles = _read(union, store, patterns)
+    tiles = dataclasses.replace(tiles, negative=tiles.negative & torch.from_numpy(used))
+    return tiles, "/".join(dict.fromkeys(sources))
 
 
-def _read(rows: pd.DataFrame, store: Store) -> TileSet:
+def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.sort_values(["image_id", "row", "col"], kind="stable")
+
+
+def _read(rows: pd.DataFrame, store: Store, patterns: Sequence[Pattern]) -> TileSet:
     """Read tiles image by image; edges are padded white to a multiple of four pixels."""
-    rows = rows.sort_values(["image_id", "row", "col"], kind="stable")
+    rows = _sorted(rows)
     sizes = {store.meta(image_id).tile_px for image_id in sorted(set(rows["image_id"]))}
     if len(sizes) > 1:
         raise TrainingError(
@@ -141,16 +202,29 @@ def _read(rows: pd.DataFrame, store: Store) -> TileSet:
                 pixels[place, :3, :size, :size] = seen[:, inner, across]
                 pixels[place, 3, :size, :size] = marks[:, across]
                 place += 1
+    labels = class_labels(rows, patterns)
+    fixed = np.zeros((len(rows), len(patterns)), bool)
+    fixed[:, 0] = rows["rule"] == Rule.OVERRIDE
     return TileSet(
         pixels=torch.from_numpy(pixels),
-        positive=torch.tensor((rows["label"] == POSITIVE).to_numpy(bool)),
+        positive=torch.tensor((labels == POSITIVE).to_numpy(bool)),
+        negative=torch.tensor((labels == NEGATIVE).to_numpy(bool)),
         kept=torch.tensor(rows["kept"].to_numpy(bool)),
         image=torch.from_numpy(pd.factorize(rows["image_id"])[0]),
-        fixed=torch.tensor((rows["rule"] == Rule.OVERRIDE).to_numpy(bool)),
+        fixed=torch.from_numpy(fixed),
+        patterns=tuple(patterns),
     )
 
 
 def pixel_marks(rgb: NDArray[np.uint8], cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return 1 where DAB stands out plus 2 where there are cells: (y, x) of (3, y, x)."""
-    marks: NDArray[np.uint8] = (STAINED * stands_out(rgb) + CELL * (cell > 0)).astype(np.uint8)
-    return marks
+    """Return the sum of what the image alone says of each pixel: (y, x) of (3, y, x).
+
+    1 where DAB stands out, 2 where there are cells, 4 where it is DAB-positive.
+    """
+    marks = STAINED * stands_out(rgb) + CELL * (cell > 0) + BROWN * stain.dab_mask(rgb)
+    return np.asarray(marks, dtype=np.uint8)
+
+
+def may_show(marks: Marks, pattern: Pattern) -> Any:
+    """Return where a cell may show a pattern, bool of the shape of its `pixel_marks`."""
+    return ((marks & MARK_OF_SHAPE[pattern.shape]) > 0) & ((marks & CELL) > 0)

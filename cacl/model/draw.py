@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cacl.model.data import CELL, STAINED, TileSet
+from cacl.model.data import TileSet, may_show
 from cacl.model.inputs import restained, turned
 from cacl.model.objective import Batch
 from cacl.model.preset import Preset
@@ -16,6 +16,8 @@ MOSAIC_PX = 32
 
 def draw(tiles: TileSet, state: State, preset: Preset, device: torch.device) -> Batch:
     """Return a batch, half of it positive; a batch of one is positive every other time by chance.
+
+    With several classes, each gets as many of the positive and of the negative places.
 
     Parts of positive tiles are replaced by parts of negative ones (CutMix, Yun et al. 2019), of
     which the truth is known: so the network cannot learn that what else is stained beside the
@@ -35,26 +37,32 @@ def draw(tiles: TileSet, state: State, preset: Preset, device: torch.device) -> 
     rng = state.rng
     extra = int(torch.randint(2, (1,), generator=rng)) if preset.batch % 2 else 0
     of_positive = preset.batch // 2 + extra
-    negative = torch.nonzero(~tiles.positive).flatten()
     chosen = torch.cat(
         [
-            _some(state.positive, of_positive, rng),
-            _some(negative, preset.batch - of_positive, rng),
+            *_of_each(state.positive, of_positive, state),
+            *_of_each(tiles.negative, preset.batch - of_positive, state),
         ]
     )
     tile = turned(tiles.pixels[chosen].to(device), rng)
-    positive = tiles.positive[chosen].to(device)
+    positive, negative = (part[chosen].to(device) for part in (tiles.positive, tiles.negative))
+    pasted_negative = negative
     pasted = torch.zeros_like(tile[:, 0], dtype=torch.bool)
     if preset.mosaic:
-        other = turned(tiles.pixels[_some(negative, len(chosen), rng)].to(device), rng)
-        pasted = _cells(tile, preset.mosaic, rng) & positive[:, None, None]
+        others = _some(torch.nonzero(tiles.negative.any(1)).flatten(), len(chosen), rng)
+        other = turned(tiles.pixels[others].to(device), rng)
+        pasted_negative = tiles.negative[others].to(device)
+        pasted = _cells(tile, preset.mosaic, rng) & positive.any(1)[:, None, None]
         tile = torch.where(pasted[:, None], other, tile)
     return Batch(
         rgb=restained(tile[:, :3], preset.jitter, rng),
-        candidate=((tile[:, 3] & STAINED) > 0) & ((tile[:, 3] & CELL) > 0),
+        candidate=torch.stack([may_show(tile[:, 3], one) for one in tiles.patterns], dim=1),
         pasted=pasted,
         positive=positive,
+        negative=negative,
+        shown=state.positive[chosen].to(device),
+        pasted_negative=pasted_negative,
         share=state.share[chosen].to(device),
+        told=tile[:, 4:],
     )
 
 
@@ -65,6 +73,20 @@ def _cells(tile: Tensor, part: float, rng: torch.Generator) -> Tensor:
     cells = (torch.rand(grid, generator=rng) < part).to(tile.device)
     whole = cells.repeat_interleave(MOSAIC_PX, 1).repeat_interleave(MOSAIC_PX, 2)
     return whole[:, :height, :width]
+
+
+def _of_each(members: Tensor, number: int, state: State) -> list[Tensor]:
+    """Draw `number` tiles, evenly of the classes of (n, k) members; who gets more takes turns."""
+    classes = members.shape[1]
+    each, more = divmod(number, classes)
+    return [
+        _some(
+            torch.nonzero(members[:, place]).flatten(),
+            each + ((place - state.step) % classes < more),
+            state.rng,
+        )
+        for place in range(classes)
+    ]
 
 
 def _some(members: Tensor, number: int, rng: torch.Generator) -> Tensor:

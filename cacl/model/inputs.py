@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from cacl.stain import DAB_OD, HEMATOXYLIN_OD
 
-BRIGHTNESS, HEMATOXYLIN, DAB, EXCESS = range(4)
-RGB_CHANNELS, STAIN_CHANNELS = 3, 4
+CHANNELS = {"colours": 3, "stains": 4, "relief": 6}
 TINT = 0.25
-SURROUNDINGS_PX = 15
+NEAR_PX, AROUND_PX, FAR_PX = 9, 15, 31
+BACKGROUND_PX = 21
+FLAT = 0.15
 
 
 @functools.cache
@@ -44,33 +45,59 @@ def mixed(stains: Tensor) -> Tensor:
     return torch.einsum("cs,bsyx->bcyx", vectors, stains)
 
 
-def network_input(rgb: Tensor, stains: bool) -> Tensor:
+def network_input(rgb: Tensor, view: str) -> Tensor:
     """Return what the encoder sees.
 
     Hue differs between slides and says little that stain densities do not, so a network that
-    sees it learns the training slides; brightness tells glass from tissue.
+    sees it learns the training slides; brightness tells glass from tissue. The strength of a
+    stain differs between antibodies, so `relief` shows DAB relative to what is near.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) levels from 0 to 255.
-    stains
-        Whether to return stain densities instead of red, green and blue.
+    view
+        One of `CHANNELS`.
 
     Returns
     -------
-    (b, 3, y, x) red, green and blue from 0 to 1; or (b, 4, y, x) brightness from 0 to 1, then
-    in OD haematoxylin, DAB, and DAB less its mean over a 15 px window.
+    (b, c, y, x): for `colours` red, green and blue from 0 to 1; for `stains` brightness from 0
+    to 1, then in OD haematoxylin, DAB, and DAB less its mean over 15 px; for `relief`
+    brightness, haematoxylin, the light that DAB absorbs between its local least (0) and most
+    (1), the same light less its mean over 15 and over 31 px, and brightness less its mean.
     """
     levels = rgb.float() / 255.0
-    if not stains:
+    if view == "colours":
         return levels
     densities = unmixed(density(rgb))
-    dab = densities[:, 1:2]
-    around = F.avg_pool2d(
-        dab, SURROUNDINGS_PX, stride=1, padding=SURROUNDINGS_PX // 2, count_include_pad=False
+    brightness = levels.mean(1, keepdim=True)
+    hematoxylin, dab = densities[:, :1], densities[:, 1:2]
+    if view == "stains":
+        return torch.cat([brightness, hematoxylin, dab, _excess(dab, AROUND_PX)], dim=1)
+    absorbed = 1.0 - torch.pow(10.0, -dab.clamp_min(0.0))
+    least, most = -_maximum(-absorbed, BACKGROUND_PX), _maximum(absorbed, NEAR_PX)
+    parts = [
+        brightness,
+        hematoxylin,
+        (absorbed - least) / (most - least + FLAT),
+        _excess(absorbed, AROUND_PX),
+        _excess(absorbed, FAR_PX),
+        _excess(brightness, AROUND_PX),
+    ]
+    return torch.cat(parts, dim=1)
+
+
+def _excess(image: Tensor, window: int) -> Tensor:
+    """Return (b, 1, y, x) less its mean over a square window."""
+    return image - F.avg_pool2d(
+        image, window, stride=1, padding=window // 2, count_include_pad=False
     )
-    return torch.cat([levels.mean(1, keepdim=True), densities[:, :2], dab - around], dim=1)
+
+
+def _maximum(image: Tensor, window: int) -> Tensor:
+    """Return the largest value of (b, 1, y, x) in a square window around each pixel."""
+    across = F.max_pool2d(image, (1, window), stride=1, padding=(0, window // 2))
+    return F.max_pool2d(across, (window, 1), stride=1, padding=(window // 2, 0))
 
 
 def restained(rgb: Tensor, jitter: float, generator: torch.Generator) -> Tensor:

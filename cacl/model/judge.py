@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,29 +13,30 @@ from torch import Tensor
 
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
-from cacl.model.data import CELL, STAINED, TileSet
+from cacl.model.data import TileSet, may_show
 from cacl.model.mask import Thresholds, possible
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-LEAST_LIKELY, LEAST_SURE = -2.0, 1.0
+LEAST_LIKELY, LEAST_SURE = -3.0, 1.0
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
 MIN_POSITIVE_TILES = 8
+SURE = 10.0
 SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.3
 NOWHERE, EVERYWHERE = 0.0005, 0.9
 
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """Which tiles of positive images show the pattern, and how much of them it covers.
+    """Which tiles of positive images show one class, and how much of them it covers.
 
     Parameters
     ----------
     positive
-        (m,) indices into the tile set.
+        (n,) bool.
     share
         (n,) of each tile's pixels: what `losses.claim` may ask for from now on.
     """
@@ -44,9 +46,14 @@ class Judgement:
 
 
 def rescore(
-    model: AutoEncoder, tiles: TileSet, held_out: TileSet, preset: Preset, rng: torch.Generator
+    model: AutoEncoder,
+    tiles: TileSet,
+    held_out: TileSet,
+    place: int,
+    preset: Preset,
+    rng: torch.Generator,
 ) -> Judgement | None:
-    """Judge every tile of the positive images (multiple-instance learning).
+    """Judge every tile of one class's positive images (multiple-instance learning).
 
     A tile is positive if more than 1 % of it may be stained, is rather C than not, and scores
     above the 99.8 % quantile of negative tiles, half of them held out; METHOD, section 4.
@@ -55,18 +62,21 @@ def rescore(
     -------
     The judgement; None if it would leave too few tiles to go on with.
     """
-    negative = torch.nonzero(~tiles.positive).flatten()
-    drawn = negative[torch.randperm(len(negative), generator=rng)[:REFERENCE_TILES]]
-    kept_out = torch.randperm(len(held_out), generator=rng)[:REFERENCE_TILES]
     reference = np.concatenate(
-        [_scores(model, tiles, drawn, preset, 1), _scores(model, held_out, kept_out, preset, 1)]
+        [
+            scores([model], one, _drawn(one.negative[:, place], rng), place, preset, 1)
+            for one in (tiles, held_out)
+        ]
     )
     limit = max(0.0, float(np.quantile(reference, 1.0 - RESCORE_NEGATIVES)))
-    members = torch.nonzero(tiles.positive).flatten()
-    area = torch.from_numpy(_scores(model, tiles, members, preset, 1) > limit).float().mean((1, 2))
-    found = (area > RESCORE_AREA) | tiles.fixed[members]
+    members = torch.nonzero(tiles.positive[:, place]).flatten()
+    found_scores = scores([model], tiles, members, place, preset, 1)
+    area = torch.from_numpy(found_scores > limit).float().mean((1, 2))
+    found = (area > RESCORE_AREA) | tiles.fixed[members, place]
     log.info(
-        "train: %d of %d tiles of positive images score above %.2f on more than %g of their area",
+        "train: %s: %d of %d tiles of positive images score above %.2f on more than %g of their "
+        "area",
+        tiles.patterns[place].name,
         int(found.sum()),
         len(found),
         limit,
@@ -74,47 +84,102 @@ def rescore(
     )
     if int(found.sum()) < MIN_POSITIVE_TILES:
         return None
-    share = torch.zeros(len(tiles))
+    share, positive = torch.zeros(len(tiles)), torch.zeros(len(tiles), dtype=torch.bool)
     share[members] = area.clamp(SMALLEST_SHARE, LARGEST_SHARE)
-    return Judgement(members[found], share)
+    positive[members] = found
+    return Judgement(positive, share)
 
 
-def _scores(
-    model: AutoEncoder, tiles: TileSet, which: Tensor, preset: Preset, flips: int
+def unease(
+    model: AutoEncoder,
+    tiles: TileSet,
+    held_out: TileSet,
+    positive: Tensor,
+    preset: Preset,
+    rng: torch.Generator,
+) -> float:
+    """Return how unsure a model is of labels, by what each tile shows most surely; no mask is read.
+
+    The cross entropy of the surest 1 % of a tile's pixels, for positive tiles of the training
+    split and for held-out negative ones, summed over both and averaged over the classes.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    tiles, held_out
+        Of the training split, and negative ones that are not.
+    positive
+        (n, k) bool: the tiles that count as positive.
+    preset
+        How scores become masks.
+    rng
+        Chooses 100 tiles of each.
+    """
+    total = 0.0
+    for place in range(len(tiles.patterns)):
+        for sign, one, members in (
+            (-1.0, tiles, positive[:, place]),
+            (1.0, held_out, held_out.negative[:, place]),
+        ):
+            found = scores([model], one, _drawn(members, rng), place, preset, 1)
+            surest = torch.from_numpy(found).flatten(1)
+            surest = surest.topk(max(1, round(RESCORE_AREA * surest.shape[1]))).values
+            total += float(torch.nn.functional.softplus(sign * surest).clamp_max(SURE).mean())
+    return total / len(tiles.patterns)
+
+
+def _drawn(negative: Tensor, rng: torch.Generator) -> Tensor:
+    members = torch.nonzero(negative).flatten()
+    return members[torch.randperm(len(members), generator=rng)[:REFERENCE_TILES]]
+
+
+def scores(
+    models: Sequence[AutoEncoder],
+    tiles: TileSet,
+    which: Tensor,
+    place: int,
+    preset: Preset,
+    flips: int,
 ) -> NDArray[np.float32]:
-    """Return log odds (n, y, x) of some tiles, very low where no mask may be."""
-    scores = tile_log_odds(model, tiles.pixels[which, :3], flips).numpy()
-    marks = tiles.pixels[which, 3].numpy()
-    return possible(scores, (marks & STAINED) > 0, (marks & CELL) > 0, preset)
+    """Return log odds (n, y, x) of one class of some tiles, very low where no mask may be."""
+    found = tile_log_odds(models, tiles.pixels[which, :3], flips, place).numpy()
+    candidate = may_show(tiles.pixels[which, 3].numpy(), tiles.patterns[place])
+    return possible(found, candidate, preset)
 
 
 def refuse_collapsed(model: AutoEncoder, tiles: TileSet, positive: Tensor, preset: Preset) -> None:
-    """Raise if C is used nowhere on positive tiles, or everywhere.
+    """Raise if a C_k is used nowhere on positive tiles, or everywhere.
 
-    The `paper` preset is delivered all the same, with a warning: it is the reference.
+    `positive` is (n, k) bool. The `paper` preset is delivered all the same, with a warning: it is
+    the reference.
 
     Raises
     ------
     TrainingError
         The codebook has collapsed; the model would deliver empty or full masks.
     """
-    drawn = positive[:: max(1, len(positive) // REFERENCE_TILES)]
-    used = float((tile_log_odds(model, tiles.pixels[drawn, :3], 1) > 0).float().mean())
-    if NOWHERE < used < EVERYWHERE:
-        return
-    where = "nowhere" if used <= NOWHERE else "everywhere"
-    sentence = (
-        f"The class codebook C is used {where} on positive tiles ({used:.2%} of their pixels), so "
-        "the model has not learned the pattern; train for more steps (train.max_steps), with "
-        "another seed, or with more antibodies of each label"
-    )
-    if preset.refuse_collapse:
-        raise TrainingError(sentence)
-    log.warning("train: %s", sentence)
+    for place in range(len(tiles.patterns)):
+        members = torch.nonzero(positive[:, place]).flatten()
+        drawn = members[:: max(1, len(members) // REFERENCE_TILES)]
+        used = float((tile_log_odds([model], tiles.pixels[drawn, :3], 1, place) > 0).float().mean())
+        if NOWHERE < used < EVERYWHERE:
+            continue
+        where = "nowhere" if used <= NOWHERE else "everywhere"
+        sentence = (
+            f"The class codebook C is used {where} on positive tiles{tiles.of_class(place)} "
+            f"({used:.2%} of their pixels), so the model has not learned the pattern; train for "
+            "more steps (train.max_steps), with another seed, or with more antibodies of each label"
+        )
+        if preset.refuse_collapse:
+            raise TrainingError(sentence)
+        log.warning("train: %s", sentence)
 
 
-def thresholds(model: AutoEncoder, negatives: TileSet, preset: Preset) -> Thresholds:
-    """Return what turns scores into masks, from negative tiles alone.
+def thresholds(
+    models: Sequence[AutoEncoder], negatives: TileSet, preset: Preset
+) -> tuple[Thresholds, ...]:
+    """Return what turns each class's scores into masks, from its negative tiles alone.
 
     The scores that all but a preset's shares of negative pixels stay below; METHOD, section 4
     (b). However easy the held-out negatives are, the log odds of a sure pixel exceed
@@ -122,7 +187,13 @@ def thresholds(model: AutoEncoder, negatives: TileSet, preset: Preset) -> Thresh
     nearest code's choice.
     """
     if preset.sure_area == 0.0:
-        return Thresholds(likely=0.0, sure=0.0)
-    scores = _scores(model, negatives, torch.arange(len(negatives)), preset, preset.flips)
-    likely, sure = np.quantile(scores, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
-    return Thresholds(likely=max(LEAST_LIKELY, float(likely)), sure=max(LEAST_SURE, float(sure)))
+        return (Thresholds(likely=0.0, sure=0.0),) * len(negatives.patterns)
+    found = []
+    for place in range(len(negatives.patterns)):
+        members = torch.nonzero(negatives.negative[:, place]).flatten()
+        found_scores = scores(models, negatives, members, place, preset, preset.flips)
+        likely, sure = np.quantile(found_scores, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
+        found.append(
+            Thresholds(likely=max(LEAST_LIKELY, float(likely)), sure=max(LEAST_SURE, float(sure)))
+        )
+    return tuple(found)

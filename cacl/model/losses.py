@@ -156,3 +156,17 @@ def insist(logits: Tensor, possible: Tensor, floor: float) -> Tensor:
     """
     likely = possible & (logits.detach() > floor)
     return (F.softplus(-logits) * likely).sum() / likely.sum().clamp_min(1)
+
+
+def told(logits: Tensor, shows: Tensor, lacks: Tensor) -> Tensor:
+    """Return the cross entropy over the places whose truth a first model is sure of.
+
+    Parameters
+    ----------
+    logits
+        (b, y, x) log odds of C.
+    shows, lacks
+        (b, y, x) bool: places that surely are the pattern, and surely are not.
+    """
+    cost = F.softplus(-logits) * shows + F.softplus(logits) * lacks
+    return cost.sum() / (shows | lacks).sum().clamp_min(1)

@@ -37,23 +37,21 @@ class Thresholds:
     sure: float
 
 
-def possible(log_odds: Float32, standing_out: Bool, cell: Bool, preset: Preset) -> Float32:
-    """Return the scores, very low where no mask may be: off cells and where DAB is flat.
+def possible(log_odds: Float32, candidate: Bool, preset: Preset) -> Float32:
+    """Return the scores, very low where no mask may be.
 
     Parameters
     ----------
     log_odds
-        (..., y, x) of C.
-    standing_out
-        Where DAB stands out; see `contrast.stands_out`.
-    cell
-        Where there are cells.
+        (..., y, x) of one class.
+    candidate
+        Where a cell may show it; see `data.may_show`.
     preset
         `paper` allows a mask everywhere.
     """
     if not preset.contrast:
         return log_odds
-    return np.where(standing_out & cell, log_odds, IMPOSSIBLE)
+    return np.where(candidate, log_odds, IMPOSSIBLE)
 
 
 def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 from cacl.errors import ConfigError
@@ -13,8 +14,8 @@ class Architecture:
 
     Parameters
     ----------
-    stains
-        Whether the input is brightness and stain densities instead of red, green and blue; see
+    view
+        What the encoder sees of a pixel: `colours`, `stains` or `relief`; see
         `inputs.network_input`.
     width
         Channels of the encoder's and decoder's feature maps, at half the tile's resolution.
@@ -22,9 +23,9 @@ class Architecture:
         Channels inside a residual block.
     blocks
         Residual blocks of the encoder and of the decoder at half resolution.
-    context
-        Dilation of each residual block at a quarter of the resolution, where the encoder sees
-        the surroundings; empty for none.
+    context, far_context
+        Dilation of each residual block at a quarter and at an eighth of the resolution, where
+        the encoder sees the surroundings; empty for none.
     normalise
         Whether convolutions are followed by batch normalisation.
     channels
@@ -42,11 +43,12 @@ class Architecture:
         T of the soft share of a code, `softmax(-d^2 / T)`; 0 for the nearest code alone.
     """
 
-    stains: bool
+    view: str
     width: int
     residual: int
     blocks: int
     context: tuple[int, ...]
+    far_context: tuple[int, ...]
     normalise: bool
     channels: int
     shared_codes: int
@@ -69,6 +71,7 @@ class Weights:
     elsewhere: float = 0.0
     claim: float = 0.0
     insist: float = 0.0
+    told: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,13 @@ class Preset:
     Parameters
     ----------
     name
-        `robust` or `paper`.
+        `robust` or `paper`; a scout's own name.
+    scout
+        How a first model is trained on the image-wise labels, whose surest pixels this one is
+        then taught; None to learn from the labels alone.
+    members
+        Models trained one after the other, each taught by the one before, whose scores are
+        averaged.
     architecture, weights
         The model's shape and the losses' weights.
     steps, batch
@@ -90,8 +99,14 @@ class Preset:
         Largest norm of the gradient; infinite for no limit.
     decay
         Of the codes' moving average.
+    average
+        Decay of the weights' moving average, which is the model that is delivered; 0 for the
+        weights of the last step.
     warmup
-        Steps as a plain auto-encoder before k-means sets the codes; 0 for random codes.
+        Steps as a plain auto-encoder before k-means sets the codes, at most a quarter of all; 0
+        for random codes.
+    clear_shared
+        Whether S follows only places that cannot show any class; see `codes.clear`.
     revive
         Whether codes out of use are set again.
     jitter
@@ -103,6 +118,8 @@ class Preset:
         no critic.
     rescore
         Parts of the training after which the model judges the tiles of positive cores.
+    patience
+        Training ends when `judge.unease` was not lower this many times in a row; 0 for never.
     share
         Share of a positive tile that must be C to begin with; see `losses.claim`. From the
         first judgement on, each tile has its own.
@@ -124,6 +141,8 @@ class Preset:
     """
 
     name: str
+    scout: Preset | None
+    members: int
     architecture: Architecture
     weights: Weights
     steps: int
@@ -133,13 +152,16 @@ class Preset:
     cosine: bool
     clip: float
     decay: float
+    average: float
     warmup: int
+    clear_shared: bool
     revive: bool
     jitter: float
     mosaic: float
     critic_every: int
     pool: int
     rescore: tuple[float, ...]
+    patience: int
     share: float
     share_end: float
     share_decay: float
@@ -152,14 +174,17 @@ class Preset:
     refuse_collapse: bool
 
 
-ROBUST = Preset(
-    name="robust",
+SCOUT = Preset(
+    name="scout",
+    scout=None,
+    members=1,
     architecture=Architecture(
-        stains=True,
+        view="stains",
         width=32,
         residual=32,
         blocks=1,
         context=(1,),
+        far_context=(),
         normalise=True,
         channels=32,
         shared_codes=27,
@@ -177,20 +202,23 @@ ROBUST = Preset(
         claim=1.0,
         insist=0.3,
     ),
-    steps=500,
+    steps=400,
     batch=16,
     learning_rate=4e-3,
     critic_learning_rate=1e-4,
     cosine=True,
     clip=1.0,
     decay=0.98,
+    average=0.0,
     warmup=30,
+    clear_shared=False,
     revive=True,
     jitter=0.15,
     mosaic=0.4,
     critic_every=0,
     pool=0,
     rescore=(0.35, 0.6, 0.8),
+    patience=0,
     share=0.05,
     share_end=0.02,
     share_decay=0.98,
@@ -203,14 +231,36 @@ ROBUST = Preset(
     refuse_collapse=True,
 )
 
+ROBUST = dataclasses.replace(
+    SCOUT,
+    name="robust",
+    scout=SCOUT,
+    members=1,
+    architecture=dataclasses.replace(
+        SCOUT.architecture, view="relief", context=(1, 2), far_context=(1, 2)
+    ),
+    weights=Weights(commitment=0.25, reconstruction=2.0, elsewhere=0.3, told=1.0),
+    learning_rate=3e-3,
+    average=0.98,
+    clear_shared=True,
+    mosaic=0.0,
+    steps=300,
+    rescore=(),
+    patience=4,
+    flips=2,
+)
+
 PAPER = Preset(
     name="paper",
+    scout=None,
+    members=1,
     architecture=Architecture(
-        stains=False,
+        view="colours",
         width=128,
         residual=32,
         blocks=2,
         context=(),
+        far_context=(),
         normalise=False,
         channels=64,
         shared_codes=27,
@@ -227,13 +277,16 @@ PAPER = Preset(
     cosine=False,
     clip=float("inf"),
     decay=0.98,
+    average=0.0,
     warmup=0,
+    clear_shared=False,
     revive=False,
     jitter=0.0,
     mosaic=0.0,
     critic_every=10,
     pool=64,
     rescore=(),
+    patience=0,
     share=0.0,
     share_end=0.0,
     share_decay=1.0,
@@ -246,7 +299,15 @@ PAPER = Preset(
     refuse_collapse=False,
 )
 
-PRESETS = {preset.name: preset for preset in (ROBUST, PAPER)}
+PRESETS = {preset.name: preset for preset in (ROBUST, SCOUT, PAPER)}
+
+
+def with_classes(preset: Preset, classes: int) -> Preset:
+    """Return the preset with as many codebooks C_k, each of the size of its first."""
+    codes = preset.architecture.class_codes[:1] * classes
+    architecture = dataclasses.replace(preset.architecture, class_codes=codes)
+    scout = with_classes(preset.scout, classes) if preset.scout else None
+    return dataclasses.replace(preset, architecture=architecture, scout=scout)
 
 
 def named(name: str) -> Preset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 from cacl.errors import CheckpointError
 from cacl.model.checkpoint import fit, read_tensors, write_tensors
 from cacl.model.critic import Pool
+from cacl.model.judge import Judgement
 
 log = logging.getLogger(__name__)
-STATE = "state.safetensors"
 
 
 @dataclass(eq=False)
@@ -31,15 +32,19 @@ class State:
     rng
         The one source of chance.
     positive
-        (m,) indices of the tiles that count as positive.
+        (n, k) bool: the tiles that count as positive in each class.
     share
-        (n,) for each tile, see `losses.claim`.
+        (n, k) for each tile and class, see `losses.claim`.
     judged
-        Whether `judge.rescore` chose the positive tiles and their shares.
+        (k,) bool: whether `judge.rescore` chose a class's positive tiles and their shares.
     step
         Steps done.
+    best, worse
+        The lowest `judge.unease` so far, and how many times in a row it was higher since.
     history
         Rows of `training.csv` so far.
+    recent
+        Losses of the steps since its last row.
     """
 
     modules: dict[str, nn.Module]
@@ -48,13 +53,29 @@ class State:
     rng: torch.Generator
     positive: Tensor
     share: Tensor
-    judged: bool = False
+    judged: Tensor
     step: int = 0
+    best: float = math.inf
+    worse: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
+    recent: list[dict[str, float]] = field(default_factory=list)
+
+    def take(self, place: int, judgement: Judgement | None) -> None:
+        """Let a judgement, if there is one, decide from now on which tiles show a class."""
+        if judgement is not None:
+            self.positive[:, place] = judgement.positive
+            self.share[:, place] = judgement.share
+            self.judged[place] = True
+
+    def note(self, unease: float) -> None:
+        """Take in how unsure the model is."""
+        self.worse = 0 if unease < self.best else self.worse + 1
+        self.best = min(self.best, unease)
 
     def save(self, path: Path, fingerprint: str) -> None:
         """Write the run; `fingerprint` says which run it is."""
         tensors = {"rng": self.rng.get_state(), "positive": self.positive, "share": self.share}
+        tensors["judged"] = self.judged
         for name, module in self.modules.items():
             tensors |= _prefixed(name, module.state_dict())
         for name, optimiser in self.optimisers.items():
@@ -63,7 +84,8 @@ class State:
         for name, pool in self.pools.items():
             if pool.images:
                 tensors[name] = torch.stack(pool.images)
-        facts = {"step": self.step, "judged": self.judged, "history": self.history}
+        facts = {"step": self.step, "history": self.history, "recent": self.recent}
+        facts |= {"best": self.best, "worse": self.worse}
         metadata = {"fingerprint": fingerprint, "facts": json.dumps(facts)}
         write_tensors(path, tensors, metadata)
 
@@ -104,9 +126,10 @@ class State:
                 pool.images = list(tensors[name].unbind(0))
         self.rng.set_state(tensors["rng"])
         self.positive = tensors["positive"]
-        self.share = tensors["share"]
-        self.judged, self.step = bool(facts["judged"]), int(facts["step"])
-        self.history = list(facts["history"])
+        self.share, self.judged = tensors["share"], tensors["judged"]
+        self.step = int(facts["step"])
+        self.best, self.worse = float(facts["best"]), int(facts["worse"])
+        self.history, self.recent = list(facts["history"]), list(facts["recent"])
 
 
 def _prefixed(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

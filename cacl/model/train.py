@@ -1,32 +1,31 @@
-"""Train CaCL: one flat loop for both presets."""
+"""Train CaCL: a first network on image-wise labels, then those that it teaches."""
 
 from __future__ import annotations
 
 import logging
 import math
+import shutil
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-
+from cacl.errors import StoppedError
 from cacl.model import judge
-from cacl.model.autoencoder import AutoEncoder, flat
 from cacl.model.checkpoint import save_model
-from cacl.model.codes import place_at_random, place_by_kmeans, revive
-from cacl.model.critic import Critic, Pool, critic_loss
-from cacl.model.curve import Curve
-from cacl.model.data import calibration_tiles, data_digest, read_rows, training_tiles
-from cacl.model.draw import draw
-from cacl.model.objective import coded_losses, warmup_losses
-from cacl.model.preset import Preset, named
-from cacl.model.state import STATE, State
+from cacl.model.curve import write_curves
+from cacl.model.data import TileSet, calibration_tiles, data_digest, read_rows, training_tiles
+from cacl.model.device import make_fabric
+from cacl.model.fit import Fitted, Task, fit
+from cacl.model.preset import Preset, named, with_classes
+from cacl.model.teach import taught
+from cacl.model.team import Team, launch
+from cacl.patterns import ONLY, Pattern
 from cacl.store import Store, digest_of
 
 log = logging.getLogger(__name__)
-RAMP_STEPS = 20
-STEPS_BETWEEN_SAVES = 100
+STATES = "states"
 
 
 def train(
@@ -39,11 +38,15 @@ def train(
     max_minutes: float | None = None,
     seed: int = 0,
     threads: int = 2,
+    patterns: Sequence[Pattern] = (),
+    devices: int | None = None,
+    deterministic: bool = False,
 ) -> None:
     """Learn from labelled tiles where the pattern is, and write `out`/ whole.
 
     Equal tiles, preset, steps, seed and threads give equal bytes on a CPU. A run that was
-    stopped goes on from its last saved step. Only image-wise labels are read, no mask.
+    stopped goes on from its last saved step; SIGTERM saves one more before it stops. On several
+    devices each takes a batch of its own. Only image-wise labels are read, no mask.
 
     Parameters
     ----------
@@ -56,122 +59,97 @@ def train(
     preset
         `robust`, or `paper` for the published method to the letter.
     max_steps
-        Steps; None for the preset's own number. The learning rate's schedule ends there.
+        Steps of all networks together; None for the preset's own number. The learning rate's
+        schedule ends there.
     max_minutes
         Stop after this time; the result then depends on the machine's speed.
     seed
         Of everything random.
     threads
-        CPU threads.
+        CPU threads of each device's process.
+    patterns
+        Classes of the tiles' labels, one codebook each; none for one class, the column `label`.
+    devices, deterministic
+        See `device.make_fabric`.
 
     Raises
     ------
+    StoppedError
+        By SIGTERM.
     TrainingError
         A class without tiles, a loss that is not a number, or a codebook that collapsed.
     ConfigError
-        No such preset.
+        No such preset, or tiles without labels in one of several classes.
     CheckpointError
         The state of a stopped run is damaged.
     """
-    p = named(preset)
-    steps = max_steps or p.steps
-    torch.set_num_threads(threads)
+    classes = tuple(patterns) or (ONLY,)
+    p = with_classes(named(preset), len(classes))
     atlas, rows = Store(store), read_rows(tiles)
-    digest = data_digest(rows, atlas)
-    learning = training_tiles(rows, atlas, seed)
-    negatives, threshold_source = calibration_tiles(rows, atlas, seed)
-
-    fabric = Fabric(accelerator="auto", devices=1, plugins=[LightningEnvironment()])
-    torch.manual_seed(seed)
-    network = AutoEncoder(p.architecture).to(fabric.device)
-    critic = Critic().to(fabric.device) if p.critic_every else None
-    optimiser = torch.optim.Adam(network.parameters(), lr=p.learning_rate)
-    pools = (Pool(p.pool), Pool(p.pool))
-    state = State(
-        modules={"network": network},
-        optimisers={"optimiser": optimiser},
-        pools=dict(zip(("fake_negative", "fake_positive"), pools, strict=True)),
-        rng=torch.Generator().manual_seed(seed),
-        positive=torch.nonzero(learning.positive & learning.kept).flatten(),
-        share=torch.full((len(learning),), p.share),
-    )
-    if critic is not None:
-        critic_optimiser = torch.optim.Adam(critic.parameters(), lr=p.critic_learning_rate)
-        state.modules |= {"critic": critic}
-        state.optimisers |= {"critic_optimiser": critic_optimiser}
-    out.mkdir(parents=True, exist_ok=True)
-    fingerprint = digest_of("train", digest, p, steps, seed)
-    state.resume(out / STATE, fingerprint)
-    rescore_at = {round(part * steps) for part in p.rescore}
-    curve = Curve(state.history, p.batch, steps)
-    deadline = time.monotonic() + 60.0 * (max_minutes or math.inf)
-
-    while state.step < steps and time.monotonic() < deadline:
-        step = state.step
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(p, step, steps)
-        network.train()
-        batch = draw(learning, state, p, fabric.device)
-        if step == p.warmup:
-            with torch.no_grad():
-                features = network.embed(batch.rgb)
-            if p.warmup:
-                place_by_kmeans(network, batch, features, state.rng)
-            else:
-                place_at_random(network.codebook, features, state.rng)
-        if step < p.warmup:
-            found = warmup_losses(network, batch, p)
-        else:
-            if not state.judged:
-                state.share = (state.share * p.share_decay).clamp_min(p.share_end)
-            found = coded_losses(network, batch, p, critic)
-        optimiser.zero_grad(set_to_none=True)
-        fabric.backward(found.total)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), p.clip)
-        optimiser.step()
-
-        if step >= p.warmup:
-            network.codebook.follow(flat(found.features), found.assignment.flatten(), p.decay)
-            if p.revive:
-                revive(network.codebook, batch, found, state.rng)
-        if critic is not None:
-            pools[0].add(found.r_n)
-            pools[1].add(found.r_p[batch.positive])
-            if step % p.critic_every == 0:
-                cost = critic_loss(critic, batch.rgb / 255.0, batch.positive, pools, state.rng)
-                critic_optimiser.zero_grad(set_to_none=True)
-                fabric.backward(cost)
-                critic_optimiser.step()
-                found.losses["classifier"] = cost
-        state.step += 1
-        curve.add(state, found, network.codebook)
-        if state.step in rescore_at:
-            judgement = judge.rescore(network.eval(), learning, negatives, p, state.rng)
-            if judgement is not None:
-                state.positive, state.share = judgement.positive, judgement.share
-                state.judged = True
-        if state.step % STEPS_BETWEEN_SAVES == 0:
-            state.save(out / STATE, fingerprint)
-
-    network.eval()
-    judge.refuse_collapsed(network, learning, state.positive, p)
-    limits = judge.thresholds(network, negatives, p)
+    learning = training_tiles(rows, atlas, seed, classes)
+    negatives, source = calibration_tiles(rows, atlas, seed, classes)
     facts = {
-        "training_data_digest": digest,
+        "training_data_digest": data_digest(rows, atlas),
         "seed": seed,
-        "steps": state.step,
-        "threshold_source": f"{threshold_source} negatives" if p.sure_area else "nearest code",
-        "positive_tiles": len(state.positive),
+        "threshold_source": f"{source} negatives" if p.sure_area else "nearest code",
     }
-    curve.write(out)
-    save_model(out, network.cpu(), p, thresholds=limits, facts=facts)
-    (out / STATE).unlink(missing_ok=True)
-    log.info("train: done after %d steps; %s", state.step, limits)
+    (out / STATES).mkdir(parents=True, exist_ok=True)
+    plan = networks(p, max_steps)
+    fabric = make_fabric(devices, deterministic=deterministic)
+    if not launch(fabric, threads, _learn, p, plan, learning, negatives, out, facts, max_minutes):
+        raise StoppedError(
+            f"Training was asked to stop (SIGTERM) and has saved where it was in {out / STATES}; "
+            "the same command goes on from there"
+        )
 
 
-def learning_rate(preset: Preset, step: int, steps: int) -> float:
-    """Return the learning rate of a step: a short ramp, then a cosine to 0, if it is asked for."""
-    if not preset.cosine:
-        return preset.learning_rate
-    ramp = min(1.0, (step + 1) / RAMP_STEPS)
-    return preset.learning_rate * ramp * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+def _learn(
+    team: Team,
+    asked: threading.Event,
+    p: Preset,
+    plan: list[tuple[Preset, int]],
+    learning: TileSet,
+    negatives: TileSet,
+    out: Path,
+    facts: dict[str, Any],
+    max_minutes: float | None,
+) -> bool:
+    """Train as one process of a team; return whether it came to the end."""
+    seed, total = facts["seed"], sum(steps for _, steps in plan)
+    until, seconds = time.monotonic(), 60.0 * (max_minutes or math.inf)
+    done: list[Fitted] = []
+    for number, (preset, steps) in enumerate(plan):
+        if done:
+            learning = taught([done[-1].network], learning, preset, p.flips)
+            team.share([learning.pixels])
+        until = max(until, time.monotonic()) + seconds * steps / total
+        path = out / STATES / f"{number}.safetensors"
+        key = digest_of("train", facts, p, plan, number, learning.patterns, team.size)
+        task = Task(learning, negatives, preset, steps, seed + number, until, path, key)
+        found = fit(task, team, asked)
+        if found is None:
+            return False
+        judge.refuse_collapsed(found.network, learning, found.positive, preset)
+        done.append(found)
+    if not team.leads:
+        return True
+
+    members = [found.network for found in done[-p.members :]]
+    limits = judge.thresholds(members, negatives, p)
+    facts |= {
+        "steps": sum(found.steps for found in done),
+        "positive_tiles": int(done[-1].positive.any(1).sum()),
+    }
+    write_curves(out, [found.curve for found in done])
+    cpu = [network.cpu() for network in members]
+    save_model(out, cpu, p, patterns=learning.patterns, thresholds=limits, facts=facts)
+    shutil.rmtree(out / STATES)
+    log.info("train: done after %d steps; %s", facts["steps"], limits)
+    return True
+
+
+def networks(preset: Preset, max_steps: int | None) -> list[tuple[Preset, int]]:
+    """Return how each network is trained in turn, and for how many of `max_steps` steps."""
+    plan = ([preset.scout] if preset.scout else []) + [preset] * preset.members
+    part = 1.0 if max_steps is None else max_steps / sum(one.steps for one in plan)
+    return [(one, max(1, round(one.steps * part))) for one in plan]

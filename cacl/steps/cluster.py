@@ -1,4 +1,8 @@
-"""Run one function over the images of a shard on a dask scheduler that the user names."""
+"""Run one function over the images of a shard on a dask scheduler that the user names.
+
+Dask sends pickles both ways, so whoever runs the scheduler can run code in this process, and so
+can its workers: the user has to trust them.
+"""
 
 from __future__ import annotations
 

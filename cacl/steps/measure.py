@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cacl import intervals, measures, quality, tables
 from cacl.errors import ImageError, Reason, StoreError
-from cacl.records import AnnotationRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
-from cacl.steps.runner import finish, run_images
+from cacl.records import (
+    AnnotationRow,
+    ImageRow,
+    MeasureRow,
+    PatternRow,
+    SegmentedRow,
+    TileStatRow,
+)
+from cacl.steps.classes import pattern_rows
+from cacl.steps.runner import Outcome, finish, run_images
 from cacl.store import ImageMeta, Store
 
 WORDS = ("staining", "intensity", "quantity", "location")
 
 Words = dict[tuple[str, str, str], dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured of an image: as a whole, and class by class."""
+
+    row: MeasureRow
+    patterns: list[PatternRow]
 
 
 def measure(
@@ -32,6 +49,7 @@ def measure(
     jobs: int = 1,
     scheduler: str | None = None,
     strict: bool = False,
+    patterns: Path | None = None,
 ) -> None:
     """Write one row of measures an image.
 
@@ -59,15 +77,18 @@ def measure(
         Images at a time.
     scheduler
         Address of a dask scheduler whose workers do it instead; they must see the same folders.
+        It must be a trusted one: it can run code here.
     strict
         Raise `StrictError` if an image failed.
+    patterns
+        Gets a table of `PatternRow`, one row an image and class; None to leave it out.
     """
     atlas = Store(Path.cwd() / store if scheduler else store)
     catalog = {row.image_id: row for row in tables.read_parquet(images, ImageRow)}
     words = index_annotation(tables.read_parquet(annotations, AnnotationRow), cell_type)
     by_image = _stats_by_image(tables.read_parquet(tiles, TileStatRow))
 
-    def work(receipt: SegmentedRow) -> MeasureRow:
+    def work(receipt: SegmentedRow) -> Measured:
         image = catalog.get(receipt.image_id)
         stats = by_image.get(receipt.image_id)
         if image is None or stats is None:
@@ -87,7 +108,8 @@ def measure(
                 " image, or lower tiles.min_tissue_fraction",
             )
         bands = _bands(atlas, meta)
-        return _row(image, bands, counted, meta, words_of(image, words))
+        row = _row(image, receipt, bands, counted, meta, words_of(image, words))
+        return Measured(row, pattern_rows(atlas, meta, receipt, image, bands, counted))
 
     receipts = tables.read_parquet(segmented, SegmentedRow)
     outcome = run_images(
@@ -98,7 +120,11 @@ def measure(
         jobs=jobs,
         scheduler=scheduler,
     )
-    finish(outcome, MeasureRow, out, failures, strict=strict)
+    if patterns is not None:
+        areas = [row for measured in outcome.results for row in measured.patterns]
+        tables.write_parquet(patterns, areas, PatternRow)
+    measures_of = Outcome([measured.row for measured in outcome.results], outcome.failures)
+    finish(measures_of, MeasureRow, out, failures, strict=strict)
 
 
 def _stats_by_image(stats: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:
@@ -163,6 +189,7 @@ def _bands(atlas: Store, meta: ImageMeta) -> list[measures.Band]:
 
 def _row(
     image: ImageRow,
+    receipt: SegmentedRow,
     bands: Sequence[measures.Band],
     counted: measures.Bool,
     meta: ImageMeta,
@@ -193,6 +220,8 @@ def _row(
         stained_to_cell_ratio=measures.ratio(stained_px, cell_px),
         ratio_low=low,
         ratio_high=high,
+        confidence=receipt.confidence,
+        ratio_sd=receipt.ratio_sd,
         dab_area_px=int(dab.sum()),
         border_share=measures.border_share(int(both.sum()), int(dab.sum())),
         mpp=scale.mpp,

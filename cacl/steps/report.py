@@ -14,7 +14,15 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import StoreError, TableError
 from cacl.progress import track
-from cacl.records import AntibodyRow, DisagreementRow, FailureRow, ImageRow, MeasureRow
+from cacl.records import (
+    AntibodyRow,
+    DisagreementRow,
+    FailureRow,
+    ImageRow,
+    MeasureRow,
+    PatternRow,
+    ReviewRow,
+)
 from cacl.report import (
     agreement,
     dictionary,
@@ -25,6 +33,7 @@ from cacl.report import (
     page,
     pictures,
     pooling,
+    review,
     words,
 )
 from cacl.store import Store
@@ -56,12 +65,14 @@ def report(
     radius_px: int | None = None,
     benchmark: Path | None = None,
     jobs: int = 1,
+    patterns: Sequence[Path] = (),
 ) -> None:
     """Write the tables (.csv, .parquet), what describes them, and `report.html`.
 
-    Tables: `antibodies`, `genes`, `disagreements`, `agreement`, `images`, `failures`. With them
-    come `datapackage.json` and `columns.md` (every column), and `methods.md`. The page opens from
-    disk without a network; its `images/`, `assets/` and `figures/` lie beside it.
+    Tables: `antibodies`, `genes`, `disagreements`, `review`, `agreement`, `images`, `patterns`,
+    `failures`. With them come `datapackage.json` and `columns.md` (every column), and
+    `methods.md`. The page opens from disk without a network; its `images/`, `assets/` and
+    `figures/` lie beside it.
 
     Parameters
     ----------
@@ -87,6 +98,8 @@ def report(
         Table of `cacl benchmark`; the page says so if there is none, or one older than the model.
     jobs
         Pictures at a time.
+    patterns
+        Tables of `PatternRow`, one a shard.
 
     Raises
     ------
@@ -98,14 +111,17 @@ def report(
     antibodies = pooling.antibody_rows(images)
     genes = pooling.gene_rows(images)
     disagreements = disagreement.disagreement_rows(antibodies)
+    doubted = review.review_rows(images)
     agreements = agreement.agreement_rows(images, antibodies, seed=seed)
     listed = dictionary.report_tables(cell_type)
     rows: dict[str, Iterable[Any]] = {
         "antibodies": antibodies,
         "genes": genes,
         "disagreements": disagreements,
+        "review": doubted,
         "agreement": agreements,
         "images": images,
+        "patterns": _read_patterns(patterns),
         "failures": failed,
     }
     for table in listed:
@@ -129,15 +145,17 @@ def report(
         *figures.training(_read_curves(model / "training.csv")),
     )
     names = [name for column in NAMES for name in images[column].unique()]
+    pictured = pictured_of(antibodies, disagreements, doubted)
     content = page.Content(
         images=images,
         antibodies=antibodies,
         genes=genes,
         agreement=agreements,
         disagreements=disagreements,
+        review=doubted,
         failures=failed,
         catalog=asked,
-        pictures=_write_pictures(atlas, images, pictured_of(antibodies, disagreements), out, jobs),
+        pictures=_write_pictures(atlas, images, pictured, out, jobs),
         gallery=gallery,
         figures=[plot for plot in plots if plot],
         benchmark=_read_benchmark(benchmark, model / "model.json"),
@@ -188,6 +206,12 @@ def _read_images(census: Sequence[Path]) -> pd.DataFrame:
     return images.sort_values("image_id", kind="stable", ignore_index=True)
 
 
+def _read_patterns(paths: Sequence[Path]) -> list[PatternRow]:
+    """Return the areas by class, those of an image together, in the order of the classes."""
+    rows = [row for path in paths for row in tables.read_parquet(path, PatternRow)]
+    return sorted(rows, key=lambda row: row.image_id)
+
+
 def _read_failures(paths: Sequence[Path]) -> list[FailureRow]:
     frames = [tables.read_csv(path, FailureRow) for path in paths]
     rows = {
@@ -210,14 +234,17 @@ def gallery_of(antibodies: Sequence[AntibodyRow]) -> list[AntibodyRow]:
 
 
 def pictured_of(
-    antibodies: Sequence[AntibodyRow], disagreements: Sequence[DisagreementRow]
+    antibodies: Sequence[AntibodyRow],
+    disagreements: Sequence[DisagreementRow],
+    review: Sequence[ReviewRow] = (),
 ) -> list[str]:
     """Return the antibodies whose cores get pictures, at most `PICTURED_ANTIBODIES`.
 
-    The gallery comes first, then the largest disagreements on the page, then by rank. A whole
+    The gallery comes first, then what the page lists for a look, then by rank. A whole
     atlas's 75,000 cores would fill gigabytes; the panel of the rest links to the original image.
     """
     doubted = [row.antibody_id for row in disagreements[: page.SHOWN_DISAGREEMENTS]]
+    doubted += [row.antibody_id for row in review[: page.SHOWN_REVIEW]]
     ranked = [row.antibody_id for row in antibodies]
     wanted = [*(row.antibody_id for row in gallery_of(antibodies)), *doubted, *ranked]
     return list(dict.fromkeys(wanted))[:PICTURED_ANTIBODIES]

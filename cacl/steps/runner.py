@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from cacl import tables
-from cacl.errors import ImageError, Reason, StrictError
+from cacl.errors import DiskError, ImageError, Reason, StrictError
 from cacl.progress import track
 from cacl.records import FailureRow
 
@@ -120,7 +120,10 @@ def _attempts(
     """Yield what becomes of each row, in order; an exception for one lost with its worker."""
     if scheduler is None:
         with ThreadPoolExecutor(max_workers=jobs) as pool:
-            yield pool.map(attempt, rows)
+            try:
+                yield pool.map(attempt, rows)
+            finally:
+                pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more begins
     else:
         from cacl.steps.cluster import on_scheduler  # takes a second, and few runs need it
 
@@ -147,3 +150,27 @@ def finish(outcome: Outcome[Any], record: type, out: Path, failures: Path, *, st
     """Write a step's receipts as Parquet and its failures as CSV; see `write_failures`."""
     tables.write_parquet(out, outcome.results, record)
     write_failures(failures, outcome.failures, strict=strict)
+
+
+def refuse_unwritten(failures: Path) -> None:
+    """Refuse to take a step for done of which a full disk kept images back.
+
+    Parameters
+    ----------
+    failures
+        The step's CSV of failures.
+
+    Raises
+    ------
+    DiskError
+        It lists images whose product could not be written.
+    """
+    listed = tables.read_csv(failures, FailureRow)
+    kept_back = listed[listed["reason"] == str(Reason.UNWRITABLE)]
+    if len(kept_back):
+        raise DiskError(
+            f"{len(kept_back)} image(s) could not be written, the first one because: "
+            f"{kept_back['message'].iloc[0]}; free some space (`cacl estimate` says how much is "
+            "needed) or mend the folder's permissions, then run the same command again: it goes "
+            "on where it stopped"
+        )

@@ -8,23 +8,24 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import NDArray
 
 from cacl import tables
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.contrast import stands_out
+from cacl.model.data import may_show, pixel_marks
+from cacl.model.device import make_fabric, put_on
 from cacl.model.mask import possible, stain_mask
-from cacl.model.score import image_log_odds
+from cacl.model.score import image_views
+from cacl.patterns import label_name
 from cacl.records import SegmentedRow, TileStatRow
+from cacl.steps.pipeline import IMAGES_AT_A_TIME, Turns
 from cacl.steps.runner import finish, run_images
+from cacl.steps.votes import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, Votes
 from cacl.store import ImageMeta, Store, digest_of
 
-SEGMENT_VERSION = 1
-LABEL = "stain"
+SEGMENT_VERSION = 2
 BLOCK_PX = 1024
 RIM_PX = 64
 
@@ -43,9 +44,12 @@ def segment(
 ) -> None:
     """Score every image and write its mask into the store as `labels/stain`.
 
+    The masks of further classes go into `labels/stain-<class>`.
+
     An image is scored in blocks of 1024 px that see 64 px of their neighbours, so that memory
-    does not grow with the image. A mask made from the same tiles, model and parameters is left
-    as it is.
+    does not grow with the image. Images are read, scored and written at the same time, each in a
+    thread of its own, the network being one's at a time. A mask made from the same tiles, model
+    and parameters is left as it is.
 
     Parameters
     ----------
@@ -76,22 +80,39 @@ def segment(
     shapes.check(morphology, radius_px)
     torch.set_num_threads(threads)
     atlas, trained = Store(store), load_model(model)
-    fabric = Fabric(accelerator="auto", devices=1, plugins=[LightningEnvironment()])
-    trained.network.to(fabric.device)
+    fabric = make_fabric(1)
+    for network in trained.networks:
+        put_on(network, fabric)
+    turns = Turns()
+
+    names = [label_name(place, one) for place, one in enumerate(trained.patterns)]
+    patterns = ";".join(one.name for one in trained.patterns)
 
     def work(row: TileStatRow) -> SegmentedRow:
         meta = _meta(atlas, row)
         digest = digest_of(
             "segment", SEGMENT_VERSION, meta.digest, trained.digest, morphology, radius_px
         )
-        if atlas.label_digest(row.image_id, LABEL) != digest:
-            mask = image_mask(atlas, meta, trained, morphology, radius_px)
-            atlas.write_label(row.image_id, LABEL, mask, digest)
-        return SegmentedRow(image_id=row.image_id, antibody_id=row.antibody_id, digest=digest)
+        if any(atlas.label_digest(row.image_id, name) != digest for name in names):
+            votes = Votes(min(MOST_VIEWS, len(trained.networks) * trained.preset.flips))
+            masks = image_masks(atlas, meta, trained, morphology, radius_px, turns, votes)
+            by_name = dict(zip(names, masks, strict=True))
+            atlas.write_labels(row.image_id, by_name, digest, votes.facts)
+        facts = atlas.label_facts(row.image_id, names[0])
+        return SegmentedRow(
+            image_id=row.image_id,
+            antibody_id=row.antibody_id,
+            digest=digest,
+            confidence=facts["confidence"],
+            ratio_sd=facts["ratio_sd"],
+            patterns=patterns,
+        )
 
     rows = tables.read_parquet(tiles, TileStatRow)
     first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
-    outcome = run_images("segment", first_rows, work, source=lambda row: row.image_id)
+    outcome = run_images(
+        "segment", first_rows, work, source=lambda row: row.image_id, jobs=IMAGES_AT_A_TIME
+    )
     finish(outcome, SegmentedRow, out, failures, strict=strict)
 
 
@@ -109,32 +130,55 @@ def _meta(atlas: Store, row: TileStatRow) -> ImageMeta:
     return meta
 
 
-def image_mask(
-    atlas: Store, meta: ImageMeta, model: Model, morphology: str, radius_px: int
-) -> da.Array:
-    """Return the mask of one image, (y, x) bool, computed block by block when it is read."""
+def image_masks(
+    atlas: Store,
+    meta: ImageMeta,
+    model: Model,
+    morphology: str,
+    radius_px: int,
+    turns: Turns | None = None,
+    votes: Votes | None = None,
+) -> list[da.Array]:
+    """Return the mask of each class of one image, (y, x) bool.
+
+    They are computed block by block when they are read; read together, a block is scored once,
+    and counted in `votes`.
+    """
     image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
-    layers: Any = da.concatenate([da.from_zarr(image), da.from_zarr(cell)[None]])
-    layers = layers.rechunk((4, BLOCK_PX, BLOCK_PX))
-    mask: da.Array = da.map_overlap(
-        block_mask,
+    block = (BLOCK_PX, BLOCK_PX)
+    parts = [da.from_zarr(image, chunks=(3, *block)), da.from_zarr(cell, chunks=block)[None]]
+    layers: Any = da.concatenate(parts).rechunk((4, *block))
+    bits: da.Array = da.map_overlap(
+        block_bits,
         layers,
         depth=(0, RIM_PX, RIM_PX) if layers.npartitions > 1 else 0,
         boundary="none",
         drop_axis=0,
-        dtype=bool,
-        meta=np.empty((0, 0), dtype=bool),
+        dtype=np.uint32,
+        meta=np.empty((0, 0), dtype=np.uint32),
         model=model,
         morphology=morphology,
         radius_px=radius_px,
+        turns=turns or Turns(),
     )
-    return mask
+    if votes is not None:
+        counted: Any = da.map_blocks
+        bits = counted(votes.take, bits, dtype=np.uint32, meta=np.empty((0, 0), np.uint32))
+    return [(bits & 1 << place) > 0 for place in range(len(model.patterns))]
 
 
-def block_mask(
-    layers: NDArray[np.uint8], *, model: Model, morphology: str, radius_px: int
-) -> NDArray[np.bool_]:
-    """Return the mask (y, x) of a block, after morphology.
+def block_bits(
+    layers: NDArray[np.uint8],
+    *,
+    model: Model,
+    morphology: str,
+    radius_px: int,
+    turns: Turns | None = None,
+) -> NDArray[np.uint32]:
+    """Return what is known of each pixel of a block, as bits of (y, x).
+
+    The masks of the classes after morphology, the first the lowest bit; whether there is a cell;
+    and the mask of the first class by each view, before morphology; see `votes`.
 
     Parameters
     ----------
@@ -144,8 +188,21 @@ def block_mask(
         The trained model.
     morphology, radius_px
         See `cacl.model.morphology`.
+    turns
+        When the network may be used; at any time if None.
     """
-    rgb, cell = np.ascontiguousarray(layers[:3]), layers[3] > 0
-    scores = image_log_odds(model.network, rgb, model.preset.flips)
-    scores = possible(scores, stands_out(rgb), cell, model.preset)
-    return shapes.apply(stain_mask(scores, model.thresholds, model.preset), morphology, radius_px)
+    rgb = np.ascontiguousarray(layers[:3])
+    marks = pixel_marks(rgb, layers[3])
+    turns = turns or Turns()
+    seen = turns.take(image_views, model.networks, rgb, model.preset.flips)
+    bits: NDArray[np.uint32] = (layers[3] > 0).astype(np.uint32) << CELL_BIT
+    for place, (pattern, limits) in enumerate(zip(model.patterns, model.thresholds, strict=True)):
+        candidate = may_show(marks, pattern)
+        own = possible(seen[:, place].mean(0), candidate, model.preset)
+        mask = shapes.apply(stain_mask(own, limits, model.preset), morphology, radius_px)
+        bits |= mask.astype(np.uint32) << place
+    candidate, limits = may_show(marks, model.patterns[0]), model.thresholds[0]
+    for number, scores in enumerate(seen[:MOST_VIEWS, 0]):
+        mask = stain_mask(possible(scores, candidate, model.preset), limits, model.preset)
+        bits |= mask.astype(np.uint32) << (FIRST_VIEW_BIT + number)
+    return bits

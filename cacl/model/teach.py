@@ -1,0 +1,121 @@
+"""What a first model is sure of, pixel by pixel: the truth that the next one is taught.
+
+The first model is small and sees little of a pixel's surroundings, so that it cannot tell a tile
+with the pattern from one without by anything else than the pattern; but for the same reason it
+takes much for the pattern that is not. What it is sure of is right, mostly. A larger network
+that is shown those pixels alone may look as far as it likes (self-training; METHOD, section 4 (e)).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cacl.errors import TrainingError
+from cacl.model import judge
+from cacl.model.autoencoder import AutoEncoder
+from cacl.model.data import LACKS, SHOWS, UNKNOWN, TileSet
+from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask
+from cacl.model.preset import Preset
+
+Float32 = NDArray[np.float32]
+log = logging.getLogger(__name__)
+LEVELS = 400
+ALL_BUT_FEW, SUREST_HALF = 0.95, 0.5
+MIN_TILES = 8
+
+
+def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips: int) -> TileSet:
+    """Return the tiles with a layer for each class that says what models are sure of.
+
+    Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
+    their label; those of positive tiles show it above one score and lack it below another, see
+    `sure_levels`.
+
+    Parameters
+    ----------
+    models
+        In evaluation mode; their scores are averaged.
+    tiles
+        To learn from.
+    preset
+        How scores become masks.
+    flips
+        Symmetries over which scores are averaged.
+
+    Raises
+    ------
+    TrainingError
+        The models are sure of the pattern on hardly any tile.
+    """
+    layers = [tiles.pixels[:, :4]]
+    for place in range(len(tiles.patterns)):
+        scores = judge.scores(models, tiles, torch.arange(len(tiles)), place, preset, flips)
+        positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
+        lacks, shows = sure_levels(scores[positive], scores[negative])
+        candidate = scores > IMPOSSIBLE
+        told = np.full(scores.shape, UNKNOWN, np.uint8)
+        told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
+        told[candidate & negative[:, None, None]] = LACKS
+        strict = Thresholds(likely=shows, sure=shows)
+        for number in np.flatnonzero(positive):
+            told[number][stain_mask(scores[number], strict, preset)] = SHOWS
+        sure = int((told == SHOWS).any(axis=(1, 2)).sum())
+        log.info(
+            "train: %d of %d tiles of positive images show the pattern%s above %.2f",
+            sure,
+            positive.sum(),
+            tiles.of_class(place),
+            shows,
+        )
+        if sure < MIN_TILES:
+            raise TrainingError(
+                f"The first model is sure of the pattern{tiles.of_class(place)} on {sure} tiles, "
+                f"expected at least {MIN_TILES}; train for more steps (train.max_steps), with "
+                "another seed, or with more antibodies of each label"
+            )
+        layers.append(torch.from_numpy(told)[:, None])
+    return dataclasses.replace(tiles, pixels=torch.cat(layers, dim=1))
+
+
+def sure_levels(positive: Float32, negative: Float32) -> tuple[float, float]:
+    """Return the score below which hardly any pixel shows the pattern, and one of a sure pixel.
+
+    What positive tiles hold above a score, beyond what negative tiles hold above it, is the
+    pattern; the most that any score finds is taken for all of it. Above the first level lie 95 %
+    of that, above the second a half. (The negatives are the decoys of a target-decoy estimate;
+    Elias and Gygi 2007.)
+
+    Parameters
+    ----------
+    positive, negative
+        (n, y, x) scores of the tiles of each label; `IMPOSSIBLE` where no mask may be.
+
+    Raises
+    ------
+    TrainingError
+        Positive tiles hold no more than negative ones, whatever the score.
+    """
+    found = np.sort(positive[positive > IMPOSSIBLE])
+    decoys = np.sort(negative[negative > IMPOSSIBLE])
+    levels = np.quantile(found, np.linspace(0.0, 1.0, LEVELS)) if len(found) else np.zeros(1)
+    above = (len(found) - np.searchsorted(found, levels, side="right")) / len(positive)
+    beside = (len(decoys) - np.searchsorted(decoys, levels, side="right")) / len(negative)
+    excess = above - beside
+    most = float(excess.max())
+    if most <= 0.0:
+        raise TrainingError(
+            "The first model finds no more of the pattern on positive tiles than on negative "
+            "ones; train for more steps (train.max_steps), with another seed, or with more "
+            "antibodies of each label"
+        )
+    lacks, shows = (
+        float(levels[np.flatnonzero(excess >= part * most)[-1]])
+        for part in (ALL_BUT_FEW, SUREST_HALF)
+    )
+    return lacks, shows

@@ -1,0 +1,227 @@
+"""Several devices hold one model; a run that is asked to stop goes on bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+from model_atlas import ModelAtlas
+
+from cacl.model import data, device, fit, judge, train
+from cacl.model.autoencoder import AutoEncoder
+from cacl.model.begin import begin
+from cacl.model.device import make_fabric, put_on
+from cacl.model.preset import named
+from cacl.model.stop import asked_to_stop
+from cacl.model.team import Team, launch
+from cacl.store import Store
+
+PRODUCTS = ("checkpoint.safetensors", "model.json", "training.csv")
+STEPS, PAPER_STEPS = 36, 8
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
+    made = ModelAtlas(tmp_path_factory.mktemp("atlas")).build()
+    made.select()
+    return made
+
+
+def test_without_a_gpu_it_is_one_cpu_in_float32() -> None:
+    fabric = make_fabric(1)
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert (fabric.world_size, fabric.device.type) == (1, "cpu")
+    network = put_on(AutoEncoder(named("robust").architecture), fabric)
+    assert not network.encoder.bf16
+    assert network.encoder._compiled_call_impl is None
+
+
+def test_bfloat16_is_kept_to_encoder_and_decoder() -> None:
+    torch.manual_seed(0)
+    network = AutoEncoder(named("robust").architecture).eval()
+    rgb = torch.randint(0, 256, (1, 3, 32, 32)).float()
+    with torch.no_grad():
+        exact, distances = network(rgb)
+        network.use_bf16(True)
+        rough, rough_distances = network(rgb)
+        reconstructed = network.decoder(rough)
+    assert rough.dtype == rough_distances.dtype == reconstructed.dtype == torch.float32
+    assert not torch.equal(rough, exact)
+    assert (rough - exact).abs().max() < 0.05
+    assert (rough_distances - distances).abs().max() < 0.1
+
+
+def test_where_nothing_can_be_compiled_it_runs_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    network = AutoEncoder(named("robust").architecture).train()
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+
+    def refuse(model: object, inputs: object) -> None:
+        raise RuntimeError("no compiler")
+
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled(self, backend=refuse))
+    device._compile(network)
+    assert "not compiled" in caplog.text
+    assert "no compiler" in caplog.text
+    assert network.encoder._compiled_call_impl is None
+    assert network(torch.zeros(1, 3, 32, 32))[0].shape == (1, 32, 16, 16)
+    for name, values in network.state_dict().items():
+        assert torch.equal(values, before[name]) or "running" in name or "tracked" in name
+
+
+def of_two(team: Team, asked: threading.Event, *arguments: Any) -> dict[str, bool]:
+    """Train in each of two processes; return what both of them hold alike in the end."""
+    made = []
+
+    def keep(*given: Any) -> Any:
+        made.append(begin(*given))
+        return made[-1]
+
+    fit.begin, judge.NOWHERE, judge.EVERYWHERE = keep, -1.0, 2.0
+    done = train._learn(team, asked, *arguments)
+    run = made[-1]
+    weights = torch.cat([part.detach().flatten().float() for part in run.network.parameters()])
+    statistics = [
+        values for name, values in run.network.named_buffers() if name.endswith("running_mean")
+    ]
+    drawn = torch.rand(4, generator=team.own(run.state, 0).rng)
+    held = {
+        "done": torch.tensor([float(done)]),
+        "codes": run.network.codebook.codes,
+        "counts": run.network.codebook.counts,
+        "weights": weights,
+        "statistics": torch.cat(statistics),
+        "shares": run.state.share,
+        "drawn": drawn,
+    }
+    alike = {}
+    for name, values in held.items():
+        largest, smallest = values.detach().clone(), values.detach().clone()
+        torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
+        torch.distributed.all_reduce(smallest, op=torch.distributed.ReduceOp.MIN)
+        alike[name] = torch.equal(largest, smallest)
+    return alike
+
+
+def test_two_processes_hold_the_same_model(atlas: ModelAtlas, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("two processes would need two GPUs")
+    rows, store = data.read_rows(atlas.path("training.parquet")), Store(atlas.path("atlas.zarr"))
+    learning = data.training_tiles(rows, store, 0)
+    negatives, _ = data.calibration_tiles(rows, store, 0)
+    preset, out = named("robust"), tmp_path / "model"
+    (out / train.STATES).mkdir(parents=True)
+    given = (preset, train.networks(preset, STEPS), learning, negatives, out, {"seed": 0}, None)
+    held = launch(make_fabric(2), 1, of_two, *given)
+    assert held.pop("drawn") is False
+    assert held == dict.fromkeys(held, True)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "checkpoint.safetensors",
+        "model.json",
+        "speed.csv",
+        "training.csv",
+    ]
+
+
+def mean_of_two(team: Team, asked: threading.Event) -> tuple[list[float], list[float], bool, bool]:
+    """Give each process its own gradient, statistics and wish."""
+    rank = team.fabric.global_rank
+    layer = torch.nn.BatchNorm1d(2)
+    layer.weight.grad = torch.tensor([1.0, 3.0]) * (1 + 2 * rank)
+    layer.bias.grad = torch.zeros(2)
+    layer.running_mean.fill_(float(rank))
+    team.average(layer)
+    shared = torch.tensor([rank == 0, rank == 1])
+    team.share((shared,))
+    assert shared.tolist() == [True, False]
+    return (
+        layer.weight.grad.tolist(),
+        layer.running_mean.tolist(),
+        team.agree(True),
+        team.agree(rank == 0),
+    )
+
+
+def test_gradients_and_statistics_are_averaged() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("two processes would need two GPUs")
+    gradient, statistics, all_wish, one_wishes = launch(make_fabric(2), 1, mean_of_two)
+    assert gradient == [2.0, 6.0]
+    assert statistics == [0.5, 0.5]
+    assert all_wish
+    assert not one_wishes
+
+
+def test_a_team_of_one_changes_nothing(atlas: ModelAtlas) -> None:
+    team = Team(Fabric(accelerator="cpu", devices=1))
+    layer = torch.nn.BatchNorm1d(2)
+    layer.running_mean.fill_(7.0)
+    team.average(layer)
+    assert layer.running_mean.tolist() == [7.0, 7.0]
+    assert team.agree(True)
+    assert not team.agree(False)
+
+
+def test_sigterm_sets_the_event_and_ends_nothing() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with asked_to_stop() as asked:
+        assert not asked.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.wait(5)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def hears_sigterm(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    caught = next(line.split()[1] for line in status if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_a_run_stopped_by_sigterm_goes_on_bit_for_bit(atlas: ModelAtlas) -> None:
+    out = atlas.path("terminated")
+    command = [
+        *(
+            sys.executable,
+            "-m",
+            "cacl",
+            "train",
+            "--preset",
+            "paper",
+            "--max-steps",
+            str(PAPER_STEPS),
+        ),
+        *("--tiles", atlas.path("training.parquet"), "--store", atlas.path("atlas.zarr")),
+        *("--out", out, "--threads", "1"),
+    ]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as run:
+        while not hears_sigterm(run.pid):
+            assert run.poll() is None
+            time.sleep(0.01)
+        run.send_signal(signal.SIGTERM)
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == 1
+    assert "asked to stop (SIGTERM)" in " ".join(said.split())
+    assert any((out / train.STATES).iterdir())
+    assert not (out / "model.json").exists()
+
+    subprocess.run(command, check=True, capture_output=True)
+    assert not (out / train.STATES).exists()
+    whole = atlas.path("whole")
+    command[command.index(out)] = whole
+    subprocess.run(command, check=True, capture_output=True)
+    for name in PRODUCTS:
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name

@@ -1,0 +1,134 @@
+"""What a first model teaches the next: levels, layers, and a whole training of both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from model_atlas import ModelAtlas
+
+from cacl.errors import TrainingError
+from cacl.model import fit, judge, teach, train
+from cacl.model.begin import move_average
+from cacl.model.checkpoint import load_model
+from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
+from cacl.model.mask import IMPOSSIBLE
+from cacl.model.preset import PAPER, ROBUST, SCOUT
+from cacl.model.state import State
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
+    made = ModelAtlas(tmp_path_factory.mktemp("teach")).build()
+    made.select()
+    return made
+
+
+@pytest.fixture(scope="module")
+def robust(atlas: ModelAtlas) -> Path:
+    return atlas.train("robust", preset="robust", max_steps=160)
+
+
+def test_levels_part_what_positive_tiles_hold_beyond_negative_ones() -> None:
+    """A hundred decoys from 0 to 1 on either side; positive tiles hold 100 more, from 2 to 3."""
+    decoys = np.linspace(0.0, 1.0, 100, dtype=np.float32)
+    pattern = np.linspace(2.0, 3.0, 100, dtype=np.float32)
+    nothing = np.full(100, IMPOSSIBLE)
+    positive = np.concatenate([decoys, pattern])[None, None]
+    negative = np.concatenate([decoys, nothing])[None, None]
+    lacks, shows = teach.sure_levels(positive, negative)
+    assert lacks == pytest.approx(2.05, abs=0.03)
+    assert shows == pytest.approx(2.5, abs=0.03)
+
+
+def test_positive_tiles_that_hold_nothing_more_teach_nothing() -> None:
+    scores = np.linspace(0.0, 1.0, 64, dtype=np.float32).reshape(1, 8, 8)
+    for positive in (scores, np.full_like(scores, IMPOSSIBLE)):
+        with pytest.raises(TrainingError, match="finds no more of the pattern on positive tiles"):
+            teach.sure_levels(positive, scores)
+
+
+def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> None:
+    description = json.loads((robust / "model.json").read_text())
+    assert (description["preset"], description["members"]) == ("robust", 1)
+    assert description["steps"] == 160
+    rows = pd.read_csv(robust / "training.csv")
+    assert rows["step"].is_monotonic_increasing
+    assert rows["step"].iloc[-1] == 160
+    assert rows["claim"].notna().sum() > 0
+    assert rows["told"].notna().sum() > 0
+    assert not (rows["claim"].notna() & rows["told"].notna()).any()
+    model = load_model(robust)
+    assert model.networks[0].architecture == ROBUST.architecture
+    assert sorted(path.name for path in robust.iterdir()) == [
+        "checkpoint.safetensors",
+        "model.json",
+        "speed.csv",
+        "training.csv",
+    ]
+
+
+def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Path) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    made = teach.taught(load_model(robust).networks, tiles, ROBUST, flips=1)
+    told = made.pixels[:, 4]
+    candidate = judge.may_show(tiles.pixels[:, 3], tiles.patterns[0])
+    assert not told[~candidate].any()
+    assert not (told[tiles.negative[:, 0]] == SHOWS).any()
+    assert (told[tiles.negative[:, 0]][candidate[tiles.negative[:, 0]]] == LACKS).all()
+    assert (told[tiles.positive[:, 0]] == SHOWS).any()
+    assert torch.equal(made.shown[:, 0], (told == SHOWS).flatten(1).any(1))
+    again = teach.taught(load_model(robust).networks, made, ROBUST, flips=1)
+    assert torch.equal(again.pixels, made.pixels)
+
+
+def test_steps_are_shared_by_the_networks() -> None:
+    plan = train.networks(ROBUST, None)
+    assert plan == [(SCOUT, SCOUT.steps), (ROBUST, ROBUST.steps)]
+    steps = [steps for _, steps in train.networks(ROBUST, 80)]
+    assert sum(steps) == 80
+    assert steps[0] / steps[1] == pytest.approx(SCOUT.steps / ROBUST.steps, rel=0.1)
+    assert train.networks(PAPER, 5) == [(PAPER, 5)]
+
+
+def test_the_average_forgets_where_it_began() -> None:
+    average, network = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+        average.weight.fill_(9.0)
+    move_average(average, network, 0.9, 0)
+    assert torch.equal(average.weight, network.weight)
+    with torch.no_grad():
+        network.weight.fill_(2.0)
+    move_average(average, network, 0.9, 1000)
+    assert torch.allclose(average.weight, torch.full((1, 2), 1.1))
+
+
+def test_training_ends_when_the_model_gets_no_surer(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "unease", lambda *_: 1.0)
+    monkeypatch.setattr(fit, "STEPS_BETWEEN_CHECKS", 5)
+    folder = atlas.train("bored", preset="robust", max_steps=160)
+    steps = json.loads((folder / "model.json").read_text())["steps"]
+    first = train.networks(ROBUST, 160)[0][1]
+    assert steps == first + 5 * (1 + ROBUST.patience)
+
+
+def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    model, rng = load_model(robust).networks[0], torch.Generator().manual_seed(0)
+    right = judge.unease(model, tiles, tiles, tiles.positive, ROBUST, rng)
+    wrong = judge.unease(model, tiles, tiles, tiles.negative, ROBUST, rng)
+    assert 0.0 <= right < wrong
+
+
+def test_a_state_remembers_how_often_it_got_worse() -> None:
+    state = State({}, {}, {}, torch.Generator(), *(torch.zeros(1) for _ in range(3)))
+    for unease, worse in ((2.0, 0), (1.0, 0), (1.5, 1), (1.0, 2), (0.5, 0)):
+        state.note(unease)
+        assert state.worse == worse
