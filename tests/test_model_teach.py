@@ -16,6 +16,7 @@ from cacl.model import fit, judge, teach, train
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
 from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
+from cacl.model.levels import levels
 from cacl.model.mask import IMPOSSIBLE
 from cacl.model.preset import PAPER, ROBUST, SCOUT
 from cacl.model.state import State
@@ -40,7 +41,7 @@ def test_levels_part_what_positive_tiles_hold_beyond_negative_ones() -> None:
     nothing = np.full(100, IMPOSSIBLE)
     positive = np.concatenate([decoys, pattern])[None, None]
     negative = np.concatenate([decoys, nothing])[None, None]
-    lacks, shows = teach.sure_levels(positive, negative)
+    lacks, shows = levels(positive, negative, (0.95, 0.5))
     assert lacks == pytest.approx(2.05, abs=0.03)
     assert shows == pytest.approx(2.5, abs=0.03)
 
@@ -49,7 +50,7 @@ def test_positive_tiles_that_hold_nothing_more_teach_nothing() -> None:
     scores = np.linspace(0.0, 1.0, 64, dtype=np.float32).reshape(1, 8, 8)
     for positive in (scores, np.full_like(scores, IMPOSSIBLE)):
         with pytest.raises(TrainingError, match="finds no more of the pattern on positive tiles"):
-            teach.sure_levels(positive, scores)
+            levels(positive, scores, [0.5])
 
 
 def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> None:

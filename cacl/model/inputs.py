@@ -88,10 +88,12 @@ def network_input(rgb: Tensor, view: str) -> Tensor:
 
 
 def _excess(image: Tensor, window: int) -> Tensor:
-    """Return (b, 1, y, x) less its mean over a square window."""
-    return image - F.avg_pool2d(
-        image, window, stride=1, padding=window // 2, count_include_pad=False
-    )
+    """Return (b, 1, y, x) less its mean over a square window, what lies outside not counted."""
+    mean = image
+    for size in ((1, window), (window, 1)):
+        around = (size[0] // 2, size[1] // 2)
+        mean = F.avg_pool2d(mean, size, stride=1, padding=around, count_include_pad=False)
+    return image - mean
 
 
 def _maximum(image: Tensor, window: int) -> Tensor:

@@ -14,13 +14,15 @@ from torch import Tensor
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.data import TileSet, may_show
+from cacl.model.levels import levels
 from cacl.model.mask import Thresholds, possible
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-LEAST_LIKELY, LEAST_SURE = -3.0, 1.0
+LEAST_LIKELY = -3.0
+MOST_TILES = 300
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
 MIN_POSITIVE_TILES = 8
@@ -177,23 +179,42 @@ def refuse_collapsed(model: AutoEncoder, tiles: TileSet, positive: Tensor, prese
 
 
 def thresholds(
-    models: Sequence[AutoEncoder], negatives: TileSet, preset: Preset
+    models: Sequence[AutoEncoder], tiles: TileSet, negatives: TileSet, preset: Preset
 ) -> tuple[Thresholds, ...]:
-    """Return what turns each class's scores into masks, from its negative tiles alone.
+    """Return what turns each class's scores into masks; no mask is read.
 
-    The scores that all but a preset's shares of negative pixels stay below; METHOD, section 4
-    (b). However easy the held-out negatives are, the log odds of a sure pixel exceed
-    `LEAST_SURE`, and those of a likely one `LEAST_LIKELY`. For `paper` both are 0, the
-    nearest code's choice.
+    The scores that all but a preset's shares of held-out negative pixels stay below; METHOD,
+    section 4 (b). Held-out negatives can be easy, so a sure pixel is also among the surest part of
+    what positive training tiles hold beyond negative ones, see `levels`; and the log odds of a
+    likely one exceed `LEAST_LIKELY`. For `paper` both are 0, the nearest code's choice.
+
+    Parameters
+    ----------
+    models
+        In evaluation mode.
+    tiles, negatives
+        Of the training split, and negative ones that are held out.
+    preset
+        The shares.
     """
     if preset.sure_area == 0.0:
         return (Thresholds(likely=0.0, sure=0.0),) * len(negatives.patterns)
     found = []
     for place in range(len(negatives.patterns)):
         members = torch.nonzero(negatives.negative[:, place]).flatten()
-        found_scores = scores(models, negatives, members, place, preset, preset.flips)
-        likely, sure = np.quantile(found_scores, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
-        found.append(
-            Thresholds(likely=max(LEAST_LIKELY, float(likely)), sure=max(LEAST_SURE, float(sure)))
+        held_out = scores(models, negatives, members, place, preset, preset.flips)
+        likely, sure = np.quantile(held_out, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
+        positive, negative = (
+            scores(models, tiles, _spread(label[:, place]), place, preset, preset.flips)
+            for label in (tiles.positive, tiles.negative)
         )
+        [surest] = levels(positive, negative, [preset.surest])
+        sure = max(float(sure), surest)
+        found.append(Thresholds(likely=min(sure, max(LEAST_LIKELY, float(likely))), sure=sure))
     return tuple(found)
+
+
+def _spread(label: Tensor) -> Tensor:
+    """Return at most `MOST_TILES` of the tiles with a label (n,), spread over all of them."""
+    members = torch.nonzero(label).flatten()
+    return members[:: -(-len(members) // MOST_TILES) or 1]

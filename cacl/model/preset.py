@@ -130,6 +130,8 @@ class Preset:
     likely_area, sure_area
         Shares of negative pixels that may exceed the two thresholds of a mask; see
         `mask.Thresholds`.
+    surest
+        Part of the pattern in which at least one pixel of each part of a mask is; see `levels`.
     flips
         Symmetries over which a score is averaged.
     contrast
@@ -168,6 +170,7 @@ class Preset:
     top: int
     likely_area: float
     sure_area: float
+    surest: float
     flips: int
     contrast: bool
     min_px: int
@@ -225,6 +228,7 @@ SCOUT = Preset(
     top=40,
     likely_area=0.01,
     sure_area=0.0005,
+    surest=0.25,
     flips=2,
     contrast=True,
     min_px=12,
@@ -293,6 +297,7 @@ PAPER = Preset(
     top=0,
     likely_area=0.0,
     sure_area=0.0,
+    surest=0.0,
     flips=1,
     contrast=False,
     min_px=0,

@@ -14,18 +14,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from cacl.errors import TrainingError
 from cacl.model import judge
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.data import LACKS, SHOWS, UNKNOWN, TileSet
+from cacl.model.levels import levels
 from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask
 from cacl.model.preset import Preset
 
-Float32 = NDArray[np.float32]
 log = logging.getLogger(__name__)
-LEVELS = 400
 ALL_BUT_FEW, SUREST_HALF = 0.95, 0.5
 MIN_TILES = 8
 
@@ -35,7 +33,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
     their label; those of positive tiles show it above one score and lack it below another, see
-    `sure_levels`.
+    `levels.levels`.
 
     Parameters
     ----------
@@ -57,7 +55,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
     for place in range(len(tiles.patterns)):
         scores = judge.scores(models, tiles, torch.arange(len(tiles)), place, preset, flips)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
-        lacks, shows = sure_levels(scores[positive], scores[negative])
+        lacks, shows = levels(scores[positive], scores[negative], (ALL_BUT_FEW, SUREST_HALF))
         candidate = scores > IMPOSSIBLE
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
@@ -81,41 +79,3 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
             )
         layers.append(torch.from_numpy(told)[:, None])
     return dataclasses.replace(tiles, pixels=torch.cat(layers, dim=1))
-
-
-def sure_levels(positive: Float32, negative: Float32) -> tuple[float, float]:
-    """Return the score below which hardly any pixel shows the pattern, and one of a sure pixel.
-
-    What positive tiles hold above a score, beyond what negative tiles hold above it, is the
-    pattern; the most that any score finds is taken for all of it. Above the first level lie 95 %
-    of that, above the second a half. (The negatives are the decoys of a target-decoy estimate;
-    Elias and Gygi 2007.)
-
-    Parameters
-    ----------
-    positive, negative
-        (n, y, x) scores of the tiles of each label; `IMPOSSIBLE` where no mask may be.
-
-    Raises
-    ------
-    TrainingError
-        Positive tiles hold no more than negative ones, whatever the score.
-    """
-    found = np.sort(positive[positive > IMPOSSIBLE])
-    decoys = np.sort(negative[negative > IMPOSSIBLE])
-    levels = np.quantile(found, np.linspace(0.0, 1.0, LEVELS)) if len(found) else np.zeros(1)
-    above = (len(found) - np.searchsorted(found, levels, side="right")) / len(positive)
-    beside = (len(decoys) - np.searchsorted(decoys, levels, side="right")) / len(negative)
-    excess = above - beside
-    most = float(excess.max())
-    if most <= 0.0:
-        raise TrainingError(
-            "The first model finds no more of the pattern on positive tiles than on negative "
-            "ones; train for more steps (train.max_steps), with another seed, or with more "
-            "antibodies of each label"
-        )
-    lacks, shows = (
-        float(levels[np.flatnonzero(excess >= part * most)[-1]])
-        for part in (ALL_BUT_FEW, SUREST_HALF)
-    )
-    return lacks, shows

@@ -135,7 +135,7 @@ def _learn(
         return True
 
     members = [found.network for found in done[-p.members :]]
-    limits = judge.thresholds(members, negatives, p)
+    limits = judge.thresholds(members, learning, negatives, p)
     facts |= {
         "steps": sum(found.steps for found in done),
         "positive_tiles": int(done[-1].positive.any(1).sum()),
