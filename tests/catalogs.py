@@ -21,6 +21,22 @@ def image(number: int, stem: str = "1_A_7_2") -> str:
     return f"https://images.proteinatlas.org/{number}/{stem}.jpg"
 
 
+def said(cell_type: str, staining: str, location: str = "") -> AnnotationRow:
+    """What the atlas says of a gene in one cell type of the duodenum."""
+    return AnnotationRow(
+        antibody_id="",
+        ensembl_id=SI,
+        gene="SI",
+        tissue="duodenum",
+        cell_type=cell_type,
+        staining=staining,
+        intensity="",
+        quantity="",
+        location=location,
+        reliability="",
+    )
+
+
 class Built:
     """A catalog that was built, with its tables read back."""
 

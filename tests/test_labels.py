@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from catalogs import said
 
 from cacl.atlas.bulk import read_bulk
 from cacl.atlas.labels import Override, label_of, read_overrides
@@ -15,21 +16,6 @@ from cacl.records import AnnotationRow
 
 MICROVILLI = "enterocytes - microvilli"
 RULE = LabelOptions()
-
-
-def said(cell_type: str, staining: str, location: str = "") -> AnnotationRow:
-    return AnnotationRow(
-        antibody_id="",
-        ensembl_id="ENSG00000090402",
-        gene="SI",
-        tissue="duodenum",
-        cell_type=cell_type,
-        staining=staining,
-        intensity="",
-        quantity="",
-        location=location,
-        reliability="",
-    )
 
 
 @pytest.mark.parametrize(

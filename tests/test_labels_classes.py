@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from catalogs import said
 
 from cacl.atlas.catalog import build_catalog
 from cacl.atlas.labels import label_of
@@ -24,19 +25,8 @@ PATTERNS = (
 RULE = LabelOptions(classes=PATTERNS)
 
 
-def said(staining: str, location: str, cell_type: str = "enterocytes") -> AnnotationRow:
-    return AnnotationRow(
-        antibody_id="",
-        ensembl_id="ENSG00000001167",
-        gene="NFYA",
-        tissue="duodenum",
-        cell_type=cell_type,
-        staining=staining,
-        intensity="",
-        quantity="",
-        location=location,
-        reliability="",
-    )
+def enterocytes(staining: str, location: str, cell_type: str = "enterocytes") -> AnnotationRow:
+    return said(cell_type, staining, location)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +46,7 @@ def said(staining: str, location: str, cell_type: str = "enterocytes") -> Annota
 def test_a_positive_staining_must_be_at_the_location(
     staining: str, location: str, label: str, cell_type: str
 ) -> None:
-    found = label_of([said(staining, location, cell_type)], [], NUCLEUS)
+    found = label_of([enterocytes(staining, location, cell_type)], [], NUCLEUS)
     assert found.label == label
     if staining == "high":
         assert (location or "location unknown") in found.source

@@ -15,7 +15,7 @@ from model_atlas import ModelAtlas
 
 from cacl import tables
 from cacl.errors import CheckpointError, ConfigError, TrainingError
-from cacl.model import curve, fit, judge, train
+from cacl.model import curve, fit, train
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.checkpoint import load_model, save_model
 from cacl.model.codebook import ClassAwareCodebook
@@ -36,13 +36,6 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
     made = build(tmp_path_factory.mktemp("atlas"))
     made.select()
     return made
-
-
-@pytest.fixture
-def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few steps need not learn anything."""
-    monkeypatch.setattr(judge, "NOWHERE", -1.0)
-    monkeypatch.setattr(judge, "EVERYWHERE", 2.0)
 
 
 def test_a_tile_may_use_s_and_the_codebooks_it_is_positive_for() -> None:

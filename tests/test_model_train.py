@@ -29,13 +29,6 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
     return made
 
 
-@pytest.fixture
-def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few steps need not learn anything."""
-    monkeypatch.setattr(judge, "NOWHERE", -1.0)
-    monkeypatch.setattr(judge, "EVERYWHERE", 2.0)
-
-
 def same(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in PRODUCTS)
 
