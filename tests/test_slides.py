@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +16,10 @@ from hypothesis import strategies as st
 from pictures import grid_of, read_all, write_pyramid
 from PIL import Image
 
+from cacl import tables
 from cacl.grid import TileGrid
+from cacl.operations.calibrate import measured
+from cacl.records import AcquiredRow
 from cacl.slides import Source, as_dask, open_source
 from cacl.slides.source import shrink, shrink_fraction
 from cacl.slides.whole_slide import SlideSource, level_window
@@ -212,19 +214,26 @@ def test_dask_reads_only_what_is_asked_for(slide: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_slide(checkout: Path) -> None:
-    """20,000 x 20,000 px are 1,144 MiB as RGB; reading them takes less than 300 MiB in all."""
-    script = checkout / "benchmarks" / "slide_memory.py"
-    table = subprocess.run(
-        [sys.executable, str(script), "20000"],
-        env={**os.environ, "PYTHONPATH": str(checkout)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    side, rgb, start, peak, *_ = table.splitlines()[-1].replace(",", "").split()
-    assert (int(side), int(rgb)) == (20_000, 1_144)
-    assert int(start) < int(peak) < 300
+def test_memory_does_not_grow_with_the_slide(checkout: Path, tmp_path: Path) -> None:
+    """12,000 x 12,000 px are 432 MB as RGB, 405 more than 3,000 x 3,000; tiling takes few more."""
+    small, large = (peak_of_tiling(checkout, tmp_path, side) for side in (3_000, 12_000))
+    assert large < small + 120
+
+
+def peak_of_tiling(checkout: Path, folder: Path, side_px: int) -> float:
+    """Return the peak memory in MB of `cacl tile` on a slide of that side."""
+    slide = folder / f"{side_px}.tif"
+    write = f"import slide_memory as s; s.write_slide(s.Path({str(slide)!r}), {side_px})"
+    subprocess.run([sys.executable, "-c", write], cwd=checkout / "benchmarks", check=True)
+    named = {"image_id": f"slide/{side_px}", "antibody_id": "slide", "path": str(slide)}
+    acquired = AcquiredRow(**named, mpp=None, sha256="", size_bytes=slide.stat().st_size)
+    tables.write_parquet(folder / "acquired.parquet", [acquired], AcquiredRow)
+    command = [
+        *(sys.executable, "-m", "cacl", "tile", "--strict"),
+        *("--acquired", str(folder / "acquired.parquet"), "--out", str(folder / "t.parquet")),
+        *("--store", str(folder / "s.zarr"), "--failures", str(folder / "f.csv")),
+    ]
+    return measured([command]).memory_mb
 
 
 def test_wrong_calls_are_refused(slide: Path) -> None:

@@ -37,7 +37,7 @@ def test_missing_numbers_stay_missing_and_integers_stay_integers(tmp_path: Path)
     assert tables.read_parquet(tmp_path / "m.parquet", MeasureRow) == [row]
     tables.write_csv(tmp_path / "m.csv", [row], MeasureRow)
     line = (tmp_path / "m.csv").read_text().splitlines()[1]
-    assert line == ",,,,,,,3,7,0,,,0.123457,1099511627776" + "," * 16
+    assert line == ",,,,,,,3,7,0,,,0.123457,,,1099511627776" + "," * 16
 
 
 def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
