@@ -81,7 +81,7 @@ def test_a_time_limit_is_said_and_training_goes_on_from_its_last_step(
     target, log = "results/model/model.json", run.folder / "logs/train.log"
     log.unlink()
     process = run.start("--retries", "0", "--", target)
-    wait_for(lambda: "train: step" in text_of(log) or process.poll() is not None)
+    wait_for(lambda: "train: paper: step" in text_of(log) or process.poll() is not None)
     (job,) = run.jobs("train")
     run.slurm("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
     said, _ = process.communicate(timeout=900)
