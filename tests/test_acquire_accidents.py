@@ -262,4 +262,5 @@ def test_a_full_disk_ends_the_catalog_with_a_sentence(work: Work, server: HpaSer
         fetch_annotation(hpa_source(server), place, LIMITS)
     assert not list(place.glob("*ENSG*"))
     assert not list(place.glob(".*ENSG*"))
-    assert fetch_annotation(hpa_source(server), place, LIMITS).source is not None
+    fetch_annotation(hpa_source(server), place, LIMITS)
+    assert (place / f"{SI}.xml").read_bytes() == server.files[f"/{SI}.xml"]
