@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -323,17 +324,37 @@ def _create_array(
 
 
 def _fill(pairs: Sequence[tuple[ShardFiles, Pixels]]) -> None:
-    """Write all data in one pass, so that what two lazy arrays share is computed once."""
-    blocks: list[Any] = []
+    """Write all data, what lazy arrays share being computed once.
+
+    Lazy arrays are written in strips, one after the other, so that memory holds one strip.
+    """
+    targets, sources = [], []
     for files, values in pairs:
         if isinstance(values, np.ndarray):
             _write_shards(files, values.astype(np.uint8, copy=False))
         else:
-            blocks.append((files, values.astype(np.uint8).rechunk(files.shards)))
-    if blocks:
-        store: Any = da.store
-        targets, sources = zip(*blocks, strict=True)
-        store(sources, targets, lock=False, scheduler="synchronous")
+            targets.append(files)
+            sources.append(values.astype(np.uint8))
+    store: Any = da.store
+    for top, bottom in _strips(targets, sources):
+        rows = [array[..., top:bottom, :] for array in sources]
+        aligned = [a.rechunk(files.shards) for a, files in zip(rows, targets, strict=True)]
+        places = [
+            (*map(slice, files.shape[:-2]), slice(top, bottom), slice(files.shape[-1]))
+            for files in targets
+        ]
+        store(aligned, targets, lock=False, regions=places, scheduler="synchronous")
+
+
+def _strips(
+    targets: Sequence[ShardFiles], sources: Sequence[da.Array]
+) -> Iterator[tuple[int, int]]:
+    """Yield the rows between which no shard of any target and no chunk of any source lies."""
+    ends = [set(range(0, files.shape[-2], files.shards[-2])) for files in targets]
+    ends += [{0, *np.cumsum(array.chunks[-2]).tolist()} for array in sources]
+    if ends:
+        common = sorted({*set.intersection(*ends), sources[0].shape[-2]})
+        yield from itertools.pairwise(common)
 
 
 def _write_shards(files: ShardFiles, values: NDArray[np.uint8]) -> None:

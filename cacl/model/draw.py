@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from cacl.model.data import TileSet, may_show
-from cacl.model.inputs import restained, turned
+from cacl.model.inputs import restained, softened, turned
 from cacl.model.objective import Batch
 from cacl.model.preset import Preset
 from cacl.model.state import State
@@ -30,7 +30,7 @@ def draw(tiles: TileSet, state: State, preset: Preset, device: torch.device) -> 
     state
         Which tiles count as positive, and the source of chance.
     preset
-        Size of the batch, strength of the jitter.
+        Size of the batch, strength of jitter and blur.
     device
         Where the batch goes.
     """
@@ -54,7 +54,7 @@ def draw(tiles: TileSet, state: State, preset: Preset, device: torch.device) -> 
         pasted = _cells(tile, preset.mosaic, rng) & positive.any(1)[:, None, None]
         tile = torch.where(pasted[:, None], other, tile)
     return Batch(
-        rgb=restained(tile[:, :3], preset.jitter, rng),
+        rgb=softened(restained(tile[:, :3], preset.jitter, rng), preset.blur, rng),
         candidate=torch.stack([may_show(tile[:, 3], one) for one in tiles.patterns], dim=1),
         pasted=pasted,
         positive=positive,

@@ -110,7 +110,9 @@ class Preset:
     revive
         Whether codes out of use are set again.
     jitter
-        Strength of the stain jitter, see `inputs.jittered`.
+        Strength of the stain jitter, see `inputs.restained`.
+    blur
+        Largest blur, see `inputs.softened`.
     mosaic
         Share of a positive tile that is replaced by parts of negative ones; see `draw`.
     critic_every, pool
@@ -159,6 +161,7 @@ class Preset:
     clear_shared: bool
     revive: bool
     jitter: float
+    blur: float
     mosaic: float
     critic_every: int
     pool: int
@@ -217,6 +220,7 @@ SCOUT = Preset(
     clear_shared=False,
     revive=True,
     jitter=0.15,
+    blur=0.0,
     mosaic=0.4,
     critic_every=0,
     pool=0,
@@ -286,6 +290,7 @@ PAPER = Preset(
     clear_shared=False,
     revive=False,
     jitter=0.0,
+    blur=0.0,
     mosaic=0.0,
     critic_every=10,
     pool=64,
