@@ -11,26 +11,34 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import multiprocessing
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from write_up import write_up
 
-from cacl.benchmark.atlas import Atlas, read_atlas
+from cacl.benchmark.atlas import read_atlas
 from cacl.benchmark.cacl_methods import methods
 from cacl.benchmark.harness import evaluate
 from cacl.benchmark.tally import MEASURES, SUMS, Tally, measures
 from cacl.benchmark.unseen import STORE, TESTED, TRUTH
 from cacl.intervals import BOOTSTRAP_DRAWS
-from cacl.model.checkpoint import load_model
+from cacl.model import judge
+from cacl.model.checkpoint import Model, load_model
+from cacl.model.data import calibration_tiles, read_rows, training_tiles
 from cacl.model.preset import PRESETS, ROBUST, SCOUT, Preset, Weights
 from cacl.model.train import train
+from cacl.store import Store
 
 SHOWN = {"dice": "Dice, paper's", "dice_positive": "Dice, positive tiles", "ccc": "CCC"}
 FINAL = "final method"
+WHOLE = "robust"
 Change = Callable[[Preset], Preset]
 
 
@@ -68,7 +76,7 @@ def weight(**changes: float) -> Change:
 
 
 VARIANTS: dict[str, Change] = {
-    "robust": lambda preset: preset,
+    WHOLE: lambda preset: preset,
     "the scout alone": lambda preset: SCOUT,
     "two pupils, one after the other": pupil(members=2),
     "pupil sees no eighth of the resolution": shape(far_context=()),
@@ -80,23 +88,78 @@ VARIANTS: dict[str, Change] = {
     "scout does not insist": weight(insist=0.0),
     "scout does not avoid the highest": weight(avoid_top=0.0),
     "no stain jitter": both(jitter=0.0),
+    "no blur": both(blur=0.0),
     "no edge by half of the light": both(contrast=False),
+}
+JUDGED: dict[str, Change] = {
     "one view": pupil(flips=1),
     "one threshold": pupil(likely_area=ROBUST.sure_area),
+    "no gate": pupil(gate=False),
 }
 
 
-def tallies(name: str, run: Path, atlas: Atlas, seed: int, steps: int | None) -> list[Tally]:
-    """Train a variant and return the sums of each test antibody."""
-    changed = dataclasses.replace(VARIANTS[name](ROBUST), name=name)
-    PRESETS[name] = changed
+@dataclass(frozen=True)
+class Plan:
+    """What all variants share.
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run.
+    unseen
+        Which of its unseen atlases.
+    seed, steps, threads
+        Of each training.
+    """
+
+    run: Path
+    unseen: str
+    seed: int
+    steps: int | None
+    threads: int
+
+    @property
+    def tiles(self) -> Path:
+        """The table of the tiles to learn from."""
+        return self.run / "results/training/tiles.parquet"
+
+    @property
+    def store(self) -> Path:
+        """The store of the run."""
+        return self.run / "results/atlas.zarr"
+
+    def tallies(self, model: Model) -> list[Tally]:
+        """Return the sums of each test antibody."""
+        place = self.run / "results" / "benchmark" / "unseen" / self.unseen
+        atlas = read_atlas(
+            self.unseen, place / TESTED, place / STORE, place / TRUTH, seed=self.seed
+        )
+        [final] = [one for one in methods(model, None, "none", 0) if one.name == FINAL]
+        [outcome] = evaluate(final, atlas, self.seed)
+        return list(outcome.tallies)
+
+
+def trained(plan: Plan, name: str) -> dict[str, list[Tally]]:
+    """Train a variant; the whole model is also judged in other ways."""
+    PRESETS[name] = dataclasses.replace(VARIANTS[name](ROBUST), name=name)
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "model"
-        given = run / "results/training/tiles.parquet", run / "results/atlas.zarr", model
-        train(*given, preset=name, max_steps=steps, seed=seed)
-        [final] = [one for one in methods(load_model(model), None, "none", 0) if one.name == FINAL]
-        [outcome] = evaluate(final, atlas, seed)
-    return list(outcome.tallies)
+        given = plan.tiles, plan.store, Path(folder)
+        options = {"max_steps": plan.steps, "seed": plan.seed, "threads": plan.threads}
+        train(*given, preset=name, **options)  # type: ignore[arg-type]
+        model = load_model(Path(folder))
+    ways = JUDGED if name == WHOLE else {}
+    models = {name: model} | {way: judged(plan, model, change) for way, change in ways.items()}
+    return {way: plan.tallies(one) for way, one in models.items()}
+
+
+def judged(plan: Plan, model: Model, change: Change) -> Model:
+    """Return a model whose scores become masks in another way."""
+    preset = change(model.preset)
+    rows, store = read_rows(plan.tiles), Store(plan.store)
+    learning = training_tiles(rows, store, plan.seed)
+    negatives, _ = calibration_tiles(rows, store, plan.seed)
+    limits = judge.thresholds(model.networks, learning, negatives, preset)
+    return dataclasses.replace(model, preset=preset, thresholds=limits)
 
 
 def sums_of(found: Sequence[Tally]) -> NDArray[np.float64]:
@@ -128,34 +191,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", default=list(VARIANTS), help="these variants")
     parser.add_argument("--steps", type=int, help="of all networks together; none for the preset's")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
+    parser.add_argument("--threads", type=int, default=1, help="of each")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablation.md"))
     options = parser.parse_args(arguments)
-    place = options.run / "results" / "benchmark" / "unseen" / options.unseen
-    atlas = read_atlas(
-        options.unseen, place / TESTED, place / STORE, place / TRUTH, seed=options.seed
-    )
-    names = ["robust", *(name for name in options.only if name != "robust")]
-    found = {}
-    rows = []
-    for name in names:
-        found[name] = sums_of(tallies(name, options.run, atlas, options.seed, options.steps))
-        values = measures(found[name].sum(0))
-        change = differences(found["robust"], found[name])
-        cells = [name]
-        for measure in SHOWN:
-            number = MEASURES.index(measure)
-            low, high = change[1:, number]
-            cells.append(f"{values[number]:.3f} ({low:+.3f} to {high:+.3f})")
-        rows.append([*cells, f"{values[MEASURES.index('negative_percent')]:.2f}"])
-        print(" | ".join(rows[-1]), flush=True)
+    plan = Plan(options.run, options.unseen, options.seed, options.steps, options.threads)
+    names = [WHOLE, *(name for name in options.only if name != WHOLE)]
+    found: dict[str, NDArray[np.float64]] = {}
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, spawn) as pool:
+        for done in pool.map(functools.partial(trained, plan), names):
+            for name, of_each in done.items():
+                found[name] = sums_of(of_each)
+                print(" | ".join(row(name, found)), flush=True)
     steps = "the preset's steps" if options.steps is None else f"{options.steps} steps in all"
     notes = [
-        f"trained on a run's own tiles, tested on the {len(found['robust'])} antibodies of an "
+        f"trained on a run's own tiles, tested on the {len(found[WHOLE])} antibodies of an "
         f"unseen {options.unseen}; seed {options.seed}; {steps}",
-        "in brackets: 95 % interval of the difference from `robust`, paired by antibody",
+        f"in brackets: 95 % interval of the difference from `{WHOLE}`, paired by antibody",
     ]
     header = ["variant", *SHOWN.values(), "negatives stained, %"]
+    rows = [row(name, found) for name in found]
     write_up(options.out, "What each part is worth", notes, header, rows)
+
+
+def row(name: str, found: dict[str, NDArray[np.float64]]) -> list[str]:
+    """Return a variant's row of the table."""
+    values, change = measures(found[name].sum(0)), differences(found[WHOLE], found[name])
+    cells = [name]
+    for measure in SHOWN:
+        number = MEASURES.index(measure)
+        low, high = change[1:, number]
+        cells.append(f"{values[number]:.3f} ({low:+.3f} to {high:+.3f})")
+    return [*cells, f"{values[MEASURES.index('negative_percent')]:.2f}"]
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def released(tiles: TileSet) -> Iterator[int]:
 def our_masks(preset: Preset, layers: list[np.ndarray]) -> Iterator[int]:
     """Segment images as `cacl segment` does, but for reading and writing."""
     network = AutoEncoder(preset.architecture).eval()
-    limits = (Thresholds(likely=0.0, sure=2.0),)
+    limits = (Thresholds(likely=0.0, sure=2.0, least=0.0),)
     model = Model(
         networks=(network,), preset=preset, patterns=(ONLY,), thresholds=limits, digest=""
     )

@@ -20,7 +20,7 @@ from cacl.model.mask import Thresholds
 from cacl.model.preset import PAPER, ROBUST
 from cacl.patterns import ONLY
 
-LIMITS = Thresholds(likely=-1.0, sure=1.5)
+LIMITS = Thresholds(likely=-1.0, sure=1.5, least=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: d.update(model_version=99), "of version 99, expected 2"),
+        (lambda d: d.update(model_version=99), "of version 99, expected 3"),
         (lambda d: d.update(preset="other"), "names the preset 'other'"),
         (lambda d: d["architecture"].update(width=64), r"another architecture \(width differ"),
         (lambda d: d.update(architecture=[]), "another architecture"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -28,7 +29,7 @@ from cacl.model.state import State
 from cacl.patterns import Pattern
 from cacl.records import SegmentedRow, TileRow
 
-LIMITS = (Thresholds(likely=-1.0, sure=1.5), Thresholds(likely=0.5, sure=2.0))
+LIMITS = (Thresholds(likely=-1.0, sure=1.5, least=0.0), Thresholds(likely=0.5, sure=2.0, least=0.0))
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +197,7 @@ def test_a_model_of_classes_comes_back_as_it_was(trained: Path) -> None:
     assert [(one.name, one.shape) for one in model.patterns] == [("rim", "line"), ("disc", "area")]
     description = json.loads((trained / "model.json").read_text())
     limits = [one["thresholds"] for one in description["classes"]]
-    assert [{"likely": one.likely, "sure": one.sure} for one in model.thresholds] == limits
+    assert [dataclasses.asdict(one) for one in model.thresholds] == limits
     assert description["thresholds"] == limits[0]
     rows = pd.read_csv(trained / "training.csv")
     assert (
@@ -286,7 +287,10 @@ def test_a_collapsed_codebook_names_its_class(atlas: ModelAtlas) -> None:
         (lambda d: d["classes"][1].pop("name"), "a class without a name and a shape"),
         (lambda d: d["classes"][1].update(name="../x"), "a class without a name and a shape"),
         (lambda d: d["classes"][1].update(shape="dot"), "a class without a name and a shape"),
-        (lambda d: d["classes"][1]["thresholds"].pop("sure"), "lacks the thresholds likely, sure"),
+        (
+            lambda d: d["classes"][1]["thresholds"].pop("sure"),
+            "lacks the thresholds likely, sure, least",
+        ),
     ],
 )
 def test_a_description_of_other_classes_is_refused(

@@ -167,6 +167,19 @@ def test_restaining_keeps_glass_and_scales_stains() -> None:
     assert inputs.unmixed(inputs.density(glass)).abs().max() < 0.1
 
 
+def test_softening_spreads_a_point_and_keeps_the_whole() -> None:
+    point = torch.zeros(32, 3, 9, 9)
+    point[:, :, 4, 4] = 256.0
+    assert inputs.softened(point, 0.0, torch.Generator()) is point
+    found = inputs.softened(point, 1.0, torch.Generator().manual_seed(0))
+    assert torch.allclose(found.sum((2, 3)), point.sum((2, 3)), rtol=1e-5)
+    part = 1.0 - (found[:, 0, 4, 4] - 36.0) / 220.0
+    assert part.min() >= 0.0
+    assert part.max() <= 1.0
+    assert part.std() > 0.2
+    assert torch.allclose(found[:, 0, 2, 2], part)
+
+
 @pytest.mark.parametrize("number", range(8))
 def test_each_symmetry_is_undone(number: int) -> None:
     image = torch.arange(12).view(1, 3, 4)

@@ -16,7 +16,7 @@ from cacl.model import fit, judge, teach, train
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
 from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
-from cacl.model.levels import levels
+from cacl.model.levels import divide, levels
 from cacl.model.mask import IMPOSSIBLE
 from cacl.model.preset import PAPER, ROBUST, SCOUT
 from cacl.model.state import State
@@ -51,6 +51,15 @@ def test_positive_tiles_that_hold_nothing_more_teach_nothing() -> None:
     for positive in (scores, np.full_like(scores, IMPOSSIBLE)):
         with pytest.raises(TrainingError, match="finds no more of the pattern on positive tiles"):
             levels(positive, scores, [0.5])
+
+
+def test_images_are_divided_in_the_middle_of_the_widest_gap() -> None:
+    positive, negative = np.array([0.08, 0.32, 0.04]), np.array([0.0, 0.01, 0.002])
+    assert divide(positive, negative) == pytest.approx(0.02)
+    assert divide(positive, np.array([0.0, 0.01, 0.16])) == pytest.approx(0.02)
+    assert divide(positive, np.zeros(1)) == pytest.approx((0.04 * 1e-5) ** 0.5)
+    assert divide(np.array([0.01]), np.array([0.02])) == 0.0
+    assert divide(np.zeros(0), np.zeros(1)) == 0.0
 
 
 def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> None:

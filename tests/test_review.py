@@ -126,7 +126,7 @@ def test_the_report_lists_them(tmp_path: Path) -> None:
     page = page_of(folder)
     assert "match its mask by a Dice of 0.30 only" in page
     assert page.count('class="thumbnail"') == 10
-    assert "mean Dice coefficient between its mask" in (folder / "methods.md").read_text()
+    assert "Dice coefficient between the masks of two" in (folder / "methods.md").read_text()
 
 
 def test_without_doubt_the_report_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from cacl import tables
 from cacl.errors import CheckpointError, ConfigError, StrictError
 from cacl.model import morphology
 from cacl.model.checkpoint import load_model
+from cacl.model.mask import Thresholds, block_mask
+from cacl.model.preset import SCOUT
 from cacl.records import SegmentedRow, TileStatRow
 from cacl.steps import segment as step
 from cacl.steps.votes import CELL_BIT
@@ -99,6 +102,24 @@ def test_a_size_that_is_no_multiple_of_four_is_scored(trained: ModelAtlas) -> No
     assert bits.shape == (70, 61)
     assert set(np.unique(bits & 1)) == {0, 1}
     assert (bits >> CELL_BIT & 1).all()
+
+
+@pytest.mark.parametrize(
+    ("tiles", "sides"),
+    [(8, [8]), (3, [3]), (10, [5, 5]), (16, [8, 8]), (17, [8, 5, 4]), (31, [8, 8, 8, 7])],
+)
+def test_blocks_are_of_about_the_size_of_a_core(tiles: int, sides: list[int]) -> None:
+    assert step.block_sides(tiles * 128, 128) == tuple(128 * side for side in sides)
+
+
+def test_where_too_few_cells_are_sure_there_is_no_mask() -> None:
+    scores = np.full((40, 40), -9.0, np.float32)
+    scores[4:14, 4:14] = 0.0
+    scores[8, 8] = 3.0
+    limits = Thresholds(likely=-1.0, sure=1.0, least=0.01)
+    assert block_mask(scores, 100, limits, SCOUT).sum() == 100
+    assert not block_mask(scores, 101, limits, SCOUT).any()
+    assert block_mask(scores, 10**9, replace(limits, least=0.0), SCOUT).sum() == 100
 
 
 def test_an_image_that_is_not_in_the_store_is_a_row(atlas: ModelAtlas) -> None:

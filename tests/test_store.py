@@ -91,6 +91,27 @@ def test_blocks_of_a_large_image_are_written_as_they_come(tmp_path: Path) -> Non
     np.testing.assert_array_equal(array[:], blocks.compute())
 
 
+def test_a_large_image_is_written_strip_by_strip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "atlas.zarr")
+    size = {"source_height": 32 * 40, "source_width": 32 * 16, "source_px": 32, "tile_px": 32}
+    meta = ImageMeta(**(vars(META) | size))
+    blocks = da.zeros((3, 1280, 512), dtype="u1", chunks=(3, 256, 256))
+    rows = []
+    write = da.store
+
+    def watched(sources: list[da.Array], *given: object, **options: object) -> None:
+        rows.append(sources[0].shape[-2])
+        write(sources, *given, **options)
+
+    monkeypatch.setattr(da, "store", watched)
+    store.write_image(meta, blocks, blocks[0])
+    store.write_image(meta, blocks.rechunk((3, 320, 512)), blocks[0])
+    assert rows == [512, 512, 256, 1280]
+    assert not store.image(meta.image_id)[:].any()
+
+
 def test_digests_decide_what_is_up_to_date(store: Store, pixels: np.ndarray) -> None:
     assert store.has_image(META.image_id, "first")
     assert not store.has_image(META.image_id, "second")

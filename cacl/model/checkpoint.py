@@ -24,7 +24,7 @@ from cacl.model.preset import PRESETS, Architecture, Preset, with_classes
 from cacl.patterns import MOST, ONLY, Pattern
 from cacl.tables import write_atomically, write_text
 
-MODEL_VERSION = 2
+MODEL_VERSION = 3
 MOST_MEMBERS = 16
 CHECKPOINT = "checkpoint.safetensors"
 DESCRIPTION = "model.json"

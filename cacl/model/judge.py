@@ -13,8 +13,8 @@ from torch import Tensor
 
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
-from cacl.model.data import TileSet, may_show
-from cacl.model.levels import levels
+from cacl.model.data import CELL, TileSet, may_show
+from cacl.model.levels import divide, levels
 from cacl.model.mask import Thresholds, possible
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
@@ -183,10 +183,11 @@ def thresholds(
 ) -> tuple[Thresholds, ...]:
     """Return what turns each class's scores into masks; no mask is read.
 
-    The scores that all but a preset's shares of held-out negative pixels stay below; METHOD,
-    section 4 (b). Held-out negatives can be easy, so a sure pixel is also among the surest part of
-    what positive training tiles hold beyond negative ones, see `levels`; and the log odds of a
-    likely one exceed `LEAST_LIKELY`. For `paper` both are 0, the nearest code's choice.
+    Likely is a score that all but a preset's share of held-out negative pixels stay below, and
+    more than `LEAST_LIKELY`; METHOD, section 4 (b). Held-out negatives can be easy, so that sure is
+    what is also among the surest part of what positive training tiles hold beyond negative ones,
+    see `levels.levels`. How much of the cells is sure at least divides the images of either label,
+    see `levels.divide`. For `paper` all are 0, the nearest code's choice.
 
     Parameters
     ----------
@@ -198,20 +199,38 @@ def thresholds(
         The shares.
     """
     if preset.sure_area == 0.0:
-        return (Thresholds(likely=0.0, sure=0.0),) * len(negatives.patterns)
+        return (Thresholds(likely=0.0, sure=0.0, least=0.0),) * len(negatives.patterns)
     found = []
     for place in range(len(negatives.patterns)):
-        members = torch.nonzero(negatives.negative[:, place]).flatten()
-        held_out = scores(models, negatives, members, place, preset, preset.flips)
-        likely, sure = np.quantile(held_out, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
-        positive, negative = (
-            scores(models, tiles, _spread(label[:, place]), place, preset, preset.flips)
-            for label in (tiles.positive, tiles.negative)
+        apart = torch.nonzero(negatives.negative[:, place]).flatten()
+        own = [_spread(label[:, place]) for label in (tiles.positive, tiles.negative)]
+        samples = [(tiles, own[0]), (tiles, own[1]), (negatives, apart)]
+        positive, negative, held_out = (
+            scores(models, one, members, place, preset, preset.flips) for one, members in samples
         )
+        likely, sure = np.quantile(held_out, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
         [surest] = levels(positive, negative, [preset.surest])
         sure = max(float(sure), surest)
-        found.append(Thresholds(likely=min(sure, max(LEAST_LIKELY, float(likely))), sure=sure))
+        least = 0.0
+        if preset.gate:
+            shows, lacks, lacks_too = (
+                _sure_shares(one, members, seen > sure)
+                for (one, members), seen in zip(
+                    samples, (positive, negative, held_out), strict=True
+                )
+            )
+            least = divide(shows, np.concatenate([lacks, lacks_too]))
+        likely = min(sure, max(LEAST_LIKELY, float(likely)))
+        found.append(Thresholds(likely=likely, sure=sure, least=least))
     return tuple(found)
+
+
+def _sure_shares(tiles: TileSet, members: Tensor, sure: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of cells that is sure (n, y, x) in the tiles of each image."""
+    cells = ((tiles.pixels[members, 3] & CELL) > 0).flatten(1).sum(1).numpy()
+    image = tiles.image[members].numpy()
+    area, of_cells = (np.bincount(image, part) for part in (sure.sum((1, 2)), cells))
+    return np.asarray(area[of_cells > 0] / of_cells[of_cells > 0])
 
 
 def _spread(label: Tensor) -> Tensor:

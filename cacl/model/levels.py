@@ -16,7 +16,9 @@ from cacl.errors import TrainingError
 from cacl.model.mask import IMPOSSIBLE
 
 LEVELS = 400
+SMALLEST_SHARE = 1e-5
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 
 def levels(positive: Float32, negative: Float32, parts: Sequence[float]) -> list[float]:
@@ -50,3 +52,26 @@ def levels(positive: Float32, negative: Float32, parts: Sequence[float]) -> list
             "label"
         )
     return [float(scores[np.flatnonzero(excess >= part * most)[-1]]) for part in parts]
+
+
+def divide(positive: Float64, negative: Float64) -> float:
+    """Return the share of cells that best tells images of either label apart; 0 if none does.
+
+    Of those that are wrong about the fewest images, both labels weighing the same, it is the one
+    in the middle of the widest gap, of the shares' logarithms.
+
+    Parameters
+    ----------
+    positive, negative
+        (n,) share of each image's cells that is surely the pattern, by the image's label.
+    """
+    if not len(positive) or not len(negative):
+        return 0.0
+    shares = np.log(np.sort(np.concatenate([positive, negative])).clip(SMALLEST_SHARE))
+    gaps, limits = np.diff(shares), np.exp((shares[1:] + shares[:-1]) / 2)
+    missed = (positive < limits[:, None]).mean(1) + (negative >= limits[:, None]).mean(1)
+    fewest = missed.min(initial=1.0)
+    if fewest == 1.0:
+        return 0.0
+    best = np.flatnonzero(missed == fewest)
+    return float(limits[best[gaps[best].argmax()]])

@@ -1,7 +1,9 @@
-"""From a score to a mask: two thresholds, sharp edges, no specks.
+"""From a score to a mask: two thresholds, a gate, sharp edges, no specks.
 
 A mask grows from sure pixels into likely ones that touch them (hysteresis, Canny 1986): a weakly
-stained stretch of border counts where it continues a sure one, and nowhere else.
+stained stretch of border counts where it continues a sure one, and nowhere else. Where too few of
+the cells around are sure, nothing counts: labels are of whole images, and an image that shows the
+pattern shows more of it than a pixel here and there.
 """
 
 from __future__ import annotations
@@ -31,10 +33,14 @@ class Thresholds:
         Log odds that every pixel of a mask exceeds.
     sure
         Log odds that at least one pixel of each part of a mask exceeds; at least `likely`.
+    least
+        Share of the area of cells, 0 to 1, that is sure wherever there is a mask at all; 0 for
+        none.
     """
 
     likely: float
     sure: float
+    least: float
 
 
 def possible(log_odds: Float32, candidate: Bool, preset: Preset) -> Float32:
@@ -54,8 +60,25 @@ def possible(log_odds: Float32, candidate: Bool, preset: Preset) -> Float32:
     return np.where(candidate, log_odds, IMPOSSIBLE)
 
 
+def block_mask(scores: Float32, cell_px: int, thresholds: Thresholds, preset: Preset) -> Bool:
+    """Return the mask (y, x) of a core, or of a block of a slide; empty if too little is sure.
+
+    Parameters
+    ----------
+    scores
+        (y, x) from `possible`.
+    cell_px
+        Area of cells there, px.
+    thresholds, preset
+        Of the class, and of the model.
+    """
+    if (scores > thresholds.sure).sum() < thresholds.least * cell_px:
+        return np.zeros(scores.shape, bool)
+    return stain_mask(scores, thresholds, preset)
+
+
 def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
-    """Return the mask (y, x) of scores from `possible`, without specks."""
+    """Return the mask (y, x) of scores from `possible`, without specks, however small."""
     grown: Any = apply_hysteresis_threshold
     mask: Bool = grown(scores, thresholds.likely, thresholds.sure)
     return stain.drop_specks(mask, preset.min_px) if preset.min_px > 1 else mask

@@ -134,6 +134,9 @@ class Preset:
         `mask.Thresholds`.
     surest
         Part of the pattern in which at least one pixel of each part of a mask is; see `levels`.
+    gate
+        Whether an area of about a core keeps no mask if too few of its cells are sure; see
+        `mask.block_mask`.
     flips
         Symmetries over which a score is averaged.
     contrast
@@ -174,6 +177,7 @@ class Preset:
     likely_area: float
     sure_area: float
     surest: float
+    gate: bool
     flips: int
     contrast: bool
     min_px: int
@@ -219,8 +223,8 @@ SCOUT = Preset(
     warmup=30,
     clear_shared=False,
     revive=True,
-    jitter=0.15,
-    blur=0.0,
+    jitter=0.3,
+    blur=0.5,
     mosaic=0.4,
     critic_every=0,
     pool=0,
@@ -232,7 +236,8 @@ SCOUT = Preset(
     top=40,
     likely_area=0.01,
     sure_area=0.0005,
-    surest=0.25,
+    surest=0.5,
+    gate=True,
     flips=2,
     contrast=True,
     min_px=12,
@@ -303,6 +308,7 @@ PAPER = Preset(
     likely_area=0.0,
     sure_area=0.0,
     surest=0.0,
+    gate=False,
     flips=1,
     contrast=False,
     min_px=0,

@@ -60,7 +60,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
         told[candidate & negative[:, None, None]] = LACKS
-        strict = Thresholds(likely=shows, sure=shows)
+        strict = Thresholds(likely=shows, sure=shows, least=0.0)
         for number in np.flatnonzero(positive):
             told[number][stain_mask(scores[number], strict, preset)] = SHOWS
         sure = int((told == SHOWS).any(axis=(1, 2)).sum())

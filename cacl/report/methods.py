@@ -53,7 +53,8 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
         f"trained on image-wise labels only (annotation of “{settings.cell_type}”)"
-        f"{_morphology(settings)}.",
+        f"{_morphology(settings)}; an area of about a core of whose cells too few are surely "
+        "stained counts as unstained, by the share that best divides labelled images.",
         f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
         "cell area over the cell area.",
         "By DAB density, cell area is weak above "
@@ -97,8 +98,8 @@ def _confidence(images: pd.DataFrame) -> list[str]:
     if images["confidence"].isna().all():
         return []
     return [
-        "An image's confidence is the mean Dice coefficient between its mask and those of the "
-        "model's single views (members of the ensemble, flips)."
+        "An image's confidence is the Dice coefficient between the masks of two single views of "
+        "the model (members of the ensemble, flips), over all pairs of views."
     ]
 
 
@@ -167,6 +168,7 @@ def markdown(
         "training steps": model.get("steps"),
         "model digest (SHA-256)": model.get("checkpoint_sha256"),
         "threshold source": model.get("threshold_source"),
+        "least share of cells surely stained": model.get("thresholds", {}).get("least"),
     }
     counts = {
         "images asked for": asked,

@@ -16,7 +16,7 @@ from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data import may_show, pixel_marks
 from cacl.model.device import make_fabric, put_on
-from cacl.model.mask import possible, stain_mask
+from cacl.model.mask import block_mask, possible
 from cacl.model.score import image_views
 from cacl.patterns import label_name
 from cacl.records import SegmentedRow, TileStatRow
@@ -25,7 +25,7 @@ from cacl.steps.runner import finish, run_images
 from cacl.steps.votes import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, Votes
 from cacl.store import ImageMeta, Store, digest_of
 
-SEGMENT_VERSION = 2
+SEGMENT_VERSION = 3
 BLOCK_PX = 1024
 RIM_PX = 64
 
@@ -46,10 +46,11 @@ def segment(
 
     The masks of further classes go into `labels/stain-<class>`.
 
-    An image is scored in blocks of 1024 px that see 64 px of their neighbours, so that memory
-    does not grow with the image. Images are read, scored and written at the same time, each in a
-    thread of its own, the network being one's at a time. A mask made from the same tiles, model
-    and parameters is left as it is.
+    An image is scored in blocks of up to 1024 px, a core of 1 mm, that see 64 px of their
+    neighbours, so that memory does not grow with the image. A block of which too few cells are
+    sure has no mask, see `mask.block_mask`. Images are read, scored and written at the same time,
+    each in a thread of its own, the network being one's at a time. A mask made from the same
+    tiles, model and parameters is left as it is.
 
     Parameters
     ----------
@@ -145,9 +146,9 @@ def image_masks(
     and counted in `votes`.
     """
     image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
-    block = (BLOCK_PX, BLOCK_PX)
-    parts = [da.from_zarr(image, chunks=(3, *block)), da.from_zarr(cell, chunks=block)[None]]
-    layers: Any = da.concatenate(parts).rechunk((4, *block))
+    block = block_sides(meta.grid.height, meta.tile_px), block_sides(meta.grid.width, meta.tile_px)
+    parts = [da.from_zarr(image, chunks=((3,), *block)), da.from_zarr(cell, chunks=block)[None]]
+    layers: Any = da.concatenate(parts).rechunk(((4,), *block))
     bits: da.Array = da.map_overlap(
         block_bits,
         layers,
@@ -165,6 +166,20 @@ def image_masks(
         counted: Any = da.map_blocks
         bits = counted(votes.take, bits, dtype=np.uint32, meta=np.empty((0, 0), np.uint32))
     return [(bits & 1 << place) > 0 for place in range(len(model.patterns))]
+
+
+def block_sides(size_px: int, tile_px: int) -> tuple[int, ...]:
+    """Return the sides of blocks of whole tiles that cover `size_px`, none much smaller than two.
+
+    All are of `BLOCK_PX`, or as near below as tiles allow; the last two share what is left.
+    """
+    tiles, most = size_px // tile_px, max(1, BLOCK_PX // tile_px)
+    whole, rest = divmod(tiles, most)
+    sides = [most] * whole
+    if rest:
+        left = rest + (sides.pop() if sides else 0)
+        sides += [left - left // 2, left // 2] if left > most else [left]
+    return tuple(side * tile_px for side in sides)
 
 
 def block_bits(
@@ -192,17 +207,19 @@ def block_bits(
         When the network may be used; at any time if None.
     """
     rgb = np.ascontiguousarray(layers[:3])
-    marks = pixel_marks(rgb, layers[3])
+    cell = layers[3] > 0
+    marks, cell_px = pixel_marks(rgb, layers[3]), int(cell.sum())
     turns = turns or Turns()
     seen = turns.take(image_views, model.networks, rgb, model.preset.flips)
-    bits: NDArray[np.uint32] = (layers[3] > 0).astype(np.uint32) << CELL_BIT
-    for place, (pattern, limits) in enumerate(zip(model.patterns, model.thresholds, strict=True)):
-        candidate = may_show(marks, pattern)
-        own = possible(seen[:, place].mean(0), candidate, model.preset)
-        mask = shapes.apply(stain_mask(own, limits, model.preset), morphology, radius_px)
+
+    def mask_of(scores: NDArray[np.float32], place: int) -> NDArray[np.bool_]:
+        own = possible(scores, may_show(marks, model.patterns[place]), model.preset)
+        return block_mask(own, cell_px, model.thresholds[place], model.preset)
+
+    bits: NDArray[np.uint32] = cell.astype(np.uint32) << CELL_BIT
+    for place, scores in enumerate(seen.mean(0)):
+        mask = shapes.apply(mask_of(scores, place), morphology, radius_px)
         bits |= mask.astype(np.uint32) << place
-    candidate, limits = may_show(marks, model.patterns[0]), model.thresholds[0]
     for number, scores in enumerate(seen[:MOST_VIEWS, 0]):
-        mask = stain_mask(possible(scores, candidate, model.preset), limits, model.preset)
-        bits |= mask.astype(np.uint32) << (FIRST_VIEW_BIT + number)
+        bits |= mask_of(scores, 0).astype(np.uint32) << (FIRST_VIEW_BIT + number)
     return bits
