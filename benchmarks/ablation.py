@@ -198,21 +198,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = Plan(options.run, options.unseen, options.seed, options.steps, options.threads)
     names = [WHOLE, *(name for name in options.only if name != WHOLE)]
     found: dict[str, NDArray[np.float64]] = {}
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(options.jobs, spawn) as pool:
-        for done in pool.map(functools.partial(trained, plan), names):
-            for name, of_each in done.items():
-                found[name] = sums_of(of_each)
-                print(" | ".join(row(name, found)), flush=True)
     steps = "the preset's steps" if options.steps is None else f"{options.steps} steps in all"
     notes = [
-        f"trained on a run's own tiles, tested on the {len(found[WHOLE])} antibodies of an "
-        f"unseen {options.unseen}; seed {options.seed}; {steps}",
+        f"trained on a run's own tiles, tested on the antibodies of an unseen {options.unseen}; "
+        f"seed {options.seed}; {steps}",
         f"in brackets: 95 % interval of the difference from `{WHOLE}`, paired by antibody",
     ]
     header = ["variant", *SHOWN.values(), "negatives stained, %"]
-    rows = [row(name, found) for name in found]
-    write_up(options.out, "What each part is worth", notes, header, rows)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(options.jobs, spawn) as pool:
+        for done in pool.map(functools.partial(trained, plan), names):
+            found |= {name: sums_of(of_each) for name, of_each in done.items()}
+            rows = [row(name, found) for name in found]
+            write_up(options.out, "What each part is worth", notes, header, rows)
 
 
 def row(name: str, found: dict[str, NDArray[np.float64]]) -> list[str]:

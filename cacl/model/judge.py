@@ -200,29 +200,31 @@ def thresholds(
     """
     if preset.sure_area == 0.0:
         return (Thresholds(likely=0.0, sure=0.0, least=0.0),) * len(negatives.patterns)
-    found = []
-    for place in range(len(negatives.patterns)):
-        apart = torch.nonzero(negatives.negative[:, place]).flatten()
-        own = [_spread(label[:, place]) for label in (tiles.positive, tiles.negative)]
-        samples = [(tiles, own[0]), (tiles, own[1]), (negatives, apart)]
-        positive, negative, held_out = (
-            scores(models, one, members, place, preset, preset.flips) for one, members in samples
-        )
-        likely, sure = np.quantile(held_out, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
-        [surest] = levels(positive, negative, [preset.surest])
-        sure = max(float(sure), surest)
-        least = 0.0
-        if preset.gate:
-            shows, lacks, lacks_too = (
-                _sure_shares(one, members, seen > sure)
-                for (one, members), seen in zip(
-                    samples, (positive, negative, held_out), strict=True
-                )
-            )
-            least = divide(shows, np.concatenate([lacks, lacks_too]))
-        likely = min(sure, max(LEAST_LIKELY, float(likely)))
-        found.append(Thresholds(likely=likely, sure=sure, least=least))
-    return tuple(found)
+    return tuple(
+        _limits(models, tiles, negatives, place, preset) for place in range(len(negatives.patterns))
+    )
+
+
+def _limits(
+    models: Sequence[AutoEncoder], tiles: TileSet, negatives: TileSet, place: int, preset: Preset
+) -> Thresholds:
+    """Return the thresholds of one class, by its place among the classes."""
+    samples = [
+        (tiles, _spread(tiles.positive[:, place])),
+        (tiles, _spread(tiles.negative[:, place])),
+        (negatives, torch.nonzero(negatives.negative[:, place]).flatten()),
+    ]
+    found = [scores(models, *sample, place, preset, preset.flips) for sample in samples]
+    positive, negative, held_out = found
+    likely, sure = np.quantile(held_out, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
+    [surest] = levels(positive, negative, [preset.surest])
+    sure = max(float(sure), surest)
+    likely = min(sure, max(LEAST_LIKELY, float(likely)))
+    shares = [
+        _sure_shares(*sample, seen > sure) for sample, seen in zip(samples, found, strict=True)
+    ]
+    least = divide(shares[0], np.concatenate(shares[1:])) if preset.gate else 0.0
+    return Thresholds(likely=likely, sure=sure, least=least)
 
 
 def _sure_shares(tiles: TileSet, members: Tensor, sure: NDArray[np.bool_]) -> NDArray[np.float64]:
