@@ -94,7 +94,7 @@ VARIANTS: dict[str, Change] = {
 JUDGED: dict[str, Change] = {
     "one view": pupil(flips=1),
     "one threshold": pupil(likely_area=ROBUST.sure_area),
-    "no gate": pupil(gate=False),
+    "no gate": pupil(missed=0.0),
 }
 
 

@@ -16,7 +16,7 @@ from cacl.model import fit, judge, teach, train
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
 from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
-from cacl.model.levels import divide, levels
+from cacl.model.levels import levels, lowest
 from cacl.model.mask import IMPOSSIBLE
 from cacl.model.preset import PAPER, ROBUST, SCOUT
 from cacl.model.state import State
@@ -53,13 +53,12 @@ def test_positive_tiles_that_hold_nothing_more_teach_nothing() -> None:
             levels(positive, scores, [0.5])
 
 
-def test_images_are_divided_in_the_middle_of_the_widest_gap() -> None:
-    positive, negative = np.array([0.08, 0.32, 0.04]), np.array([0.0, 0.01, 0.002])
-    assert divide(positive, negative) == pytest.approx(0.02)
-    assert divide(positive, np.array([0.0, 0.01, 0.16])) == pytest.approx(0.02)
-    assert divide(positive, np.zeros(1)) == pytest.approx((0.04 * 1e-5) ** 0.5)
-    assert divide(np.array([0.01]), np.array([0.02])) == 0.0
-    assert divide(np.zeros(0), np.zeros(1)) == 0.0
+def test_the_least_share_is_what_nearly_all_images_have() -> None:
+    shares = np.linspace(0.01, 0.05, 41)
+    assert lowest(shares, 0.05) == pytest.approx(0.012)
+    assert lowest(shares[:4], 0.05) == pytest.approx(0.2 * np.quantile(shares[:4], 0.05))
+    assert lowest(shares, 0.0) == 0.0
+    assert lowest(np.zeros(0), 0.05) == 0.0
 
 
 def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> None:
@@ -135,6 +134,20 @@ def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) 
     right = judge.unease(model, tiles, tiles, tiles.positive, ROBUST, rng)
     wrong = judge.unease(model, tiles, tiles, tiles.negative, ROBUST, rng)
     assert 0.0 <= right < wrong
+
+
+def test_every_positive_image_keeps_its_surest_tiles(
+    atlas: ModelAtlas, robust: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "RESCORE_AREA", 1.0)
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    model = load_model(robust).networks[0]
+    judged = judge.rescore(model, tiles, tiles, 0, SCOUT, torch.Generator().manual_seed(0))
+    assert judged is not None
+    for image in tiles.image[tiles.positive[:, 0]].tolist():
+        of_image = tiles.image == image
+        assert int(judged.positive[of_image].sum()) == round(int(of_image.sum()) / 4)
+    assert not judged.positive[tiles.negative[:, 0]].any()
 
 
 def test_a_state_remembers_how_often_it_got_worse() -> None:

@@ -15,8 +15,7 @@ import pytest
 from model_atlas import ModelAtlas
 
 from cacl.model import judge
-from cacl.steps import segment as step
-from cacl.steps.pipeline import IMAGES_AT_A_TIME, Turns
+from cacl.steps.pipeline import IMAGES_ON_GPU, Pipeline, Turns, plan
 from cacl.steps.runner import run_images
 
 
@@ -40,20 +39,24 @@ def files(atlas: ModelAtlas, image_id: str) -> dict[str, bytes]:
     }
 
 
-def test_three_at_a_time_write_the_bytes_of_one(
-    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(step, "IMAGES_AT_A_TIME", 1)
-    atlas.segment(morphology="none", radius_px=0)
+def test_several_at_a_time_write_the_bytes_of_one(atlas: ModelAtlas) -> None:
+    atlas.segment(morphology="none", radius_px=0, threads=1)
     images = sorted(set(pd.read_parquet(atlas.path("tiles.parquet"))["image_id"]))
     one = {image: files(atlas, image) for image in images}
     receipts = atlas.path("segmented.parquet").read_bytes()
     for image in images:
         (atlas.store.path(image) / "labels" / "stain" / "zarr.json").unlink()
-    monkeypatch.setattr(step, "IMAGES_AT_A_TIME", IMAGES_AT_A_TIME)
-    atlas.segment(morphology="none", radius_px=0)
+    atlas.segment(morphology="none", radius_px=0, threads=3)
     assert {image: files(atlas, image) for image in images} == one
     assert atlas.path("segmented.parquet").read_bytes() == receipts
+
+
+def test_images_share_what_there_is() -> None:
+    assert plan(4, 100, on_gpu=False) == Pipeline(2, 2, turns=False)
+    assert plan(8, 2, on_gpu=False) == Pipeline(2, 4, turns=False)
+    assert plan(2, 1, on_gpu=False) == Pipeline(1, 2, turns=False)
+    assert plan(2, 0, on_gpu=False) == Pipeline(1, 2, turns=False)
+    assert plan(4, 100, on_gpu=True) == Pipeline(IMAGES_ON_GPU, 4, turns=True)
 
 
 def test_an_image_that_fails_is_one_row_and_stops_nobody(atlas: ModelAtlas) -> None:
@@ -112,9 +115,7 @@ def test_after_ctrl_c_nothing_more_begins() -> None:
     rows = [Named(str(number)) for number in range(1500)]
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_images(
-                "segment", rows, work, source=lambda row: row.image_id, jobs=IMAGES_AT_A_TIME
-            )
+            run_images("segment", rows, work, source=lambda row: row.image_id, jobs=IMAGES_ON_GPU)
     finally:
         signal.signal(signal.SIGINT, before)
     assert 4 <= len(begun) < len(rows)

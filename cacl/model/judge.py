@@ -14,7 +14,7 @@ from torch import Tensor
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.data import CELL, TileSet, may_show
-from cacl.model.levels import divide, levels
+from cacl.model.levels import levels, lowest
 from cacl.model.mask import Thresholds, possible
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
@@ -25,6 +25,7 @@ LEAST_LIKELY = -3.0
 MOST_TILES = 300
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
+SHOWN_SOMEWHERE = 0.25
 MIN_POSITIVE_TILES = 8
 SURE = 10.0
 SMALLEST_SHARE, LARGEST_SHARE = 0.005, 0.3
@@ -58,7 +59,9 @@ def rescore(
     """Judge every tile of one class's positive images (multiple-instance learning).
 
     A tile is positive if more than 1 % of it may be stained, is rather C than not, and scores
-    above the 99.8 % quantile of negative tiles, half of them held out; METHOD, section 4.
+    above the 99.8 % quantile of negative tiles, half of them held out; METHOD, section 4. So is the
+    surest quarter of the tiles of each image, whatever it scores: a positive image shows the
+    pattern somewhere, and what is learned is to be in all of them, not in a few.
 
     Returns
     -------
@@ -75,6 +78,7 @@ def rescore(
     found_scores = scores([model], tiles, members, place, preset, 1)
     area = torch.from_numpy(found_scores > limit).float().mean((1, 2))
     found = (area > RESCORE_AREA) | tiles.fixed[members, place]
+    found |= _surest_of_each(_surest(found_scores).mean(1), tiles.image[members])
     log.info(
         "train: %s: %d of %d tiles of positive images score above %.2f on more than %g of their "
         "area",
@@ -125,10 +129,25 @@ def unease(
             (1.0, held_out, held_out.negative[:, place]),
         ):
             found = scores([model], one, _drawn(members, rng), place, preset, 1)
-            surest = torch.from_numpy(found).flatten(1)
-            surest = surest.topk(max(1, round(RESCORE_AREA * surest.shape[1]))).values
-            total += float(torch.nn.functional.softplus(sign * surest).clamp_max(SURE).mean())
+            cost = torch.nn.functional.softplus(sign * _surest(found))
+            total += float(cost.clamp_max(SURE).mean())
     return total / len(tiles.patterns)
+
+
+def _surest(found: NDArray[np.float32]) -> Tensor:
+    """Return the scores of the surest 1 % of each tile's pixels: (n, pixels) of (n, y, x)."""
+    pixels = torch.from_numpy(found).flatten(1)
+    return pixels.topk(max(1, round(RESCORE_AREA * pixels.shape[1]))).values
+
+
+def _surest_of_each(score: Tensor, image: Tensor) -> Tensor:
+    """Return which tiles (n,) bool are among the surest quarter of their image's."""
+    chosen = torch.zeros(len(score), dtype=torch.bool)
+    for number in np.unique(image.numpy()):
+        own = torch.nonzero(image == int(number)).flatten()
+        best = score[own].topk(max(1, round(SHOWN_SOMEWHERE * len(own)))).indices
+        chosen[own[best]] = True
+    return chosen
 
 
 def _drawn(negative: Tensor, rng: torch.Generator) -> Tensor:
@@ -186,8 +205,9 @@ def thresholds(
     Likely is a score that all but a preset's share of held-out negative pixels stay below, and
     more than `LEAST_LIKELY`; METHOD, section 4 (b). Held-out negatives can be easy, so that sure is
     what is also among the surest part of what positive training tiles hold beyond negative ones,
-    see `levels.levels`. How much of the cells is sure at least divides the images of either label,
-    see `levels.divide`. For `paper` all are 0, the nearest code's choice.
+    see `levels.levels`. The least share of sure cells is what nearly all positive images have, see
+    `levels.lowest`: negative ones say less, as a network has seen those that it was trained on. For
+    `paper` all are 0, the nearest code's choice.
 
     Parameters
     ----------
@@ -209,21 +229,17 @@ def _limits(
     models: Sequence[AutoEncoder], tiles: TileSet, negatives: TileSet, place: int, preset: Preset
 ) -> Thresholds:
     """Return the thresholds of one class, by its place among the classes."""
-    samples = [
-        (tiles, _spread(tiles.positive[:, place])),
-        (tiles, _spread(tiles.negative[:, place])),
-        (negatives, torch.nonzero(negatives.negative[:, place]).flatten()),
-    ]
-    found = [scores(models, *sample, place, preset, preset.flips) for sample in samples]
-    positive, negative, held_out = found
+    own, other = _spread(tiles.positive[:, place]), _spread(tiles.negative[:, place])
+    apart = torch.nonzero(negatives.negative[:, place]).flatten()
+    positive, negative, held_out = (
+        scores(models, one, members, place, preset, preset.flips)
+        for one, members in ((tiles, own), (tiles, other), (negatives, apart))
+    )
     likely, sure = np.quantile(held_out, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
     [surest] = levels(positive, negative, [preset.surest])
     sure = max(float(sure), surest)
     likely = min(sure, max(LEAST_LIKELY, float(likely)))
-    shares = [
-        _sure_shares(*sample, seen > sure) for sample, seen in zip(samples, found, strict=True)
-    ]
-    least = divide(shares[0], np.concatenate(shares[1:])) if preset.gate else 0.0
+    least = lowest(_sure_shares(tiles, own, positive > sure), preset.missed)
     return Thresholds(likely=likely, sure=sure, least=least)
 
 

@@ -16,7 +16,6 @@ from cacl.errors import TrainingError
 from cacl.model.mask import IMPOSSIBLE
 
 LEVELS = 400
-SMALLEST_SHARE = 1e-5
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -54,24 +53,18 @@ def levels(positive: Float32, negative: Float32, parts: Sequence[float]) -> list
     return [float(scores[np.flatnonzero(excess >= part * most)[-1]]) for part in parts]
 
 
-def divide(positive: Float64, negative: Float64) -> float:
-    """Return the share of cells that best tells images of either label apart; 0 if none does.
+def lowest(shares: Float64, missed: float) -> float:
+    """Return the share that all but a part of positive images exceed.
 
-    Of those that are wrong about the fewest images, both labels weighing the same, it is the one
-    in the middle of the widest gap, of the shares' logarithms.
+    With fewer images than it takes to miss one, so much less than the lowest: others may show less.
 
     Parameters
     ----------
-    positive, negative
-        (n,) share of each image's cells that is surely the pattern, by the image's label.
+    shares
+        (n,) of each image's cells, surely the pattern.
+    missed
+        Part of the images, 0 to 1; 0 misses none, whatever it shows.
     """
-    if not len(positive) or not len(negative):
+    if not len(shares):
         return 0.0
-    shares = np.log(np.sort(np.concatenate([positive, negative])).clip(SMALLEST_SHARE))
-    gaps, limits = np.diff(shares), np.exp((shares[1:] + shares[:-1]) / 2)
-    missed = (positive < limits[:, None]).mean(1) + (negative >= limits[:, None]).mean(1)
-    fewest = missed.min(initial=1.0)
-    if fewest == 1.0:
-        return 0.0
-    best = np.flatnonzero(missed == fewest)
-    return float(limits[best[gaps[best].argmax()]])
+    return float(np.quantile(shares, missed) * min(1.0, missed * len(shares)))

@@ -134,9 +134,9 @@ class Preset:
         `mask.Thresholds`.
     surest
         Part of the pattern in which at least one pixel of each part of a mask is; see `levels`.
-    gate
-        Whether an area of about a core keeps no mask if too few of its cells are sure; see
-        `mask.block_mask`.
+    missed
+        Part of the positive training images that may be without a mask, as too few of their cells
+        are sure, see `mask.block_mask`; 0 for none.
     flips
         Symmetries over which a score is averaged.
     contrast
@@ -177,7 +177,7 @@ class Preset:
     likely_area: float
     sure_area: float
     surest: float
-    gate: bool
+    missed: float
     flips: int
     contrast: bool
     min_px: int
@@ -237,7 +237,7 @@ SCOUT = Preset(
     likely_area=0.01,
     sure_area=0.0005,
     surest=0.5,
-    gate=True,
+    missed=0.05,
     flips=2,
     contrast=True,
     min_px=12,
@@ -308,7 +308,7 @@ PAPER = Preset(
     likely_area=0.0,
     sure_area=0.0,
     surest=0.0,
-    gate=False,
+    missed=0.0,
     flips=1,
     contrast=False,
     min_px=0,

@@ -54,7 +54,7 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
         f"trained on image-wise labels only (annotation of “{settings.cell_type}”)"
         f"{_morphology(settings)}; an area of about a core of whose cells too few are surely "
-        "stained counts as unstained, by the share that best divides labelled images.",
+        "stained, fewer than nearly all positive images have, counts as unstained.",
         f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
         "cell area over the cell area.",
         "By DAB density, cell area is weak above "

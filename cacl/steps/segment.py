@@ -20,7 +20,7 @@ from cacl.model.mask import block_mask, possible
 from cacl.model.score import image_views
 from cacl.patterns import label_name
 from cacl.records import SegmentedRow, TileStatRow
-from cacl.steps.pipeline import IMAGES_AT_A_TIME, Turns
+from cacl.steps.pipeline import Turns, plan
 from cacl.steps.runner import finish, run_images
 from cacl.steps.votes import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, Votes
 from cacl.store import ImageMeta, Store, digest_of
@@ -49,7 +49,7 @@ def segment(
     An image is scored in blocks of up to 1024 px, a core of 1 mm, that see 64 px of their
     neighbours, so that memory does not grow with the image. A block of which too few cells are
     sure has no mask, see `mask.block_mask`. Images are read, scored and written at the same time,
-    each in a thread of its own, the network being one's at a time. A mask made from the same
+    see `pipeline.plan`. A mask made from the same
     tiles, model and parameters is left as it is.
 
     Parameters
@@ -79,12 +79,15 @@ def segment(
         No such morphology.
     """
     shapes.check(morphology, radius_px)
-    torch.set_num_threads(threads)
     atlas, trained = Store(store), load_model(model)
     fabric = make_fabric(1)
     for network in trained.networks:
         put_on(network, fabric)
-    turns = Turns()
+    rows = tables.read_parquet(tiles, TileStatRow)
+    first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
+    pipeline = plan(threads, len(first_rows), on_gpu=fabric.device.type == "cuda")
+    torch.set_num_threads(pipeline.threads)
+    turns = Turns() if pipeline.turns else None
 
     names = [label_name(place, one) for place, one in enumerate(trained.patterns)]
     patterns = ";".join(one.name for one in trained.patterns)
@@ -109,10 +112,8 @@ def segment(
             patterns=patterns,
         )
 
-    rows = tables.read_parquet(tiles, TileStatRow)
-    first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
     outcome = run_images(
-        "segment", first_rows, work, source=lambda row: row.image_id, jobs=IMAGES_AT_A_TIME
+        "segment", first_rows, work, source=lambda row: row.image_id, jobs=pipeline.images
     )
     finish(outcome, SegmentedRow, out, failures, strict=strict)
 
@@ -160,7 +161,7 @@ def image_masks(
         model=model,
         morphology=morphology,
         radius_px=radius_px,
-        turns=turns or Turns(),
+        turns=turns,
     )
     if votes is not None:
         counted: Any = da.map_blocks
@@ -209,8 +210,8 @@ def block_bits(
     rgb = np.ascontiguousarray(layers[:3])
     cell = layers[3] > 0
     marks, cell_px = pixel_marks(rgb, layers[3]), int(cell.sum())
-    turns = turns or Turns()
-    seen = turns.take(image_views, model.networks, rgb, model.preset.flips)
+    given = model.networks, rgb, model.preset.flips
+    seen = turns.take(image_views, *given) if turns else image_views(*given)
 
     def mask_of(scores: NDArray[np.float32], place: int) -> NDArray[np.bool_]:
         own = possible(scores, may_show(marks, model.patterns[place]), model.preset)
