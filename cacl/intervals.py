@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import linalg, optimize, special, stats
+from scipy import linalg, optimize, special
 
 BOOTSTRAP_DRAWS = 1000
 CONFIDENCE = 0.95
@@ -72,7 +72,7 @@ def ratio_interval(
     count = wholes.size
     residuals = parts - pooled * wholes
     deviation = np.sqrt(count / (count - 1) * (residuals**2).sum()) / wholes.sum()
-    quantile = float(stats.t.ppf(0.5 + level / 2.0, count - 1))
+    quantile = float(special.stdtrit(count - 1, 0.5 + level / 2.0))
     reach = quantile * deviation / (pooled * (1.0 - pooled))
     return _ends(pooled, reach, max(reach, _reach_of_logs(parts / wholes, pooled, quantile)))
 
@@ -227,13 +227,13 @@ def _mixture_quantile(
 ) -> float:
     """Return the upper end of the central interval of a mixture of Student's t around 0."""
     wanted = 0.5 + level / 2.0
-    ends = stats.t.ppf(wanted, freedom) * deviations
+    ends = special.stdtrit(freedom, wanted) * deviations
     low, high = float(ends.min()), float(ends.max())
     if high - low <= 1e-12 * high:
         return high
 
     def excess(end: float) -> float:
-        return float(weights @ stats.t.cdf(end / deviations, freedom)) - wanted
+        return float(weights @ special.stdtr(freedom, end / deviations)) - wanted
 
     return float(optimize.brentq(excess, low, high))
 

@@ -108,12 +108,12 @@ def scan_band(rgb: NDArray[np.uint8], cell: Bool, stained: Bool) -> Band:
 
 def per_tile(mask: Bool, size: int) -> Int64:
     """Return the pixels of a mask (size, cols * size) in each of its tiles, (cols,)."""
-    areas: Int64 = mask.reshape(size, -1, size).sum(axis=(0, 2), dtype=np.int64)
+    areas: Int64 = mask.sum(axis=0, dtype=np.int64).reshape(-1, size).sum(axis=1)
     return areas
 
 
 def _sum_per_tile(values: NDArray[np.floating], size: int) -> Float64:
-    sums: Float64 = values.reshape(size, -1, size).sum(axis=(0, 2), dtype=np.float64)
+    sums: Float64 = values.sum(axis=0, dtype=np.float64).reshape(-1, size).sum(axis=1)
     return sums
 
 
@@ -130,10 +130,10 @@ def _per_block(values: NDArray[np.floating], size: int) -> Float64:
 def _fine(values: NDArray[np.float32]) -> Float16:
     """Return means over small squares; what does not fill a square is left out."""
     side = FINE_PX if values.shape[1] <= WIDEST_CORE_PX else COARSE_PX
-    height, width = (size // side * side for size in values.shape)
-    squares = values[:height, :width].reshape(height // side, side, -1, side)
-    means: Float16 = squares.mean(axis=(1, 3)).astype(np.float16)
-    return means
+    height, width = (size // side for size in values.shape)
+    whole = values[: height * side, : width * side]
+    means = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    return means.astype(np.float16)
 
 
 def _moments(rgb: NDArray[np.uint8], cell: Bool) -> Float64:

@@ -133,11 +133,12 @@ def core_diameter(bands: Sequence[Band]) -> float | None:
         return None
     points = np.concatenate(
         [np.stack([extents[rows, 0], rows]), np.stack([extents[rows, 1] + 1, rows])], axis=1
-    ).astype(np.float64)
-    points = np.concatenate([points, points + np.array([[0.0], [1.0]])], axis=1)
+    )
+    corners = np.concatenate([points, points + np.array([[0], [1]])], axis=1)
+    hull = cv2.convexHull(corners.T.astype(np.int32))[:, 0].T.astype(np.float64)
     turn = np.linspace(0.0, 2.0 * np.pi, DIRECTIONS, endpoint=False)
     design = np.stack([np.cos(turn), np.sin(turn), np.ones_like(turn)], axis=1)
-    reach = (design[:, :2] @ points).max(axis=1)
+    reach = (design[:, :2] @ hull).max(axis=1)
     weight = np.ones_like(reach)
     fit = np.zeros(3)
     for _ in range(FIT_ROUNDS):

@@ -22,6 +22,7 @@ from cacl.steps.classes import pattern_rows
 from cacl.steps.runner import Outcome, finish, run_images
 from cacl.store import ImageMeta, Store
 
+ROWS_AT_A_TIME = 8
 WORDS = ("staining", "intensity", "quantity", "location")
 
 Words = dict[tuple[str, str, str], dict[str, str]]
@@ -163,22 +164,21 @@ def _check(atlas: Store, receipt: SegmentedRow, stats: Sequence[TileStatRow]) ->
 
 
 def _bands(atlas: Store, meta: ImageMeta) -> list[measures.Band]:
-    """Read and sum up an image, one row of tiles at a time."""
+    """Sum up an image, one row of tiles at a time; several are read at once."""
     try:
         image = atlas.image(meta.image_id)
         cell = atlas.label(meta.image_id, "cell")
         mask = atlas.label(meta.image_id, "stain")
-        rows = (
-            slice(row * meta.tile_px, (row + 1) * meta.tile_px) for row in range(meta.grid.rows)
-        )
-        return [
-            measures.scan_band(
-                np.asarray(image[:, row], dtype=np.uint8),
-                np.asarray(cell[row]) > 0,
-                np.asarray(mask[row]) > 0,
-            )
-            for row in rows
-        ]
+        size, bands = meta.tile_px, []
+        for top in range(0, meta.grid.height, ROWS_AT_A_TIME * size):
+            read = slice(top, top + ROWS_AT_A_TIME * size)
+            rgb = np.asarray(image[:, read], dtype=np.uint8)
+            inside, stained = (np.asarray(part[read]) > 0 for part in (cell, mask))
+            bands += [
+                measures.scan_band(rgb[:, row], inside[row], stained[row])
+                for row in (slice(start, start + size) for start in range(0, len(inside), size))
+            ]
+        return bands
     except (StoreError, ValueError, RuntimeError) as error:  # zarr's codecs raise the last two
         raise ImageError(
             Reason.DAMAGED,
