@@ -6,9 +6,12 @@ long as to compress it (`benchmarks/storage.py`). What is written here Zarr read
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import dask.array as da
 import google_crc32c
 import numcodecs
 import numpy as np
@@ -20,6 +23,7 @@ ZSTD_LEVEL = 1
 """Level 9 saves 1 % of the room and takes half as long again; see `benchmarks/storage.py`."""
 
 ABSENT = 2**64 - 1
+Pixels = NDArray[Any] | da.Array
 
 
 def codec() -> ZstdCodec:
@@ -54,6 +58,50 @@ class ShardFiles:
         path = self._folder.joinpath("c", *map(str, place))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_shard(values, self._chunks, self.shards))
+
+
+def fill(pairs: Sequence[tuple[ShardFiles, Pixels]]) -> None:
+    """Write all data, what lazy arrays share being computed once.
+
+    Lazy arrays are written in strips, one after the other, so that memory holds one strip.
+    """
+    targets, sources = [], []
+    for files, values in pairs:
+        if isinstance(values, np.ndarray):
+            _write_shards(files, values.astype(np.uint8, copy=False))
+        else:
+            targets.append(files)
+            sources.append(values.astype(np.uint8))
+    store: Any = da.store
+    for top, bottom in _strips(targets, sources):
+        rows = [array[..., top:bottom, :] for array in sources]
+        aligned = [a.rechunk(files.shards) for a, files in zip(rows, targets, strict=True)]
+        places = [
+            (*map(slice, files.shape[:-2]), slice(top, bottom), slice(files.shape[-1]))
+            for files in targets
+        ]
+        store(aligned, targets, lock=False, regions=places, scheduler="synchronous")
+
+
+def _strips(
+    targets: Sequence[ShardFiles], sources: Sequence[da.Array]
+) -> Iterator[tuple[int, int]]:
+    """Yield the rows between which no shard of any target and no chunk of any source lies."""
+    ends = [set(range(0, files.shape[-2], files.shards[-2])) for files in targets]
+    ends += [{0, *np.cumsum(array.chunks[-2]).tolist()} for array in sources]
+    if ends:
+        common = sorted({*set.intersection(*ends), sources[0].shape[-2]})
+        yield from itertools.pairwise(common)
+
+
+def _write_shards(files: ShardFiles, values: NDArray[np.uint8]) -> None:
+    counts = [-(-size // shard) for size, shard in zip(files.shape, files.shards, strict=True)]
+    for place in np.ndindex(*counts):
+        region = tuple(
+            slice(number * size, (number + 1) * size)
+            for number, size in zip(place, files.shards, strict=True)
+        )
+        files[region] = values[region]
 
 
 def encode_shard(

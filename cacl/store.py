@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.grid import TileGrid
-from cacl.shard import ShardFiles, codec
+from cacl.shard import Pixels, ShardFiles, codec, fill
 from cacl.tables import write_text
 
 STORE_VERSION = 1
@@ -34,8 +32,6 @@ OME_VERSION = "0.5"
 MAX_SHARD_TILES = 16
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|zarr\.json", re.IGNORECASE)
-
-Pixels = NDArray[Any] | da.Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +210,7 @@ class Store:
             image = _create_array(folder / "0", expected, meta.tile_px, ("c", "y", "x"))
             label_folder = folder / "labels" / "cell"
             label = _create_label(label_folder, meta)
-            _fill([(image, pixels), (label, cell)])
+            fill([(image, pixels), (label, cell)])
             _describe_label(label_folder, meta, "cell", {"digest": meta.digest})
             _write_group(folder / "labels", {"ome": {"version": OME_VERSION, "labels": ["cell"]}})
             attributes = {
@@ -257,7 +253,7 @@ class Store:
         with ExitStack() as places:
             folders = [places.enter_context(_replaced(labels / name)) for name in masks]
             arrays = [_create_label(folder, meta) for folder in folders]
-            _fill(list(zip(arrays, masks.values(), strict=True)))
+            fill(list(zip(arrays, masks.values(), strict=True)))
             for name, folder in zip(masks, folders, strict=True):
                 _describe_label(folder, meta, name, {"digest": digest, **facts()})
         names = sorted(path.parent.name for path in labels.glob("[!.]*/zarr.json"))
@@ -321,50 +317,6 @@ def _create_array(
         compressors=codec(),
     )
     return ShardFiles(array, folder)
-
-
-def _fill(pairs: Sequence[tuple[ShardFiles, Pixels]]) -> None:
-    """Write all data, what lazy arrays share being computed once.
-
-    Lazy arrays are written in strips, one after the other, so that memory holds one strip.
-    """
-    targets, sources = [], []
-    for files, values in pairs:
-        if isinstance(values, np.ndarray):
-            _write_shards(files, values.astype(np.uint8, copy=False))
-        else:
-            targets.append(files)
-            sources.append(values.astype(np.uint8))
-    store: Any = da.store
-    for top, bottom in _strips(targets, sources):
-        rows = [array[..., top:bottom, :] for array in sources]
-        aligned = [a.rechunk(files.shards) for a, files in zip(rows, targets, strict=True)]
-        places = [
-            (*map(slice, files.shape[:-2]), slice(top, bottom), slice(files.shape[-1]))
-            for files in targets
-        ]
-        store(aligned, targets, lock=False, regions=places, scheduler="synchronous")
-
-
-def _strips(
-    targets: Sequence[ShardFiles], sources: Sequence[da.Array]
-) -> Iterator[tuple[int, int]]:
-    """Yield the rows between which no shard of any target and no chunk of any source lies."""
-    ends = [set(range(0, files.shape[-2], files.shards[-2])) for files in targets]
-    ends += [{0, *np.cumsum(array.chunks[-2]).tolist()} for array in sources]
-    if ends:
-        common = sorted({*set.intersection(*ends), sources[0].shape[-2]})
-        yield from itertools.pairwise(common)
-
-
-def _write_shards(files: ShardFiles, values: NDArray[np.uint8]) -> None:
-    counts = [-(-size // shard) for size, shard in zip(files.shape, files.shards, strict=True)]
-    for place in np.ndindex(*counts):
-        region = tuple(
-            slice(number * size, (number + 1) * size)
-            for number, size in zip(place, files.shards, strict=True)
-        )
-        files[region] = values[region]
 
 
 def _multiscales(name: str, mpp: float | None, *, with_channels: bool) -> dict[str, Any]:

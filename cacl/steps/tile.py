@@ -13,9 +13,10 @@ from cacl import stain, tables
 from cacl.errors import ImageError, Reason
 from cacl.grid import TileGrid
 from cacl.records import AcquiredRow, TileStatRow
+from cacl.shard import Pixels
 from cacl.slides import as_dask, check_size, open_source
 from cacl.steps.runner import run_images, write_failures
-from cacl.store import ImageMeta, Pixels, Store, digest_of
+from cacl.store import ImageMeta, Store, digest_of
 
 TILE_VERSION = 3
 RIM_PX = 64
