@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 
 from cacl import stain, tables
+from cacl.model import fit
+from cacl.model.codebook import ClassAwareCodebook, unit_length
 from cacl.model.train import train
 from cacl.records import ImageRow, TileStatRow
 from cacl.steps.segment import segment
@@ -159,3 +163,16 @@ def image_row(image_id: str, label: str, class_labels: str = "") -> ImageRow:
         label_source="test",
         class_labels=class_labels,
     )
+
+
+def set_adrift(monkeypatch: pytest.MonkeyPatch, book: int) -> None:
+    """Let one codebook lose touch with all embeddings, of length 1, at every step."""
+    follow = ClassAwareCodebook.follow
+
+    def lose(self: ClassAwareCodebook, *given: Any) -> None:
+        follow(self, *given)
+        lost = self.codes[self.book == book]
+        self.codes[self.book == book] = 10.0 * unit_length(lost, 1)
+
+    monkeypatch.setattr(ClassAwareCodebook, "follow", lose)
+    monkeypatch.setattr(fit, "revive", lambda *_: None)

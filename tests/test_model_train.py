@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from model_atlas import ModelAtlas
+from model_atlas import ModelAtlas, set_adrift
 
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.model import curve, fit, judge, train
 from cacl.model.checkpoint import load_model
+from cacl.model.codebook import SHARED
 from cacl.model.train import STATES
 from cacl.records import TileRow
 
@@ -146,10 +147,14 @@ def test_a_missing_class_is_named_with_its_remedy(
         train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
 
 
-def test_a_collapsed_codebook_is_said_not_delivered(atlas: ModelAtlas) -> None:
-    with pytest.raises(TrainingError, match=r"C is used (nowhere|everywhere) on positive tiles"):
-        atlas.train("collapsed", max_steps=5)
-    assert not (atlas.path("collapsed") / "model.json").exists()
+@pytest.mark.parametrize(("adrift", "where"), [(1, "nowhere"), (SHARED, "everywhere")])
+def test_a_collapsed_codebook_is_said_not_delivered(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, adrift: int, where: str
+) -> None:
+    set_adrift(monkeypatch, adrift)
+    with pytest.raises(TrainingError, match=f"C is used {where} on positive tiles"):
+        atlas.train(where, max_steps=5)
+    assert not (atlas.path(where) / "model.json").exists()
 
 
 def test_a_loss_that_is_not_a_number_is_named(
