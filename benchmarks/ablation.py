@@ -78,7 +78,7 @@ def weight(**changes: float) -> Change:
 VARIANTS: dict[str, Change] = {
     WHOLE: lambda preset: preset,
     "the scout alone": lambda preset: SCOUT,
-    "two pupils, one after the other": pupil(members=2),
+    "two seeds": pupil(members=2),
     "pupil sees no eighth of the resolution": shape(far_context=()),
     "pupil sees stains, not relief": shape(view="stains"),
     "pupil without moving average": pupil(average=0.0),
@@ -144,8 +144,9 @@ def trained(plan: Plan, name: str) -> dict[str, list[Tally]]:
     PRESETS[name] = dataclasses.replace(VARIANTS[name](ROBUST), name=name)
     with tempfile.TemporaryDirectory() as folder:
         given = plan.tiles, plan.store, Path(folder)
+        seeds = PRESETS[name].members
         options = {"max_steps": plan.steps, "seed": plan.seed, "threads": plan.threads}
-        train(*given, preset=name, **options)  # type: ignore[arg-type]
+        train(*given, preset=name, seeds=seeds, **options)  # type: ignore[arg-type]
         model = load_model(Path(folder))
     ways = JUDGED if name == WHOLE else {}
     models = {name: model} | {way: judged(plan, model, change) for way, change in ways.items()}

@@ -104,6 +104,20 @@ def test_steps_are_shared_by_the_networks() -> None:
     assert train.networks(PAPER, 5) == [(PAPER, 5)]
 
 
+def test_each_seed_trains_a_scout_and_its_pupil(atlas: ModelAtlas, robust: Path) -> None:
+    both = load_model(atlas.train("both", preset="robust", max_steps=160, seeds=2))
+    assert len(both.networks) == 2
+    one = load_model(robust).networks[0].state_dict()
+    first, second = (network.state_dict() for network in both.networks)
+    assert all(torch.equal(one[name], first[name]) for name in one)
+    assert not all(torch.equal(one[name], second[name]) for name in one)
+    names = pd.read_csv(atlas.path("both") / "training.csv")
+    assert (
+        names["step"].iloc[-1]
+        == json.loads((atlas.path("both") / "model.json").read_text())["steps"]
+    )
+
+
 def test_the_average_forgets_where_it_began() -> None:
     average, network = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
     with torch.no_grad():

@@ -44,6 +44,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "tiles.tile_px": (64, TILED),
     "tiles.min_tissue_fraction": (0.5, TILED),
     "train.preset": ("paper", TRAINED),
+    "train.seeds": (2, TRAINED),
     "train.max_steps": (7, TRAINED),
     "train.max_minutes": (7, TRAINED),
     "train.max_tiles": (7, SELECTED),

@@ -86,8 +86,7 @@ class Preset:
         How a first model is trained on the image-wise labels, whose surest pixels this one is
         then taught; None to learn from the labels alone.
     members
-        Models trained one after the other, each taught by the one before, whose scores are
-        averaged.
+        Models of as many seeds, each with a scout of its own, whose scores are averaged.
     architecture, weights
         The model's shape and the losses' weights.
     steps, batch
@@ -326,8 +325,8 @@ def with_classes(preset: Preset, classes: int) -> Preset:
     return dataclasses.replace(preset, architecture=architecture, scout=scout)
 
 
-def named(name: str) -> Preset:
-    """Return the preset of that name.
+def named(name: str, members: int = 1) -> Preset:
+    """Return the preset of that name, with so many members.
 
     Raises
     ------
@@ -336,4 +335,4 @@ def named(name: str) -> Preset:
     """
     if name not in PRESETS:
         raise ConfigError(f"No preset {name!r}; choose one of {', '.join(sorted(PRESETS))}")
-    return PRESETS[name]
+    return dataclasses.replace(PRESETS[name], members=members)

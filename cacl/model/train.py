@@ -34,6 +34,7 @@ def train(
     out: Path,
     *,
     preset: str = "robust",
+    seeds: int = 1,
     max_steps: int | None = None,
     max_minutes: float | None = None,
     seed: int = 0,
@@ -58,9 +59,11 @@ def train(
         Gets `checkpoint.safetensors`, `model.json`, `training.csv` and `speed.csv`.
     preset
         `robust`, or `paper` for the published method to the letter.
+    seeds
+        Models to train, from `seed` on; a score is the mean of theirs.
     max_steps
-        Steps of all networks together; None for the preset's own number. The learning rate's
-        schedule ends there.
+        Steps of each model's networks together; None for the preset's own number. The learning
+        rate's schedule ends there.
     max_minutes
         Stop after this time; the result then depends on the machine's speed.
     seed
@@ -84,7 +87,7 @@ def train(
         The state of a stopped run is damaged.
     """
     classes = tuple(patterns) or (ONLY,)
-    p = with_classes(named(preset), len(classes))
+    p = with_classes(named(preset, seeds), len(classes))
     atlas, rows = Store(store), read_rows(tiles)
     learning = training_tiles(rows, atlas, seed, classes)
     negatives, source = calibration_tiles(rows, atlas, seed, classes)
@@ -108,7 +111,7 @@ def _learn(
     asked: threading.Event,
     p: Preset,
     plan: list[tuple[Preset, int]],
-    learning: TileSet,
+    labelled: TileSet,
     negatives: TileSet,
     out: Path,
     facts: dict[str, Any],
@@ -119,8 +122,9 @@ def _learn(
     until, seconds = time.monotonic(), 60.0 * (max_minutes or math.inf)
     done: list[Fitted] = []
     for number, (preset, steps) in enumerate(plan):
-        if done:
-            learning = taught([done[-1].network], learning, preset, p.flips)
+        learning = labelled
+        if preset.scout:
+            learning = taught([done[-1].network], labelled, preset, p.flips)
             team.share([learning.pixels])
         until = max(until, time.monotonic()) + seconds * steps / total
         path = out / STATES / f"{number}.safetensors"
@@ -134,22 +138,23 @@ def _learn(
     if not team.leads:
         return True
 
-    members = [found.network for found in done[-p.members :]]
-    limits = judge.thresholds(members, learning, negatives, p)
+    each = len(plan) // p.members
+    members = [found.network for found in done[each - 1 :: each]]
+    limits = judge.thresholds(members, labelled, negatives, p)
     facts |= {
         "steps": sum(found.steps for found in done),
         "positive_tiles": int(done[-1].positive.any(1).sum()),
     }
     write_curves(out, [found.curve for found in done])
     cpu = [network.cpu() for network in members]
-    save_model(out, cpu, p, patterns=learning.patterns, thresholds=limits, facts=facts)
+    save_model(out, cpu, p, patterns=labelled.patterns, thresholds=limits, facts=facts)
     shutil.rmtree(out / STATES)
     log.info("train: done after %d steps; %s", facts["steps"], limits)
     return True
 
 
 def networks(preset: Preset, max_steps: int | None) -> list[tuple[Preset, int]]:
-    """Return how each network is trained in turn, and for how many of `max_steps` steps."""
-    plan = ([preset.scout] if preset.scout else []) + [preset] * preset.members
-    part = 1.0 if max_steps is None else max_steps / sum(one.steps for one in plan)
-    return [(one, max(1, round(one.steps * part))) for one in plan]
+    """Return how each network is trained in turn, and for how many steps; `max_steps` a member."""
+    member = ([preset.scout] if preset.scout else []) + [preset]
+    part = 1.0 if max_steps is None else max_steps / sum(one.steps for one in member)
+    return [(one, max(1, round(one.steps * part))) for one in member] * preset.members

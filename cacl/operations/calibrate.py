@@ -22,7 +22,7 @@ ANTIBODIES = 4
 PATIENTS = 2
 FIRST_ANTIBODY = "HPA900001"
 TRAIN_THREADS = 2
-TRAIN_STEPS = 120
+TRAIN_STEPS, LEAST_STEPS = 120, 40
 RECORDS = {
     "acquire": ImageRow,
     "tile": AcquiredRow,
@@ -184,22 +184,23 @@ class _Runner:
         from cacl.model.preset import named
         from cacl.model.train import networks
 
-        preset = named(self.settings["train"]["preset"])
+        name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
+        plan = networks(named(name, seeds), max(LEAST_STEPS, TRAIN_STEPS // seeds))
+        total = sum(steps for _, steps in plan)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
-            *("--preset", self.settings["train"]["preset"], "--out", out),
-            *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
+            *("--preset", name, "--seeds", seeds, "--out", out),
+            *("--max-steps", total // seeds, "--threads", TRAIN_THREADS),
         )
         cost = measured([_command("train", *options)])
         with (out / "speed.csv").open(encoding="utf-8") as file:
             speed = {
                 int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
             }
-        plan = networks(preset, TRAIN_STEPS)
         unit_s = seconds_a_step(speed, [(one.batch, steps) for one, steps in plan])
         load = cost.cpu_s / cost.seconds
-        start_s = max(0.0, cost.seconds - TRAIN_STEPS * unit_s)
+        start_s = max(0.0, cost.seconds - total * unit_s)
         return Rate(start_s, unit_s, start_s * load, unit_s * load, cost.memory_mb)
 
     def report(self) -> Rate:

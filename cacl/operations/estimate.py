@@ -59,10 +59,11 @@ def workload_of(settings: Mapping[str, Any], folder: Path) -> Workload:
 
     source, train = settings["source"], settings["train"]
     images, known = _images(settings, folder)
+    preset = named(train["preset"], train["seeds"])
     return Workload(
         images=images,
         shards=settings["census"]["shards"],
-        train_steps=sum(steps for _, steps in networks(named(train["preset"]), train["max_steps"])),
+        train_steps=sum(steps for _, steps in networks(preset, train["max_steps"])),
         drawn=source["kind"] == "phantom",
         source=known,
         requests_per_second=source["requests_per_second"] if source["kind"] == "hpa" else None,

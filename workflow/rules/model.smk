@@ -64,7 +64,7 @@ rule train:
         "../../environment.yml"
     threads: 2
     params:
-        train=some(settings["train"], "preset", "max_steps", "max_minutes"),
+        train=some(settings["train"], "preset", "seeds", "max_steps", "max_minutes"),
         classes=some(labels, "classes"),
         store="results/atlas.zarr",
         out=subpath(output.checkpoint, parent=True),

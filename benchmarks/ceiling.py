@@ -1,0 +1,120 @@
+"""What the network could reach if it were taught true masks, which no method here ever sees.
+
+Needs a finished run on the synthetic atlas with its unseen atlases (`snakemake -- benchmark`). The
+second network of `robust` is trained on the run's own tiles and their hidden truth instead of on
+what the scout is sure of; thresholds and gate are chosen as always.
+
+Example: python benchmarks/ceiling.py --run . --steps 300
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from ablation import SHOWN, Plan, sums_of
+from numpy.typing import NDArray
+from write_up import write_up
+
+from cacl.benchmark.tally import MEASURES, measures
+from cacl.benchmark.truth import read_truth
+from cacl.model import judge
+from cacl.model.checkpoint import Model, load_model, save_model
+from cacl.model.data import LACKS, SHOWS, TileSet, calibration_tiles, read_rows, training_tiles
+from cacl.model.device import make_fabric
+from cacl.model.fit import Task, fit
+from cacl.model.preset import ROBUST
+from cacl.model.team import Team, launch
+from cacl.store import ImageMeta, Store
+
+TRUTH = Path("resources/phantom/truth")
+UNSEEN = ("duodenum-a", "duodenum-b", "duodenum-c")
+
+
+class TruthStore:
+    """A store whose images are the true masks of another's: 1 in all three colours."""
+
+    def __init__(self, store: Store, truth: Path) -> None:
+        self.store, self.truth = store, truth
+
+    def meta(self, image_id: str) -> ImageMeta:
+        """Return what the store says of an image."""
+        return self.store.meta(image_id)
+
+    def label(self, image_id: str, name: str) -> object:
+        """Return the store's own label."""
+        return self.store.label(image_id, name)
+
+    def image(self, image_id: str) -> NDArray[np.uint8]:
+        """Return (3, y, x) uint8."""
+        stained, _ = read_truth(self.truth, image_id, self.store.meta(image_id).grid)
+        return np.broadcast_to(stained.astype(np.uint8), (3, *stained.shape))
+
+
+def told_truth(plan: Plan) -> TileSet:
+    """Return the run's training tiles with their truth as the layer that teaches."""
+    rows, store = read_rows(plan.tiles), Store(plan.store)
+    tiles = training_tiles(rows, store, plan.seed)
+    truth = cast("Store", TruthStore(store, plan.run / TRUTH))
+    true = training_tiles(rows, truth, plan.seed).pixels[:, :1] == 1
+    told = torch.where(true, SHOWS, LACKS).to(torch.uint8)
+    return dataclasses.replace(tiles, pixels=torch.cat([tiles.pixels, told], dim=1))
+
+
+def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
+    """Train on the truth, and write a model."""
+    rows, store = read_rows(plan.tiles), Store(plan.store)
+    tiles = told_truth(plan)
+    negatives, _ = calibration_tiles(rows, store, plan.seed)
+    steps = plan.steps or ROBUST.steps
+    preset = dataclasses.replace(ROBUST, patience=0)
+    state = folder / "state.safetensors"
+    task = Task(tiles, negatives, preset, steps, plan.seed, math.inf, state, "ceiling")
+    found = fit(task, team, asked)
+    if found is None:
+        raise KeyboardInterrupt
+    limits = judge.thresholds([found.network], tiles, negatives, preset)
+    save_model(
+        folder, [found.network], ROBUST, patterns=tiles.patterns, thresholds=limits, facts={}
+    )
+
+
+def ceiling(plan: Plan) -> Model:
+    """Return the model that saw the truth of the run's own antibodies."""
+    with tempfile.TemporaryDirectory() as name:
+        launch(make_fabric(1), plan.threads, learn, plan, Path(name))
+        return load_model(Path(name))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line, train, test on antibodies of atlases never seen, write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, default=Path(), help="folder of a finished run")
+    parser.add_argument("--steps", type=int, help="none for the preset's")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
+    options = parser.parse_args(arguments)
+    plan = Plan(options.run, UNSEEN[0], options.seed, options.steps, options.threads)
+    model = ceiling(plan)
+    rows = []
+    for unseen in UNSEEN:
+        found = measures(sums_of(dataclasses.replace(plan, unseen=unseen).tallies(model)).sum(0))
+        rows.append([unseen, *(f"{found[MEASURES.index(name)]:.3f}" for name in SHOWN)])
+    notes = [
+        "the second network of `robust`, taught the true masks of the run's training antibodies; "
+        f"{plan.steps or ROBUST.steps} steps, seed {plan.seed}; tested on atlases never seen"
+    ]
+    write_up(options.out, "A ceiling: true masks", notes, ["atlas", *SHOWN.values()], rows)
+
+
+if __name__ == "__main__":
+    main()
