@@ -26,6 +26,7 @@ from write_up import write_up
 
 from cacl.benchmark.tally import MEASURES, measures
 from cacl.benchmark.truth import read_truth
+from cacl.errors import StoppedError
 from cacl.model import judge
 from cacl.model.checkpoint import Model, load_model, save_model
 from cacl.model.data import LACKS, SHOWS, TileSet, calibration_tiles, read_rows, training_tiles
@@ -80,7 +81,7 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     task = Task(tiles, negatives, preset, steps, plan.seed, math.inf, state, "ceiling")
     found = fit(task, team, asked)
     if found is None:
-        raise KeyboardInterrupt
+        raise StoppedError("stopped by SIGTERM")
     limits = judge.thresholds([found.network], tiles, negatives, preset)
     save_model(
         folder, [found.network], ROBUST, patterns=tiles.patterns, thresholds=limits, facts={}
