@@ -134,10 +134,10 @@ def test_two_runs_give_a_rate_and_a_start() -> None:
     assert (quicker.start_s, quicker.unit_s, quicker.unit_cpu_s) == (5, 0, 0)
 
 
-def test_a_step_of_training_is_timed_where_nothing_else_is_done() -> None:
+def test_a_step_of_training_takes_the_median_of_its_parts() -> None:
     speed = {10: 8.0, 20: 16.0, 30: 4.0, 40: 16.0, 50: 32.0}
-    assert seconds_a_step(speed, [(16, 40)]) == 16 / speed[40]
-    assert seconds_a_step(speed, [(16, 30), (16, 10)]) == (30 / speed[30] + 10 / speed[40]) * 0.4
+    assert seconds_a_step(speed, [(16, 50)]) == 16 / 16.0
+    assert seconds_a_step(speed, [(16, 30), (16, 20)]) == (30 * 16 / 8.0 + 20 * 16 / 24.0) / 50
     assert seconds_a_step({10: 4.0}, [(1, 3)]) == 0.25
 
 

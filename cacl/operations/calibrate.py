@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -22,7 +23,7 @@ ANTIBODIES = 4
 PATIENTS = 2
 FIRST_ANTIBODY = "HPA900001"
 TRAIN_THREADS = 2
-TRAIN_STEPS, LEAST_STEPS = 120, 40
+TRAIN_STEPS, LEAST_STEPS = 80, 40
 RECORDS = {
     "acquire": ImageRow,
     "tile": AcquiredRow,
@@ -180,7 +181,7 @@ class _Runner:
         return ("--kind", "phantom", "--mirror", self.path("host"), "--hpa-version", "23")
 
     def train(self) -> Rate:
-        """Train for some steps; a step's time is that of each network's last ones."""
+        """Train for some steps."""
         from cacl.model.preset import named
         from cacl.model.train import networks
 
@@ -252,8 +253,8 @@ def rate_between(
 def seconds_a_step(speed: Mapping[int, float], networks: Sequence[tuple[int, int]]) -> float:
     """Return the mean time of a step of training from the speeds of its parts.
 
-    Only the last part of each network's training counts: earlier ones warm up, or judge tiles as
-    well, which a whole training does a few times and not every few steps.
+    The median part of each network's training counts: some warm up, judge tiles or save as well,
+    which a whole training does a few times and not every few steps.
 
     Parameters
     ----------
@@ -264,9 +265,9 @@ def seconds_a_step(speed: Mapping[int, float], networks: Sequence[tuple[int, int
     """
     total, end = 0.0, 0
     for batch, steps in networks:
+        parts = [one for step, one in speed.items() if end < step <= end + steps]
         end += steps
-        last = max((one for one in speed if one <= end), default=min(speed))
-        total += steps * batch / max(speed[last], 1e-9)
+        total += steps * batch / max(statistics.median(parts or speed.values()), 1e-9)
     return total / end
 
 
