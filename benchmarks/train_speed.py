@@ -73,7 +73,7 @@ def tile_set(layers: list[np.ndarray]) -> TileSet:
     """Return the tiles of images, as a first network would teach them; every other is positive."""
     parts = []
     for image in layers:
-        marked = np.concatenate([image[:3], pixel_marks(image[:3], image[3])[None]])
+        marked = np.concatenate([image[:3], pixel_marks(image[:3], image[3], image[3] >= 0)[None]])
         rows, cols = (size // TILE_PX for size in marked.shape[1:])
         cut = marked.reshape(4, rows, TILE_PX, cols, TILE_PX).transpose(1, 3, 0, 2, 4)
         parts.append(cut.reshape(-1, 4, TILE_PX, TILE_PX))

@@ -68,6 +68,7 @@ def batch_of(**changes: torch.Tensor) -> Batch:
     given = {
         "rgb": torch.full((2, 3, 4, 4), 128.0),
         "candidate": torch.ones(2, 2, 4, 4, dtype=torch.bool),
+        "rim": torch.zeros(2, 4, 4, dtype=torch.bool),
         "pasted": torch.zeros(2, 4, 4, dtype=torch.bool),
         "positive": torch.tensor([[True, False], [False, False]]),
         "negative": torch.tensor([[False, True], [False, True]]),
@@ -86,6 +87,12 @@ def test_what_is_known_of_a_place_depends_on_the_class_and_on_what_was_pasted() 
     assert batch.coded_possible.int()[:, :, 0].tolist() == [[[1, 0], [0, 0]], [[0, 0], [0, 0]]]
     # Own label in the first column; in the second that of the pasted tile, of class 1 alone.
     assert batch.coded_negative.int()[:, :, 0].tolist() == [[[0, 1], [1, 0]], [[0, 0], [1, 1]]]
+
+
+def test_on_the_rim_nothing_is_claimed_and_negatives_are_avoided() -> None:
+    everything = torch.ones(2, 4, 4, dtype=torch.bool)
+    assert not batch_of(rim=everything).coded_possible.any()
+    assert torch.equal(batch_of(rim=everything).coded_negative, batch_of().coded_negative)
 
 
 def test_a_tile_that_was_judged_not_to_show_a_class_is_neither_positive_nor_negative() -> None:

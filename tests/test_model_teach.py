@@ -16,10 +16,12 @@ from cacl.model import fit, judge, teach, train
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
 from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
-from cacl.model.levels import levels, lowest
+from cacl.model.levels import between, levels, lowest
 from cacl.model.mask import IMPOSSIBLE
 from cacl.model.preset import PAPER, ROBUST, SCOUT
 from cacl.model.state import State
+
+STEPS = 300
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
 
 @pytest.fixture(scope="module")
 def robust(atlas: ModelAtlas) -> Path:
-    return atlas.train("robust", preset="robust", max_steps=160)
+    return atlas.train("robust", preset="robust", max_steps=STEPS)
 
 
 def test_levels_part_what_positive_tiles_hold_beyond_negative_ones() -> None:
@@ -61,13 +63,23 @@ def test_the_least_share_is_what_nearly_all_images_have() -> None:
     assert lowest(np.zeros(0), 0.05) == 0.0
 
 
+def test_the_gate_lies_between_negative_and_positive_images() -> None:
+    positive = np.full(40, 0.04)
+    assert between(positive, np.full(40, 0.02), 0.05) == pytest.approx(np.sqrt(0.04 * 0.02))
+    assert between(positive, np.full(40, 0.0001), 0.05) == pytest.approx(0.02)
+    assert between(positive, np.full(40, 0.09), 0.05) == pytest.approx(0.04)
+    assert between(positive, np.zeros(0), 0.05) == pytest.approx(0.02)
+    assert between(positive, np.full(40, 0.02), 0.0) == 0.0
+    assert between(np.zeros(0), np.full(40, 0.02), 0.05) == 0.0
+
+
 def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> None:
     description = json.loads((robust / "model.json").read_text())
     assert (description["preset"], description["members"]) == ("robust", 1)
-    assert description["steps"] == 160
+    assert description["steps"] == STEPS
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
-    assert rows["step"].iloc[-1] == 160
+    assert rows["step"].iloc[-1] == STEPS
     assert rows["claim"].notna().sum() > 0
     assert rows["told"].notna().sum() > 0
     assert not (rows["claim"].notna() & rows["told"].notna()).any()
@@ -97,15 +109,15 @@ def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Pat
 
 def test_steps_are_shared_by_the_networks() -> None:
     plan = train.networks(ROBUST, None)
-    assert plan == [(SCOUT, SCOUT.steps), (ROBUST, ROBUST.steps)]
-    steps = [steps for _, steps in train.networks(ROBUST, 80)]
-    assert sum(steps) == 80
-    assert steps[0] / steps[1] == pytest.approx(SCOUT.steps / ROBUST.steps, rel=0.1)
+    assert plan == [(SCOUT, SCOUT.steps)] * ROBUST.scouts + [(ROBUST, ROBUST.steps)]
+    steps = [steps for _, steps in train.networks(ROBUST, 150)]
+    assert sum(steps) == 150
+    assert steps[0] / steps[-1] == pytest.approx(SCOUT.steps / ROBUST.steps, rel=0.1)
     assert train.networks(PAPER, 5) == [(PAPER, 5)]
 
 
-def test_each_seed_trains_a_scout_and_its_pupil(atlas: ModelAtlas, robust: Path) -> None:
-    both = load_model(atlas.train("both", preset="robust", max_steps=160, seeds=2))
+def test_each_seed_trains_scouts_and_their_pupil(atlas: ModelAtlas, robust: Path) -> None:
+    both = load_model(atlas.train("both", preset="robust", max_steps=STEPS, seeds=2))
     assert len(both.networks) == 2
     one = load_model(robust).networks[0].state_dict()
     first, second = (network.state_dict() for network in both.networks)
@@ -136,10 +148,10 @@ def test_training_ends_when_the_model_gets_no_surer(
 ) -> None:
     monkeypatch.setattr(judge, "unease", lambda *_: 1.0)
     monkeypatch.setattr(fit, "STEPS_BETWEEN_CHECKS", 5)
-    folder = atlas.train("bored", preset="robust", max_steps=160)
+    folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
-    first = train.networks(ROBUST, 160)[0][1]
-    assert steps == first + 5 * (1 + ROBUST.patience)
+    scouts = sum(steps for preset, steps in train.networks(ROBUST, STEPS) if preset == SCOUT)
+    assert steps == scouts + 5 * (1 + ROBUST.patience)
 
 
 def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) -> None:

@@ -97,7 +97,7 @@ def test_blocks_give_the_same_mask_as_the_whole(
 def test_a_size_that_is_no_multiple_of_four_is_scored(trained: ModelAtlas) -> None:
     model = load_model(trained.path("model"))
     rgb = draw(1, positive=True)[0][:, :70, :61]
-    layers = np.concatenate([rgb, np.ones((1, 70, 61), np.uint8)])
+    layers = np.concatenate([rgb, np.ones((2, 70, 61), np.uint8)])
     bits = step.block_bits(layers, model=model, morphology="none", radius_px=0)
     assert bits.shape == (70, 61)
     assert set(np.unique(bits & 1)) == {0, 1}
@@ -117,9 +117,14 @@ def test_where_too_few_cells_are_sure_there_is_no_mask() -> None:
     scores[4:14, 4:14] = 0.0
     scores[8, 8] = 3.0
     limits = Thresholds(likely=-1.0, sure=1.0, least=0.01)
-    assert block_mask(scores, 100, limits, SCOUT).sum() == 100
-    assert not block_mask(scores, 101, limits, SCOUT).any()
-    assert block_mask(scores, 10**9, replace(limits, least=0.0), SCOUT).sum() == 100
+    inner = np.ones(scores.shape, bool)
+    assert block_mask(scores, inner, 100, limits, SCOUT).sum() == 100
+    assert not block_mask(scores, inner, 101, limits, SCOUT).any()
+    assert block_mask(scores, inner, 10**9, replace(limits, least=0.0), SCOUT).sum() == 100
+    inner[:9] = False
+    assert not block_mask(scores, inner, 100, limits, SCOUT).any()
+    scores[12, 12] = 3.0
+    assert block_mask(scores, inner, 100, limits, SCOUT).sum() == 100
 
 
 def test_an_image_that_is_not_in_the_store_is_a_row(atlas: ModelAtlas) -> None:

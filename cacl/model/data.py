@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cacl import stain, tables
+from cacl import rim, stain, tables
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import MULTIPLE_PX
 from cacl.model.choice import NEGATIVE, POSITIVE, Rule, Split
@@ -25,11 +25,13 @@ from cacl.records import TileRow
 from cacl.store import Store, digest_of
 
 WHITE = 255
-STAINED, CELL, BROWN = 1, 2, 4
+STAINED, CELL, BROWN, INNER = 1, 2, 4, 8
 UNKNOWN, LACKS, SHOWS = 0, 1, 2
 MARK_OF_SHAPE = {"line": STAINED, "area": BROWN}
 Marks = TypeVar("Marks", Tensor, NDArray[np.uint8])
 MARGIN_PX = 16
+RIM_PX, GAP_PX = 14, 200
+LARGEST_CORE_PX = 4096
 CANDIDATES_PER_TILE = 1
 MAX_CALIBRATION_TILES = 2000
 CALIBRATING = (Split.VALIDATION, Split.TRAIN)
@@ -192,14 +194,16 @@ def _read(rows: pd.DataFrame, store: Store, patterns: Sequence[Pattern]) -> Tile
     place = 0
     for image_id, part in rows.groupby("image_id", sort=False):
         image, cell = store.image(str(image_id)), store.label(str(image_id), "cell")
+        inner = inner_part(cell)
         for row in sorted({int(row) for row in part["row"]}):
             top = max(0, row * size - MARGIN_PX)
             seen = np.asarray(image[:, top : (row + 1) * size + MARGIN_PX])
-            inner = slice(row * size - top, row * size - top + size)
-            marks = pixel_marks(seen, np.asarray(cell[top : top + seen.shape[1]]))[inner]
+            part_of = slice(top, top + seen.shape[1])
+            own = slice(row * size - top, row * size - top + size)
+            marks = pixel_marks(seen, np.asarray(cell[part_of]), inner[part_of])[own]
             for col in part.loc[part["row"] == row, "col"].astype(int):
                 across = slice(col * size, (col + 1) * size)
-                pixels[place, :3, :size, :size] = seen[:, inner, across]
+                pixels[place, :3, :size, :size] = seen[:, own, across]
                 pixels[place, 3, :size, :size] = marks[:, across]
                 place += 1
     labels = class_labels(rows, patterns)
@@ -216,15 +220,40 @@ def _read(rows: pd.DataFrame, store: Store, patterns: Sequence[Pattern]) -> Tile
     )
 
 
-def pixel_marks(rgb: NDArray[np.uint8], cell: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def inner_part(cell: Any) -> NDArray[np.bool_]:
+    """Return what is not a core's rim, (y, x) bool.
+
+    Where a core was cut, many antibodies leave a line (edge effect), whatever they bind to. An
+    image of more than `LARGEST_CORE_PX` a side is a section and has no such rim.
+
+    Parameters
+    ----------
+    cell
+        (y, x) mask, an array or what can be read as one.
+    """
+    if max(cell.shape) > LARGEST_CORE_PX:
+        return np.broadcast_to(np.True_, cell.shape)
+    inner: NDArray[np.bool_] = rim.depth(np.asarray(cell[:]) > 0, GAP_PX) > RIM_PX
+    return inner
+
+
+def pixel_marks(
+    rgb: NDArray[np.uint8], cell: NDArray[np.uint8], inner: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     """Return the sum of what the image alone says of each pixel: (y, x) of (3, y, x).
 
-    1 where DAB stands out, 2 where there are cells, 4 where it is DAB-positive.
+    1 where DAB stands out, 2 where there are cells, 4 where it is DAB-positive, 8 where it is not
+    a core's rim.
     """
     marks = STAINED * stands_out(rgb) + CELL * (cell > 0) + BROWN * stain.dab_mask(rgb)
-    return np.asarray(marks, dtype=np.uint8)
+    return np.asarray(marks + INNER * inner, dtype=np.uint8)
 
 
 def may_show(marks: Marks, pattern: Pattern) -> Any:
     """Return where a cell may show a pattern, bool of the shape of its `pixel_marks`."""
     return ((marks & MARK_OF_SHAPE[pattern.shape]) > 0) & ((marks & CELL) > 0)
+
+
+def on_rim(marks: Marks) -> Any:
+    """Return where a core's rim is, bool of the shape of its `pixel_marks`."""
+    return (marks & INNER) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cacl.model.data import TileSet, may_show
+from cacl.model.data import TileSet, may_show, on_rim
 from cacl.model.inputs import restained, softened, turned
 from cacl.model.objective import Batch
 from cacl.model.preset import Preset
@@ -56,6 +56,7 @@ def draw(tiles: TileSet, state: State, preset: Preset, device: torch.device) -> 
     return Batch(
         rgb=softened(restained(tile[:, :3], preset.jitter, rng), preset.blur, rng),
         candidate=torch.stack([may_show(tile[:, 3], one) for one in tiles.patterns], dim=1),
+        rim=on_rim(tile[:, 3]),
         pasted=pasted,
         positive=positive,
         negative=negative,

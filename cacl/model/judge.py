@@ -13,9 +13,9 @@ from torch import Tensor
 
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
-from cacl.model.data import CELL, TileSet, may_show
-from cacl.model.levels import levels, lowest
-from cacl.model.mask import Thresholds, possible
+from cacl.model.data import CELL, TileSet, may_show, on_rim
+from cacl.model.levels import between, levels
+from cacl.model.mask import IMPOSSIBLE, Thresholds, possible
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
 
@@ -75,7 +75,7 @@ def rescore(
     )
     limit = max(0.0, float(np.quantile(reference, 1.0 - RESCORE_NEGATIVES)))
     members = torch.nonzero(tiles.positive[:, place]).flatten()
-    found_scores = scores([model], tiles, members, place, preset, 1)
+    found_scores = _off_rim(scores([model], tiles, members, place, preset, 1), tiles, members)
     area = torch.from_numpy(found_scores > limit).float().mean((1, 2))
     found = (area > RESCORE_AREA) | tiles.fixed[members, place]
     found |= _surest_of_each(_surest(found_scores).mean(1), tiles.image[members])
@@ -169,6 +169,11 @@ def scores(
     return possible(found, candidate, preset)
 
 
+def _off_rim(found: NDArray[np.float32], tiles: TileSet, which: Tensor) -> NDArray[np.float32]:
+    """Return scores (n, y, x) of some tiles, very low on the rim of a core."""
+    return np.where(on_rim(tiles.pixels[which, 3].numpy()), IMPOSSIBLE, found)
+
+
 def refuse_collapsed(model: AutoEncoder, tiles: TileSet, positive: Tensor, preset: Preset) -> None:
     """Raise if a C_k is used nowhere on positive tiles, or everywhere.
 
@@ -205,9 +210,9 @@ def thresholds(
     Likely is a score that all but a preset's share of held-out negative pixels stay below, and
     more than `LEAST_LIKELY`; METHOD, section 4 (b). Held-out negatives can be easy, so that sure is
     what is also among the surest part of what positive training tiles hold beyond negative ones,
-    see `levels.levels`. The least share of sure cells is what nearly all positive images have, see
-    `levels.lowest`: negative ones say less, as a network has seen those that it was trained on. For
-    `paper` all are 0, the nearest code's choice.
+    see `levels.levels`. The least share of sure cells lies between what negative images have and
+    what nearly all positive ones have, see `levels.between`. For `paper` all are 0, the nearest
+    code's choice.
 
     Parameters
     ----------
@@ -239,7 +244,15 @@ def _limits(
     [surest] = levels(positive, negative, [preset.surest])
     sure = max(float(sure), surest)
     likely = min(sure, max(LEAST_LIKELY, float(likely)))
-    least = lowest(_sure_shares(tiles, own, positive > sure), preset.missed)
+    shares = [
+        _sure_shares(one, members, _off_rim(found, one, members) > sure)
+        for one, members, found in (
+            (tiles, own, positive),
+            (tiles, other, negative),
+            (negatives, apart, held_out),
+        )
+    ]
+    least = between(shares[0], np.concatenate(shares[1:]), preset.missed)
     return Thresholds(likely=likely, sure=sure, least=least)
 
 

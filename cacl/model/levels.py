@@ -16,6 +16,7 @@ from cacl.errors import TrainingError
 from cacl.model.mask import IMPOSSIBLE
 
 LEVELS = 400
+LEAST_PART = 0.5
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -68,3 +69,22 @@ def lowest(shares: Float64, missed: float) -> float:
     if not len(shares):
         return 0.0
     return float(np.quantile(shares, missed) * min(1.0, missed * len(shares)))
+
+
+def between(positive: Float64, negative: Float64, missed: float) -> float:
+    """Return the share that tells positive images from negative ones.
+
+    Half-way, in logarithms, from what nearly all negative images stay below to what nearly all
+    positive ones exceed, see `lowest`; but at least half of the latter, as a network has seen the
+    negative images that it was trained on and finds less on them than on others.
+
+    Parameters
+    ----------
+    positive, negative
+        (n,) and (m,) of each image's cells, surely the pattern.
+    missed
+        Part of the images of each label that may be wrong, 0 to 1; 0 for no gate.
+    """
+    low = lowest(positive, missed)
+    high = float(np.quantile(negative, 1.0 - missed)) if len(negative) else 0.0
+    return float(np.sqrt(low * np.clip(high, low * LEAST_PART**2, low)))

@@ -60,18 +60,26 @@ def possible(log_odds: Float32, candidate: Bool, preset: Preset) -> Float32:
     return np.where(candidate, log_odds, IMPOSSIBLE)
 
 
-def block_mask(scores: Float32, cell_px: int, thresholds: Thresholds, preset: Preset) -> Bool:
+def block_mask(
+    scores: Float32, inner: Bool, cell_px: int, thresholds: Thresholds, preset: Preset
+) -> Bool:
     """Return the mask (y, x) of a core, or of a block of a slide; empty if too little is sure.
+
+    On the rim of a core nothing is sure: a mask only grows onto it from within.
 
     Parameters
     ----------
     scores
         (y, x) from `possible`.
+    inner
+        (y, x) what is not a core's rim; `paper` knows no rim.
     cell_px
         Area of cells there, px.
     thresholds, preset
         Of the class, and of the model.
     """
+    if preset.contrast:
+        scores = np.where(inner, scores, np.minimum(scores, np.float32(thresholds.sure)))
     if (scores > thresholds.sure).sum() < thresholds.least * cell_px:
         return np.zeros(scores.shape, bool)
     return stain_mask(scores, thresholds, preset)

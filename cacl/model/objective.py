@@ -28,6 +28,8 @@ class Batch:
         (b, 3, y, x) float levels from 0 to 255.
     candidate
         (b, k, y, x) bool: where a cell may show each of k classes; see `data.may_show`.
+    rim
+        (b, y, x) bool: where a core was cut; what is stained there says nothing of its label.
     pasted
         (b, y, x) bool: parts of positive tiles that come from negative ones.
     positive, negative
@@ -44,6 +46,7 @@ class Batch:
 
     rgb: Tensor
     candidate: Tensor
+    rim: Tensor
     pasted: Tensor
     positive: Tensor
     negative: Tensor
@@ -59,9 +62,10 @@ class Batch:
 
     @property
     def coded_possible(self) -> Tensor:
-        """(b, k, y / 2, x / 2) bool: the codes that may show a class."""
+        """(b, k, y / 2, x / 2) bool: the codes that may show a class, off the rim."""
         own = self.shown[:, :, None, None] & ~self._coded_pasted
-        return self.coded_candidate & own
+        inner = self.candidate & ~self.rim[:, None]
+        return (F.max_pool2d(inner.float(), FOLD) > 0) & own
 
     @property
     def coded_negative(self) -> Tensor:

@@ -85,8 +85,11 @@ class Preset:
     scout
         How a first model is trained on the image-wise labels, whose surest pixels this one is
         then taught; None to learn from the labels alone.
+    scouts
+        First models of as many seeds, whose scores are averaged: one alone may take for the
+        pattern what others do not.
     members
-        Models of as many seeds, each with a scout of its own, whose scores are averaged.
+        Models of as many seeds, each with scouts of its own, whose scores are averaged.
     architecture, weights
         The model's shape and the losses' weights.
     steps, batch
@@ -134,8 +137,8 @@ class Preset:
     surest
         Part of the pattern in which at least one pixel of each part of a mask is; see `levels`.
     missed
-        Part of the positive training images that may be without a mask, as too few of their cells
-        are sure, see `mask.block_mask`; 0 for none.
+        Part of the images of each label that the least share of sure cells may get wrong, see
+        `levels.between`; 0 for no gate.
     flips
         Symmetries over which a score is averaged.
     contrast
@@ -148,6 +151,7 @@ class Preset:
 
     name: str
     scout: Preset | None
+    scouts: int
     members: int
     architecture: Architecture
     weights: Weights
@@ -186,6 +190,7 @@ class Preset:
 SCOUT = Preset(
     name="scout",
     scout=None,
+    scouts=0,
     members=1,
     architecture=Architecture(
         view="stains",
@@ -247,6 +252,7 @@ ROBUST = dataclasses.replace(
     SCOUT,
     name="robust",
     scout=SCOUT,
+    scouts=3,
     members=1,
     architecture=dataclasses.replace(
         SCOUT.architecture, view="relief", context=(1, 2), far_context=(1, 2)
@@ -265,6 +271,7 @@ ROBUST = dataclasses.replace(
 PAPER = Preset(
     name="paper",
     scout=None,
+    scouts=0,
     members=1,
     architecture=Architecture(
         view="colours",

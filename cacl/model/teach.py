@@ -18,7 +18,7 @@ import torch
 from cacl.errors import TrainingError
 from cacl.model import judge
 from cacl.model.autoencoder import AutoEncoder
-from cacl.model.data import LACKS, SHOWS, UNKNOWN, TileSet
+from cacl.model.data import LACKS, SHOWS, UNKNOWN, TileSet, on_rim
 from cacl.model.levels import levels
 from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask
 from cacl.model.preset import Preset
@@ -33,7 +33,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
     their label; those of positive tiles show it above one score and lack it below another, see
-    `levels.levels`.
+    `levels.levels`. On a core's rim nothing shows it, as the first model cannot tell it from a cut.
 
     Parameters
     ----------
@@ -52,6 +52,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
         The models are sure of the pattern on hardly any tile.
     """
     layers = [tiles.pixels[:, :4]]
+    rim = on_rim(tiles.pixels[:, 3]).numpy()
     for place in range(len(tiles.patterns)):
         scores = judge.scores(models, tiles, torch.arange(len(tiles)), place, preset, flips)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
@@ -62,7 +63,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
         told[candidate & negative[:, None, None]] = LACKS
         strict = Thresholds(likely=shows, sure=shows, least=0.0)
         for number in np.flatnonzero(positive):
-            told[number][stain_mask(scores[number], strict, preset)] = SHOWS
+            told[number][stain_mask(scores[number], strict, preset) & ~rim[number]] = SHOWS
         sure = int((told == SHOWS).any(axis=(1, 2)).sum())
         log.info(
             "train: %d of %d tiles of positive images show the pattern%s above %.2f",

@@ -1,4 +1,4 @@
-"""Train CaCL: a first network on image-wise labels, then those that it teaches."""
+"""Train CaCL: first networks on image-wise labels, then those that they teach."""
 
 from __future__ import annotations
 
@@ -124,7 +124,8 @@ def _learn(
     for number, (preset, steps) in enumerate(plan):
         learning = labelled
         if preset.scout:
-            learning = taught([done[-1].network], labelled, preset, p.flips)
+            scouts = [found.network for found in done[-preset.scouts :]]
+            learning = taught(scouts, labelled, preset, p.flips)
             team.share([learning.pixels])
         until = max(until, time.monotonic()) + seconds * steps / total
         path = out / STATES / f"{number}.safetensors"
@@ -155,6 +156,6 @@ def _learn(
 
 def networks(preset: Preset, max_steps: int | None) -> list[tuple[Preset, int]]:
     """Return how each network is trained in turn, and for how many steps; `max_steps` a member."""
-    member = ([preset.scout] if preset.scout else []) + [preset]
+    member = ([preset.scout] * preset.scouts if preset.scout else []) + [preset]
     part = 1.0 if max_steps is None else max_steps / sum(one.steps for one in member)
     return [(one, max(1, round(one.steps * part))) for one in member] * preset.members

@@ -14,7 +14,7 @@ from cacl import tables
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.data import may_show, pixel_marks
+from cacl.model.data import inner_part, may_show, pixel_marks
 from cacl.model.device import make_fabric, put_on
 from cacl.model.mask import block_mask, possible
 from cacl.model.score import image_views
@@ -25,7 +25,7 @@ from cacl.steps.runner import finish, run_images
 from cacl.steps.votes import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, Votes
 from cacl.store import ImageMeta, Store, digest_of
 
-SEGMENT_VERSION = 3
+SEGMENT_VERSION = 4
 BLOCK_PX = 1024
 RIM_PX = 64
 
@@ -148,8 +148,10 @@ def image_masks(
     """
     image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
     block = block_sides(meta.grid.height, meta.tile_px), block_sides(meta.grid.width, meta.tile_px)
-    parts = [da.from_zarr(image, chunks=((3,), *block)), da.from_zarr(cell, chunks=block)[None]]
-    layers: Any = da.concatenate(parts).rechunk(((4,), *block))
+    inner = da.from_array(inner_part(cell), chunks=block, name=False).astype(np.uint8)
+    of_cells = da.from_zarr(cell, chunks=block)
+    parts = [da.from_zarr(image, chunks=((3,), *block)), of_cells[None], inner[None]]
+    layers: Any = da.concatenate(parts).rechunk(((5,), *block))
     bits: da.Array = da.map_overlap(
         block_bits,
         layers,
@@ -199,7 +201,7 @@ def block_bits(
     Parameters
     ----------
     layers
-        (4, y, x) uint8: red, green, blue and the cell mask.
+        (5, y, x) uint8: red, green, blue, the cell mask, and what is not on the rim.
     model
         The trained model.
     morphology, radius_px
@@ -209,13 +211,14 @@ def block_bits(
     """
     rgb = np.ascontiguousarray(layers[:3])
     cell = layers[3] > 0
-    marks, cell_px = pixel_marks(rgb, layers[3]), int(cell.sum())
+    inner = layers[4] > 0
+    marks, cell_px = pixel_marks(rgb, layers[3], inner), int(cell.sum())
     given = model.networks, rgb, model.preset.flips
     seen = turns.take(image_views, *given) if turns else image_views(*given)
 
     def mask_of(scores: NDArray[np.float32], place: int) -> NDArray[np.bool_]:
         own = possible(scores, may_show(marks, model.patterns[place]), model.preset)
-        return block_mask(own, cell_px, model.thresholds[place], model.preset)
+        return block_mask(own, inner, cell_px, model.thresholds[place], model.preset)
 
     bits: NDArray[np.uint32] = cell.astype(np.uint32) << CELL_BIT
     for place, scores in enumerate(seen.mean(0)):
