@@ -29,9 +29,9 @@ from cacl.benchmark.harness import evaluate
 from cacl.benchmark.tally import MEASURES, SUMS, Tally, measures
 from cacl.benchmark.unseen import STORE, TESTED, TRUTH
 from cacl.intervals import BOOTSTRAP_DRAWS
-from cacl.model import judge
+from cacl.model import data, judge
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.data import calibration_tiles, read_rows, training_tiles
+from cacl.model.data import RIM_PX, calibration_tiles, read_rows, training_tiles
 from cacl.model.preset import PRESETS, ROBUST, SCOUT, Preset, Weights
 from cacl.model.train import train
 from cacl.store import Store
@@ -78,6 +78,8 @@ def weight(**changes: float) -> Change:
 VARIANTS: dict[str, Change] = {
     WHOLE: lambda preset: preset,
     "the scout alone": lambda preset: SCOUT,
+    "one scout": pupil(scouts=1),
+    "a rim like the rest": lambda preset: preset,
     "two seeds": pupil(members=2),
     "pupil sees no eighth of the resolution": shape(far_context=()),
     "pupil sees stains, not relief": shape(view="stains"),
@@ -91,6 +93,7 @@ VARIANTS: dict[str, Change] = {
     "no blur": both(blur=0.0),
     "no edge by half of the light": both(contrast=False),
 }
+RIMS = {"a rim like the rest": -1}
 JUDGED: dict[str, Change] = {
     "one view": pupil(flips=1),
     "one threshold": pupil(likely_area=ROBUST.sure_area),
@@ -142,6 +145,7 @@ class Plan:
 def trained(plan: Plan, name: str) -> dict[str, list[Tally]]:
     """Train a variant; the whole model is also judged in other ways."""
     PRESETS[name] = dataclasses.replace(VARIANTS[name](ROBUST), name=name)
+    data.RIM_PX = RIMS.get(name, RIM_PX)
     with tempfile.TemporaryDirectory() as folder:
         given = plan.tiles, plan.store, Path(folder)
         seeds = PRESETS[name].members

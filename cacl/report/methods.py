@@ -53,8 +53,9 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
         f"trained on image-wise labels only (annotation of “{settings.cell_type}”)"
-        f"{_morphology(settings)}; an area of about a core of whose cells too few are surely "
-        "stained, fewer than nearly all positive images have, counts as unstained.",
+        f"{_morphology(settings)}; a mask grows from sure pixels, of which the cut rim of a core "
+        "has none; an area of about a core of whose cells too few are surely stained, fewer than "
+        "tells positive from negative training images, counts as unstained.",
         f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
         "cell area over the cell area.",
         "By DAB density, cell area is weak above "
