@@ -23,7 +23,7 @@ ANTIBODIES = 4
 PATIENTS = 2
 FIRST_ANTIBODY = "HPA900001"
 TRAIN_THREADS = 2
-TRAIN_STEPS, LEAST_STEPS = 80, 40
+TRAIN_STEPS = 200
 RECORDS = {
     "acquire": ImageRow,
     "tile": AcquiredRow,
@@ -186,13 +186,13 @@ class _Runner:
         from cacl.model.train import networks
 
         name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
-        plan = networks(named(name, seeds), max(LEAST_STEPS, TRAIN_STEPS // seeds))
+        plan = networks(named(name, seeds), TRAIN_STEPS)
         total = sum(steps for _, steps in plan)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
             *("--preset", name, "--seeds", seeds, "--out", out),
-            *("--max-steps", total // seeds, "--threads", TRAIN_THREADS),
+            *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
         )
         cost = measured([_command("train", *options)])
         with (out / "speed.csv").open(encoding="utf-8") as file:
