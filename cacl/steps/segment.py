@@ -27,7 +27,7 @@ from cacl.store import ImageMeta, Store, digest_of
 
 SEGMENT_VERSION = 4
 BLOCK_PX = 1024
-RIM_PX = 64
+OVERLAP_PX = 64
 
 
 def segment(
@@ -155,7 +155,7 @@ def image_masks(
     bits: da.Array = da.map_overlap(
         block_bits,
         layers,
-        depth=(0, RIM_PX, RIM_PX) if layers.npartitions > 1 else 0,
+        depth=(0, OVERLAP_PX, OVERLAP_PX) if layers.npartitions > 1 else 0,
         boundary="none",
         drop_axis=0,
         dtype=np.uint32,

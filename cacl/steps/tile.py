@@ -19,7 +19,7 @@ from cacl.steps.runner import run_images, write_failures
 from cacl.store import ImageMeta, Store, digest_of
 
 TILE_VERSION = 3
-RIM_PX = 64
+OVERLAP_PX = 64
 BLOCK_TILES = 8
 THUMBNAIL_PX = 1024
 
@@ -143,7 +143,7 @@ def _cell_mask(pixels: da.Array) -> da.Array:
     mask: da.Array = da.map_overlap(
         stain.cell_mask,
         pixels,
-        depth={0: 0, 1: RIM_PX, 2: RIM_PX},
+        depth={0: 0, 1: OVERLAP_PX, 2: OVERLAP_PX},
         boundary="none",
         drop_axis=0,
         dtype=bool,
