@@ -26,7 +26,7 @@ from cacl.model.team import Team, launch
 from cacl.store import Store
 
 PRODUCTS = ("checkpoint.safetensors", "model.json", "training.csv")
-STEPS, PAPER_STEPS = 36, 8
+STEPS, PAPER_STEPS = 36, 24
 
 
 @pytest.fixture(scope="module")
