@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 from model_atlas import ModelAtlas
 
+from cacl.interrupt import deferred_interrupt
 from cacl.model import judge
 from cacl.steps.pipeline import IMAGES_ON_GPU, Pipeline, Turns, plan
 from cacl.steps.runner import run_images
@@ -101,25 +103,61 @@ class Named:
     image_id: str
 
 
-def test_after_ctrl_c_nothing_more_begins() -> None:
+def interrupted(rows: int, at: int) -> list[str]:
+    """Run so many rows, send Ctrl-C when the `at`th begins, and return those that began."""
     begun: list[str] = []
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def work(row: Named) -> Named:
         begun.append(row.image_id)
-        if len(begun) == 4:
+        if len(begun) == at:
             os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.02)
+        time.sleep(0.002)
         return row
 
-    rows = [Named(str(number)) for number in range(1500)]
+    named = [Named(str(number)) for number in range(rows)]
+    with pytest.raises(KeyboardInterrupt):
+        run_images("segment", named, work, source=lambda row: row.image_id, jobs=IMAGES_ON_GPU)
+    return begun
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("turn", range(20))
+@pytest.mark.usefixtures("ctrl_c")
+def test_after_ctrl_c_nothing_more_begins(turn: int) -> None:
+    begun = interrupted(1500, at=4 + turn)
+    assert 4 + turn <= len(begun) < 1500
+    assert np.unique(begun).size == len(begun)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_during_the_last_image_is_not_forgotten() -> None:
+    assert len(interrupted(3, at=3)) == 3
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_a_second_ctrl_c_waits_for_nothing() -> None:
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as came:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert came()
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("the second Ctrl-C came to nothing")
+
+
+def test_ctrl_c_is_ignored_where_it_was_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with pytest.raises(KeyboardInterrupt):
-            run_images("segment", rows, work, source=lambda row: row.image_id, jobs=IMAGES_ON_GPU)
+        with deferred_interrupt() as came:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not came()
     finally:
         signal.signal(signal.SIGINT, before)
-    assert 4 <= len(begun) < len(rows)
-    assert np.unique(begun).size == len(begun)
 
 
 def test_the_label_is_whole_or_absent_after_a_failure(atlas: ModelAtlas, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from cacl import tables
 from cacl.errors import DiskError, ImageError, Reason, StrictError
+from cacl.interrupt import deferred_interrupt
 from cacl.progress import track
 from cacl.records import FailureRow
 
@@ -119,11 +120,14 @@ def _attempts(
 ) -> Iterator[Iterator[Result | Exception]]:
     """Yield what becomes of each row, in order; an exception for one lost with its worker."""
     if scheduler is None:
-        with ThreadPoolExecutor(max_workers=jobs) as pool:
-            try:
-                yield pool.map(attempt, rows)
-            finally:
-                pool.shutdown(cancel_futures=True)  # after Ctrl-C nothing more begins
+        with deferred_interrupt() as interrupted, ThreadPoolExecutor(max_workers=jobs) as pool:
+
+            def attempt_unless_interrupted(row: Item) -> Result:
+                if interrupted():
+                    raise KeyboardInterrupt
+                return attempt(row)
+
+            yield pool.map(attempt_unless_interrupted, rows)
     else:
         from cacl.steps.cluster import on_scheduler  # takes a second, and few runs need it
 
