@@ -26,6 +26,7 @@ from write_up import write_up
 from cacl.benchmark.atlas import read_atlas
 from cacl.benchmark.cacl_methods import methods
 from cacl.benchmark.harness import evaluate
+from cacl.benchmark.method import Method
 from cacl.benchmark.tally import MEASURES, SUMS, Tally, measures
 from cacl.benchmark.unseen import STORE, TESTED, TRUTH
 from cacl.intervals import BOOTSTRAP_DRAWS
@@ -132,13 +133,17 @@ class Plan:
         return self.run / "results/atlas.zarr"
 
     def tallies(self, model: Model) -> list[Tally]:
-        """Return the sums of each test antibody."""
+        """Return the sums of each test antibody by a model's masks."""
+        [final] = [one for one in methods(model, None, "none", 0) if one.name == FINAL]
+        return self.tallies_of(final)
+
+    def tallies_of(self, method: Method) -> list[Tally]:
+        """Return the sums of each test antibody by a method's."""
         place = self.run / "results" / "benchmark" / "unseen" / self.unseen
         atlas = read_atlas(
             self.unseen, place / TESTED, place / STORE, place / TRUTH, seed=self.seed
         )
-        [final] = [one for one in methods(model, None, "none", 0) if one.name == FINAL]
-        [outcome] = evaluate(final, atlas, self.seed)
+        [outcome] = evaluate(method, atlas, self.seed)
         return list(outcome.tallies)
 
 
