@@ -132,7 +132,8 @@ def main() -> None:
             "the Human Protein Atlas where they are at hand, and synthetic ones",
             "a fold is the core's own tissue from elsewhere, out of focus, laid on a strip; share: "
             "its part of the cell area; found: cores flagged. The real core that is folded by "
-            "itself is left out",
+            "itself is left out. The thresholds were chosen on folds in these cores; that nothing "
+            "is found without a fold was then looked at in 68 other synthetic cores",
             "a stroke is 50 px wide and lies on glass, with some tissue below; share: its part "
             "that is taken for cells; found: cores where that is less than a fifth",
         ],

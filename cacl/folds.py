@@ -19,7 +19,7 @@ FACTOR, PEAK = 1.5, 2.0
 SPREADS = 3.5
 MIN_SQUARES = 12
 RIM = 12
-# Of five real cores, the folded one has 0.025 and the others up to 0.002; 88 synthetic cores
+# Of five real cores, the folded one has 0.025 and the others up to 0.002; 84 synthetic cores
 # without folds, some of them with stained nuclei, up to 0.0087.
 MAX_SHARE = 0.01
 
