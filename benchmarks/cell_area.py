@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cores
 import cv2
 import numpy as np
 import simplejpeg
@@ -88,13 +89,33 @@ def rows(seeds: int, antibodies: int) -> Iterator[list[float | str]]:
                 ]
 
 
+def draw_masks(folder: Path) -> None:
+    """Write each real core beside itself with the mask's outline, as PNG; they stay out of git."""
+    folder.mkdir(parents=True, exist_ok=True)
+    size = CORE_PX * TILE_PX // SOURCE_PX
+    for path in sorted(cores.REAL.glob("*.jpg")):
+        picture = simplejpeg.decode_jpeg(path.read_bytes(), colorspace="BGR")
+        small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
+        found = stain.cell_mask(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))
+        outlines, _ = cv2.findContours(
+            found.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+        )
+        drawn = cv2.drawContours(small.copy(), outlines, -1, (0, 200, 0), 1)
+        cv2.imwrite(str(folder / f"{path.stem}.png"), np.hstack([small, drawn]))
+        print(f"{path.stem}: {found.mean():.1%} of the image is cell area")
+
+
 def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--antibodies", type=int, default=4)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cell_area.md"))
+    parser.add_argument("--pictures", type=Path, help="only draw masks on real cores, into this")
     chosen = parser.parse_args()
+    if chosen.pictures:
+        draw_masks(chosen.pictures)
+        return
     groups: dict[tuple[str, str], list[list[float]]] = {}
     for setting, seed, *numbers in rows(chosen.seeds, chosen.antibodies):
         groups.setdefault((str(setting), str(seed)), []).append([float(n) for n in numbers])

@@ -120,6 +120,11 @@ def cell_mask(rgb: UInt8, glass_od: float | None = None) -> Bool:
     density and the two stains' directions are used, never the hue that models for H&E look for, so
     that strong DAB and a pale counterstain are both tissue.
 
+    Ink is found if it is coloured, or black or dark grey (`benchmarks/results/artefacts.md`). Grey
+    ink below an optical density of `BLACK_OD` is taken for tissue: its colour is a mixture of both
+    stains, and that it is smooth does not tell it from tissue out of focus, of which a rule for
+    smooth grey removed a third and more.
+
     Parameters
     ----------
     rgb

@@ -186,7 +186,7 @@ def test_only_failures(empty: SmallAtlas) -> None:
     tables.write_csv(empty.path("acquire.csv"), [failed()], FailureRow)
     folder = run(empty)
     page = html(folder)
-    assert "No answer yet" in page
+    assert "No answer yet: no image could be measured." in page
     assert "HTTP 404" in page
     assert "The source has no such file" in page
     assert antibodies(folder) == []
@@ -194,7 +194,9 @@ def test_only_failures(empty: SmallAtlas) -> None:
 
 def test_nothing_at_all(empty: SmallAtlas) -> None:
     folder = run(empty)
-    assert "No answer yet" in html(folder)
+    page = html(folder)
+    assert "No answer yet: there was no image to measure and none failed" in page
+    assert "listed under Failures" not in page
     for name in ("assets", "figures", "images"):
         assert (folder / name).is_dir(), "a workflow waits for the folder"
 
@@ -273,7 +275,7 @@ def test_question_and_answer() -> None:
     assert words.question("goblet cells", []) == "Which antibodies stain goblet cells?"
     negatives = [antibody(f"N{i}", 0.01 * i, label="negative") for i in range(5)]
     rows = [antibody("A", 0.5), antibody("B", 0.04), *negatives]
-    assert "1 of 2 antibodies stain more of it than any of the 5" in words.answer(rows)
+    assert "1 of 2 antibodies stain more of it than any of the 5" in words.answer(rows, failed=0)
     assert words.hpa_page("ENSG00000090402") == "https://www.proteinatlas.org/ENSG00000090402"
     assert words.hpa_page("javascript:alert(1)") == ""
 
@@ -284,7 +286,7 @@ def test_one_antibody_without_cell_area(tmp_path: Path) -> None:
     (row,) = tables.read_parquet(made.path("census.parquet"), MeasureRow)
     empty = dataclasses.replace(
         row, cell_area_px=0, stained_area_px=0, stained_to_cell_ratio=None, ratio_low=None,
-        ratio_high=None, border_share=None,
+        ratio_high=None, border_share=None, qc="little tissue",
     )  # fmt: skip
     tables.write_parquet(made.path("census.parquet"), [empty], MeasureRow)
     folder = run(made, failures=[])
@@ -295,6 +297,8 @@ def test_one_antibody_without_cell_area(tmp_path: Path) -> None:
     assert "0/0 says nothing" in page
     assert "One antibody was measured, so there is nothing to rank it against." in page
     assert "No antibody has a ratio, so there is nothing to rank." in page
+    assert "No answer yet: no measured image holds cell area" in page
+    assert '<td data-name="Ratio" class="number">–</td><td data-name="Flags"' in page
     assert "No figure of ratios" in page
 
 

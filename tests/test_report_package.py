@@ -156,6 +156,17 @@ def test_methods_say_what_was_done_with_what(atlas: SmallAtlas) -> None:
     assert "\u00a0" not in text
 
 
+def test_what_methods_cite_is_in_the_references(atlas: SmallAtlas) -> None:
+    text = (atlas.path("report") / "methods.md").read_text(encoding="utf-8")
+    paragraph, references = text.split("## References")
+    cited = re.findall(r"([A-Z]\w+)(?: & \w+| et al\.)?,? (\d{4})\b", paragraph)
+    assert len(cited) >= 9
+    for author, year in cited:
+        assert any(
+            author in line and (year in line or "arXiv" in line) for line in references.splitlines()
+        ), (author, year)
+
+
 def test_several_tissues_are_told_in_methods(tmp_path: Path) -> None:
     atlas = build(tmp_path, [])
     atlas.measure()

@@ -30,6 +30,16 @@ CITATIONS = (
     "Yanai I, Benjamin H, Shmoish M, et al. Genome-wide midrange transcription profiles reveal "
     "expression level relationships in human tissue specification. Bioinformatics 2005; "
     "21:650–659.",
+    "Kampf C, Olsson I, Ryberg U, et al. Production of tissue microarrays, immunohistochemistry "
+    "staining and digitalization within the Human Protein Atlas. J Vis Exp 2012; 63:e3620.",
+    "Handcock MS, Stein ML. A Bayesian analysis of kriging. Technometrics 1993; 35:403–410.",
+    "Hall P. The Bootstrap and Edgeworth Expansion. Springer, 1992.",
+    "Loh WY. Calibrating confidence coefficients. J Am Stat Assoc 1987; 82:155–162.",
+    "Olsson U. Confidence intervals for the mean of a log-normal distribution. J Stat Educ 2005; "
+    "13(1).",
+    "Hanley JA, McNeil BJ. The meaning and use of the area under a receiver operating "
+    "characteristic (ROC) curve. Radiology 1982; 143:29–36.",
+    "Krippendorff K. Content Analysis, 2nd edition. Sage, 2004.",
     "Cochran WG. Sampling Techniques, 3rd edition. Wiley, 1977.",
     "Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993.",
 )
@@ -66,11 +76,15 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         *_scale(images),
         *_tissues(images),
         "95 % intervals of a ratio are Student's t on its logit: an image's over its tiles, whose "
-        "correlation with their neighbours is estimated (Handcock & Stein 1993), an antibody's and "
+        "correlation with their neighbours is estimated (Handcock & Stein 1993), corrected for "
+        "skewness (Hall 1992) and calibrated by simulation (Loh 1987); an antibody's and "
         "a gene's over patients (images where patients are unknown), with the variance of a ratio "
-        "of sums (Cochran 1977) and an upper end no lower than that of log-normal ratios (Olsson, "
-        "J Stat Educ 2005). Those of agreement are "
-        f"percentile bootstraps over antibodies with {intervals.BOOTSTRAP_DRAWS} draws.",
+        "of sums (Cochran 1977) and an upper end no lower than that of log-normal ratios (Olsson "
+        "2005).",
+        "Agreement with the annotation is Spearman's rank correlation and the area under the ROC "
+        "curve (Hanley & McNeil 1982), agreement of a gene's antibodies Krippendorff's alpha of "
+        "ranks (Krippendorff 2004); their intervals are percentile bootstraps over antibodies with "
+        f"{intervals.BOOTSTRAP_DRAWS} draws (Efron & Tibshirani 1993).",
         "p values are one-sided and empirical, against the antibodies annotated as not detected, "
         "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
         f"(ratio − median) / ({statistics.MAD_TO_SIGMA} MAD) of the same antibodies.",
@@ -86,7 +100,7 @@ def _scale(images: pd.DataFrame) -> list[str]:
         f"{count} images {what}"
         for count, what in (
             (given, "state the size of a pixel"),
-            (cores, "were scaled by their core, taken to be 1 mm wide"),
+            (cores, "were scaled by their core, taken to be 1 mm wide (Kampf et al. 2012)"),
             (unknown, "have no known scale, and areas in pixels only"),
         )
         if count

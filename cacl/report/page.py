@@ -141,7 +141,7 @@ def _values(content: Content) -> dict[str, Any]:
     return {
         "content": content,
         "question": words.question(content.settings.cell_type, tissues),
-        "answer": words.answer(content.antibodies),
+        "answer": words.answer(content.antibodies, failed=len(content.failures)),
         "about_p": words.about_p(content.antibodies),
         "missing": words.missing(content.antibodies, content.images, content.settings.cell_type),
         "methods": methods.methods(content.settings, images, content.grid),
@@ -150,6 +150,7 @@ def _values(content: Content) -> dict[str, Any]:
         "has_atlas_images": methods.has_atlas_images(content.catalog),
         "reasons": words.reasons(content.failures),
         "flags": words.flags(images["qc"]),
+        "flagged": _rows(images[images["qc"] != ""].head(SHOWN_FAILURES)),
         "model": list(words.flattened(content.model)),
         "benchmark": _benchmark(content.benchmark),
         "tables": [(table, dictionary.described(table.record)) for table in content.tables],
@@ -181,9 +182,14 @@ def _gallery_cores(content: Content) -> dict[str, list[Any]]:
     ]
     shown = pictured.groupby("antibody_id", sort=False).head(GALLERY_CORES)
     return {
-        str(antibody_id): list(group.itertuples(index=False))
+        str(antibody_id): _rows(group)
         for antibody_id, group in shown.groupby("antibody_id", sort=False)
     }
+
+
+def _rows(frame: pd.DataFrame) -> list[Any]:
+    """Return a frame's rows as named tuples, None where a value is unknown, such as 0/0."""
+    return list(frame.astype(object).where(frame.notna(), None).itertuples(index=False))
 
 
 def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:

@@ -74,11 +74,26 @@ def question(cell_type: str, tissues: Sequence[str]) -> str:
     return f"Which antibodies stain {pattern}{' of human ' + where if where else ''}?"
 
 
-def answer(antibodies: Sequence[AntibodyRow]) -> str:
-    """Return the answer in one or two sentences."""
+def answer(antibodies: Sequence[AntibodyRow], *, failed: int) -> str:
+    """Return the answer in one or two sentences; where there is none, the reason.
+
+    Parameters
+    ----------
+    antibodies
+        By rank.
+    failed
+        How many images a step could not use.
+    """
     rated = [row for row in antibodies if row.stained_to_cell_ratio is not None]
-    if not rated:
+    if not rated and antibodies:
+        return "No answer yet: no measured image holds cell area; look at the quality flags."
+    if not rated and failed:
         return "No answer yet: no image could be measured. The reasons are listed under Failures."
+    if not rated:
+        return (
+            "No answer yet: there was no image to measure and none failed; the catalog has none of "
+            "the genes, antibodies and tissues asked for."
+        )
     best = rated[0]
     name = f"{best.gene} ({best.antibody_id})" if best.gene else best.antibody_id
     spread = interval(best.ratio_low, best.ratio_high)

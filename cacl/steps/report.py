@@ -186,11 +186,12 @@ def _describe(content: page.Content, out: Path) -> None:
     question = words.question(
         content.settings.cell_type, sorted(set(content.images["tissue"]) - {""})
     )
+    answer = words.answer(content.antibodies, failed=len(content.failures))
     package.write_package(
         out,
         content.tables,
         title=f"CaCL Atlas: {question}",
-        description=f"{words.answer(content.antibodies)} {about_p}".replace(words.NO_BREAK, " "),
+        description=f"{answer} {about_p}".replace(words.NO_BREAK, " "),
         catalog=content.catalog,
     )
 
