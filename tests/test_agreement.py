@@ -81,7 +81,7 @@ def test_what_cannot_be_compared_is_empty_and_says_why() -> None:
     full = by_measure(agreement_rows(frame([]), annotated(80), seed=0))
     for rows, reason in (
         ([], "0 antibodies have a ratio and an annotated"),
-        ([antibody("A", 0.1, "high")], "1 antibodies have a ratio"),
+        ([antibody("A", 0.1, "high")], "1 antibody has a ratio"),
         ([antibody("A", None, "high")] * 9, "0 antibodies have a ratio"),
         ([antibody(f"A{i}", 0.1 * i, "high") for i in range(6)], "the same annotated"),
         ([antibody(f"A{i}", 0.1, STAINING[i % 4]) for i in range(6)], "the same ratio"),

@@ -274,8 +274,26 @@ def test_question_and_answer() -> None:
     negatives = [antibody(f"N{i}", 0.01 * i, label="negative") for i in range(5)]
     rows = [antibody("A", 0.5), antibody("B", 0.04), *negatives]
     assert "1 of 2 antibodies stain more of it than any of the 5" in words.answer(rows)
-    assert words.hpa_page("ENSG00000090402") == "https://www.proteinatlas.org/ENSG00000090402"
-    assert words.hpa_page("javascript:alert(1)") == ""
+
+
+def test_an_antibody_leads_to_its_gene_or_to_a_search() -> None:
+    home = "https://www.proteinatlas.org"
+    known = antibody("HPA011934", 0.1, ensembl_id="ENSG00000090402")
+    assert words.antibody_page(known) == f"{home}/ENSG00000090402"
+    assert words.antibody_page(antibody("HPA001873", 0.1)) == f"{home}/search/HPA001873"
+    assert words.antibody_page(antibody("mine", 0.1, ensembl_id="javascript:alert(1)")) == ""
+
+
+def test_negatives_are_named_after_what_made_them_negative() -> None:
+    own = [antibody(f"N{i}", 0.01, label="negative") for i in range(5)]
+    annotated = [dataclasses.replace(row, hpa_staining="not detected") for row in own]
+    for rows, said in ((own, "labelled negative"), (annotated, "annotated as “not detected”")):
+        assert f"the 5 antibodies {said}" in words.about_p(rows)
+        assert f"any of the 5 that are {said}." in words.answer([antibody("A", 0.5), *rows])
+    assert "antibodies labelled negative, of which 0" in words.about_p([antibody("A", 0.5)])
+    figure = figures.specificity([dataclasses.replace(row, border_share=0.5) for row in own])
+    assert figure is not None
+    assert [trace["name"] for trace in figure.spec["data"]] == ["labelled negative"]
 
 
 def test_one_antibody_without_cell_area(tmp_path: Path) -> None:
@@ -308,7 +326,8 @@ def test_what_a_run_without_annotation_cannot_tell(tmp_path: Path) -> None:
     assert "No antibody has annotation of “enterocytes - microvilli”" in page
     assert "Patients are unknown, so intervals are over images." in page
     assert "No figure of ratio against q" in page
-    assert "no antibody has both a ratio and annotation" in page
+    assert "fewer than two antibodies have both a ratio and annotation or label" in page
+    assert "patients unknown" in page
 
 
 def test_the_benchmark_of_this_model_is_shown(atlas: SmallAtlas, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from cacl.records import AgreementRow, AntibodyRow
 Float64 = NDArray[np.float64]
 
 MIN_ANTIBODIES = 5
+SINGULAR = {"antibodies": "antibody", "genes": "gene"}
 SCALES = {
     "quantity": annotation.QUANTITY,
     "staining": annotation.STAINING,
@@ -115,7 +116,7 @@ def _alpha(what: str, ratios: Float64, groups: Sequence[str], unit: str, seed: i
         return _empty(
             measure,
             count,
-            f"{count} {unit} have two ratios or more, {MIN_ANTIBODIES} are needed",
+            f"{_have(count, unit)} two ratios or more, {MIN_ANTIBODIES} are needed",
         )
     return _estimated(
         measure,
@@ -129,14 +130,17 @@ def _alpha(what: str, ratios: Float64, groups: Sequence[str], unit: str, seed: i
 def _missing(x: Float64, y: Float64, name: str) -> str:
     """Return why ratio and annotation cannot be compared; empty if they can."""
     if x.size < MIN_ANTIBODIES:
-        return (
-            f"{x.size} antibodies have a ratio and an annotated {name}, {MIN_ANTIBODIES} are needed"
-        )
+        found = _have(x.size, "antibodies")
+        return f"{found} a ratio and an annotated {name}, {MIN_ANTIBODIES} are needed"
     if np.unique(y).size < 2:
         return f"All {x.size} antibodies have the same annotated {name}"
     if np.unique(x).size < 2:
         return f"All {x.size} antibodies have the same ratio"
     return ""
+
+
+def _have(count: int, unit: str) -> str:
+    return f"1 {SINGULAR[unit]} has" if count == 1 else f"{count} {unit} have"
 
 
 def _empty(measure: str, n: int, note: str) -> AgreementRow:

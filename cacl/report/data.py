@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from cacl.records import AntibodyRow, GeneRow
+from cacl.records import AntibodyRow, FailureRow, GeneRow
 from cacl.report.pictures import Picture
 from cacl.tables import columns, write_text
 
@@ -22,6 +23,7 @@ CORE_COLUMNS = (
     "image_id",
     "patient_id",
     "tissue",
+    "label",
     "stained_to_cell_ratio",
     "ratio_low",
     "ratio_high",
@@ -48,6 +50,9 @@ def write_data(
     images: pd.DataFrame,
     pictures: Mapping[str, Picture],
     urls: Mapping[str, str],
+    failures: Sequence[FailureRow],
+    *,
+    linked: bool,
 ) -> None:
     """Write the page's data into `out`, the folder of its assets.
 
@@ -64,8 +69,14 @@ def write_data(
         By image; the panel of an image without one links to its original.
     urls
         Address of the original by image; used only if it is one of the web.
+    failures
+        Images left out; a panel names those of its antibody, a search those of an antibody none
+        of whose images was measured.
+    linked
+        Whether antibodies and genes have pages in the Human Protein Atlas.
     """
-    tissues = tissues_of(images)
+    tissues, failed = tissues_of(images), failures_of(failures)
+    known = {row.antibody_id for row in antibodies}
     fields = [name for name in columns(AntibodyRow) if name not in LEFT_OUT]
     write_script(
         out / "data.js",
@@ -76,6 +87,8 @@ def write_data(
                 [*_values(row, fields), tissues.get(row.antibody_id, "")] for row in antibodies
             ],
             "perFile": ANTIBODIES_PER_FILE,
+            "linked": linked,
+            "lost": [[name, _summed(rows)] for name, rows in failed.items() if name not in known],
         },
     )
     gene_fields = [name for name in columns(GeneRow) if name not in LEFT_OUT]
@@ -87,6 +100,11 @@ def write_data(
         value = {
             "columns": [*CORE_COLUMNS, *PICTURE_COLUMNS],
             "rows": {name: cores[name] for name in names},
+            "failed": {
+                name: [[row.image_id, row.stage, _readable(row.reason)] for row in failed[name]]
+                for name in names
+                if name in failed
+            },
         }
         write_script(out / f"cores-{number}.js", f"ATLAS_CORES_{number}", value)
 
@@ -98,6 +116,24 @@ def tissues_of(images: pd.DataFrame) -> dict[str, str]:
     for antibody_id, tissue in sorted(zip(pairs["antibody_id"], pairs["tissue"], strict=True)):
         found.setdefault(antibody_id, []).append(tissue)
     return {antibody_id: "; ".join(names) for antibody_id, names in found.items()}
+
+
+def failures_of(failures: Sequence[FailureRow]) -> dict[str, list[FailureRow]]:
+    """Return the failures of each antibody, or of each gene that the catalog could not read."""
+    found: dict[str, list[FailureRow]] = {}
+    for row in sorted(failures, key=lambda row: row.image_id):
+        found.setdefault(row.image_id.split("/")[0], []).append(row)
+    return found
+
+
+def _summed(failures: Sequence[FailureRow]) -> str:
+    """Return failures in words, such as "2 not found at acquire, 1 blank at tile"."""
+    counts = Counter(f"{_readable(row.reason)} at {row.stage}" for row in failures)
+    return ", ".join(f"{count} {what}" for what, count in counts.most_common())
+
+
+def _readable(reason: str) -> str:
+    return reason.replace("_", " ")
 
 
 def write_script(path: Path, name: str, value: Any) -> None:

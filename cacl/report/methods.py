@@ -52,7 +52,7 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
         f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
-        f"trained on image-wise labels only (annotation of “{settings.cell_type}”)"
+        f"trained on image-wise labels only{_labels(settings, images)}"
         f"{_morphology(settings)}; a mask grows from sure pixels, of which the cut rim of a core "
         "has none; an area of about a core of whose cells too few are surely stained, fewer than "
         "tells positive from negative training images, counts as unstained.",
@@ -71,11 +71,17 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         "of sums (Cochran 1977) and an upper end no lower than that of log-normal ratios (Olsson, "
         "J Stat Educ 2005). Those of agreement are "
         f"percentile bootstraps over antibodies with {intervals.BOOTSTRAP_DRAWS} draws.",
-        "p values are one-sided and empirical, against the antibodies annotated as not detected, "
+        "p values are one-sided and empirical, against the antibodies labelled negative, "
         "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
         f"(ratio − median) / ({statistics.MAD_TO_SIGMA} MAD) of the same antibodies.",
         f"CaCL Atlas {__version__}, {_software()}; seed {settings.seed}.",
     ]
+
+
+def _labels(settings: Settings, images: pd.DataFrame) -> str:
+    """Return where the labels come from; empty where the user gave them."""
+    annotated = bool((images["hpa_staining"] != "").any())
+    return f" (annotation of “{settings.cell_type}”)" if annotated else ""
 
 
 def _scale(images: pd.DataFrame) -> list[str]:
@@ -83,15 +89,19 @@ def _scale(images: pd.DataFrame) -> list[str]:
     counts = Counter(images["mpp_source"])
     given, cores, unknown = counts["given"], counts["core diameter"], counts[""]
     parts = [
-        f"{count} images {what}"
+        f"{what} {_images(count)}"
         for count, what in (
-            (given, "state the size of a pixel"),
-            (cores, "were scaled by their core, taken to be 1 mm wide"),
-            (unknown, "have no known scale, and areas in pixels only"),
+            (given, "given for"),
+            (cores, "from the core, taken to be 1 mm wide, for"),
+            (unknown, "unknown, so that areas are in pixels only, for"),
         )
         if count
     ]
-    return [f"{'; '.join(parts)}."] if parts else []
+    return [f"The size of a pixel is {'; '.join(parts)}."] if parts else []
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _confidence(images: pd.DataFrame) -> list[str]:
@@ -134,12 +144,17 @@ def credit_lines(catalog: pd.DataFrame) -> list[str]:
     lines = []
     for (version, licence), count in sorted(Counter(pairs).items()):
         if licence == SYNTHETIC:
-            lines.append(f"{count} images: synthetic, drawn by this software; nobody's tissue.")
+            lines.append(f"{_images(count)}: synthetic, drawn by this software; nobody's tissue.")
             continue
         source = f"Human Protein Atlas, release {version}" if version else "the user's own images"
         terms = f"licence: {licence}" if licence else "licence not recorded"
-        lines.append(f"{count} images: {source}; {terms}.")
+        lines.append(f"{_images(count)}: {source}; {terms}.")
     return lines
+
+
+def is_synthetic(catalog: pd.DataFrame) -> bool:
+    """Return whether there are images and all of them are drawn."""
+    return len(catalog) > 0 and bool((catalog["licence"] == SYNTHETIC).all())
 
 
 def has_atlas_images(catalog: pd.DataFrame) -> bool:

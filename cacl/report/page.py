@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from cacl.atlas.licence import SYNTHETIC
 from cacl.records import (
     AgreementRow,
     AntibodyRow,
@@ -21,7 +22,7 @@ from cacl.records import (
     GeneRow,
     ReviewRow,
 )
-from cacl.report import data, dictionary, methods, words
+from cacl.report import data, dictionary, disagreement, figures, methods, words
 from cacl.report.figures import Figure
 from cacl.report.pictures import Picture, write_bytes
 from cacl.tables import write_text
@@ -104,9 +105,17 @@ def write_page(content: Content, out: Path) -> None:
     write_text(figures / "plotly.min.js", get_plotlyjs())
     specs = {figure.key: figure.spec for figure in content.figures}
     data.write_script(figures / "specs.js", "ATLAS_FIGURES", specs)
-    urls = dict(zip(content.catalog["image_id"], content.catalog["url"], strict=True))
+    catalog = content.catalog
+    real = catalog[catalog["licence"] != SYNTHETIC]
     data.write_data(
-        out / "assets", content.antibodies, content.genes, content.images, content.pictures, urls
+        out / "assets",
+        content.antibodies,
+        content.genes,
+        content.images,
+        content.pictures,
+        dict(zip(real["image_id"], real["url"], strict=True)),
+        content.failures,
+        linked=not methods.is_synthetic(catalog),
     )
     environment = _environment()
     values = _values(content)
@@ -157,7 +166,7 @@ def _values(content: Content) -> dict[str, Any]:
             "antibodies": len(content.antibodies),
             "genes": len(content.genes),
             "images": len(images),
-            "patients": len(set(images["patient_id"]) - {""}),
+            "patients": len(set(images["patient_id"]) - {""}) or None,
             "flagged": int((images["qc"] != "").sum()),
             "failures": len(content.failures),
         },
@@ -165,6 +174,15 @@ def _values(content: Content) -> dict[str, Any]:
         "keys": {figure.key for figure in content.figures},
         "cores": _gallery_cores(content),
         "interval": words.interval,
+        "comparable": sum(
+            row.stained_to_cell_ratio is not None
+            and disagreement.level_of(row.hpa_staining, row.label) is not None
+            for row in content.antibodies
+        ),
+        "labels": figures.label_names(content.antibodies),
+        "is_synthetic": methods.is_synthetic(content.catalog),
+        "has_links": not methods.is_synthetic(content.catalog)
+        and any(map(words.antibody_page, content.antibodies)),
         "known": {row.antibody_id for row in content.antibodies},
         "shown_disagreements": SHOWN_DISAGREEMENTS,
         "shown_review": SHOWN_REVIEW,
