@@ -284,6 +284,21 @@ def test_an_antibody_leads_to_its_gene_or_to_a_search() -> None:
     assert words.antibody_page(antibody("mine", 0.1, ensembl_id="javascript:alert(1)")) == ""
 
 
+def test_a_model_that_finds_nothing_is_no_ranking(tmp_path: Path) -> None:
+    bare = [dataclasses.replace(core, stained_rows=0) for core in cores()]
+    made = build(tmp_path, bare)
+    made.measure()
+    page = html(run(made, failures=[]))
+    assert "None of the 9 measured: the model finds the pattern in no core." in page
+    assert "stains most" not in page
+    assert "Every ratio is 0, so there is no order and no interval" in page
+    assert "that needs two patients" not in page
+    assert "All have the same ratio" in page
+    assert "all ratios are the same, so nothing can be out of order" in page
+    one = words.answer([antibody("A", 0.0)])
+    assert one == "No answer yet: the model finds the pattern in no core of the one antibody."
+
+
 def test_negatives_are_named_after_what_made_them_negative() -> None:
     own = [antibody(f"N{i}", 0.01, label="negative") for i in range(5)]
     annotated = [dataclasses.replace(row, hpa_staining="not detected") for row in own]

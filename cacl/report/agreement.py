@@ -111,6 +111,8 @@ def _auroc(ratios: Float64, staining: Float64, seed: int) -> AgreementRow:
 def _alpha(what: str, ratios: Float64, groups: Sequence[str], unit: str, seed: int) -> AgreementRow:
     measure = f"Krippendorff's alpha: {what}"
     distances = specificity.distances_within(ratios, groups)
+    if distances is None and np.unique(ratios[~np.isnan(ratios)]).size == 1:
+        return _empty(measure, 0, "All have the same ratio")
     if distances is None or distances.size.size < MIN_ANTIBODIES:
         count = 0 if distances is None else distances.size.size
         return _empty(

@@ -77,6 +77,7 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         categoryarray=[_name(row) for row in reversed(rows)],
         range=[-0.7, len(rows) - 0.3],
         automargin=True,
+        ticklabelstandoff=8,
     )
     figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
     figure.update_layout(height=130 + 22 * len(rows))

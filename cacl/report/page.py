@@ -174,11 +174,12 @@ def _values(content: Content) -> dict[str, Any]:
         "keys": {figure.key for figure in content.figures},
         "cores": _gallery_cores(content),
         "interval": words.interval,
-        "comparable": sum(
-            row.stained_to_cell_ratio is not None
-            and disagreement.level_of(row.hpa_staining, row.label) is not None
+        "compared": [
+            row.stained_to_cell_ratio
             for row in content.antibodies
-        ),
+            if row.stained_to_cell_ratio is not None
+            and disagreement.level_of(row.hpa_staining, row.label) is not None
+        ],
         "labels": figures.label_names(content.antibodies),
         "is_synthetic": methods.is_synthetic(content.catalog),
         "has_links": not methods.is_synthetic(content.catalog)

@@ -82,6 +82,14 @@ def answer(antibodies: Sequence[AntibodyRow]) -> str:
     rated = [row for row in antibodies if row.stained_to_cell_ratio is not None]
     if not rated:
         return "No answer yet: no image could be measured. The reasons are listed under Failures."
+    if not rated[0].stained_to_cell_ratio:
+        return (
+            f"None of the {len(rated)} measured: the model finds the pattern in no core. Either no "
+            "antibody stains it, or the model has not learned it; look at the cores and at the "
+            "training curves."
+            if len(rated) > 1
+            else "No answer yet: the model finds the pattern in no core of the one antibody."
+        )
     best = rated[0]
     name = f"{best.gene} ({best.antibody_id})" if best.gene else best.antibody_id
     spread = interval(best.ratio_low, best.ratio_high)
@@ -175,7 +183,11 @@ def missing(antibodies: Sequence[AntibodyRow], images: pd.DataFrame, cell_type: 
         found.append(
             f"No antibody has annotation of “{cell_type}”, so nothing is compared with the atlas."
         )
-    if all(row.ratio_low is None for row in antibodies):
+    if all(row.stained_to_cell_ratio == 0.0 for row in antibodies):
+        found.append(
+            "Every ratio is 0, so there is no order and no interval: the rank is that of the names."
+        )
+    elif all(row.ratio_low is None for row in antibodies):
         found.append(
             "No antibody has an interval: that needs two patients (images, where patients are "
             "unknown)."
