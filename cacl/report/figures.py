@@ -77,7 +77,6 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         categoryarray=[_name(row) for row in reversed(rows)],
         range=[-0.7, len(rows) - 0.3],
         automargin=True,
-        ticklabelstandoff=8,
     )
     figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
     figure.update_layout(height=130 + 22 * len(rows))
@@ -271,22 +270,26 @@ def thinned(rows: Sequence[AntibodyRow], most: int) -> list[AntibodyRow]:
 def training(curves: pd.DataFrame) -> list[Figure]:
     """Return a small figure for every numeric column of `training.csv`, against its steps.
 
-    Columns that are 0 throughout, such as losses that the preset does not use, are left out.
+    Columns that are 0 throughout, such as losses that the preset does not use, are left out. Where
+    networks were trained one after the other, each has a line; that of the last is blue.
     """
     numbers = curves.apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
     numbers = numbers.loc[:, numbers.fillna(0).ne(0).any()]
     has_steps = "step" in numbers
-    steps = numbers["step"].tolist() if has_steps else list(range(len(numbers)))
+    numbers = numbers.assign(step=numbers["step"] if has_steps else range(len(numbers)))
+    network = numbers["network"] if "network" in numbers else pd.Series(1, index=numbers.index)
+    parts = [part for _, part in numbers.groupby(network)]
     plots: list[Figure] = []
-    for name in numbers.columns.drop("step") if has_steps else numbers.columns:
+    for name in numbers.columns.drop(["step", "network"], errors="ignore"):
         figure = go.Figure()
-        figure.add_scatter(
-            x=steps,
-            y=numbers[name].tolist(),
-            mode="lines",
-            line={"color": BLUE, "width": 1.75},
-            hovertemplate="step %{x}<br>%{y:.4g}<extra></extra>",
-        )
+        for part in parts:
+            figure.add_scatter(
+                x=part["step"].tolist(),
+                y=part[name].tolist(),
+                mode="lines",
+                line={"color": BLUE if part is parts[-1] else GREY, "width": 1.75},
+                hovertemplate="step %{x}<br>%{y:.4g}<extra></extra>",
+            )
         figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 48})
         title = str(name).replace("_", " ")
         plots.append(_figure(figure, f"training-{len(plots)}", title, "", "small"))
@@ -300,6 +303,8 @@ def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) ->
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         hoverlabel={"font": {"family": FONT}},
     )
+    figure.update_xaxes(ticklabelstandoff=4)
+    figure.update_yaxes(ticklabelstandoff=8)
     spec: dict[str, Any] = json.loads(figure.to_json())
     spec["layout"].pop("template", None)
     return Figure(key=key, title=title, caption=caption, spec=spec, size=size)

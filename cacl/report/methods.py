@@ -33,14 +33,21 @@ CITATIONS = (
     "Cochran WG. Sampling Techniques, 3rd edition. Wiley, 1977.",
     "Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993.",
 )
+PAPER = "paper"
+# What the preset of the paper does without.
+GROWTH = (
+    "; a mask grows from sure pixels, of which the cut rim of a core has none; an area of about a "
+    "core of whose cells too few are surely stained, fewer than tells positive from negative "
+    "training images, counts as unstained"
+)
 ATLAS_CREDIT = (
     "Images and annotation are credited to the Human Protein Atlas, proteinatlas.org; pictures in "
     "the report are scaled down and carry a computed overlay."
 )
 
 
-def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
-    """Return the methods paragraph, one sentence an item."""
+def methods(settings: Settings, images: pd.DataFrame, grid: str, preset: str) -> list[str]:
+    """Return the methods paragraph, one sentence an item; `preset` is the model's."""
     share = settings.min_tissue_fraction
     tiles = (
         "Tiles with enough" if share is None else f"Tiles with at least {100 * share:g}{NO_BREAK}%"
@@ -53,9 +60,7 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
         f"trained on image-wise labels only{_labels(settings, images)}"
-        f"{_morphology(settings)}; a mask grows from sure pixels, of which the cut rim of a core "
-        "has none; an area of about a core of whose cells too few are surely stained, fewer than "
-        "tells positive from negative training images, counts as unstained.",
+        f"{_morphology(settings)}{'' if preset == PAPER else GROWTH}.",
         f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
         "cell area over the cell area.",
         "By DAB density, cell area is weak above "
@@ -172,7 +177,8 @@ def markdown(
     about_p: str,
 ) -> str:
     """Return `methods.md`: a paragraph to paste into a paper, counts, parameters, credit."""
-    paragraph = " ".join(methods(settings, images, grid)).replace(NO_BREAK, " ")
+    preset = str(model.get("preset", ""))
+    paragraph = " ".join(methods(settings, images, grid, preset)).replace(NO_BREAK, " ")
     asked = len(set(catalog["image_id"]))
     parameters = {
         "cell type": settings.cell_type,

@@ -146,14 +146,16 @@ def _environment() -> jinja2.Environment:
 def _values(content: Content) -> dict[str, Any]:
     images = content.images
     tissues = sorted(set(images["tissue"]) - {""})
-    sized = {figure.size for figure in content.figures}
+    curves = [figure for figure in content.figures if figure.size == "small"]
     return {
         "content": content,
         "question": words.question(content.settings.cell_type, tissues),
         "answer": words.answer(content.antibodies),
         "about_p": words.about_p(content.antibodies),
         "missing": words.missing(content.antibodies, content.images, content.settings.cell_type),
-        "methods": methods.methods(content.settings, images, content.grid),
+        "methods": methods.methods(
+            content.settings, images, content.grid, str(content.model.get("preset", ""))
+        ),
         "credits": methods.credit_lines(content.catalog),
         "citations": methods.CITATIONS,
         "has_atlas_images": methods.has_atlas_images(content.catalog),
@@ -170,7 +172,9 @@ def _values(content: Content) -> dict[str, Any]:
             "flagged": int((images["qc"] != "").sum()),
             "failures": len(content.failures),
         },
-        "has_curves": "small" in sized,
+        "has_curves": bool(curves),
+        "networks": max((len(one.spec["data"]) for one in curves), default=0),
+        "trained": words.trained(content.model, images),
         "keys": {figure.key for figure in content.figures},
         "cores": _gallery_cores(content),
         "interval": words.interval,

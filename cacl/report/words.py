@@ -166,6 +166,20 @@ def flattened(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield name, "" if value is None else str(value)
 
 
+def trained(model: Mapping[str, Any], images: pd.DataFrame) -> str:
+    """Return in a sentence what the model is and was trained on; empty without a description."""
+    if not {"preset", "steps"} <= model.keys():
+        return ""
+    labels = Counter(images["label"])
+    tiles = model.get("positive_tiles")
+    taken = f" In the end {tiles:,} training tiles were taken to show the pattern." if tiles else ""
+    return (
+        f"Preset {model['preset']}, {model['steps']} steps. Of the measured images "
+        f"{labels['positive']:,} are labelled positive, {labels['negative']:,} negative, "
+        f"{labels['']:,} neither.{taken}"
+    )
+
+
 def missing(antibodies: Sequence[AntibodyRow], images: pd.DataFrame, cell_type: str) -> list[str]:
     """Return what this run cannot tell and why, one sentence each; empty if nothing is missing."""
     if not antibodies:
