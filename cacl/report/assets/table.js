@@ -31,7 +31,7 @@ window.Cacl.table = (() => {
       }
       const reason = state.rows.length ? "" : without() || (rows.length ? "change or reset the filters" : "");
       status.textContent = shown(count(state.rows.length), count(rows.length)) + (reason && `; ${reason}`);
-      place.textContent = state.rows.length ? `${count(state.start + 1)}–${count(end)}` : "";
+      place.textContent = state.rows.length ? `${count(state.start + 1)}–${count(end)} of ${count(state.rows.length)}` : "";
       previous.disabled = state.start === 0;
       next.disabled = end >= state.rows.length;
       pages.hidden = state.rows.length <= PAGE_ROWS;
@@ -50,6 +50,7 @@ window.Cacl.table = (() => {
       });
       const header = make("th", { scope: "col", class: type || "" }, button);
       header.dataset.key = key;
+      header.dataset.title = title;
       head.append(header);
     }
     const turn = (step) => { state.start += step; draw(); root.scrollIntoView({ block: "start" }); };
