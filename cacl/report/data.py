@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from cacl.records import AntibodyRow, FailureRow, GeneRow
+from cacl.records import AntibodyRow, FailureRow, GeneRow, PatternRow
 from cacl.report.pictures import Picture
+from cacl.report.words import percent
 from cacl.tables import columns, write_text
 
 SIGNIFICANT_DIGITS = 6
@@ -41,6 +42,7 @@ CORE_COLUMNS = (
     "qc",
 )
 PICTURE_COLUMNS = ("core", "mask", "aspect", "url")
+CLASSES_COLUMN = "classes"
 
 
 def write_data(
@@ -51,6 +53,7 @@ def write_data(
     pictures: Mapping[str, Picture],
     urls: Mapping[str, str],
     failures: Sequence[FailureRow],
+    patterns: Sequence[PatternRow],
     *,
     linked: bool,
 ) -> None:
@@ -72,6 +75,8 @@ def write_data(
     failures
         Images left out; a panel names those of its antibody, a search those of an antibody none
         of whose images was measured.
+    patterns
+        Classes of each image; a panel names their ratios where there are several.
     linked
         Whether antibodies and genes have pages in the Human Protein Atlas.
     """
@@ -94,11 +99,11 @@ def write_data(
     gene_fields = [name for name in columns(GeneRow) if name not in LEFT_OUT]
     gene_rows = [_values(row, gene_fields) for row in genes]
     write_script(out / "genes.js", "ATLAS_GENES", {"columns": gene_fields, "rows": gene_rows})
-    cores = _cores(images, pictures, urls)
+    cores = _cores(images, pictures, urls, classes_of(patterns))
     for number, start in enumerate(range(0, len(antibodies), ANTIBODIES_PER_FILE)):
         names = [row.antibody_id for row in antibodies[start : start + ANTIBODIES_PER_FILE]]
         value = {
-            "columns": [*CORE_COLUMNS, *PICTURE_COLUMNS],
+            "columns": [*CORE_COLUMNS, *PICTURE_COLUMNS, CLASSES_COLUMN],
             "rows": {name: cores[name] for name in names},
             "failed": {
                 name: [[row.image_id, row.stage, _readable(row.reason)] for row in failed[name]]
@@ -124,6 +129,15 @@ def failures_of(failures: Sequence[FailureRow]) -> dict[str, list[FailureRow]]:
     for row in sorted(failures, key=lambda row: row.image_id):
         found.setdefault(row.image_id.split("/")[0], []).append(row)
     return found
+
+
+def classes_of(patterns: Sequence[PatternRow]) -> dict[str, str]:
+    """Return the ratios of an image's classes in words; nothing for images of one class."""
+    found: dict[str, list[str]] = {}
+    for row in patterns:
+        said = f"{row.pattern} {percent(row.stained_to_cell_ratio)}"
+        found.setdefault(row.image_id, []).append(said)
+    return {image_id: ", ".join(said) for image_id, said in found.items() if len(said) > 1}
 
 
 def _summed(failures: Sequence[FailureRow]) -> str:
@@ -153,7 +167,10 @@ def _values(row: AntibodyRow | GeneRow, fields: Sequence[str]) -> list[Any]:
 
 
 def _cores(
-    images: pd.DataFrame, pictures: Mapping[str, Picture], urls: Mapping[str, str]
+    images: pd.DataFrame,
+    pictures: Mapping[str, Picture],
+    urls: Mapping[str, str],
+    classes: Mapping[str, str],
 ) -> dict[str, list[list[Any]]]:
     frame = images[["antibody_id", *CORE_COLUMNS]]
     values = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
@@ -161,6 +178,7 @@ def _cores(
     for antibody_id, image_id, *rest in values:
         row = [image_id, *(_rounded(value) for value in rest)]
         row += _place(pictures.get(image_id), urls.get(image_id, ""))
+        row.append(classes.get(image_id, ""))
         by_antibody.setdefault(antibody_id, []).append(row)
     return by_antibody
 

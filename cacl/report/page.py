@@ -20,6 +20,7 @@ from cacl.records import (
     DisagreementRow,
     FailureRow,
     GeneRow,
+    PatternRow,
     ReviewRow,
 )
 from cacl.report import data, dictionary, disagreement, figures, methods, words
@@ -50,6 +51,8 @@ class Content:
         The cores most worth a look.
     failures
         Images left out.
+    patterns
+        Classes of each image.
     catalog
         Columns of `ImageRow`, of all images that were asked for.
     pictures
@@ -79,6 +82,7 @@ class Content:
     disagreements: Sequence[DisagreementRow]
     review: Sequence[ReviewRow]
     failures: Sequence[FailureRow]
+    patterns: Sequence[PatternRow]
     catalog: pd.DataFrame
     pictures: Mapping[str, Picture]
     gallery: Sequence[AntibodyRow]
@@ -115,6 +119,7 @@ def write_page(content: Content, out: Path) -> None:
         content.pictures,
         dict(zip(real["image_id"], real["url"], strict=True)),
         content.failures,
+        content.patterns,
         linked=not methods.is_synthetic(catalog),
     )
     environment = _environment()

@@ -40,6 +40,7 @@ window.Cacl.panel = (data, get, order) => {
       small_print([core("image_id"), core("patient_id") && `patient ${core("patient_id")}`, core("tissue"), core("label") && `labelled ${core("label")}`].filter(Boolean).join(" · ").replaceAll("/", "/\u200b")),
       small_print([`cell area ${area}`, core("stained_od") !== null && `OD ${decimal(core("stained_od"), 2)}`, core("confidence") !== null && `confidence ${decimal(core("confidence"), 2)}`].filter(Boolean).join(" · ")),
       ...classes(core));
+    if (core("classes")) caption.append(small_print(core("classes")));
     if (core("qc")) caption.append(make("span", { class: "flag block" }, core("qc").replaceAll(";", ", ")));
     if (core("core") && core("url")) caption.append(link(core("url"), "original"));
     return make("figure", { class: "core" }, ...picture(core), caption);
