@@ -105,6 +105,14 @@ def test_order_of_shards_does_not_matter(atlas: SmallAtlas) -> None:
         assert (again / name).read_bytes() == (atlas.path("report") / name).read_bytes()
 
 
+def test_a_shard_without_images_changes_nothing(atlas: SmallAtlas) -> None:
+    tables.write_parquet(atlas.path("nothing.parquet"), [], MeasureRow)
+    census = [atlas.path("nothing.parquet"), atlas.path("census.parquet")]
+    again = run(atlas, "shards", census=census)
+    for name in ("images.csv", "images.parquet", "antibodies.csv", "report.html"):
+        assert (again / name).read_bytes() == (atlas.path("report") / name).read_bytes(), name
+
+
 def test_an_image_in_two_shards_is_an_error(atlas: SmallAtlas) -> None:
     census = atlas.path("census.parquet")
     with pytest.raises(TableError, match="HPA000001/1_A_7_2 is measured in two tables"):
