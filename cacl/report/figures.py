@@ -290,7 +290,8 @@ def training(curves: pd.DataFrame) -> list[Figure]:
                 line={"color": BLUE if part is parts[-1] else GREY, "width": 1.75},
                 hovertemplate="step %{x}<br>%{y:.4g}<extra></extra>",
             )
-        figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 48})
+        figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 60})
+        figure.update_xaxes(tickangle=0, nticks=4)
         title = str(name).replace("_", " ")
         plots.append(_figure(figure, f"training-{len(plots)}", title, "", "small"))
     return plots
