@@ -12,7 +12,8 @@ from cacl.config import default
 from cacl.errors import ConfigError
 
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", help="Only this mask: stain or cell; repeat.")
+    list[str] | None,
+    typer.Option("--label", help="Only this mask: cell, stain, stain-<class>; repeat."),
 ]
 
 
@@ -47,7 +48,7 @@ def export(
                 report,
                 store,
                 geojson,
-                labels=label or step.LABELS,
+                labels=label or (),
                 antibodies=antibodies,
                 jobs=jobs,
             )

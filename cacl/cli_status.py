@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def status(directory: Directory = Path(), as_json: Json = False) -> None:
-    """Tell per shard what is done, failed and left.
+    """Tell per shard what is done, failed and left, and why what failed did.
 
     Example: cacl status --directory .
     """
@@ -35,7 +35,8 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
             typer.echo(json.dumps(found.as_document(), indent=1))
         else:
             Console().print(as_table(found))
-            typer.echo(str(found))
+            for line in (*found.why(), str(found)):
+                typer.echo(line)
 
 
 def estimate(

@@ -22,6 +22,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from cacl import palette
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.grid import TileGrid
 from cacl.shard import Pixels, ShardFiles, codec, fill
@@ -211,7 +212,7 @@ class Store:
             label_folder = folder / "labels" / "cell"
             label = _create_label(label_folder, meta)
             fill([(image, pixels), (label, cell)])
-            _describe_label(label_folder, meta, "cell", {"digest": meta.digest})
+            _describe_label(label_folder, meta, "cell", {"digest": meta.digest}, palette.CELL)
             _write_group(folder / "labels", {"ome": {"version": OME_VERSION, "labels": ["cell"]}})
             attributes = {
                 "ome": _multiscales(meta.image_id, meta.mpp, with_channels=True),
@@ -254,8 +255,9 @@ class Store:
             folders = [places.enter_context(_replaced(labels / name)) for name in masks]
             arrays = [_create_label(folder, meta) for folder in folders]
             fill(list(zip(arrays, masks.values(), strict=True)))
-            for name, folder in zip(masks, folders, strict=True):
-                _describe_label(folder, meta, name, {"digest": digest, **facts()})
+            for place, (name, folder) in enumerate(zip(masks, folders, strict=True)):
+                described = {"digest": digest, **facts()}
+                _describe_label(folder, meta, name, described, palette.stain_colour(place))
         names = sorted(path.parent.name for path in labels.glob("[!.]*/zarr.json"))
         _write_group(labels, {"ome": {"version": OME_VERSION, "labels": names}})
 
@@ -294,10 +296,12 @@ def _create_label(folder: Path, meta: ImageMeta) -> ShardFiles:
     return _create_array(folder / "0", shape, meta.tile_px, ("y", "x"))
 
 
-def _describe_label(folder: Path, meta: ImageMeta, name: str, facts: Mapping[str, Any]) -> None:
+def _describe_label(
+    folder: Path, meta: ImageMeta, name: str, facts: Mapping[str, Any], colour: palette.Colour
+) -> None:
     ome = _multiscales(name, meta.mpp, with_channels=False)
     ome["image-label"] = {
-        "colors": [{"label-value": 1, "rgba": [0, 114, 178, 255]}],
+        "colors": [{"label-value": 1, "rgba": [*colour, 255]}],
         "source": {"image": "../../"},
     }
     _write_group(folder, {"ome": ome, "cacl": dict(facts)})

@@ -9,7 +9,8 @@ from typing import Any
 from small_atlas import CELL_TYPE, Core, SmallAtlas, build
 
 from cacl import tables
-from cacl.records import FailureRow
+from cacl.records import AntibodyRow, FailureRow
+from cacl.report.dictionary import described
 from cacl.steps.report import report
 
 HOSTILE = "<script>alert('x')</script>\"'&</script>"
@@ -91,3 +92,10 @@ def empty_atlas(root: Path) -> SmallAtlas:
 
 def page_of(folder: Path) -> str:
     return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def antibody(name: str, ratio: float | None, **changes: Any) -> AntibodyRow:
+    given: dict[str, Any] = dict.fromkeys(tables.columns(AntibodyRow), "")
+    numbers = [column.name for column in described(AntibodyRow) if column.is_optional]
+    given |= dict.fromkeys(numbers) | {"rank": 1, "antibody_id": name, "images": 1, "patients": 1}
+    return AntibodyRow(**(given | {"stained_to_cell_ratio": ratio} | changes))

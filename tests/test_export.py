@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -12,11 +13,11 @@ from skimage.draw import polygon2mask
 from small_atlas import SmallAtlas, build
 from typer.testing import CliRunner
 
-from cacl import tables
+from cacl import palette, tables
 from cacl.cli import app
 from cacl.errors import ConfigError, StrictError
 from cacl.export import geojson
-from cacl.records import AntibodyRow
+from cacl.records import AntibodyRow, ImageRow, SegmentedRow
 from cacl.steps import export
 from cacl.store import ImageMeta
 
@@ -117,7 +118,9 @@ def test_polygons_lie_on_the_original_image() -> None:
 def test_each_part_of_the_stain_has_its_score() -> None:
     mask = masks()["corners that touch"]
     dab = np.where(np.arange(SIDE) < 20, 0.25, 0.75)[:, None] * np.ones((1, SIDE))
-    features = geojson.stain_features(mask, dab.astype(np.float32), meta_of(mask, 32), {"x": 1.0})
+    features = geojson.stain_features(
+        mask, "stain", dab.astype(np.float32), meta_of(mask, 32), {"x": 1.0}
+    )
     scores = [one["properties"]["measurements"]["Score: mean DAB OD"] for one in features]
     assert scores == [0.25, 0.75]
     assert [one["properties"]["measurements"]["Area px^2"] for one in features] == [100.0, 100.0]
@@ -157,9 +160,41 @@ def test_one_label_of_one_antibody(atlas: SmallAtlas, tmp_path: Path) -> None:
     assert feature["properties"]["classification"]["name"] == "CaCL cell area"
 
 
+def test_every_class_has_its_own_name_and_colour(tmp_path: Path) -> None:
+    core = cores()[0]
+    made = build(tmp_path, [core])
+    (image,) = tables.read_parquet(made.path("catalog/images.parquet"), ImageRow)
+    labelled = dataclasses.replace(image, class_labels="microvilli=positive;nucleus=negative")
+    tables.write_parquet(made.path("catalog/images.parquet"), [labelled], ImageRow)
+    (receipt,) = tables.read_parquet(made.path("segmented.parquet"), SegmentedRow)
+    nucleus = np.zeros((128, 128), dtype=bool)
+    nucleus[:, :12] = True
+    made.store.write_labels(core.image_id, {"stain-nucleus": nucleus}, receipt.digest)
+    both = dataclasses.replace(receipt, patterns="microvilli;nucleus")
+    tables.write_parquet(made.path("segmented.parquet"), [both], SegmentedRow)
+    made.measure(patterns=made.path("patterns.parquet"))
+    run(made, failures=[], patterns=[made.path("patterns.parquet")])
+    places = made.path("report"), made.path("atlas.zarr"), tmp_path / "masks"
+    export.export_masks(*places)
+    (file,) = (tmp_path / "masks").rglob("*.geojson")
+    features = json.loads(file.read_text())["features"]
+    classes = [one["properties"]["classification"] for one in features]
+    assert classes == [
+        {"name": "CaCL cell area", "color": [230, 159, 0]},
+        {"name": "CaCL stain", "color": [0, 114, 178]},
+        {"name": "CaCL stain: nucleus", "color": [0, 158, 115]},
+    ]
+    np.testing.assert_array_equal(drawn(polygons_of(features[2:])[0], 1.0, (128, 128)), nucleus)
+    export.export_masks(*places, labels=["stain-nucleus"])
+    (feature,) = json.loads(file.read_text())["features"]
+    assert feature == features[2]
+    with pytest.raises(ConfigError, match="can be cell, stain, stain-nucleus, got stain-goblet"):
+        export.export_masks(*places, labels=["stain-goblet"])
+
+
 def test_what_cannot_be_exported_is_told(atlas: SmallAtlas, tmp_path: Path) -> None:
     report, store = atlas.path("report"), atlas.path("atlas.zarr")
-    with pytest.raises(ConfigError, match="Labels can be stain and cell, got"):
+    with pytest.raises(ConfigError, match="Labels can be cell, stain, got nucleus"):
         export.export_masks(report, store, tmp_path, labels=["nucleus"])
     with pytest.raises(ConfigError, match="holds no measured image of HPA999999"):
         export.export_masks(report, store, tmp_path, antibodies=["HPA999999"])
@@ -212,4 +247,9 @@ def test_a_reader_of_the_format_sees_image_and_labels(atlas: SmallAtlas) -> None
     shapes = {Path(str(node.zarr)).name: node.data[0].shape for node in nodes if node.data}
     assert (3, 128, 128) in shapes.values()
     labels = [node for node in nodes if node.data and node.data[0].shape == (128, 128)]
-    assert {int(np.asarray(node.data[0]).sum()) for node in labels} == {48 * 128, 96 * 96}
+    seen = {node.metadata["name"].split("/")[-1]: node for node in labels}
+    areas = {name: int(np.asarray(node.data[0]).sum()) for name, node in seen.items()}
+    assert areas == {"stain": 48 * 128, "cell": 96 * 96}
+    colours = {name: node.metadata["color"][1] for name, node in seen.items()}
+    for name, expected in (("stain", palette.STAINS[0]), ("cell", palette.CELL)):
+        assert colours[name] == pytest.approx([*(part / 255 for part in expected), 1.0])

@@ -14,6 +14,8 @@ from small_atlas import Core, SmallAtlas, build
 from cacl import tables
 from cacl.errors import TableError
 from cacl.records import FailureRow, ImageRow, MeasureRow, PatternRow, SegmentedRow
+from cacl.report.data import classes_of
+from cacl.report.words import NO_BREAK
 from cacl.steps.report import report
 
 CORE = Core("HPA000001", stained_rows=24, label="positive", staining="high")
@@ -43,6 +45,13 @@ def atlas(tmp_path: Path) -> SmallAtlas:
 def measured(atlas: SmallAtlas) -> list[PatternRow]:
     atlas.measure(patterns=atlas.path("patterns.parquet"))
     return tables.read_parquet(atlas.path("patterns.parquet"), PatternRow)
+
+
+def test_a_panel_names_every_class(atlas: SmallAtlas) -> None:
+    rows = measured(atlas)
+    named = classes_of(rows)[CORE.image_id].replace(NO_BREAK, " ")
+    assert named == "microvilli 25.0 %, nucleus 12.5 %, goblet 0 %"
+    assert classes_of(rows[:1]) == {}
 
 
 def test_known_areas_of_each_class(atlas: SmallAtlas) -> None:

@@ -80,6 +80,8 @@ def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> No
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
+    assert rows["network"].unique().tolist() == [1, 2, 3, 4]
+    assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [4]
     assert rows["claim"].notna().sum() > 0
     assert rows["told"].notna().sum() > 0
     assert not (rows["claim"].notna() & rows["told"].notna()).any()

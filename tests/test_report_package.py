@@ -100,7 +100,7 @@ def test_synthetic_images_are_not_credited_to_the_atlas() -> None:
     assert package.sources(catalog) == []
     assert not methods.has_atlas_images(catalog)
     assert methods.credit_lines(catalog) == [
-        "1 images: synthetic, drawn by this software; nobody's tissue."
+        "1 image: synthetic, drawn by this software; nobody's tissue."
     ]
     assert methods.has_atlas_images(catalog.assign(licence="CC BY-SA 4.0"))
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from model_atlas import image_row
+from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from cacl import tables
@@ -100,6 +103,39 @@ def test_the_command_prints_a_table_a_total_and_json(run: Path) -> None:
     assert loaded["total"]["acquire"] == {"done": 3, "failed": 1, "left": 1}
     assert [shard["images"] for shard in loaded["shards"]] == [3, 2]
     assert loaded["model"] is False
+
+
+def test_failures_are_told_by_step_and_reason(run: Path) -> None:
+    gene = FailureRow(
+        image_id="ENSG00000000001", stage="catalog", reason="not_found", message="m", source="s"
+    )
+    tables.write_csv(run / "results/failures/catalog.csv", [gene], FailureRow)
+    found = status_of(run)
+    assert found.failures() == [
+        ("catalog", "not_found", 1),
+        ("acquire", "damaged", 1),
+        ("tile", "damaged", 1),
+    ]
+    shown = CliRunner().invoke(app, ["status", "--directory", str(run)])
+    assert "failed at catalog: 1 not found (results/failures/catalog.csv)" in shown.output
+    assert "failed at tile: 1 damaged (results/failures/tile/*.csv)" in shown.output
+    loaded = json.loads(
+        CliRunner().invoke(app, ["status", "--directory", str(run), "--json"]).output
+    )
+    assert loaded["failures"][1] == {"step": "acquire", "reason": "damaged", "count": 1}
+
+
+def test_a_training_that_was_stopped_says_how_far_it_came(run: Path) -> None:
+    states = run / "results/model/states"
+    for place, step in ((0, 54), (1, 20)):
+        path = states / f"{place}.safetensors"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"a": np.zeros(1)}, path, {"facts": json.dumps({"step": step})})
+        os.utime(path, ns=(place, place))
+    assert "model not trained yet (saved: network 2 at step 20)" in str(status_of(run))
+    (states / "1.safetensors").write_bytes(b"half of it")
+    os.utime(states / "1.safetensors", ns=(1, 1))
+    assert "model not trained yet, report" in str(status_of(run))
 
 
 def test_before_the_catalog(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import measure
 
+from cacl import palette
+from cacl.palette import Colour
 from cacl.store import ImageMeta
 
 Bool = NDArray[np.bool_]
@@ -17,8 +19,6 @@ Float64 = NDArray[np.float64]
 Polygon = list[Float64]
 
 DECIMALS = 3
-COLOURS = {"stain": (0, 114, 178), "cell": (230, 159, 0)}
-CLASS_NAMES = {"stain": "CaCL stain", "cell": "CaCL cell area"}
 
 
 def polygons(mask: Bool) -> list[Polygon]:
@@ -66,20 +66,29 @@ def _area(ring: Float64) -> float:
 
 
 def stain_features(
-    mask: Bool, dab: Float32, meta: ImageMeta, measures: Mapping[str, float]
+    mask: Bool,
+    name: str,
+    dab: Float32,
+    meta: ImageMeta,
+    measures: Mapping[str, float],
+    colour: Colour = palette.STAINS[0],
 ) -> list[dict[str, Any]]:
-    """Return one feature for each connected part of the stain, with its score.
+    """Return one feature for each connected part of a class's stain, with its score.
 
     Parameters
     ----------
     mask
         (y, x), the stain.
+    name
+        `stain` or `stain-<class>`, as the store names the mask.
     dab
         (y, x), optical density of DAB; its mean over a part is the part's score.
     meta
         What the image was made from; gives the original's pixels.
     measures
         Of the whole image, repeated on every part so that QuPath can show and filter them.
+    colour
+        Red, green, blue, 0-255.
     """
     parts = measure.label(mask, connectivity=1)
     count = int(parts.max(initial=0))
@@ -89,8 +98,9 @@ def stain_features(
     return [
         _feature(
             {"type": "Polygon", "coordinates": _placed(polygon, meta)},
-            "stain",
-            f"{meta.image_id} stain {number}",
+            name,
+            colour,
+            f"{meta.image_id} {name} {number}",
             {
                 "Score: mean DAB OD": float(summed[number] / areas[number]),
                 "Area px^2": float(areas[number] * scale**2),
@@ -99,6 +109,11 @@ def stain_features(
         )
         for number, polygon in enumerate(polygons(mask), start=1)
     ]
+
+
+def class_name(label: str) -> str:
+    """Return what QuPath calls a mask's class, such as "CaCL stain: nucleus"."""
+    return "CaCL cell area" if label == "cell" else f"CaCL {label.replace('-', ': ', 1)}"
 
 
 def area_feature(
@@ -113,6 +128,7 @@ def area_feature(
         _feature(
             {"type": "MultiPolygon", "coordinates": placed},
             name,
+            palette.CELL,
             f"{meta.image_id} {name}",
             {"Area px^2": area, **measures},
         )
@@ -127,7 +143,11 @@ def _placed(polygon: Polygon, meta: ImageMeta) -> list[list[list[float]]]:
 
 
 def _feature(
-    geometry: dict[str, Any], label: str, name: str, measures: Mapping[str, float]
+    geometry: dict[str, Any],
+    label: str,
+    colour: Colour,
+    name: str,
+    measures: Mapping[str, float],
 ) -> dict[str, Any]:
     return {
         "type": "Feature",
@@ -137,8 +157,8 @@ def _feature(
             "name": name,
             "isLocked": True,
             "classification": {
-                "name": CLASS_NAMES.get(label, label),
-                "color": list(COLOURS.get(label, (0, 158, 115))),
+                "name": class_name(label),
+                "color": list(colour),
             },
             "measurements": {key: round(value, 6) for key, value in measures.items()},
         },

@@ -36,6 +36,7 @@ LOSSES = (
 )
 COLUMNS = (
     "step",
+    "network",
     *LOSSES,
     "perplexity_s",
     "perplexity_c",
@@ -132,10 +133,13 @@ class Curve:
 
 
 def write_curves(folder: Path, curves: Sequence[Curve]) -> None:
-    """Write `training.csv` and `speed.csv` of networks that were trained one after the other."""
+    """Write `training.csv` and `speed.csv` of networks that were trained one after the other.
+
+    Steps count on from network to network; the column `network` numbers these from 1.
+    """
     rows, speed, before = [], [], 0.0
-    for curve in curves:
-        rows += [row | {"step": before + row["step"]} for row in curve.history]
+    for number, curve in enumerate(curves, start=1):
+        rows += [row | {"step": before + row["step"], "network": number} for row in curve.history]
         speed += [[f"{before + step:.6g}", f"{rate:.1f}"] for step, rate in curve.speed]
         before = rows[-1]["step"] if rows else before
     columns = _columns(rows)

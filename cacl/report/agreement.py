@@ -15,7 +15,7 @@ from cacl.records import AgreementRow, AntibodyRow
 Float64 = NDArray[np.float64]
 
 MIN_ANTIBODIES = 5
-UNITS = {"antibodies": "antibody", "genes": "gene"}
+SINGULAR = {"antibodies": "antibody", "genes": "gene"}
 SCALES = {
     "quantity": annotation.QUANTITY,
     "staining": annotation.STAINING,
@@ -111,11 +111,14 @@ def _auroc(ratios: Float64, staining: Float64, seed: int) -> AgreementRow:
 def _alpha(what: str, ratios: Float64, groups: Sequence[str], unit: str, seed: int) -> AgreementRow:
     measure = f"Krippendorff's alpha: {what}"
     distances = specificity.distances_within(ratios, groups)
+    if distances is None and np.unique(ratios[~np.isnan(ratios)]).size == 1:
+        return _empty(measure, 0, "All have the same ratio")
     if distances is None or distances.size.size < MIN_ANTIBODIES:
         count = 0 if distances is None else distances.size.size
-        who = f"{UNITS[unit]} has" if count == 1 else f"{unit} have"
         return _empty(
-            measure, count, f"{count} {who} two ratios or more, {MIN_ANTIBODIES} are needed"
+            measure,
+            count,
+            f"{_have(count, unit)} two ratios or more, {MIN_ANTIBODIES} are needed",
         )
     return _estimated(
         measure,
@@ -129,13 +132,17 @@ def _alpha(what: str, ratios: Float64, groups: Sequence[str], unit: str, seed: i
 def _missing(x: Float64, y: Float64, name: str) -> str:
     """Return why ratio and annotation cannot be compared; empty if they can."""
     if x.size < MIN_ANTIBODIES:
-        who = "antibody has" if x.size == 1 else "antibodies have"
-        return f"{x.size} {who} a ratio and an annotated {name}, {MIN_ANTIBODIES} are needed"
+        found = _have(x.size, "antibodies")
+        return f"{found} a ratio and an annotated {name}, {MIN_ANTIBODIES} are needed"
     if np.unique(y).size < 2:
         return f"All {x.size} antibodies have the same annotated {name}"
     if np.unique(x).size < 2:
         return f"All {x.size} antibodies have the same ratio"
     return ""
+
+
+def _have(count: int, unit: str) -> str:
+    return f"1 {SINGULAR[unit]} has" if count == 1 else f"{count} {unit} have"
 
 
 def _empty(measure: str, n: int, note: str) -> AgreementRow:

@@ -81,8 +81,9 @@ def report_tables(cell_type: str) -> list[Table]:
             AntibodyRow,
             "Antibodies",
             "One row an antibody, pooled over its images, by falling stained-to-cell ratio. p, q "
-            "and z compare it with the antibodies that the atlas annotates as not detected in "
-            f"{cell_type}, leaving out itself; they are empty where there are too few of them.",
+            "and z compare it with the antibodies labelled negative (those that the atlas "
+            f"annotates as not detected in {cell_type}, unless you gave labels), leaving out "
+            "itself; they are empty where there are too few of them.",
             "antibody_id",
         ),
         Table(

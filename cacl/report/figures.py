@@ -13,13 +13,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cacl.records import AntibodyRow
-from cacl.report.words import SIGNIFICANT_Q
+from cacl.report.words import SIGNIFICANT_Q, negatives_are
 
 # Okabe & Ito's colours, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7A7A7A"
 LABEL_COLOURS = {"positive": ORANGE, "negative": BLUE, "": GREY}
 LABEL_SYMBOLS = {"positive": "circle", "negative": "diamond", "": "circle-open"}
-LABEL_NAMES = {"positive": "annotated as stained", "negative": "not detected", "": "no label"}
+ANNOTATED = {"positive": "annotated as stained", "negative": "not detected", "": "no label"}
+LABELLED = {"positive": "labelled positive", "negative": "labelled negative", "": "no label"}
 STAINING_ORDER = ("not detected", "low", "medium", "high")
 NOT_ANNOTATED = "not annotated"
 MAX_POINTS = 2000
@@ -57,7 +58,7 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     if not rows:
         return None
     figure = go.Figure()
-    for label, name in LABEL_NAMES.items():
+    for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
             figure.add_scatter(
@@ -83,10 +84,20 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         figure,
         "ranking",
         "Highest ratios",
-        f"The {len(rows)} antibodies with the highest stained-to-cell ratio. Lines: 95 % interval "
-        "over patients; none where an antibody has a single one, or no stain at all.",
+        f"{_counted(len(rows))} with the highest stained-to-cell ratio. Lines: 95 % interval over "
+        "patients (images, where patients are unknown); none where an antibody has a single one, "
+        "or no stain at all.",
         "half",
     )
+
+
+def _counted(antibodies: int) -> str:
+    return "The antibody" if antibodies == 1 else f"The {antibodies} antibodies"
+
+
+def label_names(rows: Sequence[AntibodyRow]) -> dict[str, str]:
+    """Return what the marks' labels are called: the atlas's annotation, or the user's labels."""
+    return ANNOTATED if all(row.hpa_staining for row in rows if row.label) else LABELLED
 
 
 def _whiskers(rows: Sequence[AntibodyRow]) -> dict[str, Any]:
@@ -188,8 +199,8 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         figure,
         "volcano",
         "How much, and how surely",
-        "To the right: more of the cell area is stained. Upwards: rarer among the antibodies that "
-        f"the atlas annotates as not detected. Above the dashed line q is below {SIGNIFICANT_Q}."
+        "To the right: more of the cell area is stained. Upwards: rarer among the antibodies "
+        f"{negatives_are(antibodies)}. Above the dashed line q is below {SIGNIFICANT_Q}."
         + _thinned_note(shown, rows),
         "half",
     )
@@ -229,7 +240,7 @@ def _points(
 ) -> go.Figure:
     """Return a figure with a point an antibody: its ratio to the right, marked by its label."""
     figure = go.Figure()
-    for label, name in LABEL_NAMES.items():
+    for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
             figure.add_scatter(
@@ -259,23 +270,28 @@ def thinned(rows: Sequence[AntibodyRow], most: int) -> list[AntibodyRow]:
 def training(curves: pd.DataFrame) -> list[Figure]:
     """Return a small figure for every numeric column of `training.csv`, against its steps.
 
-    Columns that are 0 throughout, such as losses that the preset does not use, are left out.
+    Columns that are 0 throughout, such as losses that the preset does not use, are left out. Where
+    networks were trained one after the other, each has a line; that of the last is blue.
     """
     numbers = curves.apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
     numbers = numbers.loc[:, numbers.fillna(0).ne(0).any()]
     has_steps = "step" in numbers
-    steps = numbers["step"].tolist() if has_steps else list(range(len(numbers)))
+    numbers = numbers.assign(step=numbers["step"] if has_steps else range(len(numbers)))
+    network = numbers["network"] if "network" in numbers else pd.Series(1, index=numbers.index)
+    parts = [part for _, part in numbers.groupby(network)]
     plots: list[Figure] = []
-    for name in numbers.columns.drop("step") if has_steps else numbers.columns:
+    for name in numbers.columns.drop(["step", "network"], errors="ignore"):
         figure = go.Figure()
-        figure.add_scatter(
-            x=steps,
-            y=numbers[name].tolist(),
-            mode="lines",
-            line={"color": BLUE, "width": 1.75},
-            hovertemplate="step %{x}<br>%{y:.4g}<extra></extra>",
-        )
-        figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 48})
+        for part in parts:
+            figure.add_scatter(
+                x=part["step"].tolist(),
+                y=part[name].tolist(),
+                mode="lines",
+                line={"color": BLUE if part is parts[-1] else GREY, "width": 1.75},
+                hovertemplate="step %{x}<br>%{y:.4g}<extra></extra>",
+            )
+        figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 60})
+        figure.update_xaxes(tickangle=0, nticks=4)
         title = str(name).replace("_", " ")
         plots.append(_figure(figure, f"training-{len(plots)}", title, "", "small"))
     return plots
@@ -288,6 +304,8 @@ def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) ->
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         hoverlabel={"font": {"family": FONT}},
     )
+    figure.update_xaxes(ticklabelstandoff=4)
+    figure.update_yaxes(ticklabelstandoff=8)
     spec: dict[str, Any] = json.loads(figure.to_json())
     spec["layout"].pop("template", None)
     return Figure(key=key, title=title, caption=caption, spec=spec, size=size)

@@ -43,14 +43,21 @@ CITATIONS = (
     "Cochran WG. Sampling Techniques, 3rd edition. Wiley, 1977.",
     "Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993.",
 )
+PAPER = "paper"
+# What the preset of the paper does without.
+GROWTH = (
+    "; a mask grows from sure pixels, of which the cut rim of a core has none; an area of about a "
+    "core of whose cells too few are surely stained, fewer than tells positive from negative "
+    "training images, counts as unstained"
+)
 ATLAS_CREDIT = (
     "Images and annotation are credited to the Human Protein Atlas, proteinatlas.org; pictures in "
     "the report are scaled down and carry a computed overlay."
 )
 
 
-def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
-    """Return the methods paragraph, one sentence an item."""
+def methods(settings: Settings, images: pd.DataFrame, grid: str, preset: str) -> list[str]:
+    """Return the methods paragraph, one sentence an item; `preset` is the model's."""
     share = settings.min_tissue_fraction
     tiles = (
         "Tiles with enough" if share is None else f"Tiles with at least {100 * share:g}{NO_BREAK}%"
@@ -62,10 +69,8 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
         f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
-        f"trained on image-wise labels only (annotation of “{settings.cell_type}”)"
-        f"{_morphology(settings)}; a mask grows from sure pixels, of which the cut rim of a core "
-        "has none; an area of about a core of whose cells too few are surely stained, fewer than "
-        "tells positive from negative training images, counts as unstained.",
+        f"trained on image-wise labels only{_labels(settings, images)}"
+        f"{_morphology(settings)}{'' if preset == PAPER else GROWTH}.",
         f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
         "cell area over the cell area.",
         "By DAB density, cell area is weak above "
@@ -85,11 +90,17 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str) -> list[str]:
         "curve (Hanley & McNeil 1982), agreement of a gene's antibodies Krippendorff's alpha of "
         "ranks (Krippendorff 2004); their intervals are percentile bootstraps over antibodies with "
         f"{intervals.BOOTSTRAP_DRAWS} draws (Efron & Tibshirani 1993).",
-        "p values are one-sided and empirical, against the antibodies annotated as not detected, "
+        "p values are one-sided and empirical, against the antibodies labelled negative, "
         "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
         f"(ratio − median) / ({statistics.MAD_TO_SIGMA} MAD) of the same antibodies.",
         f"CaCL Atlas {__version__}, {_software()}; seed {settings.seed}.",
     ]
+
+
+def _labels(settings: Settings, images: pd.DataFrame) -> str:
+    """Return where the labels come from; empty where the user gave them."""
+    annotated = bool((images["hpa_staining"] != "").any())
+    return f" (annotation of “{settings.cell_type}”)" if annotated else ""
 
 
 def _scale(images: pd.DataFrame) -> list[str]:
@@ -97,15 +108,19 @@ def _scale(images: pd.DataFrame) -> list[str]:
     counts = Counter(images["mpp_source"])
     given, cores, unknown = counts["given"], counts["core diameter"], counts[""]
     parts = [
-        f"{count} images {what}"
+        f"{what} {_images(count)}"
         for count, what in (
-            (given, "state the size of a pixel"),
-            (cores, "were scaled by their core, taken to be 1 mm wide (Kampf et al. 2012)"),
-            (unknown, "have no known scale, and areas in pixels only"),
+            (given, "given for"),
+            (cores, "from the core, taken to be 1 mm wide (Kampf et al. 2012), for"),
+            (unknown, "unknown, so that areas are in pixels only, for"),
         )
         if count
     ]
-    return [f"{'; '.join(parts)}."] if parts else []
+    return [f"The size of a pixel is {'; '.join(parts)}."] if parts else []
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _confidence(images: pd.DataFrame) -> list[str]:
@@ -148,12 +163,17 @@ def credit_lines(catalog: pd.DataFrame) -> list[str]:
     lines = []
     for (version, licence), count in sorted(Counter(pairs).items()):
         if licence == SYNTHETIC:
-            lines.append(f"{count} images: synthetic, drawn by this software; nobody's tissue.")
+            lines.append(f"{_images(count)}: synthetic, drawn by this software; nobody's tissue.")
             continue
         source = f"Human Protein Atlas, release {version}" if version else "the user's own images"
         terms = f"licence: {licence}" if licence else "licence not recorded"
-        lines.append(f"{count} images: {source}; {terms}.")
+        lines.append(f"{_images(count)}: {source}; {terms}.")
     return lines
+
+
+def is_synthetic(catalog: pd.DataFrame) -> bool:
+    """Return whether there are images and all of them are drawn."""
+    return len(catalog) > 0 and bool((catalog["licence"] == SYNTHETIC).all())
 
 
 def has_atlas_images(catalog: pd.DataFrame) -> bool:
@@ -171,7 +191,8 @@ def markdown(
     about_p: str,
 ) -> str:
     """Return `methods.md`: a paragraph to paste into a paper, counts, parameters, credit."""
-    paragraph = " ".join(methods(settings, images, grid)).replace(NO_BREAK, " ")
+    preset = str(model.get("preset", ""))
+    paragraph = " ".join(methods(settings, images, grid, preset)).replace(NO_BREAK, " ")
     asked = len(set(catalog["image_id"]))
     parameters = {
         "cell type": settings.cell_type,

@@ -13,15 +13,17 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
+from cacl.atlas.licence import SYNTHETIC
 from cacl.records import (
     AgreementRow,
     AntibodyRow,
     DisagreementRow,
     FailureRow,
     GeneRow,
+    PatternRow,
     ReviewRow,
 )
-from cacl.report import data, dictionary, methods, words
+from cacl.report import data, dictionary, disagreement, figures, methods, words
 from cacl.report.figures import Figure
 from cacl.report.pictures import Picture, write_bytes
 from cacl.tables import write_text
@@ -49,6 +51,8 @@ class Content:
         The cores most worth a look.
     failures
         Images left out.
+    patterns
+        Classes of each image.
     catalog
         Columns of `ImageRow`, of all images that were asked for.
     pictures
@@ -78,6 +82,7 @@ class Content:
     disagreements: Sequence[DisagreementRow]
     review: Sequence[ReviewRow]
     failures: Sequence[FailureRow]
+    patterns: Sequence[PatternRow]
     catalog: pd.DataFrame
     pictures: Mapping[str, Picture]
     gallery: Sequence[AntibodyRow]
@@ -104,9 +109,18 @@ def write_page(content: Content, out: Path) -> None:
     write_text(figures / "plotly.min.js", get_plotlyjs())
     specs = {figure.key: figure.spec for figure in content.figures}
     data.write_script(figures / "specs.js", "ATLAS_FIGURES", specs)
-    urls = dict(zip(content.catalog["image_id"], content.catalog["url"], strict=True))
+    catalog = content.catalog
+    real = catalog[catalog["licence"] != SYNTHETIC]
     data.write_data(
-        out / "assets", content.antibodies, content.genes, content.images, content.pictures, urls
+        out / "assets",
+        content.antibodies,
+        content.genes,
+        content.images,
+        content.pictures,
+        dict(zip(real["image_id"], real["url"], strict=True)),
+        content.failures,
+        content.patterns,
+        linked=not methods.is_synthetic(catalog),
     )
     environment = _environment()
     values = _values(content)
@@ -137,14 +151,16 @@ def _environment() -> jinja2.Environment:
 def _values(content: Content) -> dict[str, Any]:
     images = content.images
     tissues = sorted(set(images["tissue"]) - {""})
-    sized = {figure.size for figure in content.figures}
+    curves = [figure for figure in content.figures if figure.size == "small"]
     return {
         "content": content,
         "question": words.question(content.settings.cell_type, tissues),
         "answer": words.answer(content.antibodies, failed=len(content.failures)),
         "about_p": words.about_p(content.antibodies),
         "missing": words.missing(content.antibodies, content.images, content.settings.cell_type),
-        "methods": methods.methods(content.settings, images, content.grid),
+        "methods": methods.methods(
+            content.settings, images, content.grid, str(content.model.get("preset", ""))
+        ),
         "credits": methods.credit_lines(content.catalog),
         "citations": methods.CITATIONS,
         "has_atlas_images": methods.has_atlas_images(content.catalog),
@@ -158,14 +174,26 @@ def _values(content: Content) -> dict[str, Any]:
             "antibodies": len(content.antibodies),
             "genes": len(content.genes),
             "images": len(images),
-            "patients": len(set(images["patient_id"]) - {""}),
+            "patients": len(set(images["patient_id"]) - {""}) or None,
             "flagged": int((images["qc"] != "").sum()),
             "failures": len(content.failures),
         },
-        "has_curves": "small" in sized,
+        "has_curves": bool(curves),
+        "networks": max((len(one.spec["data"]) for one in curves), default=0),
+        "trained": words.trained(content.model, images),
         "keys": {figure.key for figure in content.figures},
         "cores": _gallery_cores(content),
         "interval": words.interval,
+        "compared": [
+            row.stained_to_cell_ratio
+            for row in content.antibodies
+            if row.stained_to_cell_ratio is not None
+            and disagreement.level_of(row.hpa_staining, row.label) is not None
+        ],
+        "labels": figures.label_names(content.antibodies),
+        "is_synthetic": methods.is_synthetic(content.catalog),
+        "has_links": not methods.is_synthetic(content.catalog)
+        and any(map(words.antibody_page, content.antibodies)),
         "known": {row.antibody_id for row in content.antibodies},
         "shown_disagreements": SHOWN_DISAGREEMENTS,
         "shown_review": SHOWN_REVIEW,

@@ -17,6 +17,7 @@ from cacl.records import AntibodyRow, FailureRow
 from cacl.report.pooling import NEGATIVE
 
 ENSEMBL_ID = re.compile(r"ENSG[0-9]{11}")
+HPA_ID = re.compile(r"(HPA|CAB)[0-9]{6}")
 HPA_PAGE = "https://www.proteinatlas.org/"
 SIGNIFICANT_Q = 0.05
 MOST_NAMED_TISSUES = 3
@@ -60,9 +61,11 @@ def interval(low: float | None, high: float | None) -> str:
     return f"{100 * low:.{digits}f}\u2060–\u2060{100 * high:.{digits}f}{NO_BREAK}%"
 
 
-def hpa_page(ensembl_id: str) -> str:
-    """Return the address of a gene's page in the atlas; empty unless the id is one of Ensembl."""
-    return HPA_PAGE + ensembl_id if ENSEMBL_ID.fullmatch(ensembl_id) else ""
+def antibody_page(row: AntibodyRow) -> str:
+    """Return the address of an antibody in the atlas: its gene's page, else a search for it."""
+    if ENSEMBL_ID.fullmatch(row.ensembl_id):
+        return HPA_PAGE + row.ensembl_id
+    return f"{HPA_PAGE}search/{row.antibody_id}" if HPA_ID.fullmatch(row.antibody_id) else ""
 
 
 def question(cell_type: str, tissues: Sequence[str]) -> str:
@@ -94,6 +97,14 @@ def answer(antibodies: Sequence[AntibodyRow], *, failed: int) -> str:
             "No answer yet: there was no image to measure and none failed; the catalog has none of "
             "the genes, antibodies and tissues asked for."
         )
+    if not rated[0].stained_to_cell_ratio:
+        return (
+            f"None of the {len(rated)} measured: the model finds the pattern in no core. Either no "
+            "antibody stains it, or the model has not learned it; look at the cores and at the "
+            "training curves."
+            if len(rated) > 1
+            else "No answer yet: the model finds the pattern in no core of the one antibody."
+        )
     best = rated[0]
     name = f"{best.gene} ({best.antibody_id})" if best.gene else best.antibody_id
     spread = interval(best.ratio_low, best.ratio_high)
@@ -109,8 +120,17 @@ def answer(antibodies: Sequence[AntibodyRow], *, failed: int) -> str:
     above = sum((row.stained_to_cell_ratio or 0.0) > max(negatives) for row in others)
     return (
         f"{text} {above} of {len(others)} antibodies stain more of it than any of the "
-        f"{len(negatives)} that the atlas annotates as “not detected”."
+        f"{len(negatives)} that are {negatives_are(antibodies)}."
     )
+
+
+def negatives_are(antibodies: Sequence[AntibodyRow]) -> str:
+    """Return what makes an antibody negative in this run: the atlas's annotation, or a label."""
+    negative = [row for row in antibodies if row.label == NEGATIVE]
+    annotated = [row for row in negative or antibodies if row.hpa_staining]
+    if len(annotated) == len(negative) if negative else annotated:
+        return "annotated as “not detected”"
+    return "labelled negative"
 
 
 def about_p(antibodies: Sequence[AntibodyRow]) -> str:
@@ -120,12 +140,12 @@ def about_p(antibodies: Sequence[AntibodyRow]) -> str:
     )
     if count < statistics.MIN_NEGATIVES:
         return (
-            f"p, q and z are empty: they compare with antibodies that the atlas annotates as “not "
-            f"detected”, of which {count} were measured and {statistics.MIN_NEGATIVES} are needed."
+            f"p, q and z are empty: they compare with antibodies {negatives_are(antibodies)}, of "
+            f"which {count} were measured and {statistics.MIN_NEGATIVES} are needed."
         )
     floor = 1 / (count + 1)
     text = (
-        f"p is the share of the {count} antibodies annotated as “not detected” that reach the same "
+        f"p is the share of the {count} antibodies {negatives_are(antibodies)} that reach the same "
         f"ratio, one-sided; it cannot be smaller than 1/{count + 1} = {floor:.3g}. q is p after "
         "Benjamini–Hochberg; z counts robust standard deviations above the same antibodies."
     )
@@ -161,6 +181,20 @@ def flattened(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield name, "" if value is None else str(value)
 
 
+def trained(model: Mapping[str, Any], images: pd.DataFrame) -> str:
+    """Return in a sentence what the model is and was trained on; empty without a description."""
+    if not {"preset", "steps"} <= model.keys():
+        return ""
+    labels = Counter(images["label"])
+    tiles = model.get("positive_tiles")
+    taken = f" In the end {tiles:,} training tiles were taken to show the pattern." if tiles else ""
+    return (
+        f"Preset {model['preset']}, {model['steps']} steps. Of the measured images "
+        f"{labels['positive']:,} are labelled positive, {labels['negative']:,} negative, "
+        f"{labels['']:,} neither.{taken}"
+    )
+
+
 def missing(antibodies: Sequence[AntibodyRow], images: pd.DataFrame, cell_type: str) -> list[str]:
     """Return what this run cannot tell and why, one sentence each; empty if nothing is missing."""
     if not antibodies:
@@ -178,7 +212,11 @@ def missing(antibodies: Sequence[AntibodyRow], images: pd.DataFrame, cell_type: 
         found.append(
             f"No antibody has annotation of “{cell_type}”, so nothing is compared with the atlas."
         )
-    if all(row.ratio_low is None for row in antibodies):
+    if all(row.stained_to_cell_ratio == 0.0 for row in antibodies):
+        found.append(
+            "Every ratio is 0, so there is no order and no interval: the rank is that of the names."
+        )
+    elif all(row.ratio_low is None for row in antibodies):
         found.append(
             "No antibody has an interval: that needs two patients (images, where patients are "
             "unknown)."

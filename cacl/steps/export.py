@@ -14,14 +14,15 @@ import pandas as pd
 from cacl import stain, tables
 from cacl.errors import ConfigError, ImageError, Reason, StoreError, StrictError
 from cacl.export import geojson, table
-from cacl.records import AntibodyRow, MeasureRow
+from cacl.palette import stain_colour
+from cacl.patterns import Pattern, label_name
+from cacl.records import AntibodyRow, MeasureRow, PatternRow
 from cacl.steps.runner import run_images
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
 
 STAIN, CELL = "stain", "cell"
-LABELS = (STAIN, CELL)
 MEASURES = {
     "stained_to_cell_ratio": "Core: stained / cell area",
     "border_share": "Core: border share of DAB",
@@ -34,7 +35,7 @@ def export_masks(
     store: Path,
     out: Path,
     *,
-    labels: Sequence[str] = LABELS,
+    labels: Sequence[str] = (),
     antibodies: Sequence[str] = (),
     jobs: int = 1,
 ) -> int:
@@ -51,8 +52,8 @@ def export_masks(
     out
         Folder for the files.
     labels
-        Masks to write: `stain`, each connected part a feature with its mean DAB density as
-        score; `cell`, one feature.
+        Masks to write: `cell`, one feature; `stain`, and `stain-<class>` of every further class,
+        each connected part a feature with its mean DAB density as score. All if empty.
     antibodies
         Only these; all if empty.
     jobs
@@ -69,9 +70,11 @@ def export_masks(
     StrictError
         Some images could not be exported; the log says why, the others are written.
     """
-    unknown = sorted(set(labels) - set(LABELS))
-    if unknown or not labels:
-        raise ConfigError(f"Labels can be {STAIN} and {CELL}, got {unknown or 'none'}")
+    classes = _classes(report)
+    known = [CELL, STAIN, *dict.fromkeys(name for names in classes.values() for name in names[1:])]
+    unknown = sorted(set(labels) - set(known))
+    if unknown:
+        raise ConfigError(f"Labels can be {', '.join(known)}, got {', '.join(unknown)}")
     rows: list[MeasureRow] = tables.read_parquet(report / "images.parquet", MeasureRow)
     missing = sorted(set(antibodies) - {row.antibody_id for row in rows})
     if missing:
@@ -82,7 +85,10 @@ def export_masks(
     atlas = Store(store)
 
     def work(row: MeasureRow) -> None:
-        collection = {"type": "FeatureCollection", "features": _features(atlas, row, labels)}
+        own = classes.get(row.image_id, [STAIN])
+        chosen = [name for name in (CELL, *own) if not labels or name in labels]
+        features = _features(atlas, row, chosen, own)
+        collection = {"type": "FeatureCollection", "features": features}
         path = out / f"{row.image_id}.geojson"
         tables.write_text(path, json.dumps(collection, separators=(",", ":"), allow_nan=False))
 
@@ -96,7 +102,10 @@ def export_masks(
     return len(outcome.results)
 
 
-def _features(atlas: Store, row: MeasureRow, labels: Sequence[str]) -> list[dict[str, object]]:
+def _features(
+    atlas: Store, row: MeasureRow, labels: Sequence[str], own: Sequence[str]
+) -> list[dict[str, object]]:
+    """Return the features of those of an image's masks; `own` are the classes that it has."""
     values = {title: getattr(row, name) for name, title in MEASURES.items()}
     measures = {
         title: float(value)
@@ -106,7 +115,11 @@ def _features(atlas: Store, row: MeasureRow, labels: Sequence[str]) -> list[dict
     try:
         meta = atlas.meta(row.image_id)
         masks = {label: np.asarray(atlas.label(row.image_id, label)) > 0 for label in labels}
-        rgb = np.asarray(atlas.image(row.image_id), dtype=np.uint8) if STAIN in masks else None
+        rgb = (
+            np.asarray(atlas.image(row.image_id), dtype=np.uint8)
+            if set(own) & set(labels)
+            else None
+        )
     except (StoreError, ValueError, RuntimeError) as error:  # zarr's codecs raise the last two
         raise ImageError(Reason.DAMAGED, str(error)) from error
     features: list[dict[str, object]] = []
@@ -114,8 +127,20 @@ def _features(atlas: Store, row: MeasureRow, labels: Sequence[str]) -> list[dict
         features += geojson.area_feature(masks[CELL], CELL, meta, measures)
     if rgb is not None:
         _, dab = stain.unmix(rgb)
-        features += geojson.stain_features(masks[STAIN], dab, meta, measures)
+        for name in (one for one in own if one in masks):
+            colour = stain_colour(own.index(name))
+            features += geojson.stain_features(masks[name], name, dab, meta, measures, colour)
     return features
+
+
+def _classes(report: Path) -> dict[str, list[str]]:
+    """Return the masks of each image's classes, as the store names them."""
+    found: dict[str, list[str]] = {}
+    rows: list[PatternRow] = tables.read_parquet(report / "patterns.parquet", PatternRow)
+    for row in rows:
+        own = found.setdefault(row.image_id, [])
+        own.append(label_name(len(own), Pattern(name=row.pattern)))
+    return found
 
 
 def export_table(report: Path, out: Path) -> tuple[int, int]:

@@ -112,6 +112,7 @@ def report(
     genes = pooling.gene_rows(images)
     disagreements = disagreement.disagreement_rows(antibodies)
     doubted = review.review_rows(images)
+    classes = _read_patterns(patterns)
     agreements = agreement.agreement_rows(images, antibodies, seed=seed)
     listed = dictionary.report_tables(cell_type)
     rows: dict[str, Iterable[Any]] = {
@@ -121,7 +122,7 @@ def report(
         "review": doubted,
         "agreement": agreements,
         "images": images,
-        "patterns": _read_patterns(patterns),
+        "patterns": classes,
         "failures": failed,
     }
     for table in listed:
@@ -154,6 +155,7 @@ def report(
         disagreements=disagreements,
         review=doubted,
         failures=failed,
+        patterns=classes,
         catalog=asked,
         pictures=_write_pictures(atlas, images, pictured, out, jobs),
         gallery=gallery,

@@ -10,11 +10,16 @@ window.Cacl = (() => {
   const digits = (value) => (value >= 0.0995 ? 1 : 2);
   const percent = (value) => (value === null ? "–" : `${(100 * value).toFixed(value === 0 ? 0 : digits(value))}\u00a0%`);
   const spread = (low, high) => low === null || high === null
-    ? "" : `${(100 * low).toFixed(digits(high))}–${(100 * high).toFixed(digits(high))}\u00a0%`;
+    ? "" : `${(100 * low).toFixed(digits(high))}\u2060–\u2060${(100 * high).toFixed(digits(high))}\u00a0%`;
   const small = (value) => (value === null ? "–" : value < 0.001 ? value.toExponential(1) : value.toPrecision(2));
   const decimal = (value, places = 1) => (value === null ? "–" : value.toFixed(places));
   const count = (value) => (value === null ? "–" : value.toLocaleString("en"));
-  const hpaPage = (ensembl) => (/^ENSG[0-9]{11}$/.test(ensembl) ? `https://www.proteinatlas.org/${ensembl}` : "");
+  /* The gene's page in the atlas, else a search for the antibody; nothing for what is drawn */
+  const hpaPage = (ensembl, antibody) => {
+    if (!window.ATLAS.linked) return "";
+    if (/^ENSG[0-9]{11}$/.test(ensembl)) return `https://www.proteinatlas.org/${ensembl}`;
+    return /^(HPA|CAB)[0-9]{6}$/.test(antibody) ? `https://www.proteinatlas.org/search/${antibody}` : "";
+  };
   const link = (url, ...children) => make("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, ...children);
   const reader = (columns) => {
     const place = Object.fromEntries(columns.map((name, index) => [name, index]));

@@ -23,7 +23,7 @@
     const narrow = canvas.clientWidth < 480;
     const margin = { l: 60, r: 15, t: 45, b: 50, ...layout.margin };
     await window.Plotly.newPlot(canvas, traces, { ...layout, margin, font: { ...layout.font, size: narrow ? 12 : 14 } },
-      { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover" });
+      { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", modeBarButtons: [["toImage", "resetScale2d"]] });
     canvas.on("plotly_click", (event) => {
       const antibody = event.points[0]?.customdata;
       if (antibody) document.dispatchEvent(new CustomEvent("antibody", { detail: antibody }));

@@ -6,7 +6,7 @@ window.Cacl.panel = (data, get, order) => {
   const panel = document.getElementById("panel");
   const title = document.getElementById("panel-title");
   const body = document.getElementById("panel-body");
-  const masks = document.getElementById("masks");
+  const masks = document.getElementById("panel-masks");
   let current = null;
 
   const fact = (name, ...values) => make("div", {}, make("dt", {}, name),
@@ -17,7 +17,7 @@ window.Cacl.panel = (data, get, order) => {
     if (!core("core")) {
       return [make("div", { class: "no-picture" }, "no picture here", ...(core("url") ? [make("br"), link(core("url"), "the original")] : []))];
     }
-    const stack = make("button", { type: "button", class: "stack", "aria-pressed": String(masks?.checked ?? true), "aria-label": `Mask of ${name}` },
+    const stack = make("button", { type: "button", class: "stack", "aria-pressed": String(masks.checked), "aria-label": `Mask of ${name}` },
       make("img", { src: core("core"), alt: `Core ${name}` }), make("img", { class: "mask", src: core("mask"), alt: "" }));
     stack.style.aspectRatio = core("aspect");
     return [stack];
@@ -36,10 +36,11 @@ window.Cacl.panel = (data, get, order) => {
   const figure = (core) => {
     const range = spread(core("ratio_low"), core("ratio_high"));
     const area = core("cell_area_um2") === null ? `${count(core("cell_area_px"))} px` : `${decimal(core("cell_area_um2") / 1e6, 3)} mm²`;
-    const caption = make("figcaption", {}, make("strong", {}, percent(core("stained_to_cell_ratio"))), range ? ` (${range})` : "",
-      small_print([core("image_id"), core("patient_id") && `patient ${core("patient_id")}`, core("tissue")].filter(Boolean).join(" · ").replaceAll("/", "/\u200b")),
+    const caption = make("figcaption", {}, make("strong", {}, percent(core("stained_to_cell_ratio"))), range ? ` (95 % interval ${range})` : "",
+      small_print([core("image_id"), core("patient_id") && `patient ${core("patient_id")}`, core("tissue"), core("label") && `labelled ${core("label")}`].filter(Boolean).join(" · ").replaceAll("/", "/\u200b")),
       small_print([`cell area ${area}`, core("stained_od") !== null && `OD ${decimal(core("stained_od"), 2)}`, core("confidence") !== null && `confidence ${decimal(core("confidence"), 2)}`].filter(Boolean).join(" · ")),
       ...classes(core));
+    if (core("classes")) caption.append(small_print(core("classes")));
     if (core("qc")) caption.append(make("span", { class: "flag block" }, core("qc").replaceAll(";", ", ")));
     if (core("core") && core("url")) caption.append(link(core("url"), "original"));
     return make("figure", { class: "core" }, ...picture(core), caption);
@@ -53,16 +54,17 @@ window.Cacl.panel = (data, get, order) => {
     await load(`cores-${file}.js`);
     const cores = window[`ATLAS_CORES_${file}`];
     const read = reader(cores.columns);
-    const url = hpaPage(get(row, "ensembl_id"));
+    const url = hpaPage(get(row, "ensembl_id"), antibody);
+    const own = cores.rows[antibody] || [], lost = cores.failed[antibody] || [];
     const range = spread(get(row, "ratio_low"), get(row, "ratio_high"));
     current = antibody;
     title.textContent = [get(row, "gene"), antibody].filter(Boolean).join(" · ");
     const why = get(row, "stained_to_cell_ratio") === null ? "no cell area in the counted tiles" : get(row, "images") === 1 ? "one image, no interval" : get(row, "patients") === 1 ? "one patient, no interval" : "";
     body.replaceChildren(
-      ...(url ? [make("p", {}, link(url, `${get(row, "ensembl_id")} in the Human Protein Atlas`))] : []),
+      ...(url ? [make("p", {}, link(url, `${get(row, "ensembl_id") || antibody} in the Human Protein Atlas`))] : []),
       make("dl", { class: "facts" },
         fact("Rank", `${count(get(row, "rank"))} of ${count(data.rows.length)}`),
-        fact("Ratio", `${percent(get(row, "stained_to_cell_ratio"))}${range ? ` (${range})` : ""}`, ...(range ? [] : [small_print(why)])),
+        fact("Ratio", percent(get(row, "stained_to_cell_ratio")), small_print(range ? `95 % interval ${range}` : why)),
         fact("p · q · z", [small(get(row, "p_value")), small(get(row, "q_value")), decimal(get(row, "z"))].join(" · ")),
         fact("Border share of DAB", percent(get(row, "border_share"))),
         fact("H-score · OD of the stain", `${decimal(get(row, "h_score"), 0)} · ${decimal(get(row, "stained_od"), 2)}`),
@@ -72,11 +74,13 @@ window.Cacl.panel = (data, get, order) => {
         fact("HPA intensity", get(row, "hpa_intensity")),
         fact("HPA quantity", get(row, "hpa_quantity")),
         fact("HPA location", get(row, "hpa_location")),
-        fact("Label in training", get(row, "label") || "no label")),
-      make("div", { class: "panel-cores" }, ...(cores.rows[antibody] || []).map((values) => figure((name) => read(values, name)))));
+        fact("Label in training", get(row, "label") || (own.some((core) => read(core, "label")) ? "differs by core" : "no label"))),
+      make("div", { class: "panel-cores" }, ...own.map((values) => figure((name) => read(values, name)))),
+      ...(lost.length ? [make("p", { class: "lost" }, "Not measured: ", lost.map(([image, stage, reason]) => `${image} (${reason} at ${stage})`).join(", "))] : []));
     const shown = order();
     const place = shown.indexOf(row);
-    document.getElementById("panel-place").textContent = place < 0 ? "" : `${count(place + 1)} of ${count(shown.length)} in the table`;
+    document.getElementById("panel-place").replaceChildren(
+      ...(place < 0 ? [] : [`${count(place + 1)} of ${count(shown.length)}`, make("span", { class: "wide" }, " in the table")]));
     document.getElementById("panel-previous").disabled = place <= 0;
     document.getElementById("panel-next").disabled = place < 0 || place + 1 >= shown.length;
     if (!panel.open) panel.showModal();

@@ -21,7 +21,7 @@
     return button;
   };
   const antibodyLink = (row) => {
-    const url = hpaPage(get(row, "ensembl_id"));
+    const url = hpaPage(get(row, "ensembl_id"), get(row, "antibody_id"));
     return url ? [link(url, get(row, "antibody_id"))] : [get(row, "antibody_id")];
   };
   const mark = (label) => make("span", { class: `mark mark-${label || "none"}`, title: label || "no label" },
@@ -33,8 +33,8 @@
     { key: "antibody_id", title: "Antibody", cell: antibodyLink, type: "wide" },
     { key: "stained_to_cell_ratio", title: "Ratio", cell: ratioCells(data.rows, get), down: true, type: "ratio", hint: "stained area / cell area" },
     { key: "ratio_low", title: "95 % interval", cell: (row) => [spread(get(row, "ratio_low"), get(row, "ratio_high")) || "–"], down: true, type: "wide", hint: "sorts by its lower end" },
-    { key: "q_value", title: "q", cell: (row) => [small(get(row, "q_value"))], type: "number", hint: "p against “not detected” antibodies, after Benjamini–Hochberg" },
-    { key: "z", title: "z", cell: (row) => [decimal(get(row, "z"))], down: true, type: "number wide", hint: "robust standard deviations above “not detected” antibodies" },
+    { key: "q_value", title: "q", cell: (row) => [small(get(row, "q_value"))], type: "number", hint: "p against the antibodies labelled negative, after Benjamini–Hochberg" },
+    { key: "z", title: "z", cell: (row) => [decimal(get(row, "z"))], down: true, type: "number wide", hint: "robust standard deviations above the antibodies labelled negative" },
     { key: "border_share", title: "Border share", cell: (row) => [percent(get(row, "border_share"))], down: true, type: "number wide", hint: "share of all DAB that lies in the stained area" },
     ...(has("h_score") ? [{ key: "h_score", title: "H-score", cell: (row) => [decimal(get(row, "h_score"), 0)], down: true, type: "number wide", hint: "weak + 2 moderate + 3 strong, in per cent of the cell area" }] : []),
     ...(has("tissue_tau") ? [{ key: "tissue_tau", title: "Tau", cell: (row) => [decimal(get(row, "tissue_tau"), 2)], down: true, type: "number wide", hint: "0 = alike in all tissues, 1 = in one only" }] : []),
@@ -58,6 +58,10 @@
       (mostQ.value === "*" || (get(row, "q_value") !== null && get(row, "q_value") <= Number(mostQ.value))) &&
       (tissue.value === "*" || tissues.get(row).includes(tissue.value)),
     shown: (few, all) => `${few} of ${all} antibodies`,
+    without: () => {
+      const lost = wanted.length ? data.lost.filter(([name]) => wanted.every((word) => name.toLowerCase().includes(word))) : [];
+      return lost.slice(0, 3).map(([name, why]) => `${name} has no measured image (${why})`).join("; ");
+    },
   });
   const choose = () => { wanted = wordsOf(search); antibodies.select(); };
   const order = ["high", "medium", "low", "not detected"];
@@ -129,16 +133,15 @@
   }
 
   /* Masks */
-  const masks = element("masks");
+  const switches = document.querySelectorAll(".switch input");
   const showMasks = (shown) => {
+    for (const box of switches) box.checked = shown;
     for (const stack of document.querySelectorAll(".stack")) stack.setAttribute("aria-pressed", String(shown));
   };
-  masks?.addEventListener("change", () => showMasks(masks.checked));
+  for (const box of switches) box.addEventListener("change", () => showMasks(box.checked));
   document.addEventListener("keydown", (event) => {
-    if (event.key !== "m" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
-    if (!masks) return;
-    masks.checked = !masks.checked;
-    showMasks(masks.checked);
+    if (event.key !== "m" || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), select")) return;
+    showMasks(!switches[0].checked);
   });
   document.addEventListener("click", (event) => {
     const stack = event.target.closest(".stack");

@@ -5,8 +5,9 @@ window.Cacl.table = (() => {
   const PAGE_ROWS = 50;
 
   /* root: the table; rows, get: data and how to read it; columns: key, title, cell, down, type;
-     accepts: (row, index) -> boolean; shown: (few, all) -> text */
-  return ({ root, pages, status, rows, get, columns, accepts, shown }) => {
+     accepts: (row, index) -> boolean; shown: (few, all) -> text;
+     without: () -> text, why nothing is shown, or nothing */
+  return ({ root, pages, status, rows, get, columns, accepts, shown, without = () => "" }) => {
     const state = { key: "rank", direction: 1, start: 0, rows };
     const head = root.querySelector("thead tr");
     const body = root.querySelector("tbody");
@@ -28,9 +29,9 @@ window.Cacl.table = (() => {
         const sorted = header.dataset.key === state.key;
         header.setAttribute("aria-sort", sorted ? (state.direction > 0 ? "ascending" : "descending") : "none");
       }
-      const nothing = rows.length && !state.rows.length ? "; change or reset the filters" : "";
-      status.textContent = shown(count(state.rows.length), count(rows.length)) + nothing;
-      place.textContent = state.rows.length ? `${count(state.start + 1)}–${count(end)}` : "";
+      const reason = state.rows.length ? "" : without() || (rows.length ? "change or reset the filters" : "");
+      status.textContent = shown(count(state.rows.length), count(rows.length)) + (reason && `; ${reason}`);
+      place.textContent = state.rows.length ? `${count(state.start + 1)}–${count(end)} of ${count(state.rows.length)}` : "";
       previous.disabled = state.start === 0;
       next.disabled = end >= state.rows.length;
       pages.hidden = state.rows.length <= PAGE_ROWS;
@@ -49,6 +50,7 @@ window.Cacl.table = (() => {
       });
       const header = make("th", { scope: "col", class: type || "" }, button);
       header.dataset.key = key;
+      header.dataset.title = title;
       head.append(header);
     }
     const turn = (step) => { state.start += step; draw(); root.scrollIntoView({ block: "start" }); };
