@@ -91,8 +91,25 @@ def unmix(rgb: UInt8) -> tuple[Float32, Float32]:
     ----------
     Ruifrok & Johnston 2001; the third vector is the cross product of the two.
     """
-    stains = np.tensordot(_to_stains()[:2], optical_density(rgb), axes=1)
-    return stains[0], stains[1]
+    hematoxylin, dab = (_density_of(stain, rgb) for stain in _to_stains()[:2])
+    return hematoxylin, dab
+
+
+def dab_density(rgb: UInt8) -> Float32:
+    """Return the second of what `unmix` returns: the optical density of DAB, (y, x)."""
+    return _density_of(_to_stains()[1], rgb)
+
+
+def _density_of(stain: Float32, rgb: UInt8) -> Float32:
+    """Return one stain's density (y, x), of which each channel's level adds its part."""
+    levels = optical_density(np.arange(256, dtype=np.uint8))
+    red, green, blue = (
+        np.asarray(cv2.LUT(np.ascontiguousarray(channel), part * levels), np.float32)
+        for channel, part in zip(rgb, stain, strict=True)
+    )
+    red += green
+    red += blue
+    return red
 
 
 def _to_stains() -> Float32:
@@ -107,7 +124,7 @@ def _to_stains() -> Float32:
 
 def dab_mask(rgb: UInt8, threshold: float = DAB_THRESHOLD_OD) -> Bool:
     """Return where the DAB density exceeds `threshold` (OD), as (y, x) bool."""
-    mask: Bool = unmix(rgb)[1] > threshold
+    mask: Bool = dab_density(rgb) > threshold
     return mask
 
 

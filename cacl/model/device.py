@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
-from cacl.model.autoencoder import AutoEncoder
+from cacl.model.autoencoder import AutoEncoder, merge_norms
 
 log = logging.getLogger(__name__)
 COMPILED_PX = 64
@@ -50,9 +50,12 @@ def put_on(network: AutoEncoder, fabric: Fabric) -> AutoEncoder:
 
     On GPUs that have it, encoder and decoder compute in bfloat16, while weights, codes, distances
     and losses stay in float32: codes lie closer together than bfloat16 can tell. They are compiled
-    too. On the CPU all is float32, as it is written.
+    too. On the CPU all is float32, as it is written. The norms of a network that is not to be
+    trained are merged into its convolutions.
     """
     network.to(fabric.device)
+    if not network.training:
+        merge_norms(network)
     if fabric.device.type == "cuda":
         network.use_bf16(torch.cuda.is_bf16_supported())
         _compile(network)

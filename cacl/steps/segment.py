@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cacl import tables
 from cacl.errors import ImageError, Reason, StoreError
+from cacl.memory import keep_freed
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data import inner_part, may_show, pixel_marks
@@ -79,6 +80,7 @@ def segment(
         No such morphology.
     """
     shapes.check(morphology, radius_px)
+    keep_freed()
     atlas, trained = Store(store), load_model(model)
     fabric = make_fabric(1)
     for network in trained.networks:
