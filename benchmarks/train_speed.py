@@ -32,7 +32,7 @@ from cacl.memory import keep_freed
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.checkpoint import Model
 from cacl.model.data import LACKS, SHOWS, STAINED, TileSet, pixel_marks
-from cacl.model.device import make_fabric, put_on
+from cacl.model.device import make_fabric, own_device, put_on
 from cacl.model.fit import Task, fit
 from cacl.model.mask import Thresholds
 from cacl.model.preset import PAPER, ROBUST, Preset
@@ -141,7 +141,7 @@ def released(tiles: TileSet) -> Iterator[int]:
 
 def our_masks(preset: Preset, layers: list[np.ndarray]) -> Iterator[int]:
     """Segment images as `cacl segment` does, but for reading and writing."""
-    network = put_on(AutoEncoder(preset.architecture).eval(), make_fabric(1))
+    network = put_on(AutoEncoder(preset.architecture).eval(), own_device())
     limits = (Thresholds(likely=0.0, sure=2.0, least=0.0),)
     model = Model(
         networks=(network,), preset=preset, patterns=(ONLY,), thresholds=limits, digest=""

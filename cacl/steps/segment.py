@@ -16,7 +16,7 @@ from cacl.memory import keep_freed
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data import inner_part, may_show, pixel_marks
-from cacl.model.device import make_fabric, put_on
+from cacl.model.device import own_device, put_on
 from cacl.model.mask import block_mask, possible
 from cacl.model.score import image_views
 from cacl.patterns import label_name
@@ -82,12 +82,12 @@ def segment(
     shapes.check(morphology, radius_px)
     keep_freed()
     atlas, trained = Store(store), load_model(model)
-    fabric = make_fabric(1)
+    device = own_device()
     for network in trained.networks:
-        put_on(network, fabric)
+        put_on(network, device)
     rows = tables.read_parquet(tiles, TileStatRow)
     first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
-    pipeline = plan(threads, len(first_rows), on_gpu=fabric.device.type == "cuda")
+    pipeline = plan(threads, len(first_rows), on_gpu=device.type == "cuda")
     torch.set_num_threads(pipeline.threads)
     turns = Turns() if pipeline.turns else None
 
