@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.grid import TileGrid
-from cacl.shard import Pixels, ShardFiles, codec, fill
+from cacl.shard import Pixels, ShardFiles, StoredArray, codec, fill
 from cacl.tables import write_text
 
 STORE_VERSION = 1
@@ -151,7 +151,7 @@ class Store:
             )
         return ImageMeta(**{name: found[name] for name in fields})
 
-    def image(self, image_id: str) -> zarr.Array[Any]:
+    def image(self, image_id: str) -> StoredArray:
         """Return an image's pixels: uint8 (3, y, x), one chunk a tile."""
         return self._array(self.path(image_id) / "0")
 
@@ -162,7 +162,7 @@ class Store:
         window = np.s_[:, row * size : (row + 1) * size, col * size : (col + 1) * size]
         return np.asarray(array[window], dtype=np.uint8)
 
-    def label(self, image_id: str, name: str) -> zarr.Array[Any]:
+    def label(self, image_id: str, name: str) -> StoredArray:
         """Return a mask of an image: uint8 (y, x), 0 or 1."""
         return self._array(self.path(image_id) / "labels" / name / "0")
 
@@ -264,14 +264,14 @@ class Store:
         found: dict[str, Any] = _attributes(marker).get("cacl", {})
         return found
 
-    def _array(self, path: Path) -> zarr.Array[Any]:
+    def _array(self, path: Path) -> StoredArray:
         try:
             array = zarr.open_array(path, mode="r")
         except (FileNotFoundError, ValueError, KeyError) as error:
             raise StoreError(f"{path} is no array of the store; run the step again") from error
         if array.nchunks_initialized < array.nchunks:
             raise StoreError(f"{path} lacks part of its data; delete its image and run again")
-        return array
+        return StoredArray(array, path)
 
 
 def _attributes(marker: Path) -> dict[str, Any]:

@@ -151,8 +151,9 @@ def image_masks(
     image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
     block = block_sides(meta.grid.height, meta.tile_px), block_sides(meta.grid.width, meta.tile_px)
     inner = da.from_array(inner_part(cell), chunks=block, name=False).astype(np.uint8)
-    of_cells = da.from_zarr(cell, chunks=block)
-    parts = [da.from_zarr(image, chunks=((3,), *block)), of_cells[None], inner[None]]
+    of_cells = da.from_array(cell, chunks=block, name=False)
+    pixels = da.from_array(image, chunks=((3,), *block), name=False)
+    parts = [pixels, of_cells[None], inner[None]]
     layers: Any = da.concatenate(parts).rechunk(((5,), *block))
     bits: da.Array = da.map_overlap(
         block_bits,
