@@ -6,6 +6,7 @@ Pure functions on uint8 RGB arrays of shape (3, y, x). Optical density is decadi
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import cv2
@@ -112,6 +113,7 @@ def _density_of(stain: Float32, rgb: UInt8) -> Float32:
     return red
 
 
+@functools.cache
 def _to_stains() -> Float32:
     """Return the matrix (3, 3) from densities of R, G, B to haematoxylin, DAB and neither."""
     hematoxylin = np.array(HEMATOXYLIN_OD) / np.linalg.norm(HEMATOXYLIN_OD)
@@ -119,6 +121,7 @@ def _to_stains() -> Float32:
     rest = np.cross(hematoxylin, dab)
     vectors = np.stack([hematoxylin, dab, rest / np.linalg.norm(rest)])
     to_stains: Float32 = np.linalg.inv(vectors).T.astype(np.float32)
+    to_stains.setflags(write=False)
     return to_stains
 
 

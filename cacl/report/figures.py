@@ -56,7 +56,7 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     rows = [row for row in antibodies if row.stained_to_cell_ratio is not None][:MAX_WHISKERS]
     if not rows:
         return None
-    figure = go.Figure()
+    figure = _blank()
     for label, name in LABEL_NAMES.items():
         group = [row for row in rows if row.label == label]
         if group:
@@ -117,7 +117,7 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     points, drawn = "outliers", "Points are antibodies beyond the whiskers"
     if len(rows) <= MAX_POINTS:
         points, drawn = "all", "Each point is an antibody"
-    figure = go.Figure()
+    figure = _blank()
     for word in order:
         group = [row for row in rows if row.hpa_staining == word]
         colour = BLUE if word == "not detected" else GREY if word in ("", *others) else ORANGE
@@ -228,7 +228,7 @@ def _points(
     rows: Sequence[AntibodyRow], height: Callable[[AntibodyRow], float | None], said: str
 ) -> go.Figure:
     """Return a figure with a point an antibody: its ratio to the right, marked by its label."""
-    figure = go.Figure()
+    figure = _blank()
     for label, name in LABEL_NAMES.items():
         group = [row for row in rows if row.label == label]
         if group:
@@ -267,7 +267,7 @@ def training(curves: pd.DataFrame) -> list[Figure]:
     steps = numbers["step"].tolist() if has_steps else list(range(len(numbers)))
     plots: list[Figure] = []
     for name in numbers.columns.drop("step") if has_steps else numbers.columns:
-        figure = go.Figure()
+        figure = _blank()
         figure.add_scatter(
             x=steps,
             y=numbers[name].tolist(),
@@ -281,9 +281,16 @@ def training(curves: pd.DataFrame) -> list[Figure]:
     return plots
 
 
+def _blank() -> go.Figure:
+    """Return a figure without a template, which would be copied with every change to it.
+
+    The page sets its own.
+    """
+    return go.Figure(layout={"template": {}})
+
+
 def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) -> Figure:
     figure.update_layout(
-        template="plotly_white",
         font={"family": FONT, "size": 14, "color": "#222"},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         hoverlabel={"font": {"family": FONT}},
