@@ -7,8 +7,10 @@ wait for one another. What is written here Zarr reads as its own, and the other 
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +27,7 @@ from zarr.codecs import (
     ShardingCodecIndexLocation,
     ZstdCodec,
 )
+from zarr.storage import MemoryStore
 
 ZSTD_LEVEL = 1
 """Level 9 saves 1 % of the room and takes half as long again; see `benchmarks/storage.py`."""
@@ -39,25 +42,62 @@ def codec() -> ZstdCodec:
     return ZstdCodec(level=ZSTD_LEVEL, checksum=False)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How an array is cut.
+
+    Parameters
+    ----------
+    shape
+        Of the array; the last two are a whole number of chunks.
+    chunks, shards
+        Shapes of what is compressed together, and of what is one file.
+    axes
+        Names of its dimensions.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...]
+    axes: tuple[str, ...]
+
+
+@functools.cache
+def _metadata(layout: Layout) -> bytes:
+    """Return an array's `zarr.json`, as Zarr writes it."""
+    store: dict[str, Any] = {}
+    zarr.create_array(
+        MemoryStore(store),
+        shape=layout.shape,
+        dtype="uint8",
+        chunks=layout.chunks,
+        shards=layout.shards,
+        dimension_names=layout.axes,
+        compressors=codec(),
+    )
+    written: bytes = store["zarr.json"].to_bytes()
+    return written
+
+
 class ShardFiles:
     """Writes a sharded uint8 array, one whole shard at a time; several threads may.
 
     Parameters
     ----------
-    array
-        An empty array of the default layout, compressed with `codec()`.
+    layout
+        How it is cut.
     folder
-        Where it lies.
+        Where it goes; its metadata is written at once.
     """
 
-    def __init__(self, array: zarr.Array[Any], folder: Path) -> None:
-        if array.shards is None:
-            raise ValueError(f"{folder} is an array without shards")
-        self.shape = array.shape
-        self.dtype = array.dtype
-        self.shards = array.shards
-        self._chunks = array.chunks
+    def __init__(self, layout: Layout, folder: Path) -> None:
+        self.shape = layout.shape
+        self.dtype = np.dtype(np.uint8)
+        self.shards = layout.shards
+        self._chunks = layout.chunks
         self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "zarr.json").write_bytes(_metadata(layout))
 
     def __setitem__(self, region: tuple[slice, ...], values: NDArray[np.uint8]) -> None:
         """Write the shard that begins where `region` does."""
@@ -132,10 +172,14 @@ def encode_shard(
     zstd = numcodecs.Zstd(level=ZSTD_LEVEL)
     index = np.full((*(s // c for s, c in zip(shard, chunks, strict=True)), 2), ABSENT, "<u8")
     parts: list[bytes] = []
-    begin = 0
+    begin, empty = 0, b""
     for place in np.ndindex(*(n // c for n, c in zip(values.shape, chunks, strict=True))):
         window = tuple(slice(p * c, (p + 1) * c) for p, c in zip(place, chunks, strict=True))
-        part = zstd.encode(np.ascontiguousarray(values[window]))
+        chunk = np.ascontiguousarray(values[window])
+        if chunk.any():
+            part = zstd.encode(chunk)
+        else:
+            part = empty = empty or zstd.encode(chunk)
         index[place] = begin, len(part)
         begin += len(part)
         parts.append(part)

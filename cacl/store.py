@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.grid import TileGrid
-from cacl.shard import Pixels, ShardFiles, StoredArray, codec, fill
+from cacl.shard import Layout, Pixels, ShardFiles, StoredArray, fill
 from cacl.tables import write_text
 
 STORE_VERSION = 1
@@ -307,16 +307,13 @@ def _create_array(
     folder: Path, shape: tuple[int, ...], tile_px: int, axes: tuple[str, ...]
 ) -> ShardFiles:
     shard = tuple(min(size, MAX_SHARD_TILES * tile_px) for size in shape[-2:])
-    array = zarr.create_array(
-        folder,
+    layout = Layout(
         shape=shape,
-        dtype="uint8",
         chunks=(*shape[:-2], tile_px, tile_px),
         shards=(*shape[:-2], *shard),
-        dimension_names=axes,
-        compressors=codec(),
+        axes=axes,
     )
-    return ShardFiles(array, folder)
+    return ShardFiles(layout, folder)
 
 
 def _multiscales(name: str, mpp: float | None, *, with_channels: bool) -> dict[str, Any]:

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import zarr
 
-from cacl.shard import ShardFiles, StoredArray, codec, encode_shard, fill
+from cacl.shard import Layout, ShardFiles, StoredArray, codec, encode_shard, fill
+
+
+def layout(shape: tuple[int, ...]) -> Layout:
+    lead = shape[:-2]
+    axes = ("c", "y", "x")[-len(shape) :]
+    return Layout(shape, chunks=(*lead, 16, 16), shards=(*lead, 64, 64), axes=axes)
 
 
 def create(folder: Path, shape: tuple[int, ...]) -> zarr.Array:
@@ -24,8 +30,7 @@ def create(folder: Path, shape: tuple[int, ...]) -> zarr.Array:
 @pytest.mark.parametrize("shape", [(3, 64, 64), (3, 160, 80), (64, 128), (48, 16)])
 def test_zarr_reads_what_is_written(tmp_path: Path, shape: tuple[int, ...]) -> None:
     values = np.random.default_rng(0).integers(0, 9, shape, dtype=np.uint8)
-    array = create(tmp_path / "a", shape)
-    files = ShardFiles(array, tmp_path / "a")
+    files = ShardFiles(layout(shape), tmp_path / "a")
     for y in range(0, shape[-2], 64):
         for x in range(0, shape[-1], 64):
             region = (*(slice(None),) * (len(shape) - 2), slice(y, y + 64), slice(x, x + 64))
@@ -50,8 +55,8 @@ def test_a_shard_has_the_chunks_and_the_size_of_zarrs_own(tmp_path: Path) -> Non
 
 def test_a_damaged_index_is_noticed(tmp_path: Path) -> None:
     values = np.ones((64, 64), np.uint8)
-    array = create(tmp_path / "a", values.shape)
-    ShardFiles(array, tmp_path / "a")[:64, :64] = values
+    ShardFiles(layout(values.shape), tmp_path / "a")[:64, :64] = values
+    array = zarr.open_array(tmp_path / "a", mode="r")
     [path] = (path for path in (tmp_path / "a" / "c").rglob("*") if path.is_file())
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
@@ -60,16 +65,24 @@ def test_a_damaged_index_is_noticed(tmp_path: Path) -> None:
         array[:]
 
 
-def test_an_array_without_shards_is_refused(tmp_path: Path) -> None:
-    array = zarr.create_array(tmp_path / "a", shape=(4, 4), dtype="uint8", chunks=(2, 2))
-    with pytest.raises(ValueError, match="without shards"):
-        ShardFiles(array, tmp_path / "a")
+def test_the_metadata_are_zarrs_own(tmp_path: Path) -> None:
+    create(tmp_path / "a", (3, 64, 128))
+    ShardFiles(Layout((3, 64, 128), (3, 16, 16), (3, 64, 64), ()), tmp_path / "b")
+    theirs, ours = ((tmp_path / name / "zarr.json").read_bytes() for name in "ab")
+    assert ours == theirs
+
+
+def test_empty_chunks_are_written_like_others(tmp_path: Path) -> None:
+    values = np.zeros((64, 64), np.uint8)
+    values[20, 20] = values[50, 60] = 1
+    fill([(ShardFiles(layout(values.shape), tmp_path / "a"), values)])
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "a", mode="r")[:], values)
 
 
 def stored(folder: Path, shape: tuple[int, ...]) -> tuple[StoredArray, np.ndarray]:
     """Return an array that `ShardFiles` wrote, and its values."""
     values = np.random.default_rng(2).integers(0, 99, shape, dtype=np.uint8)
-    fill([(ShardFiles(create(folder / "a", shape), folder / "a"), values)])
+    fill([(ShardFiles(layout(shape), folder / "a"), values)])
     return StoredArray(zarr.open_array(folder / "a", mode="r"), folder / "a"), values
 
 
