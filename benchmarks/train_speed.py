@@ -146,8 +146,9 @@ def our_masks(preset: Preset, layers: list[np.ndarray]) -> Iterator[int]:
     model = Model(
         networks=(network,), preset=preset, patterns=(ONLY,), thresholds=limits, digest=""
     )
+    blocks = [np.concatenate([image, np.ones_like(image[:1])]) for image in layers]
     while True:
-        for image in layers:
+        for image in blocks:
             block_bits(image, model=model, morphology="dilation", radius_px=1)
             yield (image.shape[1] // TILE_PX) * (image.shape[2] // TILE_PX)
 
