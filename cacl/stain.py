@@ -173,10 +173,9 @@ def _is_ink(rgb: UInt8) -> Bool:
     Unexplained is the third vector's share and what would have to be negative of a stain. Real
     cores reach 0.19 of the density in one pixel of a thousand; blue, green and red ink 0.28 to 0.5.
     """
-    density = optical_density(rgb)
-    stains = np.tensordot(_to_stains(), density, axes=1)
-    unexplained = stains[2] ** 2 + (np.minimum(stains[:2], 0.0) ** 2).sum(axis=0)
-    total = (density**2).sum(axis=0)
+    hematoxylin, dab, rest = (_density_of(stain, rgb) for stain in _to_stains())
+    unexplained = rest**2 + np.minimum(hematoxylin, 0.0) ** 2 + np.minimum(dab, 0.0) ** 2
+    total = (optical_density(rgb) ** 2).sum(axis=0)
     ink: Bool = (unexplained > INK_OD**2) & (unexplained > INK_SHARE**2 * total)
     return ink
 
