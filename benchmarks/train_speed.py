@@ -28,10 +28,11 @@ from write_up import write_up
 
 from cacl import stain
 from cacl.grid import TileGrid
+from cacl.memory import keep_freed
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.checkpoint import Model
 from cacl.model.data import LACKS, SHOWS, STAINED, TileSet, pixel_marks
-from cacl.model.device import make_fabric
+from cacl.model.device import make_fabric, own_device, put_on
 from cacl.model.fit import Task, fit
 from cacl.model.mask import Thresholds
 from cacl.model.preset import PAPER, ROBUST, Preset
@@ -140,13 +141,14 @@ def released(tiles: TileSet) -> Iterator[int]:
 
 def our_masks(preset: Preset, layers: list[np.ndarray]) -> Iterator[int]:
     """Segment images as `cacl segment` does, but for reading and writing."""
-    network = AutoEncoder(preset.architecture).eval()
+    network = put_on(AutoEncoder(preset.architecture).eval(), own_device())
     limits = (Thresholds(likely=0.0, sure=2.0, least=0.0),)
     model = Model(
         networks=(network,), preset=preset, patterns=(ONLY,), thresholds=limits, digest=""
     )
+    blocks = [np.concatenate([image, np.ones_like(image[:1])]) for image in layers]
     while True:
-        for image in layers:
+        for image in blocks:
             block_bits(image, model=model, morphology="dilation", radius_px=1)
             yield (image.shape[1] // TILE_PX) * (image.shape[2] // TILE_PX)
 
@@ -195,6 +197,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(given.threads)
+    keep_freed()
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         paths, what = cores(Path(folder), 2)

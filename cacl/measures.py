@@ -108,7 +108,8 @@ def scan_band(rgb: NDArray[np.uint8], cell: Bool, stained: Bool) -> Band:
 
 def per_tile(mask: Bool, size: int) -> Int64:
     """Return the pixels of a mask (size, cols * size) in each of its tiles, (cols,)."""
-    areas: Int64 = mask.sum(axis=0, dtype=np.int64).reshape(-1, size).sum(axis=1)
+    columns = cv2.reduce(mask.view(np.uint8), 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
+    areas: Int64 = columns.reshape(-1, size).sum(axis=1, dtype=np.int64)
     return areas
 
 

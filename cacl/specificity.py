@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -104,7 +103,7 @@ def distances_within(values: Float64, groups: Sequence[str]) -> Distances | None
     """Return the distances that `agreement_within` is made of; None where all ranks are equal."""
     known = np.flatnonzero(~np.isnan(values))
     ranks = np.full(values.shape, np.nan)
-    ranks[known] = stats.rankdata(values[known])
+    ranks[known] = mean_ranks(values[known])
     expected = _mean_distance(ranks[known])
     if expected == 0.0:
         return None
@@ -121,9 +120,16 @@ def distances_within(values: Float64, groups: Sequence[str]) -> Distances | None
     )
 
 
+def mean_ranks(values: Float64) -> Float64:
+    """Return ranks from 1, ties with their mean rank."""
+    _, of, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Float64 = (counts.cumsum() - (counts - 1) / 2.0)[of]
+    return ranks
+
+
 def spearman(x: Float64, y: Float64) -> float:
     """Return Spearman's rank correlation, ties with their mean rank; NaN where one is constant."""
-    ranks = stats.rankdata(np.stack([x, y]), axis=1)
+    ranks = np.stack([mean_ranks(x), mean_ranks(y)])
     ranks -= ranks.mean(axis=1, keepdims=True)
     spread = np.sqrt((ranks**2).sum(axis=1).prod())
     return float((ranks[0] * ranks[1]).sum() / spread) if spread > 0 else float("nan")
@@ -183,7 +189,7 @@ def auroc(values: Float64, is_positive: Bool) -> float:
     negatives = values.size - positives
     if not positives or not negatives:
         return float("nan")
-    ranks = stats.rankdata(values)
+    ranks = mean_ranks(values)
     wins = ranks[is_positive].sum() - positives * (positives + 1) / 2
     return float(wins / (positives * negatives))
 

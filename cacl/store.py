@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from cacl import palette
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.grid import TileGrid
-from cacl.shard import Pixels, ShardFiles, codec, fill
+from cacl.shard import Layout, Pixels, ShardFiles, StoredArray, fill
 from cacl.tables import write_text
 
 STORE_VERSION = 1
@@ -152,7 +152,7 @@ class Store:
             )
         return ImageMeta(**{name: found[name] for name in fields})
 
-    def image(self, image_id: str) -> zarr.Array[Any]:
+    def image(self, image_id: str) -> StoredArray:
         """Return an image's pixels: uint8 (3, y, x), one chunk a tile."""
         return self._array(self.path(image_id) / "0")
 
@@ -163,7 +163,7 @@ class Store:
         window = np.s_[:, row * size : (row + 1) * size, col * size : (col + 1) * size]
         return np.asarray(array[window], dtype=np.uint8)
 
-    def label(self, image_id: str, name: str) -> zarr.Array[Any]:
+    def label(self, image_id: str, name: str) -> StoredArray:
         """Return a mask of an image: uint8 (y, x), 0 or 1."""
         return self._array(self.path(image_id) / "labels" / name / "0")
 
@@ -266,14 +266,14 @@ class Store:
         found: dict[str, Any] = _attributes(marker).get("cacl", {})
         return found
 
-    def _array(self, path: Path) -> zarr.Array[Any]:
+    def _array(self, path: Path) -> StoredArray:
         try:
             array = zarr.open_array(path, mode="r")
         except (FileNotFoundError, ValueError, KeyError) as error:
             raise StoreError(f"{path} is no array of the store; run the step again") from error
         if array.nchunks_initialized < array.nchunks:
             raise StoreError(f"{path} lacks part of its data; delete its image and run again")
-        return array
+        return StoredArray(array, path)
 
 
 def _attributes(marker: Path) -> dict[str, Any]:
@@ -311,16 +311,13 @@ def _create_array(
     folder: Path, shape: tuple[int, ...], tile_px: int, axes: tuple[str, ...]
 ) -> ShardFiles:
     shard = tuple(min(size, MAX_SHARD_TILES * tile_px) for size in shape[-2:])
-    array = zarr.create_array(
-        folder,
+    layout = Layout(
         shape=shape,
-        dtype="uint8",
         chunks=(*shape[:-2], tile_px, tile_px),
         shards=(*shape[:-2], *shard),
-        dimension_names=axes,
-        compressors=codec(),
+        axes=axes,
     )
-    return ShardFiles(array, folder)
+    return ShardFiles(layout, folder)
 
 
 def _multiscales(name: str, mpp: float | None, *, with_channels: bool) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def test_without_a_gpu_it_is_one_cpu_in_float32() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert (fabric.world_size, fabric.device.type) == (1, "cpu")
-    network = put_on(AutoEncoder(named("robust").architecture), fabric)
+    network = put_on(AutoEncoder(named("robust").architecture), fabric.device)
     assert not network.encoder.bf16
     assert network.encoder._compiled_call_impl is None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cacl.model.codebook import ClassAwareCodebook, class_logit, unit_length
 from cacl.model.inputs import CHANNELS, network_input
@@ -17,13 +18,32 @@ from cacl.model.preset import Architecture
 
 FOLD = 2
 MULTIPLE_PX = 8
+STRIPS = 16
+
+
+class Pointwise(nn.Conv2d):
+    """A convolution of 1 x 1 px, fast for a single image too.
+
+    PyTorch asks oneDNN, which takes half the time, only for as many as `STRIPS` images. So a single
+    image is scored as that many strips.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (b, c, y, x) to (b, outputs, y, x)."""
+        batch, channels, height, width = features.shape
+        if batch > 1 or height % STRIPS or features.is_cuda or torch.is_grad_enabled():
+            return super().forward(features)
+        by_pixel = features.permute(0, 2, 3, 1).reshape(STRIPS, height // STRIPS, width, channels)
+        strips = super().forward(by_pixel.permute(0, 3, 1, 2))
+        return strips.permute(0, 2, 3, 1).reshape(1, height, width, -1).permute(0, 3, 1, 2)
 
 
 def convolution(
     inputs: int, outputs: int, size: int, *, normalise: bool, dilation: int = 1, stride: int = 1
 ) -> nn.Sequential:
     """Return a convolution that keeps the size (divided by `stride`), normalised or not."""
-    layer = nn.Conv2d(
+    kind = Pointwise if size == 1 else nn.Conv2d
+    layer = kind(
         inputs,
         outputs,
         size,
@@ -46,8 +66,8 @@ class Residual(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Map (b, width, y, x) to the same shape."""
         inner: Tensor = self.wide(F.relu(features))
-        added: Tensor = self.narrow(F.relu(inner))
-        return features + added
+        added: Tensor = self.narrow(F.relu(inner, inplace=True))
+        return added.add_(features)
 
 
 class Surroundings(nn.Module):
@@ -85,7 +105,7 @@ class Surroundings(nn.Module):
         """Map (b, width, y, x) to the same shape."""
         around: Tensor = self.further(self.blocks(self.down(F.relu(features))))
         upward: Tensor = self.up(around)
-        return features + F.interpolate(upward, scale_factor=2.0, mode="bilinear")
+        return F.interpolate(upward, scale_factor=2.0, mode="bilinear").add_(features)
 
 
 class Encoder(nn.Module):
@@ -105,7 +125,7 @@ class Encoder(nn.Module):
         self.blocks = nn.Sequential(
             *(Residual(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
         )
-        self.head = nn.Conv2d(a.width, a.channels, 1)
+        self.head = Pointwise(a.width, a.channels, 1)
         self.bf16 = False
 
     def forward(self, seen: Tensor) -> Tensor:
@@ -116,7 +136,7 @@ class Encoder(nn.Module):
     def _embedding(self, seen: Tensor) -> Tensor:
         folded = F.pixel_unshuffle(seen, FOLD)
         features: Tensor = self.blocks(self.surroundings(self.stem(folded)))
-        embedding: Tensor = self.head(F.relu(features))
+        embedding: Tensor = self.head(F.relu(features, inplace=True))
         return embedding
 
 
@@ -136,7 +156,7 @@ class Decoder(nn.Module):
     def forward(self, codes: Tensor) -> Tensor:
         """Reconstruct images."""
         with torch.autocast(codes.device.type, torch.bfloat16, enabled=self.bf16):
-            features: Tensor = F.relu(self.blocks(self.stem(codes)))
+            features: Tensor = F.relu(self.blocks(self.stem(codes)), inplace=True)
             return F.pixel_shuffle(self.head(features), FOLD).float()
 
 
@@ -171,15 +191,34 @@ class AutoEncoder(nn.Module):
 
     def embed(self, rgb: Tensor) -> Tensor:
         """Return E(I): (b, d, y / 2, x / 2) for (b, 3, y, x) levels from 0 to 255."""
-        seen = network_input(rgb, self.architecture.view)
-        seen = seen.contiguous(memory_format=torch.channels_last)
-        embedding: Tensor = self.encoder(seen)
+        return self.scaled(self.encode(network_input(rgb, self.architecture.view)))
+
+    def encode(self, seen: Tensor) -> Tensor:
+        """Return E(I), not yet `scaled`, for what `network_input` made of I."""
+        embedding: Tensor = self.encoder(seen.contiguous(memory_format=torch.channels_last))
+        return embedding
+
+    def scaled(self, embedding: Tensor) -> Tensor:
+        """Return (b, d, y, x) embeddings of length 1, if the architecture's are."""
         return unit_length(embedding, 1) if self.architecture.unit_length else embedding
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """Return E(I) and its squared distances to all codes, (b * y / 2 * x / 2, k)."""
         features = self.embed(rgb)
         return features, self.codebook.distances(flat(features))
+
+
+def merge_norms(network: nn.Module) -> None:
+    """Merge batch norms into the convolutions before them: the same function in fewer passes.
+
+    Only of a network in evaluation mode, which cannot be trained or saved any more.
+    """
+    for part in network.modules():
+        if not isinstance(part, nn.Sequential):
+            continue
+        layer, norm = part[0], part[-1]
+        if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            part[0], part[1] = fuse_conv_bn_eval(layer, norm), nn.Identity()
 
 
 def flat(features: Tensor) -> Tensor:

@@ -50,10 +50,10 @@ class Beginning:
 def begin(preset: Preset, tiles: TileSet, fabric: Fabric, seed: int) -> Beginning:
     """Make everything anew, the same for the same seed in every process."""
     torch.manual_seed(seed)
-    network = put_on(AutoEncoder(preset.architecture), fabric)
+    network = put_on(AutoEncoder(preset.architecture), fabric.device)
     average = network
     if preset.average:
-        average = put_on(AutoEncoder(preset.architecture), fabric)
+        average = put_on(AutoEncoder(preset.architecture), fabric.device)
         average.load_state_dict(network.state_dict())
     critic = Critic().to(fabric.device) if preset.critic_every else None
     optimiser = torch.optim.Adam(network.parameters(), lr=preset.learning_rate)

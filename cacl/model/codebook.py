@@ -63,10 +63,12 @@ def class_logit(distances: Tensor, book: Tensor, temperature: float, number: int
     -------
     (n,) logits; above 0 where the class has the larger share, or the nearest code.
     """
-    own, other = distances[:, book == number], distances[:, book != number]
+    # A row a code: sums over few codes of many embeddings, not over few neighbours many times.
+    by_code = distances.T.contiguous()
+    own, other = by_code[book == number], by_code[book != number]
     if temperature == 0.0:
-        return other.amin(1) - own.amin(1)
-    return (own / -temperature).logsumexp(1) - (other / -temperature).logsumexp(1)
+        return other.amin(0) - own.amin(0)
+    return (own / -temperature).logsumexp(0) - (other / -temperature).logsumexp(0)
 
 
 def perplexity(counts: Tensor) -> Tensor:

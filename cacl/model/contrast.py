@@ -34,7 +34,7 @@ def stands_out(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     (y, x) bool. The background is the median of a 21 px window, the peak the maximum of a 9 px
     window; a pixel must absorb at least 6 % more of the light than its background.
     """
-    absorbed = 1.0 - np.power(10.0, -np.clip(stain.unmix(rgb)[1], 0.0, 3.0))
+    absorbed = 1.0 - np.power(10.0, -np.clip(stain.dab_density(rgb), 0.0, 3.0))
     levels = (absorbed * LEVELS + BASE).astype(np.uint8)
     background = cv2.medianBlur(levels, BACKGROUND_PX).astype(np.float32)
     peak = cv2.dilate(levels, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PEAK_PX, PEAK_PX)))

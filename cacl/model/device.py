@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor, nn
 
-from cacl.model.autoencoder import AutoEncoder
+from cacl.model.autoencoder import AutoEncoder, merge_norms
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 COMPILED_PX = 64
@@ -31,6 +33,9 @@ def make_fabric(devices: int | None = None, *, deterministic: bool = False) -> F
         Ask for algorithms that give equal bits in equal runs on a GPU too, where there are any;
         on the CPU all are.
     """
+    from lightning_fabric import Fabric  # takes two seconds, and scoring does not need it
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
     on_gpu = torch.cuda.is_available()
     number = devices or (torch.cuda.device_count() if on_gpu else 1)
     if deterministic and on_gpu:
@@ -45,15 +50,23 @@ def make_fabric(devices: int | None = None, *, deterministic: bool = False) -> F
     )
 
 
-def put_on(network: AutoEncoder, fabric: Fabric) -> AutoEncoder:
-    """Move a network to its device, as fast as the device allows.
+def own_device() -> torch.device:
+    """Return the device of a process that has but one: the first GPU, else the CPU."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def put_on(network: AutoEncoder, device: torch.device) -> AutoEncoder:
+    """Move a network to a device, as fast as the device allows.
 
     On GPUs that have it, encoder and decoder compute in bfloat16, while weights, codes, distances
     and losses stay in float32: codes lie closer together than bfloat16 can tell. They are compiled
-    too. On the CPU all is float32, as it is written.
+    too. On the CPU all is float32, as it is written. The norms of a network that is not to be
+    trained are merged into its convolutions.
     """
-    network.to(fabric.device)
-    if fabric.device.type == "cuda":
+    network.to(device)
+    if not network.training:
+        merge_norms(network)
+    if device.type == "cuda":
         network.use_bf16(torch.cuda.is_bf16_supported())
         _compile(network)
     return network

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -76,7 +78,7 @@ def network_input(rgb: Tensor, view: str) -> Tensor:
     if view == "stains":
         return torch.cat([brightness, hematoxylin, dab, _excess(dab, AROUND_PX)], dim=1)
     absorbed = 1.0 - torch.pow(10.0, -dab.clamp_min(0.0))
-    least, most = -_maximum(-absorbed, BACKGROUND_PX), _maximum(absorbed, NEAR_PX)
+    least, most = _extreme(absorbed, BACKGROUND_PX, largest=False), _extreme(absorbed, NEAR_PX)
     parts = [
         brightness,
         hematoxylin,
@@ -90,6 +92,16 @@ def network_input(rgb: Tensor, view: str) -> Tensor:
 
 def _excess(image: Tensor, window: int) -> Tensor:
     """Return (b, 1, y, x) less its mean over a square window, what lies outside not counted."""
+    if image.device.type == "cpu":
+        inside = _inside(image.shape[2], window)[:, None] * _inside(image.shape[3], window)
+        summed = functools.partial(
+            cv2.boxFilter,
+            ddepth=-1,
+            ksize=(window, window),
+            normalize=False,
+            borderType=cv2.BORDER_CONSTANT,
+        )
+        return image - _each(image, summed) / torch.from_numpy(inside)
     mean = image
     for size in ((1, window), (window, 1)):
         around = (size[0] // 2, size[1] // 2)
@@ -97,10 +109,30 @@ def _excess(image: Tensor, window: int) -> Tensor:
     return image - mean
 
 
-def _maximum(image: Tensor, window: int) -> Tensor:
-    """Return the largest value of (b, 1, y, x) in a square window around each pixel."""
-    across = F.max_pool2d(image, (1, window), stride=1, padding=(0, window // 2))
-    return F.max_pool2d(across, (window, 1), stride=1, padding=(window // 2, 0))
+def _inside(size: int, window: int) -> NDArray[np.float32]:
+    """Return how many pixels of a window around each of `size` pixels in a row exist: (size,)."""
+    place, reach = np.arange(size), window // 2
+    ends = np.minimum(place + reach, size - 1) - np.maximum(place - reach, 0) + 1
+    return ends.astype(np.float32)
+
+
+def _extreme(image: Tensor, window: int, *, largest: bool = True) -> Tensor:
+    """Return the largest or least value of (b, 1, y, x) in a square window around each pixel."""
+    if image.device.type == "cpu":
+        square = np.ones((window, window), np.uint8)
+        change = cv2.dilate if largest else cv2.erode
+        return _each(image, functools.partial(change, kernel=square))
+    sign = 1.0 if largest else -1.0
+    across = F.max_pool2d(sign * image, (1, window), stride=1, padding=(0, window // 2))
+    return sign * F.max_pool2d(across, (window, 1), stride=1, padding=(window // 2, 0))
+
+
+def _each(image: Tensor, change: Callable[..., object]) -> Tensor:
+    """Return (b, 1, y, x) changed by a function of OpenCV, whose windows slide: cost no more."""
+    changed = torch.empty(image.shape, dtype=image.dtype)
+    for plane, place in zip(image[:, 0].numpy(), changed[:, 0].numpy(), strict=True):
+        change(plane, dst=place)
+    return changed
 
 
 def restained(rgb: Tensor, jitter: float, generator: torch.Generator) -> Tensor:

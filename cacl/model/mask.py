@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.filters import apply_hysteresis_threshold
 
 from cacl import stain
 from cacl.model.preset import Preset
@@ -87,6 +87,10 @@ def block_mask(
 
 def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
     """Return the mask (y, x) of scores from `possible`, without specks, however small."""
-    grown: Any = apply_hysteresis_threshold
-    mask: Bool = grown(scores, thresholds.likely, thresholds.sure)
+    likely: Any = scores > min(thresholds.likely, thresholds.sure)
+    count, parts = cv2.connectedComponents(likely.astype(np.uint8), connectivity=4)
+    touched = np.zeros(count, bool)
+    touched[parts[scores > thresholds.sure]] = True
+    touched[0] = False
+    mask: Bool = touched[parts]
     return stain.drop_specks(mask, preset.min_px) if preset.min_px > 1 else mask

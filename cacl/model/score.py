@@ -10,22 +10,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from cacl.model.autoencoder import FOLD, MULTIPLE_PX, AutoEncoder, class_logits
-from cacl.model.inputs import turn, unturn
+from cacl.model.autoencoder import FOLD, MULTIPLE_PX, AutoEncoder, class_logits, flat
+from cacl.model.inputs import network_input, turn, unturn
 
 BATCH = 32
+CACHED = 1 << 13
 SYMMETRIES = (0, 6, 2, 4, 1, 3, 5, 7)
 
 
 @torch.no_grad()
 def views(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Iterator[Tensor]:
-    """Yield the log odds (b, k, y, x) of each C_k of each pixel, by each model and symmetry."""
+    """Yield the log odds (b, k, y, x) of each C_k of each pixel, by each model and symmetry.
+
+    What a network sees of a pixel does not depend on how the image lies, so it is made once.
+    """
+    inputs = {view: network_input(rgb, view) for view in {one.architecture.view for one in models}}
     for number in SYMMETRIES[:flips]:
-        turned = turn(rgb, number)
         for model in models:
-            coarse = class_logits(model, *model(turned))
+            coarse = _odds(model, model.encode(turn(inputs[model.architecture.view], number)))
             fine = F.interpolate(coarse, scale_factor=float(FOLD), mode="bilinear")
             yield unturn(fine, number)
+
+
+def _odds(model: AutoEncoder, embedding: Tensor) -> Tensor:
+    """Return `class_logits` of (b, d, y, x) embeddings, some rows at a time that a cache holds."""
+    rows = max(1, CACHED // (embedding.shape[0] * embedding.shape[3]))
+    features = (model.scaled(part) for part in torch.split(embedding, rows, 2))
+    odds = [class_logits(model, one, model.codebook.distances(flat(one))) for one in features]
+    return torch.cat(odds, dim=2)
 
 
 def pixel_log_odds(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Tensor:

@@ -17,6 +17,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
 
+from cacl.memory import keep_freed
 from cacl.model.state import State
 from cacl.model.stop import asked_to_stop
 from cacl.store import digest_of
@@ -127,5 +128,6 @@ def _process(
     fabric: Fabric, threads: int, function: Callable[..., Any], arguments: tuple[object, ...]
 ) -> Any:
     torch.set_num_threads(threads)
+    keep_freed()
     with asked_to_stop() as asked:
         return function(Team(fabric), asked, *arguments)

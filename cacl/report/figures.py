@@ -57,7 +57,7 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     rows = [row for row in antibodies if row.stained_to_cell_ratio is not None][:MAX_WHISKERS]
     if not rows:
         return None
-    figure = go.Figure()
+    figure = _blank()
     for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
@@ -128,7 +128,7 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     points, drawn = "outliers", "Points are antibodies beyond the whiskers"
     if len(rows) <= MAX_POINTS:
         points, drawn = "all", "Each point is an antibody"
-    figure = go.Figure()
+    figure = _blank()
     for word in order:
         group = [row for row in rows if row.hpa_staining == word]
         colour = BLUE if word == "not detected" else GREY if word in ("", *others) else ORANGE
@@ -239,7 +239,7 @@ def _points(
     rows: Sequence[AntibodyRow], height: Callable[[AntibodyRow], float | None], said: str
 ) -> go.Figure:
     """Return a figure with a point an antibody: its ratio to the right, marked by its label."""
-    figure = go.Figure()
+    figure = _blank()
     for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
@@ -281,7 +281,7 @@ def training(curves: pd.DataFrame) -> list[Figure]:
     parts = [part for _, part in numbers.groupby(network)]
     plots: list[Figure] = []
     for name in numbers.columns.drop(["step", "network"], errors="ignore"):
-        figure = go.Figure()
+        figure = _blank()
         for part in parts:
             figure.add_scatter(
                 x=part["step"].tolist(),
@@ -297,9 +297,16 @@ def training(curves: pd.DataFrame) -> list[Figure]:
     return plots
 
 
+def _blank() -> go.Figure:
+    """Return a figure without a template, which would be copied with every change to it.
+
+    The page sets its own.
+    """
+    return go.Figure(layout={"template": {}})
+
+
 def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) -> Figure:
     figure.update_layout(
-        template="plotly_white",
         font={"family": FONT, "size": 14, "color": "#222"},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         hoverlabel={"font": {"family": FONT}},

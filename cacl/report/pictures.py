@@ -10,11 +10,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from PIL import Image
 
 from cacl.errors import ImageError, StoreError
+from cacl.shard import StoredArray
 from cacl.store import Store
 from cacl.tables import write_atomically
 
@@ -74,7 +74,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
-def _shrunk(array: zarr.Array[Any]) -> NDArray[np.float32]:
+def _shrunk(array: StoredArray) -> NDArray[np.float32]:
     """Return the array's means over squares, with at most `MAX_SIDE_PX` px a side.
 
     It is read as strips, so that a whole slide needs no more memory than a core.

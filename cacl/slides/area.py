@@ -7,6 +7,7 @@ of the samples is left for it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import cv2
@@ -78,6 +79,7 @@ def _row_means(tiles: Pixels, means: Means) -> Means:
     return means
 
 
+@functools.cache
 def _coverage(source_px: int, tile_px: int) -> Sequence[Sequence[tuple[int, int]]]:
     """Return which pixels of a tile each pixel covers, and how much of each, in 1 / `tile_px`."""
     whole = []

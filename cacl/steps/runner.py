@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+import cv2
+
 from cacl import tables
 from cacl.errors import DiskError, ImageError, Reason, StrictError
 from cacl.interrupt import deferred_interrupt
@@ -120,6 +122,7 @@ def _attempts(
 ) -> Iterator[Iterator[Result | Exception]]:
     """Yield what becomes of each row, in order; an exception for one lost with its worker."""
     if scheduler is None:
+        cv2.setNumThreads(1)  # images are what runs at the same time, not parts of one
         with deferred_interrupt() as interrupted, ThreadPoolExecutor(max_workers=jobs) as pool:
 
             def attempt_unless_interrupted(row: Item) -> Result:

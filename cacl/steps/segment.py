@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from cacl import tables
 from cacl.errors import ImageError, Reason, StoreError
+from cacl.memory import keep_freed
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data import inner_part, may_show, pixel_marks
-from cacl.model.device import make_fabric, put_on
+from cacl.model.device import own_device, put_on
 from cacl.model.mask import block_mask, possible
 from cacl.model.score import image_views
 from cacl.patterns import label_name
@@ -79,13 +80,14 @@ def segment(
         No such morphology.
     """
     shapes.check(morphology, radius_px)
+    keep_freed()
     atlas, trained = Store(store), load_model(model)
-    fabric = make_fabric(1)
+    device = own_device()
     for network in trained.networks:
-        put_on(network, fabric)
+        put_on(network, device)
     rows = tables.read_parquet(tiles, TileStatRow)
     first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
-    pipeline = plan(threads, len(first_rows), on_gpu=fabric.device.type == "cuda")
+    pipeline = plan(threads, len(first_rows), on_gpu=device.type == "cuda")
     torch.set_num_threads(pipeline.threads)
     turns = Turns() if pipeline.turns else None
 
@@ -149,8 +151,9 @@ def image_masks(
     image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
     block = block_sides(meta.grid.height, meta.tile_px), block_sides(meta.grid.width, meta.tile_px)
     inner = da.from_array(inner_part(cell), chunks=block, name=False).astype(np.uint8)
-    of_cells = da.from_zarr(cell, chunks=block)
-    parts = [da.from_zarr(image, chunks=((3,), *block)), of_cells[None], inner[None]]
+    of_cells = da.from_array(cell, chunks=block, name=False)
+    pixels = da.from_array(image, chunks=((3,), *block), name=False)
+    parts = [pixels, of_cells[None], inner[None]]
     layers: Any = da.concatenate(parts).rechunk(((5,), *block))
     bits: da.Array = da.map_overlap(
         block_bits,

@@ -43,12 +43,14 @@ class Votes:
             (y, x): bit 8 is set in cells, and from bit 9 on one bit for each view that takes the
             pixel for stained.
         """
-        votes = np.stack([bits >> (FIRST_VIEW_BIT + view) & 1 for view in range(self.views)])
-        number = votes.sum(0, dtype=np.int64)
+        patterns = np.arange(1 << (1 + self.views))
+        area = np.bincount((bits >> CELL_BIT).ravel(), minlength=len(patterns))
+        votes = np.stack([patterns >> (1 + view) & 1 for view in range(self.views)])
+        number = votes.sum(0)
         with self.lock:
-            self.cell += int((bits >> CELL_BIT & 1).sum())
-            self.stained += votes.sum((1, 2), dtype=np.int64)
-            self.confirmed += int((number * (number - 1)).sum())
+            self.cell += int(area[patterns & 1 > 0].sum())
+            self.stained += votes @ area
+            self.confirmed += int(number * (number - 1) @ area)
         return bits
 
     @property
