@@ -25,6 +25,7 @@ from cacl.operations.estimate import estimate, workload_of
 
 CHECKOUT = Path(__file__).parents[1]
 TARGET = 0.30
+SHORTEST_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -100,11 +101,16 @@ def _row(name: str, said_s: float, real_s: float, said_cpu: float, real_cpu: flo
         name,
         f"{said_s:.1f}",
         f"{real_s:.1f}",
-        f"{said_s / max(real_s, 1e-9):.2f}",
+        _ratio(said_s, real_s),
         f"{said_cpu:.1f}",
         f"{real_cpu:.1f}",
-        f"{said_cpu / max(real_cpu, 1e-9):.2f}",
+        _ratio(said_cpu, real_cpu),
     ]
+
+
+def _ratio(said: float, real: float) -> str:
+    """Return how many times the real one was said; empty where it is too short to be told."""
+    return f"{said / real:.2f}" if real >= SHORTEST_S else ""
 
 
 if __name__ == "__main__":
