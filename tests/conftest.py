@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from browser import Seen, launched, opened
+from small_atlas import SmallAtlas
 
 from cacl.model import judge
 
@@ -27,3 +31,16 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps need not learn anything."""
     monkeypatch.setattr(judge, "NOWHERE", -1.0)
     monkeypatch.setattr(judge, "EVERYWHERE", 2.0)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with launched() as browser:
+        yield browser
+
+
+@pytest.fixture
+def seen(chromium: Any, atlas: SmallAtlas) -> Iterator[Seen]:
+    """The report of a module's own atlas."""
+    with opened(chromium, atlas.path("report") / "report.html") as found:
+        yield found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Seen, draw_figures, faults, launched, opened
+from browser import Seen, draw_figures, faults, opened
 from reports import HOSTILE, empty_atlas, hostile_atlas, run
 from small_atlas import SmallAtlas
 
@@ -24,18 +23,6 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> SmallAtlas:
 @pytest.fixture
 def empty(tmp_path: Path) -> SmallAtlas:
     return empty_atlas(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def seen(chromium: Any, atlas: SmallAtlas) -> Iterator[Seen]:
-    with opened(chromium, atlas.path("report") / "report.html") as found:
-        yield found
 
 
 def test_search_filter_and_sort(seen: Seen) -> None:
@@ -96,7 +83,7 @@ def test_an_antibody_opens_and_closes(seen: Seen) -> None:
     assert "37.5 %" in panel.inner_text().replace(words.NO_BREAK, " ")
     link = panel.locator("a").first
     assert link.get_attribute("href") == "https://www.proteinatlas.org/ENSG00000090402"
-    assert seen.page.url.endswith("#antibody=HPA000001")
+    seen.page.wait_for_url("**/*#antibody=HPA000001")
     seen.page.keyboard.press("ArrowRight")
     panel.locator("h2", has_text="HPA000002").wait_for()
     assert panel.locator("figure").count() == 1
@@ -108,7 +95,7 @@ def test_an_antibody_opens_and_closes(seen: Seen) -> None:
     assert mask.get_attribute("aria-pressed") == "false"
     seen.page.keyboard.press("Escape")
     panel.wait_for(state="hidden")
-    assert "#antibody" not in seen.page.url
+    seen.page.wait_for_url(lambda url: "#antibody" not in url)
     seen.page.locator("#table .open", has_text="alert").click()
     panel.wait_for(state="visible")
     assert HOSTILE in panel.inner_text()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import Seen, draw_figures, faults, launched, opened
+from browser import Seen, draw_figures, faults
 from PIL import Image, ImageDraw
 from real_cores import measured_cores
 from reports import failed, run
@@ -29,18 +28,6 @@ def atlas(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> SmallA
     tables.write_csv(made.path("failures.csv"), rows, FailureRow)
     run(made, failures=[made.path("failures.csv")])
     return made
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with launched() as browser:
-        yield browser
-
-
-@pytest.fixture
-def seen(chromium: Any, atlas: SmallAtlas) -> Iterator[Seen]:
-    with opened(chromium, atlas.path("report") / "report.html") as found:
-        yield found
 
 
 @pytest.mark.browser
