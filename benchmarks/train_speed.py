@@ -119,7 +119,7 @@ class Clock(threading.Event):
 def ours(preset: Preset, tiles: TileSet, seconds: float) -> Speed:
     """Train for so long; what happens only now and then is left out."""
     steady = dataclasses.replace(
-        preset, warmup=min(preset.warmup, 2), rescore=(), patience=0, scout=None
+        preset, warmup=min(preset.warmup, 2), rescore=(), patience=0, teacher=None
     )
     clock = Clock(seconds)
     with tempfile.TemporaryDirectory() as folder:

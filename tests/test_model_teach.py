@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from cacl.model.checkpoint import load_model
 from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
 from cacl.model.levels import between, levels, lowest
 from cacl.model.mask import IMPOSSIBLE
-from cacl.model.preset import PAPER, ROBUST, SCOUT
+from cacl.model.preset import PAPER, PUPIL, ROBUST, SCOUT
 from cacl.model.state import State
 
 STEPS = 300
@@ -73,15 +74,15 @@ def test_the_gate_lies_between_negative_and_positive_images() -> None:
     assert between(np.zeros(0), np.full(40, 0.02), 0.05) == 0.0
 
 
-def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> None:
+def test_a_robust_model_is_a_pupil_of_the_scouts_pupil(atlas: ModelAtlas, robust: Path) -> None:
     description = json.loads((robust / "model.json").read_text())
     assert (description["preset"], description["members"]) == ("robust", 1)
     assert description["steps"] == STEPS
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
-    assert rows["network"].unique().tolist() == [1, 2, 3, 4]
-    assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [4]
+    assert rows["network"].unique().tolist() == [1, 2, 3, 4, 5]
+    assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [4, 5]
     assert rows["claim"].notna().sum() > 0
     assert rows["told"].notna().sum() > 0
     assert not (rows["claim"].notna() & rows["told"].notna()).any()
@@ -97,7 +98,7 @@ def test_a_robust_model_is_a_scouts_pupil(atlas: ModelAtlas, robust: Path) -> No
 
 def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
-    made = teach.taught(load_model(robust).networks, tiles, ROBUST, flips=1)
+    made = teach.taught(load_model(robust).networks, tiles, ROBUST)
     told = made.pixels[:, 4]
     candidate = judge.may_show(tiles.pixels[:, 3], tiles.patterns[0])
     assert not told[~candidate].any()
@@ -105,20 +106,27 @@ def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Pat
     assert (told[tiles.negative[:, 0]][candidate[tiles.negative[:, 0]]] == LACKS).all()
     assert (told[tiles.positive[:, 0]] == SHOWS).any()
     assert torch.equal(made.shown[:, 0], (told == SHOWS).flatten(1).any(1))
-    again = teach.taught(load_model(robust).networks, made, ROBUST, flips=1)
+    again = teach.taught(load_model(robust).networks, made, ROBUST)
     assert torch.equal(again.pixels, made.pixels)
 
 
 def test_steps_are_shared_by_the_networks() -> None:
     plan = train.networks(ROBUST, None)
-    assert plan == [(SCOUT, SCOUT.steps)] * ROBUST.scouts + [(ROBUST, ROBUST.steps)]
+    first = [(SCOUT, SCOUT.steps)] * PUPIL.teachers + [(PUPIL, PUPIL.steps)]
+    assert plan == [*first, (ROBUST, ROBUST.steps)]
     steps = [steps for _, steps in train.networks(ROBUST, 150)]
     assert sum(steps) == 150
     assert steps[0] / steps[-1] == pytest.approx(SCOUT.steps / ROBUST.steps, rel=0.1)
     assert train.networks(PAPER, 5) == [(PAPER, 5)]
 
 
-def test_each_seed_trains_scouts_and_their_pupil(atlas: ModelAtlas, robust: Path) -> None:
+def test_every_teacher_has_teachers_of_its_own() -> None:
+    two = replace(ROBUST, teachers=2, members=2)
+    first = [SCOUT] * PUPIL.teachers + [PUPIL]
+    assert [preset for preset, _ in train.networks(two, None)] == [*first, *first, two] * 2
+
+
+def test_each_seed_trains_teachers_of_its_own(atlas: ModelAtlas, robust: Path) -> None:
     both = load_model(atlas.train("both", preset="robust", max_steps=STEPS, seeds=2))
     assert len(both.networks) == 2
     one = load_model(robust).networks[0].state_dict()
@@ -153,7 +161,7 @@ def test_training_ends_when_the_model_gets_no_surer(
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
     scouts = sum(steps for preset, steps in train.networks(ROBUST, STEPS) if preset == SCOUT)
-    assert steps == scouts + 5 * (1 + ROBUST.patience)
+    assert steps == scouts + 2 * 5 * (1 + ROBUST.patience)
 
 
 def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) -> None:

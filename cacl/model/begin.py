@@ -66,7 +66,7 @@ def begin(preset: Preset, tiles: TileSet, fabric: Fabric, seed: int) -> Beginnin
         optimisers={"optimiser": optimiser},
         pools=dict(zip(("fake_negative", "fake_positive"), pools, strict=True)),
         rng=torch.Generator().manual_seed(seed),
-        positive=tiles.positive & (tiles.shown if preset.scout else tiles.kept[:, None]),
+        positive=tiles.positive & (tiles.shown if preset.teacher else tiles.kept[:, None]),
         share=torch.full(tiles.positive.shape, preset.share),
         judged=torch.zeros(len(tiles.patterns), dtype=torch.bool),
     )

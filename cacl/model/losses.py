@@ -159,7 +159,7 @@ def insist(logits: Tensor, possible: Tensor, floor: float) -> Tensor:
 
 
 def told(logits: Tensor, shows: Tensor, lacks: Tensor) -> Tensor:
-    """Return the cross entropy over the places whose truth a first model is sure of.
+    """Return the cross entropy over the places whose truth a teacher is sure of.
 
     Parameters
     ----------

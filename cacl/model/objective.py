@@ -41,7 +41,7 @@ class Batch:
     share
         (b, k) of each tile's pixels that `losses.claim` asks for.
     told
-        (b, k, y, x) uint8: what a first model is sure of, see `teach`; or (b, 0, y, x).
+        (b, k, y, x) uint8: what a teacher is sure of, see `teach`; or (b, 0, y, x).
     """
 
     rgb: Tensor

@@ -81,15 +81,15 @@ class Preset:
     Parameters
     ----------
     name
-        `robust` or `paper`; a scout's own name.
-    scout
-        How a first model is trained on the image-wise labels, whose surest pixels this one is
-        then taught; None to learn from the labels alone.
-    scouts
-        First models of as many seeds, whose scores are averaged: one alone may take for the
-        pattern what others do not.
+        `robust`, `paper`, or that of a teacher.
+    teacher
+        How a model is trained first whose surest pixels this one is then taught; None to learn
+        from the image-wise labels alone.
+    teachers
+        Teachers of as many seeds, whose scores are averaged: one alone may take for the pattern
+        what others do not.
     members
-        Models of as many seeds, each with scouts of its own, whose scores are averaged.
+        Models of as many seeds, each with teachers of its own, whose scores are averaged.
     architecture, weights
         The model's shape and the losses' weights.
     steps, batch
@@ -135,7 +135,8 @@ class Preset:
         Shares of negative pixels that may exceed the two thresholds of a mask; see
         `mask.Thresholds`.
     surest
-        Part of the pattern in which at least one pixel of each part of a mask is; see `levels`.
+        Part of the pattern in which at least one pixel of each part of a mask is, and that a
+        teacher shows its pupil; see `levels`.
     missed
         Part of the images of each label that the least share of sure cells may get wrong, see
         `levels.between`; 0 for no gate.
@@ -150,8 +151,8 @@ class Preset:
     """
 
     name: str
-    scout: Preset | None
-    scouts: int
+    teacher: Preset | None
+    teachers: int
     members: int
     architecture: Architecture
     weights: Weights
@@ -189,8 +190,8 @@ class Preset:
 
 SCOUT = Preset(
     name="scout",
-    scout=None,
-    scouts=0,
+    teacher=None,
+    teachers=0,
     members=1,
     architecture=Architecture(
         view="stains",
@@ -248,12 +249,11 @@ SCOUT = Preset(
     refuse_collapse=True,
 )
 
-ROBUST = dataclasses.replace(
+PUPIL = dataclasses.replace(
     SCOUT,
-    name="robust",
-    scout=SCOUT,
-    scouts=3,
-    members=1,
+    name="pupil",
+    teacher=SCOUT,
+    teachers=3,
     architecture=dataclasses.replace(
         SCOUT.architecture, view="relief", context=(1, 2), far_context=(1, 2)
     ),
@@ -262,16 +262,18 @@ ROBUST = dataclasses.replace(
     average=0.98,
     clear_shared=True,
     mosaic=0.0,
-    steps=300,
+    steps=900,
     rescore=(),
-    patience=4,
-    flips=2,
+    patience=10,
+    surest=0.7,
 )
+
+ROBUST = dataclasses.replace(PUPIL, name="robust", teacher=PUPIL, teachers=1, surest=0.6)
 
 PAPER = Preset(
     name="paper",
-    scout=None,
-    scouts=0,
+    teacher=None,
+    teachers=0,
     members=1,
     architecture=Architecture(
         view="colours",
@@ -321,15 +323,15 @@ PAPER = Preset(
     refuse_collapse=False,
 )
 
-PRESETS = {preset.name: preset for preset in (ROBUST, SCOUT, PAPER)}
+PRESETS = {preset.name: preset for preset in (ROBUST, PUPIL, SCOUT, PAPER)}
 
 
 def with_classes(preset: Preset, classes: int) -> Preset:
     """Return the preset with as many codebooks C_k, each of the size of its first."""
     codes = preset.architecture.class_codes[:1] * classes
     architecture = dataclasses.replace(preset.architecture, class_codes=codes)
-    scout = with_classes(preset.scout, classes) if preset.scout else None
-    return dataclasses.replace(preset, architecture=architecture, scout=scout)
+    teacher = with_classes(preset.teacher, classes) if preset.teacher else None
+    return dataclasses.replace(preset, architecture=architecture, teacher=teacher)
 
 
 def named(name: str, members: int = 1) -> Preset:

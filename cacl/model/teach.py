@@ -1,9 +1,10 @@
-"""What a first model is sure of, pixel by pixel: the truth that the next one is taught.
+"""What a model is sure of, pixel by pixel: the truth that the next one is taught.
 
-The first model is small and sees little of a pixel's surroundings, so that it cannot tell a tile
-with the pattern from one without by anything else than the pattern; but for the same reason it
-takes much for the pattern that is not. What it is sure of is right, mostly. A larger network
-that is shown those pixels alone may look as far as it likes (self-training; METHOD, section 4 (e)).
+The first models, the scouts, are small and see little of a pixel's surroundings, so that they
+cannot tell a tile with the pattern from one without by anything else than the pattern; but for the
+same reason they take much for the pattern that is not. What they are sure of is right, mostly. A
+larger network that is shown those pixels alone may look as far as it likes (self-training; METHOD,
+section 4 (e)); it is then sure of more, which teaches the last.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask
 from cacl.model.preset import Preset
 
 log = logging.getLogger(__name__)
-ALL_BUT_FEW, SUREST_HALF = 0.95, 0.5
+ALL_BUT_FEW = 0.95
 MIN_TILES = 8
 
 
-def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips: int) -> TileSet:
+def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> TileSet:
     """Return the tiles with a layer for each class that says what models are sure of.
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
     their label; those of positive tiles show it above one score and lack it below another, see
-    `levels.levels`. On a core's rim nothing shows it, as the first model cannot tell it from a cut.
+    `levels.levels`. On a core's rim nothing shows it, as scouts cannot tell it from a cut.
 
     Parameters
     ----------
@@ -41,10 +42,8 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
         In evaluation mode; their scores are averaged.
     tiles
         To learn from.
-    preset
-        How scores become masks.
-    flips
-        Symmetries over which scores are averaged.
+    teacher
+        How the models were trained, and how their scores become masks.
 
     Raises
     ------
@@ -54,16 +53,16 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
     layers = [tiles.pixels[:, :4]]
     rim = on_rim(tiles.pixels[:, 3]).numpy()
     for place in range(len(tiles.patterns)):
-        scores = judge.scores(models, tiles, torch.arange(len(tiles)), place, preset, flips)
+        scores = judge.scores(models, tiles, torch.arange(len(tiles)), place, teacher, teacher.flips)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
-        lacks, shows = levels(scores[positive], scores[negative], (ALL_BUT_FEW, SUREST_HALF))
+        lacks, shows = levels(scores[positive], scores[negative], (ALL_BUT_FEW, teacher.surest))
         candidate = scores > IMPOSSIBLE
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
         told[candidate & negative[:, None, None]] = LACKS
         strict = Thresholds(likely=shows, sure=shows, least=0.0)
         for number in np.flatnonzero(positive):
-            told[number][stain_mask(scores[number], strict, preset) & ~rim[number]] = SHOWS
+            told[number][stain_mask(scores[number], strict, teacher) & ~rim[number]] = SHOWS
         sure = int((told == SHOWS).any(axis=(1, 2)).sum())
         log.info(
             "train: %d of %d tiles of positive images show the pattern%s above %.2f",
@@ -74,7 +73,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, flips:
         )
         if sure < MIN_TILES:
             raise TrainingError(
-                f"The first model is sure of the pattern{tiles.of_class(place)} on {sure} tiles, "
+                f"The {teacher.name} is sure of the pattern{tiles.of_class(place)} on {sure} tiles, "
                 f"expected at least {MIN_TILES}; train for more steps (train.max_steps), with "
                 "another seed, or with more antibodies of each label"
             )

@@ -1,4 +1,4 @@
-"""Train CaCL: first networks on image-wise labels, then those that they teach."""
+"""Train CaCL: first networks on image-wise labels, then one that they teach, then its pupil."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from cacl.errors import StoppedError
 from cacl.model import judge
+from cacl.model.autoencoder import AutoEncoder
 from cacl.model.checkpoint import save_model
 from cacl.model.curve import write_curves
 from cacl.model.data import TileSet, calibration_tiles, data_digest, read_rows, training_tiles
@@ -121,11 +122,12 @@ def _learn(
     seed, total = facts["seed"], sum(steps for _, steps in plan)
     until, seconds = time.monotonic(), 60.0 * (max_minutes or math.inf)
     done: list[Fitted] = []
+    members: list[AutoEncoder] = []
     for number, (preset, steps) in enumerate(plan):
         learning = labelled
-        if preset.scout:
-            scouts = [found.network for found in done[-preset.scouts :]]
-            learning = taught(scouts, labelled, preset, p.flips)
+        if preset.teacher:
+            teachers, members = members[-preset.teachers :], members[: -preset.teachers]
+            learning = taught(teachers, labelled, preset.teacher)
             team.share([learning.pixels])
         until = max(until, time.monotonic()) + seconds * steps / total
         path = out / STATES / f"{number}.safetensors"
@@ -136,11 +138,10 @@ def _learn(
             return False
         judge.refuse_collapsed(found.network, learning, found.positive, preset)
         done.append(found)
+        members.append(found.network)
     if not team.leads:
         return True
 
-    each = len(plan) // p.members
-    members = [found.network for found in done[each - 1 :: each]]
     limits = judge.thresholds(members, labelled, negatives, p)
     facts |= {
         "steps": sum(found.steps for found in done),
@@ -156,6 +157,12 @@ def _learn(
 
 def networks(preset: Preset, max_steps: int | None) -> list[tuple[Preset, int]]:
     """Return how each network is trained in turn, and for how many steps; `max_steps` a member."""
-    member = ([preset.scout] * preset.scouts if preset.scout else []) + [preset]
+    member = _lineage(preset)
     part = 1.0 if max_steps is None else max_steps / sum(one.steps for one in member)
     return [(one, max(1, round(one.steps * part))) for one in member] * preset.members
+
+
+def _lineage(preset: Preset) -> list[Preset]:
+    """Return how a network's teachers are trained, theirs before them, and it itself last."""
+    before = _lineage(preset.teacher) * preset.teachers if preset.teacher else []
+    return [*before, preset]
