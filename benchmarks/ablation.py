@@ -14,7 +14,7 @@ import dataclasses
 import functools
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from cacl.intervals import BOOTSTRAP_DRAWS
 from cacl.model import data, judge
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data import RIM_PX, calibration_tiles, read_rows, training_tiles
-from cacl.model.preset import PRESETS, ROBUST, SCOUT, Preset, Weights
+from cacl.model.preset import PRESETS, PUPIL, ROBUST, SCOUT, Preset
 from cacl.model.train import train
 from cacl.store import Store
 
@@ -43,62 +43,57 @@ WHOLE = "robust"
 Change = Callable[[Preset], Preset]
 
 
-def both(**changes: object) -> Change:
-    """Change the scout and its pupil."""
+SCOUTS, PUPILS = {"scout"}, {"pupil", "robust"}
+ALL = SCOUTS | PUPILS
+
+
+def changed(names: Collection[str], **changes: object) -> Change:
+    """Change the presets of these names, wherever they are in the line of teachers."""
 
     def change(preset: Preset) -> Preset:
-        scout = dataclasses.replace(SCOUT, **changes)  # type: ignore[arg-type]
-        return dataclasses.replace(preset, scout=scout, **changes)  # type: ignore[arg-type]
+        teacher = change(preset.teacher) if preset.teacher else None
+        own = changes if preset.name in names else {}
+        return dataclasses.replace(preset, **{"teacher": teacher, **own})  # type: ignore[arg-type]
 
     return change
 
 
-def scout(**changes: object) -> Change:
-    """Change the scout."""
-    changed = dataclasses.replace(SCOUT, **changes)  # type: ignore[arg-type]
-    return lambda preset: dataclasses.replace(preset, scout=changed)
-
-
-def pupil(**changes: object) -> Change:
-    """Change the pupil."""
-    return lambda preset: dataclasses.replace(preset, **changes)  # type: ignore[arg-type]
-
-
 def shape(**changes: object) -> Change:
-    """Change the pupil's architecture."""
-    changed = dataclasses.replace(ROBUST.architecture, **changes)  # type: ignore[arg-type]
-    return pupil(architecture=changed)
+    """Change the pupils' architecture."""
+    architecture = dataclasses.replace(PUPIL.architecture, **changes)  # type: ignore[arg-type]
+    return changed(PUPILS, architecture=architecture)
 
 
 def weight(**changes: float) -> Change:
-    """Change the weights of the scout's losses."""
-    changed: Weights = dataclasses.replace(SCOUT.weights, **changes)
-    return scout(weights=changed)
+    """Change the weights of the scouts' losses."""
+    return changed(SCOUTS, weights=dataclasses.replace(SCOUT.weights, **changes))
 
 
 VARIANTS: dict[str, Change] = {
     WHOLE: lambda preset: preset,
     "the scout alone": lambda preset: SCOUT,
-    "one scout": pupil(scouts=1),
+    "one pupil": lambda preset: dataclasses.replace(PUPIL, surest=preset.surest),
+    "one scout": changed({"pupil"}, teachers=1),
+    "pupils of 300 steps": changed(PUPILS, steps=300),
     "a rim like the rest": lambda preset: preset,
-    "two seeds": pupil(members=2),
-    "pupil sees no eighth of the resolution": shape(far_context=()),
-    "pupil sees stains, not relief": shape(view="stains"),
-    "pupil without moving average": pupil(average=0.0),
-    "pupil's S follows the pattern too": pupil(clear_shared=False),
-    "scout without mosaics": scout(mosaic=0.0),
-    "scout does not judge its tiles again": scout(rescore=()),
-    "scout does not insist": weight(insist=0.0),
-    "scout does not avoid the highest": weight(avoid_top=0.0),
-    "no stain jitter": both(jitter=0.0),
-    "no blur": both(blur=0.0),
-    "no edge by half of the light": both(contrast=False),
+    "two seeds": changed({"robust"}, members=2),
+    "pupils see no eighth of the resolution": shape(far_context=()),
+    "pupils see stains, not relief": shape(view="stains"),
+    "pupils without moving average": changed(PUPILS, average=0.0),
+    "pupils' S follows the pattern too": changed(PUPILS, clear_shared=False),
+    "scouts without mosaics": changed(SCOUTS, mosaic=0.0),
+    "scouts do not judge their tiles again": changed(SCOUTS, rescore=()),
+    "scouts do not insist": weight(insist=0.0),
+    "scouts do not avoid the highest": weight(avoid_top=0.0),
+    "no stain jitter": changed(ALL, jitter=0.0),
+    "no blur": changed(ALL, blur=0.0),
+    "no edge by half of the light": changed(ALL, contrast=False),
 }
 RIMS = {"a rim like the rest": -1}
 JUDGED: dict[str, Change] = {
-    "one view": pupil(flips=1),
-    "one threshold": pupil(likely_area=ROBUST.sure_area),
-    "no gate": pupil(missed=0.0),
+    "one view": changed({WHOLE}, flips=1),
+    "one threshold": changed({WHOLE}, likely_area=ROBUST.sure_area),
+    "no gate": changed({WHOLE}, missed=0.0),
 }
 
 

@@ -51,9 +51,9 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
         The models are sure of the pattern on hardly any tile.
     """
     layers = [tiles.pixels[:, :4]]
-    rim = on_rim(tiles.pixels[:, 3]).numpy()
+    every, rim = torch.arange(len(tiles)), on_rim(tiles.pixels[:, 3]).numpy()
     for place in range(len(tiles.patterns)):
-        scores = judge.scores(models, tiles, torch.arange(len(tiles)), place, teacher, teacher.flips)
+        scores = judge.scores(models, tiles, every, place, teacher, teacher.flips)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
         lacks, shows = levels(scores[positive], scores[negative], (ALL_BUT_FEW, teacher.surest))
         candidate = scores > IMPOSSIBLE
@@ -73,8 +73,8 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
         )
         if sure < MIN_TILES:
             raise TrainingError(
-                f"The {teacher.name} is sure of the pattern{tiles.of_class(place)} on {sure} tiles, "
-                f"expected at least {MIN_TILES}; train for more steps (train.max_steps), with "
+                f"The {teacher.name} is sure of the pattern{tiles.of_class(place)} on {sure} "
+                f"tiles, expected at least {MIN_TILES}; train for more steps (train.max_steps), with "
                 "another seed, or with more antibodies of each label"
             )
         layers.append(torch.from_numpy(told)[:, None])
