@@ -74,8 +74,8 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
         if sure < MIN_TILES:
             raise TrainingError(
                 f"The {teacher.name} is sure of the pattern{tiles.of_class(place)} on {sure} "
-                f"tiles, expected at least {MIN_TILES}; train for more steps (train.max_steps), with "
-                "another seed, or with more antibodies of each label"
+                f"tiles, expected at least {MIN_TILES}; train for more steps (train.max_steps), "
+                "with another seed, or with more antibodies of each label"
             )
         layers.append(torch.from_numpy(told)[:, None])
     return dataclasses.replace(tiles, pixels=torch.cat(layers, dim=1))
