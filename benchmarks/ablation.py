@@ -94,6 +94,7 @@ JUDGED: dict[str, Change] = {
     "one view": changed({WHOLE}, flips=1),
     "one threshold": changed({WHOLE}, likely_area=ROBUST.sure_area),
     "no gate": changed({WHOLE}, missed=0.0),
+    "the nearest code's choice, no threshold": changed({WHOLE}, sure_area=0.0),
 }
 
 

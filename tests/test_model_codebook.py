@@ -14,6 +14,8 @@ from cacl.model.codebook import (
     perplexity,
     squared_distances,
 )
+from cacl.model.codes import revive
+from cacl.model.objective import Batch, Breakdown
 
 
 def book(**changes: object) -> ClassAwareCodebook:
@@ -21,6 +23,15 @@ def book(**changes: object) -> ClassAwareCodebook:
     made = ClassAwareCodebook(2, 2, (1,), **options)  # type: ignore[arg-type]
     made.place(torch.tensor([[0.0, 0.0], [4.0, 0.0], [0.0, 3.0]]), torch.ones(3, dtype=torch.bool))
     return made
+
+
+def batch(width: int = 4) -> Batch:
+    """One positive tile of two rows, all of it possible."""
+    everywhere = torch.ones(1, 1, 2, width, dtype=torch.bool)
+    nowhere, yes = ~everywhere[:, 0], torch.ones(1, 1, dtype=torch.bool)
+    told = torch.zeros(1, 0, 2, width, dtype=torch.uint8)
+    rgb = torch.zeros(1, 3, 2, width)
+    return Batch(rgb, everywhere, nowhere, nowhere, yes, ~yes, yes, ~yes, yes.float(), told)
 
 
 def test_distances_are_squared_and_euclidean() -> None:
@@ -76,6 +87,39 @@ def test_an_unused_code_stays_where_it_is() -> None:
         made.follow(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long), 0.98)
     assert made.codes[1].tolist() == pytest.approx([4.0, 0.0])
     assert made.dead().tolist() == [False, True, True]
+
+
+def test_codes_of_s_crowd_a_class_below_a_squared_distance() -> None:
+    made = book()
+    assert made.crowding(9.0).tolist() == [False, False, False]
+    assert made.crowding(9.1).tolist() == [True, False, False]
+    assert made.crowding(25.1).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("apart", [0.0, 9.1])
+def test_dead_codes_and_those_that_crowd_are_set_anew(apart: float) -> None:
+    """Of S, the second code is out of use and the first is at a distance of 3 from C."""
+    made = book()
+    made.counts[1] = 0.1
+    features = torch.tensor([[[[7.0, 8.0]], [[7.0, 8.0]]]])
+    none = torch.zeros(0)
+    found = Breakdown({}, features, none, none, none, none)
+    revive(made, batch(), found, torch.tensor([False, True]), apart, torch.Generator())
+    first = [8.0, 8.0] if apart else [0.0, 0.0]
+    assert made.codes.tolist() == [first, [8.0, 8.0], [0.0, 3.0]]
+    assert made.counts.tolist() == [1.0, 1.0, 1.0]
+
+
+def test_a_dead_code_of_a_class_goes_to_what_is_most_surely_the_class() -> None:
+    made = book()
+    made.counts[2] = 0.1
+    features = torch.stack([torch.arange(100.0), torch.zeros(100)])[None, :, None]
+    logits = torch.arange(100.0)[None, None, None]
+    none = torch.zeros(0)
+    found = Breakdown({}, features, logits, none, none, none)
+    revive(made, batch(200), found, torch.ones(100, dtype=torch.bool), 0.0, torch.Generator())
+    assert made.codes[2, 0] >= 50.0
+    assert made.codes[:2].tolist() == [[0.0, 0.0], [4.0, 0.0]]
 
 
 def test_unit_codes_stay_on_the_sphere() -> None:

@@ -183,6 +183,18 @@ class ClassAwareCodebook(nn.Module):
         """Return which codes (k,) hardly any embedding chose of late."""
         return self.counts < DEAD_COUNT
 
+    def crowding(self, apart: float) -> Tensor:
+        """Return which codes (k,) of S are nearer to a code of a class than `apart`, squared.
+
+        What negative tiles show is sometimes like the pattern. A code of S that settles there, for
+        the sake of a few pixels, takes from the pattern itself all that makes it C rather than S.
+        """
+        shared = self.book == SHARED
+        near = torch.zeros_like(shared)
+        distances = squared_distances(self.codes[shared], self.codes[~shared])
+        near[shared] = distances.amin(1) < apart
+        return near
+
     def encode(self, features: Tensor, distances: Tensor, allowed: Tensor) -> Coded:
         """Replace embeddings by the nearest code that their tile may use.
 

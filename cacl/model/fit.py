@@ -122,7 +122,7 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
             followed = free | (network.codebook.book[chosen] != SHARED)
             network.codebook.follow(vectors[followed], chosen[followed], p.decay, team.total)
             if p.revive:
-                revive(network.codebook, batch, found, free, state.rng)
+                revive(network.codebook, batch, found, free, p.apart, state.rng)
                 team.share(network.codebook.buffers())
         if p.average:
             move_average(run.average, network, p.average, step)

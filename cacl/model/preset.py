@@ -111,6 +111,9 @@ class Preset:
         Whether S follows only places that cannot show any class; see `codes.clear`.
     revive
         Whether codes out of use are set again.
+    apart
+        Squared distance below which a code of S is too near to one of C, and is set again; see
+        `ClassAwareCodebook.crowding`.
     jitter
         Strength of the stain jitter, see `inputs.restained`.
     blur
@@ -167,6 +170,7 @@ class Preset:
     warmup: int
     clear_shared: bool
     revive: bool
+    apart: float
     jitter: float
     blur: float
     mosaic: float
@@ -228,6 +232,7 @@ SCOUT = Preset(
     warmup=30,
     clear_shared=False,
     revive=True,
+    apart=0.3,
     jitter=0.45,
     blur=0.5,
     mosaic=0.4,
@@ -261,6 +266,7 @@ PUPIL = dataclasses.replace(
     learning_rate=3e-3,
     average=0.98,
     clear_shared=True,
+    apart=0.4,
     mosaic=0.0,
     steps=900,
     rescore=(),
@@ -302,6 +308,7 @@ PAPER = Preset(
     warmup=0,
     clear_shared=False,
     revive=False,
+    apart=0.0,
     jitter=0.0,
     blur=0.0,
     mosaic=0.0,
