@@ -72,7 +72,7 @@ def weight(**changes: float) -> Change:
 VARIANTS: dict[str, Change] = {
     WHOLE: lambda preset: preset,
     "the scout alone": lambda preset: SCOUT,
-    "one pupil": lambda preset: dataclasses.replace(PUPIL, surest=preset.surest),
+    "one pupil": lambda preset: PUPIL,
     "one scout": changed({"pupil"}, teachers=1),
     "pupils of 300 steps": changed(PUPILS, steps=300),
     "a rim like the rest": lambda preset: preset,
@@ -81,6 +81,7 @@ VARIANTS: dict[str, Change] = {
     "pupils see stains, not relief": shape(view="stains"),
     "pupils without moving average": changed(PUPILS, average=0.0),
     "pupils' S follows the pattern too": changed(PUPILS, clear_shared=False),
+    "codes of S may crowd C": changed(ALL, apart=0.0),
     "scouts without mosaics": changed(SCOUTS, mosaic=0.0),
     "scouts do not judge their tiles again": changed(SCOUTS, rescore=()),
     "scouts do not insist": weight(insist=0.0),
@@ -90,11 +91,12 @@ VARIANTS: dict[str, Change] = {
     "no edge by half of the light": changed(ALL, contrast=False),
 }
 RIMS = {"a rim like the rest": -1}
+ONE_THRESHOLD = "one threshold"
 JUDGED: dict[str, Change] = {
     "one view": changed({WHOLE}, flips=1),
-    "one threshold": changed({WHOLE}, likely_area=ROBUST.sure_area),
+    ONE_THRESHOLD: changed({WHOLE}),
     "no gate": changed({WHOLE}, missed=0.0),
-    "the nearest code's choice, no threshold": changed({WHOLE}, sure_area=0.0),
+    "the nearest code's choice, no threshold": changed({WHOLE}, sure_tiles=0.0),
 }
 
 
@@ -155,6 +157,9 @@ def trained(plan: Plan, name: str) -> dict[str, list[Tally]]:
         model = load_model(Path(folder))
     ways = JUDGED if name == WHOLE else {}
     models = {name: model} | {way: judged(plan, model, change) for way, change in ways.items()}
+    if ONE_THRESHOLD in models:
+        limits = tuple(dataclasses.replace(one, likely=one.sure) for one in model.thresholds)
+        models[ONE_THRESHOLD] = dataclasses.replace(model, thresholds=limits)
     return {way: plan.tallies(one) for way, one in models.items()}
 
 

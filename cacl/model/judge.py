@@ -208,11 +208,11 @@ def thresholds(
     """Return what turns each class's scores into masks; no mask is read.
 
     Likely is a score that all but a preset's share of held-out negative pixels stay below, and
-    more than `LEAST_LIKELY`; METHOD, section 4 (b). Held-out negatives can be easy, so that sure is
-    what is also among the surest part of what positive training tiles hold beyond negative ones,
-    see `levels.levels`. The least share of sure cells lies between what negative images have and
-    what nearly all positive ones have, see `levels.between`. For `paper` all are 0, the nearest
-    code's choice.
+    more than `LEAST_LIKELY`; METHOD, section 4 (b). Sure is one that all but a share of held-out
+    negative tiles stay below, but for a speck. As these can be easy, it is also among the surest
+    part of what positive training tiles hold beyond negative ones, see `levels.levels`. The least
+    share of sure cells lies between what negative images have and what nearly all positive ones
+    have, see `levels.between`. For `paper` all are 0, the nearest code's choice.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def thresholds(
     preset
         The shares.
     """
-    if preset.sure_area == 0.0:
+    if preset.sure_tiles == 0.0:
         return (Thresholds(likely=0.0, sure=0.0, least=0.0),) * len(negatives.patterns)
     return tuple(
         _limits(models, tiles, negatives, place, preset) for place in range(len(negatives.patterns))
@@ -240,10 +240,10 @@ def _limits(
         scores(models, one, members, place, preset, preset.flips)
         for one, members in ((tiles, own), (tiles, other), (negatives, apart))
     )
-    likely, sure = np.quantile(held_out, [1.0 - preset.likely_area, 1.0 - preset.sure_area])
     [surest] = levels(positive, negative, [preset.surest])
-    sure = max(float(sure), surest)
-    likely = min(sure, max(LEAST_LIKELY, float(likely)))
+    sure = max(surest, float(np.quantile(_speck(held_out, preset.min_px), 1.0 - preset.sure_tiles)))
+    likely = float(np.quantile(held_out, 1.0 - preset.likely_area))
+    likely = min(sure, max(LEAST_LIKELY, likely))
     shares = [
         _sure_shares(one, members, _off_rim(found, one, members) > sure)
         for one, members, found in (
@@ -254,6 +254,12 @@ def _limits(
     ]
     least = between(shares[0], np.concatenate(shares[1:]), preset.missed)
     return Thresholds(likely=likely, sure=sure, least=least)
+
+
+def _speck(scores: NDArray[np.float32], pixels: int) -> NDArray[np.float32]:
+    """Return the score (n,) that so many pixels of each tile (n, y, x) reach."""
+    flat = scores.reshape(len(scores), -1)
+    return np.asarray(np.partition(flat, -max(1, pixels), axis=1)[:, -max(1, pixels)])
 
 
 def _sure_shares(tiles: TileSet, members: Tensor, sure: NDArray[np.bool_]) -> NDArray[np.float64]:

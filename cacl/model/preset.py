@@ -134,9 +134,9 @@ class Preset:
         That share is multiplied by `share_decay` each step until it is `share_end`.
     top
         Pixels of a negative tile that `losses.avoid` takes for its second part.
-    likely_area, sure_area
-        Shares of negative pixels that may exceed the two thresholds of a mask; see
-        `mask.Thresholds`.
+    likely_area, sure_tiles
+        Share of negative pixels that may exceed the lower threshold of a mask, and of negative
+        tiles where more than a speck may exceed the higher one; see `mask.Thresholds`.
     surest
         Part of the pattern in which at least one pixel of each part of a mask is, and that a
         teacher shows its pupil; see `levels`.
@@ -183,7 +183,7 @@ class Preset:
     share_decay: float
     top: int
     likely_area: float
-    sure_area: float
+    sure_tiles: float
     surest: float
     missed: float
     flips: int
@@ -245,7 +245,7 @@ SCOUT = Preset(
     share_decay=0.98,
     top=40,
     likely_area=0.01,
-    sure_area=0.0005,
+    sure_tiles=0.05,
     surest=0.5,
     missed=0.05,
     flips=2,
@@ -274,7 +274,7 @@ PUPIL = dataclasses.replace(
     surest=0.7,
 )
 
-ROBUST = dataclasses.replace(PUPIL, name="robust", teacher=PUPIL, teachers=1, surest=0.6)
+ROBUST = dataclasses.replace(PUPIL, name="robust", teacher=PUPIL, teachers=1)
 
 PAPER = Preset(
     name="paper",
@@ -321,7 +321,7 @@ PAPER = Preset(
     share_decay=1.0,
     top=0,
     likely_area=0.0,
-    sure_area=0.0,
+    sure_tiles=0.0,
     surest=0.0,
     missed=0.0,
     flips=1,
