@@ -1,12 +1,12 @@
 """What the method could reach with true masks, which no method here ever sees.
 
 Needs a finished run on the synthetic atlas with its unseen atlases (`snakemake -- benchmark`). In
-one row the second network of `robust` is trained on the run's own tiles and their hidden truth
-instead of on what the scouts are sure of; thresholds and gate are chosen as always. In the other
+one row the last network of `robust` is trained on the run's own tiles and their hidden truth
+instead of on what its teacher is sure of; thresholds and gate are chosen as always. In the other
 nothing is learned: of what stands out in DAB, all that lies near the truth is kept. So much the
 edge of a stain allows, whatever decides between the pattern and the rest.
 
-Example: python benchmarks/ceiling.py --run . --steps 300
+Example: python benchmarks/ceiling.py --run .
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows.append(line(unseen, "taught true masks", one.tallies(model)))
         rows.append(line(unseen, edges.name, one.tallies_of(edges)))
     notes = [
-        "taught true masks: the second network of `robust`, those of the training antibodies; "
+        "taught true masks: the last network of `robust`, those of the training antibodies; "
         f"{plan.steps or ROBUST.steps} steps, seed {plan.seed}; tested on atlases never seen",
         f"edges near the truth: what stands out in DAB within {NEAR_PX} px of it; no network",
     ]

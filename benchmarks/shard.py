@@ -4,7 +4,9 @@ Usage: python benchmarks/shard.py RUN [--images N] [--out FILE]
 
 RUN is the folder of a finished run: its images, model and annotation are used. They are listed
 again under other names until there are enough. Every command runs as Snakemake runs it, in a
-process of its own, bound to one core and then to two. Needs Linux (`taskset`).
+process of its own, bound to one core and then to two. What two cores could give at most is measured
+too: two processes at the same time, each bound to a core of its own, with half of the images each.
+Needs Linux (`taskset`).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import dataclasses
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from write_up import write_up
@@ -25,6 +28,7 @@ from cacl.records import AcquiredRow, ImageRow
 HERE = Path(__file__).parent
 TARGET_SPEED_UP, TARGET_MB, TARGET_SHARE = 1.7, 2147, 0.05
 STEPS = ("tile", "segment", "measure", "report")
+SHARD = STEPS[:3]
 
 
 def write_lists(run: Path, folder: Path, images: int) -> int:
@@ -51,9 +55,9 @@ def write_lists(run: Path, folder: Path, images: int) -> int:
     return min(images, len(acquired))
 
 
-def commands(run: Path, folder: Path, cores: int) -> dict[str, list[str]]:
-    """Return the commands of a shard, by step."""
-    home = folder / str(cores)
+def commands(run: Path, folder: Path, bound: Sequence[int]) -> dict[str, list[str]]:
+    """Return the commands of a shard, by step, bound to these cores."""
+    cores, home = len(bound), folder / "-".join(map(str, bound))
     home.mkdir()
     store, model = ("--store", home / "atlas.zarr"), ("--model", run / "results/model")
     failures = ("--failures", home / "failures.csv")
@@ -78,11 +82,22 @@ def commands(run: Path, folder: Path, cores: int) -> dict[str, list[str]]:
             *("--catalog", run / "results/catalog", "--out", home / "report", "--jobs", cores),
         ),
     }
-    bound = ["taskset", "-c", ",".join(map(str, range(cores)))]
+    tied = ["taskset", "-c", ",".join(map(str, bound))]
     return {
-        step: [*bound, sys.executable, "-m", "cacl", step, *map(str, options)]
+        step: [*tied, sys.executable, "-m", "cacl", step, *map(str, options)]
         for step, options in given.items()
     }
+
+
+def two_halves(run: Path, folder: Path, images: int) -> dict[str, Cost]:
+    """Return what each step of a shard costs where two processes have half of the images each."""
+    todo = []
+    for core in (0, 1):
+        half = folder / f"half-{core}"
+        half.mkdir()
+        write_lists(run, half, images // 2)
+        todo.append(commands(run, half, (core,)))
+    return {step: measured([one[step] for one in todo]) for step in SHARD}
 
 
 def main() -> None:
@@ -98,17 +113,19 @@ def main() -> None:
         folder = Path(name)
         different = write_lists(given.run.resolve(), folder, given.images)
         for cores in (1, 2):
-            todo = commands(given.run.resolve(), folder, cores)
+            todo = commands(given.run.resolve(), folder, range(cores))
             took[cores] = {step: measured([todo[step]]) for step in STEPS}
-    shard = STEPS[:3]
-    sums = {cores: sum(took[cores][step].seconds for step in shard) for cores in took}
-    cpu = {cores: sum(took[cores][step].cpu_s for step in shard) for cores in took}
+        halves = two_halves(given.run.resolve(), folder, given.images)
+    sums = {cores: sum(took[cores][step].seconds for step in SHARD) for cores in took}
+    cpu = {cores: sum(took[cores][step].cpu_s for step in SHARD) for cores in took}
+    side_by_side = sum(halves[step].seconds for step in SHARD)
     memory = max(took[cores][step].memory_mb for cores in took for step in STEPS)
     rows = [
         [
             step,
             *(f"{took[cores][step].seconds:.1f}" for cores in took),
             f"{took[1][step].seconds / took[2][step].seconds:.2f}",
+            f"{took[1][step].seconds / halves[step].seconds:.2f}" if step in halves else "",
             *(f"{took[cores][step].cpu_s:.1f}" for cores in took),
             *(f"{took[cores][step].memory_mb:.0f}" for cores in took),
         ]
@@ -120,6 +137,7 @@ def main() -> None:
             "tile + segment + measure",
             *(f"{sums[cores]:.1f}" for cores in took),
             f"{sums[1] / sums[2]:.2f}",
+            f"{sums[1] / side_by_side:.2f}",
             *(f"{cpu[cores]:.1f}" for cores in took),
             "",
             "",
@@ -135,10 +153,12 @@ def main() -> None:
         f"measure + report: {last[1] / whole[1]:.1%} of all on one core, {last[2] / whole[2]:.1%} "
         f"on two; target: under {TARGET_SHARE:.0%}",
         f"largest memory of a job: {memory:.0f} MB; target: under {TARGET_MB} MB (2 GiB)",
-        f"target of the speed-up: {TARGET_SPEED_UP}",
+        f"target of the speed-up: {TARGET_SPEED_UP}; side by side: two processes at the same time, "
+        "each on a core of its own with half of the images: what two cores of this machine give",
     ]
     header = [
-        *("step", "1 core s", "2 cores s", "speed-up", "CPU s, 1 core", "CPU s, 2 cores"),
+        *("step", "1 core s", "2 cores s", "speed-up", "side by side"),
+        *("CPU s, 1 core", "CPU s, 2 cores"),
         *("MB, 1 core", "MB, 2 cores"),
     ]
     write_up(given.out, "A shard, on one core and on two", notes, header, rows)

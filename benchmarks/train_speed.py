@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from cores import cores
 from released import Released, Trainer, critic, masks
+from torch.utils.flop_counter import FlopCounterMode
 from write_up import write_up
 
 from cacl import stain
@@ -46,14 +47,16 @@ WIDTH, CHANNELS = 128, 64
 FIRST_STEPS = 4
 MANY_STEPS = 100_000
 SOURCE_PX, TILE_PX = 375, 128
+MATRIX, PRODUCTS = 2048, 20
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Tiles a second, of a clock and of the CPU (all threads together)."""
+    """Tiles a second, of a clock and of the CPU (all threads together), and how many there were."""
 
     wall: float
     cpu: float
+    tiles: int
 
 
 def equal(preset: Preset) -> Preset:
@@ -113,7 +116,7 @@ class Clock(threading.Event):
         counted = self.times[FIRST_STEPS:]
         tiles = (len(counted) - 1) * batch
         wall, cpu = (last - first for first, last in zip(counted[0], counted[-1], strict=True))
-        return Speed(tiles / wall, tiles / cpu)
+        return Speed(tiles / wall, tiles / cpu, len(self.times) * batch)
 
 
 def ours(preset: Preset, tiles: TileSet, seconds: float) -> Speed:
@@ -164,23 +167,43 @@ def released_masks(tiles: TileSet) -> Iterator[int]:
 
 def counted(work: Iterator[int], seconds: float) -> Speed:
     """Run for so long, after one step to warm up."""
-    next(work)
+    first = next(work)
     tiles, wall, cpu = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < seconds:
+    while tiles == 0 or time.perf_counter() - wall < seconds:
         tiles += next(work)
-    return Speed(tiles / (time.perf_counter() - wall), tiles / (time.process_time() - cpu))
+    took = time.perf_counter() - wall, time.process_time() - cpu
+    return Speed(tiles / took[0], tiles / took[1], first + tiles)
 
 
 def fastest(
     works: dict[str, Callable[[float], Speed]], seconds: float, turns: int
 ) -> dict[str, Speed]:
     """Run each for so long, in turn; return each one's fastest turn."""
-    speeds = dict.fromkeys(works, Speed(0.0, 0.0))
+    speeds = dict.fromkeys(works, Speed(0.0, 0.0, 0))
     for _ in range(turns):
         for name, work in works.items():
             turn, best = work(seconds), speeds[name]
-            speeds[name] = Speed(max(best.wall, turn.wall), max(best.cpu, turn.cpu))
+            wall, cpu = max(best.wall, turn.wall), max(best.cpu, turn.cpu)
+            speeds[name] = Speed(wall, cpu, best.tiles + turn.tiles)
     return speeds
+
+
+def arithmetic(work: Callable[[float], Speed]) -> float:
+    """Return the floating-point operations of a tile, in units of 10^9; a few steps are counted."""
+    with FlopCounterMode(display=False) as counter:
+        done = work(0.0)
+    return float(counter.get_total_flops()) / done.tiles / 1e9
+
+
+def machine_rate() -> float:
+    """Return the rate of products of large float32 matrices, in 10^9 operations a second."""
+    one, other = torch.rand(MATRIX, MATRIX), torch.rand(MATRIX, MATRIX)
+    best = math.inf
+    for _ in range(PRODUCTS):
+        start = time.perf_counter()
+        torch.mm(one, other)
+        best = min(best, time.perf_counter() - start)
+    return 2 * MATRIX**3 / best / 1e9
 
 
 TRAINING = "training: the released step (batch 1)"
@@ -225,8 +248,9 @@ def main() -> None:
         ),
     }
     found = fastest(shown, given.seconds, given.turns)
-    rows = []
+    rows, rate = [], machine_rate()
     for name, speed in found.items():
+        cost = arithmetic(shown[name])
         peer = found[TRAINING if name.startswith("training") else TESTING]
         rows.append(
             [
@@ -235,6 +259,8 @@ def main() -> None:
                 f"{speed.cpu:.2f}",
                 f"{speed.wall / peer.wall:.1f}",
                 f"{speed.cpu / peer.cpu:.1f}",
+                f"{cost:.2f}",
+                f"{cost * speed.wall / rate:.0%}",
             ]
         )
     notes = [
@@ -248,9 +274,14 @@ def main() -> None:
         "judging tiles, saving) is left out",
         "segmentation is of images in memory, with all that makes a mask of a score; the released "
         "loop's reading, writing and resizing are left out too",
+        f"rate: of products of {MATRIX} x {MATRIX} float32 matrices, {rate:.0f} GFLOP/s; a program "
+        "at 25 % of it can become at most 4 times as fast with the same arithmetic",
         "targets: training at least 8 x, segmentation at least 12 x the released code",
     ]
-    header = ["work", "tiles/s", "tiles per CPU s", "times the released", "the same of CPU time"]
+    header = [
+        *("work", "tiles/s", "tiles per CPU s", "times the released", "the same of CPU time"),
+        *("GFLOP a tile", "of the rate"),
+    ]
     write_up(given.out, "Speed of training and segmentation", notes, header, rows)
 
 

@@ -81,8 +81,9 @@ def test_a_robust_model_is_a_pupil_of_the_scouts_pupil(atlas: ModelAtlas, robust
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
-    assert rows["network"].unique().tolist() == [1, 2, 3, 4, 5]
-    assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [4, 5]
+    scouts = PUPIL.teachers
+    assert rows["network"].unique().tolist() == list(range(1, scouts + 3))
+    assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [scouts + 1, scouts + 2]
     assert rows["claim"].notna().sum() > 0
     assert rows["told"].notna().sum() > 0
     assert not (rows["claim"].notna() & rows["told"].notna()).any()

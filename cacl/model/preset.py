@@ -258,7 +258,7 @@ PUPIL = dataclasses.replace(
     SCOUT,
     name="pupil",
     teacher=SCOUT,
-    teachers=3,
+    teachers=5,
     architecture=dataclasses.replace(
         SCOUT.architecture, view="relief", context=(1, 2), far_context=(1, 2)
     ),

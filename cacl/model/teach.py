@@ -26,6 +26,7 @@ from cacl.model.preset import Preset
 
 log = logging.getLogger(__name__)
 ALL_BUT_FEW = 0.95
+RATHER = 0.0
 MIN_TILES = 8
 
 
@@ -33,8 +34,9 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
     """Return the tiles with a layer for each class that says what models are sure of.
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
-    their label; those of positive tiles show it above one score and lack it below another, see
-    `levels.levels`. On a core's rim nothing shows it, as scouts cannot tell it from a cut.
+    their label; those of positive tiles show it above one score, where they are rather of the class
+    than not, and lack it below another, see `levels.levels`. On a core's rim nothing shows it, as
+    scouts cannot tell it from a cut.
 
     Parameters
     ----------
@@ -60,6 +62,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
         told[candidate & negative[:, None, None]] = LACKS
+        shows = max(shows, RATHER)
         strict = Thresholds(likely=shows, sure=shows, least=0.0)
         for number in np.flatnonzero(positive):
             told[number][stain_mask(scores[number], strict, teacher) & ~rim[number]] = SHOWS
