@@ -25,8 +25,8 @@ from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask
 from cacl.model.preset import Preset
 
 log = logging.getLogger(__name__)
-ALL_BUT_FEW = 0.95
-RATHER = 0.0
+ALL_BUT_FEW, HALF = 0.95, 0.5
+EVEN_ODDS = 0.0
 MIN_TILES = 8
 
 
@@ -34,9 +34,9 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
     """Return the tiles with a layer for each class that says what models are sure of.
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
-    their label; those of positive tiles show it above one score, where they are rather of the class
-    than not, and lack it below another, see `levels.levels`. On a core's rim nothing shows it, as
-    scouts cannot tell it from a cut.
+    their label; those of positive tiles show it above one score and lack it below another, see
+    `levels.levels`. Beyond the surest half, only what is rather of the class than not is shown. On
+    a core's rim nothing is, as scouts cannot tell it from a cut.
 
     Parameters
     ----------
@@ -57,12 +57,13 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
     for place in range(len(tiles.patterns)):
         scores = judge.scores(models, tiles, every, place, teacher, teacher.flips)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
-        lacks, shows = levels(scores[positive], scores[negative], (ALL_BUT_FEW, teacher.surest))
+        parts = (ALL_BUT_FEW, teacher.surest, HALF)
+        lacks, shows, half = levels(scores[positive], scores[negative], parts)
+        shows = max(shows, min(half, EVEN_ODDS))
         candidate = scores > IMPOSSIBLE
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
         told[candidate & negative[:, None, None]] = LACKS
-        shows = max(shows, RATHER)
         strict = Thresholds(likely=shows, sure=shows, least=0.0)
         for number in np.flatnonzero(positive):
             told[number][stain_mask(scores[number], strict, teacher) & ~rim[number]] = SHOWS

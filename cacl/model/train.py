@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import shutil
@@ -158,8 +159,11 @@ def _learn(
 def networks(preset: Preset, max_steps: int | None) -> list[tuple[Preset, int]]:
     """Return how each network is trained in turn, and for how many steps; `max_steps` a member."""
     member = _lineage(preset)
-    part = 1.0 if max_steps is None else max_steps / sum(one.steps for one in member)
-    return [(one, max(1, round(one.steps * part))) for one in member] * preset.members
+    ends = list(itertools.accumulate((one.steps for one in member), initial=0))
+    part = 1.0 if max_steps is None else max_steps / ends[-1]
+    steps = (round(end * part) - round(start * part) for start, end in itertools.pairwise(ends))
+    plan = [(one, max(1, number)) for one, number in zip(member, steps, strict=True)]
+    return plan * preset.members
 
 
 def _lineage(preset: Preset) -> list[Preset]:
