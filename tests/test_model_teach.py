@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from cacl.errors import TrainingError
 from cacl.model import fit, judge, teach, train
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
-from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
+from cacl.model.data import LACKS, SHOWS, calibration_tiles, read_rows, training_tiles
 from cacl.model.levels import between, levels, lowest
 from cacl.model.mask import IMPOSSIBLE
 from cacl.model.preset import PAPER, PUPIL, ROBUST, SCOUT
@@ -109,6 +110,35 @@ def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Pat
     assert torch.equal(made.shown[:, 0], (told == SHOWS).flatten(1).any(1))
     again = teach.taught(load_model(robust).networks, made, ROBUST)
     assert torch.equal(again.pixels, made.pixels)
+
+
+def test_beyond_the_surest_half_only_what_is_rather_the_class_is_shown(
+    atlas: ModelAtlas, robust: Path
+) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    models, every = load_model(robust).networks, torch.arange(len(tiles))
+    scores = judge.scores(models, tiles, every, 0, ROBUST, ROBUST.flips)
+    positive, negative = scores[tiles.positive[:, 0]], scores[tiles.negative[:, 0]]
+    half, nearly_all = levels(positive, negative, (0.5, 0.99))
+    bound = min(half, 0.0)
+    assert nearly_all < bound
+    shown = teach.taught(models, tiles, replace(ROBUST, surest=0.99)).pixels[:, 4] == SHOWS
+    assert scores[shown.numpy()].min() > bound
+
+
+def test_hardly_any_held_out_negative_tile_is_sure_of_more_than_a_speck(
+    atlas: ModelAtlas, robust: Path
+) -> None:
+    rows, models = read_rows(atlas.path("training.parquet")), load_model(robust).networks
+    tiles = training_tiles(rows, atlas.store, 0)
+    negatives, _ = calibration_tiles(rows, atlas.store, 0)
+    scores = judge.scores(models, negatives, torch.arange(len(negatives)), 0, ROBUST, ROBUST.flips)
+    for share in (0.05, 0.5):
+        preset = replace(ROBUST, surest=0.99, sure_tiles=share)
+        [limits] = judge.thresholds(models, tiles, negatives, preset)
+        more = (scores > limits.sure).sum((1, 2)) >= ROBUST.min_px
+        assert more.sum() <= math.ceil(share * len(more))
+    assert more.any()
 
 
 def test_steps_are_shared_by_the_networks() -> None:
