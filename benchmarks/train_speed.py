@@ -32,6 +32,7 @@ from cacl.grid import TileGrid
 from cacl.memory import keep_freed
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.checkpoint import Model
+from cacl.model.contrast import softness
 from cacl.model.data import LACKS, SHOWS, STAINED, TileSet, pixel_marks
 from cacl.model.device import make_fabric, own_device, put_on
 from cacl.model.fit import Task, fit
@@ -77,7 +78,9 @@ def tile_set(layers: list[np.ndarray]) -> TileSet:
     """Return the tiles of images, as a first network would teach them; every other is positive."""
     parts = []
     for image in layers:
-        marked = np.concatenate([image[:3], pixel_marks(image[:3], image[3], image[3] >= 0)[None]])
+        rgb, cell = image[:3], image[3]
+        marks = pixel_marks(rgb, cell, cell >= 0, softness(rgb))
+        marked = np.concatenate([rgb, marks[None]])
         rows, cols = (size // TILE_PX for size in marked.shape[1:])
         cut = marked.reshape(4, rows, TILE_PX, cols, TILE_PX).transpose(1, 3, 0, 2, 4)
         parts.append(cut.reshape(-1, 4, TILE_PX, TILE_PX))

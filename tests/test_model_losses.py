@@ -10,7 +10,6 @@ import torch
 
 from cacl import stain
 from cacl.model import inputs, losses
-from cacl.model.contrast import stands_out
 
 BOTH = torch.tensor([True, False])
 
@@ -184,30 +183,3 @@ def test_softening_spreads_a_point_and_keeps_the_whole() -> None:
 def test_each_symmetry_is_undone(number: int) -> None:
     image = torch.arange(12).view(1, 3, 4)
     assert torch.equal(inputs.unturn(inputs.turn(image, number), number), image)
-
-
-def test_stain_ends_where_half_of_the_light_is_absorbed() -> None:
-    """A pixel half of which is stained absorbs half as much light, not half the density."""
-    levels = np.full(64, 255.0)
-    levels[30:34] = 255.0 * 0.1
-    for share, expected in ((0.6, True), (0.4, False)):
-        levels[29] = 255.0 * (1.0 - 0.9 * share)
-        grey = np.tile(np.rint(levels), (64, 1)).astype(np.uint8)
-        one_stain = np.stack([grey] * 3)
-        dab = stain.unmix(one_stain)[1]
-        if float(dab[5, 31]) <= 0.0:
-            pytest.fail("the test's line is not stained")
-        assert bool(stands_out(one_stain)[32, 29]) is expected
-
-
-def test_stain_stands_out_on_a_line_and_not_on_a_field() -> None:
-    rgb = np.full((3, 64, 64), 230, dtype=np.uint8)
-    brown = np.array([120, 70, 40], dtype=np.uint8)[:, None, None]
-    rgb[:, 30:33, :] = brown
-    mask = stands_out(rgb)
-    assert mask[30:33].all()
-    assert not mask[:28].any()
-    assert not mask[35:].any()
-    field = np.full((3, 64, 64), 230, dtype=np.uint8)
-    field[:, 20:] = brown
-    assert not stands_out(field)[40:].any()

@@ -19,7 +19,7 @@ from cacl import rim, stain, tables
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import MULTIPLE_PX
 from cacl.model.choice import NEGATIVE, POSITIVE, Rule, Split
-from cacl.model.contrast import stands_out
+from cacl.model.contrast import softness, stands_out
 from cacl.patterns import ONLY, Pattern, labels_of
 from cacl.records import TileRow
 from cacl.store import Store, digest_of
@@ -32,6 +32,7 @@ Marks = TypeVar("Marks", Tensor, NDArray[np.uint8])
 MARGIN_PX = 16
 RIM_PX, GAP_PX = 14, 200
 LARGEST_CORE_PX = 4096
+CORE_PX = 1024
 CANDIDATES_PER_TILE = 1
 MAX_CALIBRATION_TILES = 2000
 CALIBRATING = (Split.VALIDATION, Split.TRAIN)
@@ -194,13 +195,14 @@ def _read(rows: pd.DataFrame, store: Store, patterns: Sequence[Pattern]) -> Tile
     place = 0
     for image_id, part in rows.groupby("image_id", sort=False):
         image, cell = store.image(str(image_id)), store.label(str(image_id), "cell")
-        inner = inner_part(cell)
+        inner, softness_px = inner_part(cell), softness(_middle(image))
         for row in sorted({int(row) for row in part["row"]}):
             top = max(0, row * size - MARGIN_PX)
             seen = np.asarray(image[:, top : (row + 1) * size + MARGIN_PX])
             part_of = slice(top, top + seen.shape[1])
             own = slice(row * size - top, row * size - top + size)
-            marks = pixel_marks(seen, np.asarray(cell[part_of]), inner[part_of])[own]
+            cells = np.asarray(cell[part_of])
+            marks = pixel_marks(seen, cells, inner[part_of], softness_px)[own]
             for col in part.loc[part["row"] == row, "col"].astype(int):
                 across = slice(col * size, (col + 1) * size)
                 pixels[place, :3, :size, :size] = seen[:, own, across]
@@ -218,6 +220,15 @@ def _read(rows: pd.DataFrame, store: Store, patterns: Sequence[Pattern]) -> Tile
         fixed=torch.from_numpy(fixed),
         patterns=tuple(patterns),
     )
+
+
+def _middle(image: Any) -> NDArray[np.uint8]:
+    """Return the middle of an image (3, y, x), all of a core, to see how sharp it is."""
+    _, height, width = image.shape
+    rows, columns = (
+        slice(max(0, (side - CORE_PX) // 2), (side + CORE_PX) // 2) for side in (height, width)
+    )
+    return np.asarray(image[:, rows, columns])
 
 
 def inner_part(cell: Any) -> NDArray[np.bool_]:
@@ -238,14 +249,17 @@ def inner_part(cell: Any) -> NDArray[np.bool_]:
 
 
 def pixel_marks(
-    rgb: NDArray[np.uint8], cell: NDArray[np.uint8], inner: NDArray[np.bool_]
+    rgb: NDArray[np.uint8],
+    cell: NDArray[np.uint8],
+    inner: NDArray[np.bool_],
+    softness_px: float,
 ) -> NDArray[np.uint8]:
     """Return the sum of what the image alone says of each pixel: (y, x) of (3, y, x).
 
-    1 where DAB stands out, 2 where there are cells, 4 where it is DAB-positive, 8 where it is not
-    a core's rim.
+    1 where DAB stands out in an image of that softness, 2 where there are cells, 4 where it is
+    DAB-positive, 8 where it is not a core's rim.
     """
-    marks = STAINED * stands_out(rgb) + CELL * (cell > 0) + BROWN * stain.dab_mask(rgb)
+    marks = STAINED * stands_out(rgb, softness_px) + CELL * (cell > 0) + BROWN * stain.dab_mask(rgb)
     return np.asarray(marks + INNER * inner, dtype=np.uint8)
 
 

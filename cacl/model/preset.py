@@ -272,6 +272,7 @@ PUPIL = dataclasses.replace(
     rescore=(),
     patience=10,
     surest=0.7,
+    blur=1.0,
 )
 
 ROBUST = dataclasses.replace(PUPIL, name="robust", teacher=PUPIL, teachers=1)

@@ -15,6 +15,7 @@ from cacl.errors import ImageError, Reason, StoreError
 from cacl.memory import keep_freed
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
+from cacl.model.contrast import softness
 from cacl.model.data import inner_part, may_show, pixel_marks
 from cacl.model.device import own_device, put_on
 from cacl.model.mask import block_mask, possible
@@ -26,7 +27,7 @@ from cacl.steps.runner import finish, run_images
 from cacl.steps.votes import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, Votes
 from cacl.store import ImageMeta, Store, digest_of
 
-SEGMENT_VERSION = 4
+SEGMENT_VERSION = 5
 BLOCK_PX = 1024
 OVERLAP_PX = 64
 
@@ -215,7 +216,7 @@ def block_bits(
     rgb = np.ascontiguousarray(layers[:3])
     cell = layers[3] > 0
     inner = layers[4] > 0
-    marks, cell_px = pixel_marks(rgb, layers[3], inner), int(cell.sum())
+    marks, cell_px = pixel_marks(rgb, layers[3], inner, softness(rgb)), int(cell.sum())
     given = model.networks, rgb, model.preset.flips
     seen = turns.take(image_views, *given) if turns else image_views(*given)
 
