@@ -33,7 +33,7 @@ from cacl.intervals import BOOTSTRAP_DRAWS
 from cacl.model import data, judge
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data import RIM_PX, calibration_tiles, read_rows, training_tiles
-from cacl.model.preset import PRESETS, PUPIL, ROBUST, SCOUT, Preset
+from cacl.model.preset import PRESETS, ROBUST, SCOUT, Preset
 from cacl.model.train import train
 from cacl.store import Store
 
@@ -43,7 +43,7 @@ WHOLE = "robust"
 Change = Callable[[Preset], Preset]
 
 
-SCOUTS, PUPILS = {"scout"}, {"pupil", "robust"}
+SCOUTS, PUPILS = {"scout"}, {"robust", "first pupil"}
 ALL = SCOUTS | PUPILS
 
 
@@ -60,7 +60,7 @@ def changed(names: Collection[str], **changes: object) -> Change:
 
 def shape(**changes: object) -> Change:
     """Change the pupils' architecture."""
-    architecture = dataclasses.replace(PUPIL.architecture, **changes)  # type: ignore[arg-type]
+    architecture = dataclasses.replace(ROBUST.architecture, **changes)  # type: ignore[arg-type]
     return changed(PUPILS, architecture=architecture)
 
 
@@ -69,11 +69,17 @@ def weight(**changes: float) -> Change:
     return changed(SCOUTS, weights=dataclasses.replace(SCOUT.weights, **changes))
 
 
+def second_pupil(preset: Preset) -> Preset:
+    """Let the whole teach one more network like itself."""
+    first = dataclasses.replace(preset, name="first pupil")
+    return dataclasses.replace(preset, teacher=first, teachers=1)
+
+
 VARIANTS: dict[str, Change] = {
     WHOLE: lambda preset: preset,
     "the scout alone": lambda preset: SCOUT,
-    "one pupil": lambda preset: PUPIL,
-    "one scout": changed({"pupil"}, teachers=1),
+    "a second pupil": second_pupil,
+    "one scout": changed({"robust"}, teachers=1),
     "pupils of 300 steps": changed(PUPILS, steps=300),
     "a rim like the rest": lambda preset: preset,
     "two seeds": changed({"robust"}, members=2),
@@ -95,6 +101,7 @@ ONE_THRESHOLD = "one threshold"
 JUDGED: dict[str, Change] = {
     "one view": changed({WHOLE}, flips=1),
     ONE_THRESHOLD: changed({WHOLE}),
+    "one sure pixel is enough": changed({WHOLE}, sure_part=0.0),
     "no gate": changed({WHOLE}, missed=0.0),
     "the nearest code's choice, no threshold": changed({WHOLE}, sure_tiles=0.0),
 }

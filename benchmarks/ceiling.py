@@ -2,9 +2,10 @@
 
 Needs a finished run on the synthetic atlas with its unseen atlases (`snakemake -- benchmark`). In
 one row the last network of `robust` is trained on the run's own tiles and their hidden truth
-instead of on what its teacher is sure of; thresholds and gate are chosen as always. In the other
-nothing is learned: of what stands out in DAB, all that lies near the truth is kept. So much the
-edge of a stain allows, whatever decides between the pattern and the rest.
+instead of on what its teacher is sure of; thresholds and gate are chosen as always. In another a
+U-Net is, see `unet`. In the last nothing is learned: of what stands out in DAB, all that lies near
+the truth is kept. So much the edge of a stain allows, whatever decides between the pattern and the
+rest.
 
 Example: python benchmarks/ceiling.py --run .
 """
@@ -25,6 +26,7 @@ import torch
 from ablation import SHOWN, Plan, sums_of
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
+from unet import taught_unet
 from write_up import write_up
 
 from cacl.benchmark.atlas import Core
@@ -126,15 +128,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
     options = parser.parse_args(arguments)
     plan = Plan(options.run, UNSEEN[0], options.seed, options.steps, options.threads)
+    torch.set_num_threads(plan.threads)
+    steps = plan.steps or ROBUST.steps
+    unet = taught_unet(told_truth(plan), ROBUST, steps, plan.seed)
     model, edges = ceiling(plan), Method("edges near the truth", edges_near_truth, 0.5, False)
     rows = []
     for unseen in UNSEEN:
         one = dataclasses.replace(plan, unseen=unseen)
-        rows.append(line(unseen, "taught true masks", one.tallies(model)))
-        rows.append(line(unseen, edges.name, one.tallies_of(edges)))
+        rows.append(line(unseen, "the last network taught true masks", one.tallies(model)))
+        rows += [line(unseen, way.name, one.tallies_of(way)) for way in (unet, edges)]
     notes = [
-        "taught true masks: the last network of `robust`, those of the training antibodies; "
-        f"{plan.steps or ROBUST.steps} steps, seed {plan.seed}; tested on atlases never seen",
+        f"taught true masks: those of the training antibodies, {steps} steps, seed {plan.seed}; "
+        "the last network of `robust`, or a plain U-Net; tested on atlases never seen",
         f"edges near the truth: what stands out in DAB within {NEAR_PX} px of it; no network",
     ]
     header = ["atlas", "what is known", *SHOWN.values()]

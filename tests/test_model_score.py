@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import nn
 
 from cacl.model import inputs, score
 from cacl.model.autoencoder import STRIPS, AutoEncoder, Pointwise, class_logits, merge_norms
-from cacl.model.mask import Thresholds, stain_mask
+from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask, surest_part
 from cacl.model.preset import PAPER, SCOUT, named, with_classes
 
 
@@ -87,3 +88,16 @@ def test_a_mask_grows_from_sure_pixels_as_in_scikit_image() -> None:
     np.testing.assert_array_equal(stain_mask(scores, limits, PAPER), wanted)
     assert stain_mask(scores, limits, SCOUT).sum() < wanted.sum()
     assert not stain_mask(scores - 1.0, limits, PAPER).any()
+
+
+@pytest.mark.parametrize(("sure_px", "counts"), [(24, False), (25, True)])
+def test_a_part_counts_if_enough_of_it_is_sure(sure_px: int, counts: bool) -> None:
+    scores = np.full((40, 40), -9.0, np.float32)
+    scores[4:14, 4:14] = 0.0
+    scores[4:14, 4:14].flat[:sure_px] = 3.0
+    preset = replace(SCOUT, sure_part=0.25)
+    limits = Thresholds(likely=-1.0, sure=2.0, least=0.0)
+    assert stain_mask(scores, limits, preset).sum() == (100 if counts else 0)
+    assert surest_part(scores, -1.0, preset) == (3.0 if counts else 0.0)
+    assert surest_part(scores, -1.0, replace(preset, min_px=101)) == IMPOSSIBLE
+    assert surest_part(scores, 4.0, preset) == IMPOSSIBLE

@@ -117,14 +117,14 @@ def test_where_too_few_cells_are_sure_there_is_no_mask() -> None:
     scores[4:14, 4:14] = 0.0
     scores[8, 8] = 3.0
     limits = Thresholds(likely=-1.0, sure=1.0, least=0.01)
-    inner = np.ones(scores.shape, bool)
-    assert block_mask(scores, inner, 100, limits, SCOUT).sum() == 100
-    assert not block_mask(scores, inner, 101, limits, SCOUT).any()
-    assert block_mask(scores, inner, 10**9, replace(limits, least=0.0), SCOUT).sum() == 100
+    inner, preset = np.ones(scores.shape, bool), replace(SCOUT, sure_part=0.0)
+    assert block_mask(scores, inner, 100, limits, preset).sum() == 100
+    assert not block_mask(scores, inner, 101, limits, preset).any()
+    assert block_mask(scores, inner, 10**9, replace(limits, least=0.0), preset).sum() == 100
     inner[:9] = False
-    assert not block_mask(scores, inner, 100, limits, SCOUT).any()
+    assert not block_mask(scores, inner, 100, limits, preset).any()
     scores[12, 12] = 3.0
-    assert block_mask(scores, inner, 100, limits, SCOUT).sum() == 100
+    assert block_mask(scores, inner, 100, limits, preset).sum() == 100
 
 
 def test_an_image_that_is_not_in_the_store_is_a_row(atlas: ModelAtlas) -> None:

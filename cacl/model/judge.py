@@ -15,7 +15,7 @@ from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.data import CELL, TileSet, may_show, on_rim
 from cacl.model.levels import between, levels
-from cacl.model.mask import IMPOSSIBLE, Thresholds, possible
+from cacl.model.mask import IMPOSSIBLE, Thresholds, possible, surest_part
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
 
@@ -208,8 +208,8 @@ def thresholds(
     """Return what turns each class's scores into masks; no mask is read.
 
     Likely is a score that all but a preset's share of held-out negative pixels stay below, and
-    more than `LEAST_LIKELY`; METHOD, section 4 (b). Sure is one that all but a share of held-out
-    negative tiles stay below, but for a speck. As these can be easy, it is also among the surest
+    more than `LEAST_LIKELY`; METHOD, section 4 (b). Sure is one that leaves no mask on all but a
+    share of held-out negative tiles. As these can be easy, it is also among the surest
     part of what positive training tiles hold beyond negative ones, see `levels.levels`. The least
     share of sure cells lies between what negative images have and what nearly all positive ones
     have, see `levels.between`. For `paper` all are 0, the nearest code's choice.
@@ -241,9 +241,10 @@ def _limits(
         for one, members in ((tiles, own), (tiles, other), (negatives, apart))
     )
     [surest] = levels(positive, negative, [preset.surest])
-    sure = max(surest, float(np.quantile(_speck(held_out, preset.min_px), 1.0 - preset.sure_tiles)))
-    likely = float(np.quantile(held_out, 1.0 - preset.likely_area))
-    likely = min(sure, max(LEAST_LIKELY, likely))
+    likely = max(LEAST_LIKELY, float(np.quantile(held_out, 1.0 - preset.likely_area)))
+    found = [surest_part(tile, likely, preset) for tile in held_out]
+    sure = max(surest, float(np.quantile(found, 1.0 - preset.sure_tiles)))
+    likely = min(sure, likely)
     shares = [
         _sure_shares(one, members, _off_rim(found, one, members) > sure)
         for one, members, found in (
@@ -254,12 +255,6 @@ def _limits(
     ]
     least = between(shares[0], np.concatenate(shares[1:]), preset.missed)
     return Thresholds(likely=likely, sure=sure, least=least)
-
-
-def _speck(scores: NDArray[np.float32], pixels: int) -> NDArray[np.float32]:
-    """Return the score (n,) that so many pixels of each tile (n, y, x) reach."""
-    flat = scores.reshape(len(scores), -1)
-    return np.asarray(np.partition(flat, -max(1, pixels), axis=1)[:, -max(1, pixels)])
 
 
 def _sure_shares(tiles: TileSet, members: Tensor, sure: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """From a score to a mask: two thresholds, a gate, sharp edges, no specks.
 
-A mask grows from sure pixels into likely ones that touch them (hysteresis, Canny 1986): a weakly
-stained stretch of border counts where it continues a sure one, and nowhere else. Where too few of
+A mask is made of connected parts of likely pixels, and a part counts if enough of it is sure (as
+hysteresis, Canny 1986, but one sure pixel is not enough): a weakly stained stretch of border counts
+where it continues a sure one, and a dark spot on something else does not. Where too few of
 the cells around are sure, nothing counts: labels are of whole images, and an image that shows the
 pattern shows more of it than a pixel here and there.
 """
@@ -32,7 +33,8 @@ class Thresholds:
     likely
         Log odds that every pixel of a mask exceeds.
     sure
-        Log odds that at least one pixel of each part of a mask exceeds; at least `likely`.
+        Log odds that a share of the pixels of each part of a mask exceeds, `Preset.sure_part`; at
+        least `likely`.
     least
         Share of the area of cells, 0 to 1, that is sure wherever there is a mask at all; 0 for
         none.
@@ -87,10 +89,30 @@ def block_mask(
 
 def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
     """Return the mask (y, x) of scores from `possible`, without specks, however small."""
-    likely: Any = scores > min(thresholds.likely, thresholds.sure)
-    count, parts = cv2.connectedComponents(likely.astype(np.uint8), connectivity=4)
-    touched = np.zeros(count, bool)
-    touched[parts[scores > thresholds.sure]] = True
-    touched[0] = False
-    mask: Bool = touched[parts]
+    parts, size = _parts(scores, min(thresholds.likely, thresholds.sure))
+    sure = np.bincount(parts[scores > thresholds.sure], minlength=len(size))
+    counts = (sure > 0) & (sure >= preset.sure_part * size)
+    counts[0] = False
+    mask: Bool = counts[parts]
     return stain.drop_specks(mask, preset.min_px) if preset.min_px > 1 else mask
+
+
+def surest_part(scores: Float32, likely: float, preset: Preset) -> float:
+    """Return the highest `Thresholds.sure` that leaves anything of a mask (y, x), specks aside.
+
+    `IMPOSSIBLE` where there is nothing likely. See `stain_mask`.
+    """
+    parts, size = _parts(scores, likely)
+    large = np.flatnonzero(size >= preset.min_px)
+    levels = [
+        float(np.quantile(scores[parts == part], 1.0 - preset.sure_part, method="lower"))
+        for part in large[large > 0]
+    ]
+    return max(levels, default=float(IMPOSSIBLE))
+
+
+def _parts(scores: Float32, likely: float) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return which connected part (y, x) each pixel is of, 0 for none, and their sizes."""
+    above: Any = scores > likely
+    count, parts = cv2.connectedComponents(above.astype(np.uint8), connectivity=4)
+    return np.asarray(parts, np.int32), np.bincount(parts.ravel(), minlength=count)

@@ -136,10 +136,12 @@ class Preset:
         Pixels of a negative tile that `losses.avoid` takes for its second part.
     likely_area, sure_tiles
         Share of negative pixels that may exceed the lower threshold of a mask, and of negative
-        tiles where more than a speck may exceed the higher one; see `mask.Thresholds`.
+        tiles that may have a mask but for the gate; see `mask.Thresholds`.
+    sure_part
+        Share of the pixels of each part of a mask that exceed the higher threshold, at least one.
     surest
-        Part of the pattern in which at least one pixel of each part of a mask is, and that a
-        teacher shows its pupil; see `levels`.
+        Part of the pattern that exceeds the higher threshold, and that a teacher shows its pupil;
+        see `levels`.
     missed
         Part of the images of each label that the least share of sure cells may get wrong, see
         `levels.between`; 0 for no gate.
@@ -184,6 +186,7 @@ class Preset:
     top: int
     likely_area: float
     sure_tiles: float
+    sure_part: float
     surest: float
     missed: float
     flips: int
@@ -246,6 +249,7 @@ SCOUT = Preset(
     top=40,
     likely_area=0.01,
     sure_tiles=0.05,
+    sure_part=0.25,
     surest=0.5,
     missed=0.05,
     flips=2,
@@ -254,9 +258,9 @@ SCOUT = Preset(
     refuse_collapse=True,
 )
 
-PUPIL = dataclasses.replace(
+ROBUST = dataclasses.replace(
     SCOUT,
-    name="pupil",
+    name="robust",
     teacher=SCOUT,
     teachers=5,
     architecture=dataclasses.replace(
@@ -274,8 +278,6 @@ PUPIL = dataclasses.replace(
     surest=0.7,
     blur=1.0,
 )
-
-ROBUST = dataclasses.replace(PUPIL, name="robust", teacher=PUPIL, teachers=1)
 
 PAPER = Preset(
     name="paper",
@@ -323,6 +325,7 @@ PAPER = Preset(
     top=0,
     likely_area=0.0,
     sure_tiles=0.0,
+    sure_part=0.0,
     surest=0.0,
     missed=0.0,
     flips=1,
@@ -331,7 +334,7 @@ PAPER = Preset(
     refuse_collapse=False,
 )
 
-PRESETS = {preset.name: preset for preset in (ROBUST, PUPIL, SCOUT, PAPER)}
+PRESETS = {preset.name: preset for preset in (ROBUST, SCOUT, PAPER)}
 
 
 def with_classes(preset: Preset, classes: int) -> Preset:

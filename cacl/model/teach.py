@@ -4,7 +4,7 @@ The first models, the scouts, are small and see little of a pixel's surroundings
 cannot tell a tile with the pattern from one without by anything else than the pattern; but for the
 same reason they take much for the pattern that is not. What they are sure of is right, mostly. A
 larger network that is shown those pixels alone may look as far as it likes (self-training; METHOD,
-section 4 (e)); it is then sure of more, which teaches the last.
+section 4 (e)).
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask
 from cacl.model.preset import Preset
 
 log = logging.getLogger(__name__)
-ALL_BUT_FEW, HALF = 0.95, 0.5
-EVEN_ODDS = 0.0
+ALL_BUT_FEW = 0.95
 MIN_TILES = 8
 
 
@@ -35,8 +34,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
     their label; those of positive tiles show it above one score and lack it below another, see
-    `levels.levels`. Beyond the surest half, only what is rather of the class than not is shown. On
-    a core's rim nothing is, as scouts cannot tell it from a cut.
+    `levels.levels`. On a core's rim nothing is shown, as scouts cannot tell it from a cut.
 
     Parameters
     ----------
@@ -57,9 +55,8 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
     for place in range(len(tiles.patterns)):
         scores = judge.scores(models, tiles, every, place, teacher, teacher.flips)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
-        parts = (ALL_BUT_FEW, teacher.surest, HALF)
-        lacks, shows, half = levels(scores[positive], scores[negative], parts)
-        shows = max(shows, min(half, EVEN_ODDS))
+        parts = (ALL_BUT_FEW, teacher.surest)
+        lacks, shows = levels(scores[positive], scores[negative], parts)
         candidate = scores > IMPOSSIBLE
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS

@@ -1,4 +1,4 @@
-"""Train CaCL: first networks on image-wise labels, then one that they teach, then its pupil."""
+"""Train CaCL: first networks on image-wise labels, then the one that they teach."""
 
 from __future__ import annotations
 

@@ -46,9 +46,9 @@ CITATIONS = (
 PAPER = "paper"
 # What the preset of the paper does without.
 GROWTH = (
-    "; a mask grows from sure pixels, of which the cut rim of a core has none; an area of about a "
-    "core of whose cells too few are surely stained, fewer than tells positive from negative "
-    "training images, counts as unstained"
+    "; a part of a mask counts if enough of it is sure, and the cut rim of a core never is; an "
+    "area of about a core of whose cells too few are surely stained, fewer than tells positive "
+    "from negative training images, counts as unstained"
 )
 ATLAS_CREDIT = (
     "Images and annotation are credited to the Human Protein Atlas, proteinatlas.org; pictures in "
