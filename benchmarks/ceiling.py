@@ -36,7 +36,7 @@ from cacl.benchmark.truth import read_truth
 from cacl.errors import StoppedError
 from cacl.model import judge
 from cacl.model.checkpoint import Model, load_model, save_model
-from cacl.model.contrast import softness, stands_out
+from cacl.model.contrast import OF_A_MASK, softness, stands_out
 from cacl.model.data import LACKS, SHOWS, TileSet, calibration_tiles, read_rows, training_tiles
 from cacl.model.device import make_fabric
 from cacl.model.fit import Task, fit
@@ -109,7 +109,8 @@ def edges_near_truth(core: Core) -> NDArray[np.float32]:
     if not core.truth.any():
         return np.zeros(core.truth.shape, np.float32)
     near = distance_transform_edt(~core.truth) <= NEAR_PX
-    return (near & core.cell & stands_out(core.rgb, softness(core.rgb))).astype(np.float32)
+    edges = stands_out(core.rgb, softness(core.rgb), OF_A_MASK)
+    return (near & core.cell & edges).astype(np.float32)
 
 
 def line(unseen: str, what: str, tallies: Sequence[Tally]) -> list[str]:

@@ -24,6 +24,9 @@ BASE = 20.0
 FIELD_PX, BAND_PX = 21, 9
 PEAK_PX = 9
 MIN_RISE = 0.06
+HALF_WAY = 0.5
+# The peak is the highest of several noisy pixels: half-way to it is above half of the band.
+OF_A_MASK = 0.45
 
 # A perfect step's, as the gradient looks over 3 px; real cores, at 1 um/px, have 0.70 to 0.78.
 SHARP_PX = 0.85
@@ -33,8 +36,10 @@ BLUR_PX = 1.0
 EDGES = 0.005
 
 
-def stands_out(rgb: NDArray[np.uint8], softness_px: float) -> NDArray[np.bool_]:
-    """Return where DAB is above the half-way line between its local background and peak.
+def stands_out(
+    rgb: NDArray[np.uint8], softness_px: float, height: float = HALF_WAY
+) -> NDArray[np.bool_]:
+    """Return where DAB is above a line between its local background and peak.
 
     Parameters
     ----------
@@ -42,6 +47,8 @@ def stands_out(rgb: NDArray[np.uint8], softness_px: float) -> NDArray[np.bool_]:
         (3, y, x) uint8 at about 1 um/px.
     softness_px
         Of the image; see `softness`. Above `SHARP_PX`, it is sharpened by an unsharp mask.
+    height
+        Of the line, 0 to 1; half-way unless given.
 
     Returns
     -------
@@ -55,7 +62,7 @@ def stands_out(rgb: NDArray[np.uint8], softness_px: float) -> NDArray[np.bool_]:
     opened = cv2.morphologyEx(levels, cv2.MORPH_OPEN, _disc(BAND_PX))
     background = np.maximum(cv2.medianBlur(levels, FIELD_PX), opened).astype(np.float32)
     peak = cv2.dilate(levels, _disc(PEAK_PX))
-    rise = np.maximum((peak - background) / 2, MIN_RISE * LEVELS)
+    rise = np.maximum((peak - background) * height, MIN_RISE * LEVELS)
     mask: NDArray[np.bool_] = levels - background >= rise
     return mask
 

@@ -19,7 +19,7 @@ from cacl import rim, stain, tables
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import MULTIPLE_PX
 from cacl.model.choice import NEGATIVE, POSITIVE, Rule, Split
-from cacl.model.contrast import softness, stands_out
+from cacl.model.contrast import HALF_WAY, softness, stands_out
 from cacl.patterns import ONLY, Pattern, labels_of
 from cacl.records import TileRow
 from cacl.store import Store, digest_of
@@ -253,13 +253,18 @@ def pixel_marks(
     cell: NDArray[np.uint8],
     inner: NDArray[np.bool_],
     softness_px: float,
+    height: float = HALF_WAY,
 ) -> NDArray[np.uint8]:
     """Return the sum of what the image alone says of each pixel: (y, x) of (3, y, x).
 
-    1 where DAB stands out in an image of that softness, 2 where there are cells, 4 where it is
-    DAB-positive, 8 where it is not a core's rim.
+    1 where DAB stands out, see `stands_out`, 2 where there are cells, 4 where it is DAB-positive, 8
+    where it is not a core's rim.
     """
-    marks = STAINED * stands_out(rgb, softness_px) + CELL * (cell > 0) + BROWN * stain.dab_mask(rgb)
+    marks = (
+        STAINED * stands_out(rgb, softness_px, height)
+        + CELL * (cell > 0)
+        + BROWN * stain.dab_mask(rgb)
+    )
     return np.asarray(marks + INNER * inner, dtype=np.uint8)
 
 

@@ -275,7 +275,7 @@ ROBUST = dataclasses.replace(
     steps=900,
     rescore=(),
     patience=10,
-    surest=0.7,
+    surest=0.8,
     blur=1.0,
 )
 

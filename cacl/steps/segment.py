@@ -15,7 +15,7 @@ from cacl.errors import ImageError, Reason, StoreError
 from cacl.memory import keep_freed
 from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.contrast import softness
+from cacl.model.contrast import OF_A_MASK, softness
 from cacl.model.data import inner_part, may_show, pixel_marks
 from cacl.model.device import own_device, put_on
 from cacl.model.mask import block_mask, possible
@@ -216,7 +216,7 @@ def block_bits(
     rgb = np.ascontiguousarray(layers[:3])
     cell = layers[3] > 0
     inner = layers[4] > 0
-    marks, cell_px = pixel_marks(rgb, layers[3], inner, softness(rgb)), int(cell.sum())
+    marks, cell_px = pixel_marks(rgb, layers[3], inner, softness(rgb), OF_A_MASK), int(cell.sum())
     given = model.networks, rgb, model.preset.flips
     seen = turns.take(image_views, *given) if turns else image_views(*given)
 
