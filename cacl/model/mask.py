@@ -9,6 +9,7 @@ pattern shows more of it than a pixel here and there.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,17 +99,17 @@ def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
 
 
 def surest_part(scores: Float32, likely: float, preset: Preset) -> float:
-    """Return the highest `Thresholds.sure` that leaves anything of a mask (y, x), specks aside.
+    """Return the least `Thresholds.sure` that leaves nothing of a mask (y, x), specks aside.
 
     `IMPOSSIBLE` where there is nothing likely. See `stain_mask`.
     """
     parts, size = _parts(scores, likely)
     large = np.flatnonzero(size >= preset.min_px)
-    levels = [
-        float(np.quantile(scores[parts == part], 1.0 - preset.sure_part, method="lower"))
-        for part in large[large > 0]
-    ]
-    return max(levels, default=float(IMPOSSIBLE))
+    levels = [float(IMPOSSIBLE)]
+    for part in large[large > 0]:
+        wanted = max(1, math.ceil(preset.sure_part * size[part]))
+        levels.append(float(np.partition(scores[parts == part], -wanted)[-wanted]))
+    return max(levels)
 
 
 def _parts(scores: Float32, likely: float) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
