@@ -161,7 +161,7 @@ def test_training_ends_when_the_model_gets_no_surer(
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
     scouts = sum(steps for preset, steps in train.networks(ROBUST, STEPS) if preset == SCOUT)
-    assert steps == scouts + 2 * 5 * (1 + ROBUST.patience)
+    assert steps == scouts + 5 * (1 + ROBUST.patience)
 
 
 def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) -> None:
