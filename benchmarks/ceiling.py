@@ -45,7 +45,7 @@ from cacl.model.team import Team, launch
 from cacl.store import ImageMeta, Store
 
 TRUTH = Path("resources/phantom/truth")
-UNSEEN = ("duodenum-a", "duodenum-b", "duodenum-c")
+UNSEEN = ("duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d")
 NEAR_PX = 3
 
 

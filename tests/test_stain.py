@@ -134,7 +134,7 @@ def test_glass_is_the_middle_of_its_noise(noise: float) -> None:
     assert stain.glass_density(seen) == pytest.approx(expected, abs=0.003)
 
 
-@pytest.mark.parametrize("name", ["duodenum-a", "duodenum-b", "duodenum-c"])
+@pytest.mark.parametrize("name", ["duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d"])
 def test_cell_area_of_the_phantom(name: str) -> None:
     """More cores: `benchmarks/cell_area.py`."""
     import cv2

@@ -175,6 +175,42 @@ DUODENUM_C = Setting(
     optics=Optics(blur_px=(0.5, 1.2), noise_levels=(3.0, 6.0), jpeg_quality=85),
 )
 
+DUODENUM_D = Setting(
+    name="duodenum-d",
+    geometry=dataclasses.replace(
+        DUODENUM_A.geometry,
+        villus_length_um=(300.0, 500.0),
+        villus_width_um=(105.0, 160.0),
+        villus_gap_um=(16.0, 56.0),
+        villus_bend=0.22,
+        outline_wobble=0.3,
+        crosswise_share=0.25,
+        epithelium_um=(26.0, 36.0),
+        border_um=(4.4, 8.0),
+        goblet_share_villus=0.08,
+    ),
+    colours=Colours(
+        hematoxylin=(0.68, 0.63, 0.36),
+        dab=(0.34, 0.60, 0.72),
+        vector_jitter=0.025,
+        glass=(240.0, 242.0, 243.0),
+        glass_jitter=4.0,
+    ),
+    strengths=dataclasses.replace(
+        DUODENUM_A.strengths,
+        strong_od=(0.95, 1.35),
+        moderate_od=(0.7, 0.95),
+        weak_od=(0.48, 0.6),
+        cytoplasm=Distractor(0.45, (0.1, 0.38)),
+        stroma=Distractor(0.5, (0.4, 0.95)),
+        stroma_cells=(0.04, 0.18),
+        mucus=Distractor(0.4, (0.35, 0.9)),
+        debris=Distractor(0.6, (0.4, 1.0)),
+        rim=Distractor(0.35, (0.3, 0.9)),
+    ),
+    optics=Optics(blur_px=(0.6, 1.5), noise_levels=(1.5, 3.5), jpeg_quality=80),
+)
+
 PATTERNS_A = Setting(
     name="patterns-a",
     strengths=dataclasses.replace(
@@ -186,7 +222,8 @@ PATTERNS_A = Setting(
     patterns=("microvilli", "cytoplasm", "nucleus"),
 )
 
-SETTINGS = {setting.name: setting for setting in (DUODENUM_A, DUODENUM_B, DUODENUM_C, PATTERNS_A)}
+_ALL = (DUODENUM_A, DUODENUM_B, DUODENUM_C, DUODENUM_D, PATTERNS_A)
+SETTINGS = {setting.name: setting for setting in _ALL}
 # Settings whose only stained pattern is the brush border.
 BRUSH_BORDERS = tuple(name for name, setting in SETTINGS.items() if len(setting.patterns) == 1)
 
