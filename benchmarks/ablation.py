@@ -103,7 +103,7 @@ JUDGED: dict[str, Change] = {
     ONE_THRESHOLD: changed({WHOLE}),
     "one sure pixel is enough": changed({WHOLE}, sure_part=0.0),
     "no gate": changed({WHOLE}, missed=0.0),
-    "the nearest code's choice, no threshold": changed({WHOLE}, sure_tiles=0.0),
+    "the nearest code's choice, no threshold": changed({WHOLE}, surest=0.0),
 }
 
 

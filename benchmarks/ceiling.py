@@ -23,7 +23,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from ablation import SHOWN, Plan, sums_of
+from ablation import Plan, sums_of
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from unet import taught_unet
@@ -47,6 +47,13 @@ from cacl.store import ImageMeta, Store
 TRUTH = Path("resources/phantom/truth")
 UNSEEN = ("duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d")
 NEAR_PX = 3
+SHOWN = {
+    "dice": "Dice, paper's",
+    "dice_positive": "Dice, positive tiles",
+    "boundary_f1": "boundary F1",
+    "negative_percent": "negatives stained, %",
+    "ccc": "CCC",
+}
 
 
 class TruthStore:
@@ -84,9 +91,8 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     rows, store = read_rows(plan.tiles), Store(plan.store)
     tiles = told_truth(plan)
     negatives, _ = calibration_tiles(rows, store, plan.seed)
-    steps = plan.steps or ROBUST.steps
     preset = dataclasses.replace(ROBUST, patience=0)
-    state = folder / "state.safetensors"
+    steps, state = plan.steps or ROBUST.steps, folder / "state.safetensors"
     task = Task(tiles, negatives, preset, steps, plan.seed, math.inf, state, "ceiling")
     found = fit(task, team, asked)
     if found is None:
@@ -124,22 +130,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path(), help="folder of a finished run")
     parser.add_argument("--steps", type=int, help="none for the preset's")
+    parser.add_argument("--times", type=int, nargs="+", default=[1, 3], help="longer trainings too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
     options = parser.parse_args(arguments)
     plan = Plan(options.run, UNSEEN[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
-    steps = plan.steps or ROBUST.steps
-    unet = taught_unet(told_truth(plan), ROBUST, steps, plan.seed)
-    model, edges = ceiling(plan), Method("edges near the truth", edges_near_truth, 0.5, False)
+    base = plan.steps or ROBUST.steps
+    networks: dict[str, Model] = {}
+    ways: list[Method] = []
+    for times in options.times:
+        longer = dataclasses.replace(plan, steps=times * base)
+        networks[f"the last network taught true masks, {longer.steps} steps"] = ceiling(longer)
+        ways.append(taught_unet(told_truth(plan), ROBUST, times * base, plan.seed))
+    ways.append(Method("edges near the truth", edges_near_truth, 0.5, False))
     rows = []
     for unseen in UNSEEN:
         one = dataclasses.replace(plan, unseen=unseen)
-        rows.append(line(unseen, "the last network taught true masks", one.tallies(model)))
-        rows += [line(unseen, way.name, one.tallies_of(way)) for way in (unet, edges)]
+        rows += [line(unseen, name, one.tallies(model)) for name, model in networks.items()]
+        rows += [line(unseen, way.name, one.tallies_of(way)) for way in ways]
     notes = [
-        f"taught true masks: those of the training antibodies, {steps} steps, seed {plan.seed}; "
+        f"taught true masks: those of the training antibodies, seed {plan.seed}; "
         "the last network of `robust`, or a plain U-Net; tested on atlases never seen",
         f"edges near the truth: what stands out in DAB within {NEAR_PX} px of it; no network",
     ]

@@ -58,7 +58,7 @@ def taught_unet(tiles: TileSet, preset: Preset, steps: int, seed: int) -> Method
         schedule.step()
         if step % 100 == 0:
             log.info("u-net: step %d of %d, loss %.3f", step, steps, loss.item())
-    return Method(NAME, scorer(network.eval(), preset.min_px), 0.5, False)
+    return Method(f"{NAME}, {steps} steps", scorer(network.eval(), preset.min_px), 0.5, False)
 
 
 def seen(rgb: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch import nn
 
 from cacl.model import inputs, score
 from cacl.model.autoencoder import STRIPS, AutoEncoder, Pointwise, class_logits, merge_norms
-from cacl.model.mask import IMPOSSIBLE, Thresholds, stain_mask, surest_part
+from cacl.model.mask import Thresholds, stain_mask
 from cacl.model.preset import PAPER, SCOUT, named, with_classes
 
 
@@ -98,16 +98,3 @@ def test_a_part_counts_if_enough_of_it_is_sure(sure_px: int, counts: bool) -> No
     preset = replace(SCOUT, sure_part=0.25)
     limits = Thresholds(likely=-1.0, sure=2.0, least=0.0)
     assert stain_mask(scores, limits, preset).sum() == (100 if counts else 0)
-    assert surest_part(scores, -1.0, preset) == (3.0 if counts else 0.0)
-    assert surest_part(scores, -1.0, replace(preset, min_px=101)) == IMPOSSIBLE
-    assert surest_part(scores, 4.0, preset) == IMPOSSIBLE
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5])
-def test_the_surest_parts_of_negative_tiles_say_how_many_of_them_have_a_mask(share: float) -> None:
-    rng = np.random.default_rng(0)
-    noise = rng.normal(size=(40, 64, 64))
-    tiles = ndimage.gaussian_filter(noise, (0.0, 1.5, 1.5)).astype(np.float32)
-    sure = float(np.quantile([surest_part(tile, 0.1, SCOUT) for tile in tiles], 1.0 - share))
-    limits = Thresholds(likely=0.1, sure=sure, least=0.0)
-    assert sum(stain_mask(tile, limits, SCOUT).any() for tile in tiles) == share * len(tiles)

@@ -15,13 +15,13 @@ from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.data import CELL, TileSet, may_show, on_rim
 from cacl.model.levels import between, levels
-from cacl.model.mask import IMPOSSIBLE, Thresholds, possible, surest_part
+from cacl.model.mask import IMPOSSIBLE, Thresholds, possible
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-LEAST_LIKELY = -3.0
+LEAST_LIKELY = -4.0
 MOST_TILES = 300
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
@@ -208,11 +208,11 @@ def thresholds(
     """Return what turns each class's scores into masks; no mask is read.
 
     Likely is a score that all but a preset's share of held-out negative pixels stay below, and
-    more than `LEAST_LIKELY`; METHOD, section 4 (b). Sure is one that leaves no mask on all but a
-    share of held-out negative tiles. As these can be easy, it is also among the surest
-    part of what positive training tiles hold beyond negative ones, see `levels.levels`. The least
-    share of sure cells lies between what negative images have and what nearly all positive ones
-    have, see `levels.between`. For `paper` all are 0, the nearest code's choice.
+    more than `LEAST_LIKELY`; METHOD, section 4 (b). Above sure lies a preset's part of what
+    positive training tiles hold beyond negative ones, be these of the training, which it has
+    learned, or held out, which can be easy; see `levels.levels`. The least share of sure cells
+    lies between what negative images have and what nearly all positive ones have, see
+    `levels.between`. For `paper` all are 0, the nearest code's choice.
 
     Parameters
     ----------
@@ -221,9 +221,14 @@ def thresholds(
     tiles, negatives
         Of the training split, and negative ones that are held out.
     preset
-        The shares.
+        The shares, and how scores become masks.
+
+    Raises
+    ------
+    TrainingError
+        Positive tiles hold no more of the pattern than negative ones.
     """
-    if preset.sure_tiles == 0.0:
+    if preset.surest == 0.0:
         return (Thresholds(likely=0.0, sure=0.0, least=0.0),) * len(negatives.patterns)
     return tuple(
         _limits(models, tiles, negatives, place, preset) for place in range(len(negatives.patterns))
@@ -240,11 +245,10 @@ def _limits(
         scores(models, one, members, place, preset, preset.flips)
         for one, members in ((tiles, own), (tiles, other), (negatives, apart))
     )
-    [surest] = levels(positive, negative, [preset.surest])
-    likely = max(LEAST_LIKELY, float(np.quantile(held_out, 1.0 - preset.likely_area)))
-    found = [surest_part(tile, likely, preset) for tile in held_out]
-    sure = max(surest, float(np.quantile(found, 1.0 - preset.sure_tiles)))
-    likely = min(sure, likely)
+    decoys = (negative, held_out)
+    sure = max(level for one in decoys for level in levels(positive, one, [preset.surest]))
+    quantile = float(np.quantile(held_out, 1.0 - preset.likely_area))
+    likely = min(sure, max(LEAST_LIKELY, quantile))
     shares = [
         _sure_shares(one, members, _off_rim(found, one, members) > sure)
         for one, members, found in (

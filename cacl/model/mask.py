@@ -9,7 +9,6 @@ pattern shows more of it than a pixel here and there.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,20 +95,6 @@ def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
     counts[0] = False
     mask: Bool = counts[parts]
     return stain.drop_specks(mask, preset.min_px) if preset.min_px > 1 else mask
-
-
-def surest_part(scores: Float32, likely: float, preset: Preset) -> float:
-    """Return the least `Thresholds.sure` that leaves nothing of a mask (y, x), specks aside.
-
-    `IMPOSSIBLE` where there is nothing likely. See `stain_mask`.
-    """
-    parts, size = _parts(scores, likely)
-    large = np.flatnonzero(size >= preset.min_px)
-    levels = [float(IMPOSSIBLE)]
-    for part in large[large > 0]:
-        wanted = max(1, math.ceil(preset.sure_part * size[part]))
-        levels.append(float(np.partition(scores[parts == part], -wanted)[-wanted]))
-    return max(levels)
 
 
 def _parts(scores: Float32, likely: float) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

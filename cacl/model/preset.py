@@ -134,14 +134,14 @@ class Preset:
         That share is multiplied by `share_decay` each step until it is `share_end`.
     top
         Pixels of a negative tile that `losses.avoid` takes for its second part.
-    likely_area, sure_tiles
-        Share of negative pixels that may exceed the lower threshold of a mask, and of negative
-        tiles that may have a mask but for the gate; see `mask.Thresholds`.
+    likely_area
+        Share of negative pixels that may exceed the lower threshold of a mask; see
+        `mask.Thresholds`.
     sure_part
         Share of the pixels of each part of a mask that exceed the higher threshold, at least one.
     surest
         Part of the pattern that exceeds the higher threshold, and that a teacher shows its pupil;
-        see `levels`.
+        see `levels`. 0 for no thresholds, but the nearest code.
     missed
         Part of the images of each label that the least share of sure cells may get wrong, see
         `levels.between`; 0 for no gate.
@@ -185,7 +185,6 @@ class Preset:
     share_decay: float
     top: int
     likely_area: float
-    sure_tiles: float
     sure_part: float
     surest: float
     missed: float
@@ -248,7 +247,6 @@ SCOUT = Preset(
     share_decay=0.98,
     top=40,
     likely_area=0.01,
-    sure_tiles=0.05,
     sure_part=0.25,
     surest=0.5,
     missed=0.05,
@@ -275,7 +273,7 @@ ROBUST = dataclasses.replace(
     steps=900,
     rescore=(),
     patience=10,
-    surest=0.8,
+    surest=0.9,
     blur=1.0,
 )
 
@@ -324,7 +322,6 @@ PAPER = Preset(
     share_decay=1.0,
     top=0,
     likely_area=0.0,
-    sure_tiles=0.0,
     sure_part=0.0,
     surest=0.0,
     missed=0.0,

@@ -96,7 +96,7 @@ def train(
     facts = {
         "training_data_digest": data_digest(rows, atlas),
         "seed": seed,
-        "threshold_source": f"{source} negatives" if p.sure_tiles else "nearest code",
+        "threshold_source": f"{source} negatives" if p.surest else "nearest code",
     }
     (out / STATES).mkdir(parents=True, exist_ok=True)
     plan = networks(p, max_steps)
