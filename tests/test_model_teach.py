@@ -16,7 +16,7 @@ from cacl.errors import TrainingError
 from cacl.model import fit, judge, teach, train
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
-from cacl.model.data import LACKS, SHOWS, read_rows, training_tiles
+from cacl.model.data import LACKS, SHOWS, TileSet, read_rows, training_tiles
 from cacl.model.levels import between, levels, lowest
 from cacl.model.mask import IMPOSSIBLE
 from cacl.model.preset import PAPER, ROBUST, SCOUT
@@ -170,6 +170,25 @@ def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) 
     right = judge.unease(model, tiles, tiles, tiles.positive, ROBUST, rng)
     wrong = judge.unease(model, tiles, tiles, tiles.negative, ROBUST, rng)
     assert 0.0 <= right < wrong
+
+
+def test_masks_are_sure_beyond_the_harder_negatives(atlas: ModelAtlas, robust: Path) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    models = load_model(robust).networks
+
+    def sure(held_out: TileSet) -> float:
+        [limits] = judge.thresholds(models, tiles, held_out, ROBUST)
+        assert limits.likely <= limits.sure
+        return limits.sure
+
+    blank = replace(tiles, pixels=torch.zeros_like(tiles.pixels))
+    known = sure(blank)
+    assert sure(tiles) == pytest.approx(known, abs=0.2)
+    fainter = (255 - 0.7 * (255.0 - tiles.pixels[:, :3])).to(torch.uint8)
+    harder = replace(
+        tiles, pixels=torch.cat([fainter, tiles.pixels[:, 3:]], 1), negative=tiles.positive
+    )
+    assert sure(harder) > known + 0.5
 
 
 def test_every_positive_image_keeps_its_surest_tiles(
