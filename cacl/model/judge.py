@@ -21,7 +21,7 @@ from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-LEAST_LIKELY = -4.0
+LEAST_LIKELY, LEAST_SURE = -4.0, -3.0
 MOST_TILES = 300
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
@@ -210,8 +210,8 @@ def thresholds(
     Likely is a score that all but a preset's share of held-out negative pixels stay below, and
     more than `LEAST_LIKELY`; METHOD, section 4 (b). Above sure lies a preset's part of what
     positive training tiles hold beyond negative ones, be these of the training, which it has
-    learned, or held out, which can be easy; see `levels.levels`. The least share of sure cells
-    lies between what negative images have and what nearly all positive ones have, see
+    learned, or held out, which can be easy; see `levels.levels`. It is more than `LEAST_SURE`. The
+    least share of sure cells lies between what negative images have and what nearly all positive ones have, see
     `levels.between`. For `paper` all are 0, the nearest code's choice.
 
     Parameters
@@ -246,7 +246,8 @@ def _limits(
         for one, members in ((tiles, own), (tiles, other), (negatives, apart))
     )
     decoys = (negative, held_out)
-    sure = max(level for one in decoys for level in levels(positive, one, [preset.surest]))
+    surest = [level for one in decoys for level in levels(positive, one, [preset.surest])]
+    sure = max(LEAST_SURE, *surest)
     quantile = float(np.quantile(held_out, 1.0 - preset.likely_area))
     likely = min(sure, max(LEAST_LIKELY, quantile))
     shares = [
