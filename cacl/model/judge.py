@@ -208,11 +208,11 @@ def thresholds(
     """Return what turns each class's scores into masks; no mask is read.
 
     Likely is a score that all but a preset's share of held-out negative pixels stay below, and
-    more than `LEAST_LIKELY`; METHOD, section 4 (b). Above sure lies a preset's part of what
-    positive training tiles hold beyond negative ones, be these of the training, which it has
-    learned, or held out, which can be easy; see `levels.levels`. It is more than `LEAST_SURE`. The
-    least share of sure cells lies between what negative images have and what nearly all positive ones have, see
-    `levels.between`. For `paper` all are 0, the nearest code's choice.
+    more than `LEAST_LIKELY`; METHOD, section 4 (b). Sure is one above which a preset's part lies of
+    what positive training tiles hold beyond negative ones, be these of the training, which it has
+    learned, or held out, which can be easy, and at least `LEAST_SURE`; see `levels.levels`. The
+    least share of sure cells lies between what negative images have and what nearly all positive
+    ones have, see `levels.between`. For `paper` all are 0, the nearest code's choice.
 
     Parameters
     ----------
