@@ -89,16 +89,12 @@ def block_mask(
 
 def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
     """Return the mask (y, x) of scores from `possible`, without specks, however small."""
-    parts, size = _parts(scores, min(thresholds.likely, thresholds.sure))
+    above: Any = scores > min(thresholds.likely, thresholds.sure)
+    count, found = cv2.connectedComponents(above.astype(np.uint8), connectivity=4)
+    parts = np.asarray(found, np.int32)
+    size = np.bincount(parts.ravel(), minlength=count)
     sure = np.bincount(parts[scores > thresholds.sure], minlength=len(size))
     counts = (sure > 0) & (sure >= preset.sure_part * size)
     counts[0] = False
     mask: Bool = counts[parts]
     return stain.drop_specks(mask, preset.min_px) if preset.min_px > 1 else mask
-
-
-def _parts(scores: Float32, likely: float) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Return which connected part (y, x) each pixel is of, 0 for none, and their sizes."""
-    above: Any = scores > likely
-    count, parts = cv2.connectedComponents(above.astype(np.uint8), connectivity=4)
-    return np.asarray(parts, np.int32), np.bincount(parts.ravel(), minlength=count)

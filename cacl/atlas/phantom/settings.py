@@ -175,6 +175,7 @@ DUODENUM_C = Setting(
     optics=Optics(blur_px=(0.5, 1.2), noise_levels=(3.0, 6.0), jpeg_quality=85),
 )
 
+# For tests alone: set by what colour deconvolution gets, never by what a model finds on it.
 DUODENUM_D = Setting(
     name="duodenum-d",
     geometry=dataclasses.replace(
