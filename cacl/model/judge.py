@@ -21,7 +21,7 @@ from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-LEAST_LIKELY, LEAST_SURE = -4.0, -3.0
+LEAST_LIKELY, LEAST_SURE = -4.0, -1.0
 MOST_TILES = 300
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
