@@ -187,10 +187,11 @@ ENDS_ITSELF = """
 import os, runpy, signal, threading, time
 
 def once_it_listens():
-    while signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+    while getattr(signal.getsignal(signal.SIGTERM), "__module__", "") != "cacl.model.stop":
         time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGTERM)
 
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 threading.Thread(target=once_it_listens, daemon=True).start()
 runpy.run_module("cacl", run_name="__main__", alter_sys=True)
 """
