@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from ablation import Plan, sums_of
 from numpy.typing import NDArray
+from quality import SHOWN
 from scipy.ndimage import distance_transform_edt
 from unet import taught_unet
 from write_up import write_up
@@ -47,13 +48,6 @@ from cacl.store import ImageMeta, Store
 TRUTH = Path("resources/phantom/truth")
 UNSEEN = ("duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d")
 NEAR_PX = 3
-SHOWN = {
-    "dice": "Dice, paper's",
-    "dice_positive": "Dice, positive tiles",
-    "boundary_f1": "boundary F1",
-    "negative_percent": "negatives stained, %",
-    "ccc": "CCC",
-}
 
 
 class TruthStore:
