@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cacl import stain
+from cacl.atlas.phantom.settings import BRUSH_BORDERS
 
 
 def painted(hematoxylin: float, dab: float, size: int = 64) -> np.ndarray:
@@ -134,7 +135,7 @@ def test_glass_is_the_middle_of_its_noise(noise: float) -> None:
     assert stain.glass_density(seen) == pytest.approx(expected, abs=0.003)
 
 
-@pytest.mark.parametrize("name", ["duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d"])
+@pytest.mark.parametrize("name", BRUSH_BORDERS)
 def test_cell_area_of_the_phantom(name: str) -> None:
     """More cores: `benchmarks/cell_area.py`."""
     import cv2

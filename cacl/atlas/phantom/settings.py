@@ -212,6 +212,49 @@ DUODENUM_D = Setting(
     optics=Optics(blur_px=(0.6, 1.5), noise_levels=(1.5, 3.5), jpeg_quality=80),
 )
 
+# For tests alone: each number drawn by chance between the extremes of those above.
+DUODENUM_E = Setting(
+    name="duodenum-e",
+    geometry=dataclasses.replace(
+        DUODENUM_A.geometry,
+        villus_length_um=(247.0, 410.0),
+        villus_width_um=(86.8, 132.0),
+        villus_gap_um=(10.4, 40.7),
+        villus_bend=0.264,
+        outline_wobble=0.217,
+        crosswise_share=0.259,
+        crypt_zone_um=(166.0, 274.0),
+        epithelium_um=(22.1, 30.7),
+        cell_width_um=(4.65, 7.27),
+        border_um=(2.72, 5.15),
+        goblet_share_villus=0.0538,
+        stroma_pitch_um=10.9,
+    ),
+    colours=Colours(
+        hematoxylin=(0.689, 0.689, 0.374),
+        dab=(0.305, 0.552, 0.721),
+        vector_jitter=0.0299,
+        glass=(245.0, 245.0, 244.0),
+        glass_jitter=2.45,
+    ),
+    strengths=dataclasses.replace(
+        DUODENUM_A.strengths,
+        strong_od=(0.878, 1.25),
+        moderate_od=(0.67, 0.912),
+        weak_od=(0.367, 0.487),
+        cytoplasm=Distractor(0.666, (0.0973, 0.411)),
+        stroma=Distractor(0.503, (0.452, 1.0)),
+        stroma_cells=(0.0458, 0.22),
+        mucus=Distractor(0.429, (0.365, 0.929)),
+        nuclei=Distractor(0.318, (0.184, 0.568)),
+        debris=Distractor(0.675, (0.4, 1.11)),
+        rim=Distractor(0.397, (0.324, 0.947)),
+        background_od=(0.0103, 0.071),
+        nucleus_h_od=(0.263, 0.463),
+    ),
+    optics=Optics(blur_px=(1.05, 2.3), noise_levels=(2.61, 5.27), jpeg_quality=64),
+)
+
 PATTERNS_A = Setting(
     name="patterns-a",
     strengths=dataclasses.replace(
@@ -223,7 +266,7 @@ PATTERNS_A = Setting(
     patterns=("microvilli", "cytoplasm", "nucleus"),
 )
 
-_ALL = (DUODENUM_A, DUODENUM_B, DUODENUM_C, DUODENUM_D, PATTERNS_A)
+_ALL = (DUODENUM_A, DUODENUM_B, DUODENUM_C, DUODENUM_D, DUODENUM_E, PATTERNS_A)
 SETTINGS = {setting.name: setting for setting in _ALL}
 # Settings whose only stained pattern is the brush border.
 BRUSH_BORDERS = tuple(name for name, setting in SETTINGS.items() if len(setting.patterns) == 1)
