@@ -30,9 +30,10 @@ from cacl.benchmark.method import Method
 from cacl.benchmark.tally import MEASURES, SUMS, Tally, measures
 from cacl.benchmark.unseen import STORE, TESTED, TRUTH
 from cacl.intervals import BOOTSTRAP_DRAWS
-from cacl.model import data, judge
+from cacl.model import data
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data import RIM_PX, calibration_tiles, read_rows, training_tiles
+from cacl.model.limits import thresholds
 from cacl.model.preset import PRESETS, ROBUST, SCOUT, Preset
 from cacl.model.train import train
 from cacl.store import Store
@@ -72,7 +73,7 @@ def weight(**changes: float) -> Change:
 def second_pupil(preset: Preset) -> Preset:
     """Let the whole teach one more network like itself."""
     first = dataclasses.replace(preset, name="first pupil")
-    return dataclasses.replace(preset, teacher=first, teachers=1)
+    return dataclasses.replace(preset, teacher=first, teachers=1, heard=1)
 
 
 VARIANTS: dict[str, Change] = {
@@ -80,6 +81,7 @@ VARIANTS: dict[str, Change] = {
     "the scout alone": lambda preset: SCOUT,
     "a second pupil": second_pupil,
     "one scout": changed({"robust"}, teachers=1),
+    "every scout is heard": changed({"robust"}, heard=ROBUST.teachers),
     "pupils of 300 steps": changed(PUPILS, steps=300),
     "a rim like the rest": lambda preset: preset,
     "two seeds": changed({"robust"}, members=2),
@@ -102,6 +104,7 @@ JUDGED: dict[str, Change] = {
     "one view": changed({WHOLE}, flips=1),
     ONE_THRESHOLD: changed({WHOLE}),
     "one sure pixel is enough": changed({WHOLE}, sure_part=0.0),
+    "a quarter of each part is sure, however large": changed({WHOLE}, sure_px=10**9),
     "no gate": changed({WHOLE}, missed=0.0),
     "the nearest code's choice, no threshold": changed({WHOLE}, surest=0.0),
 }
@@ -176,7 +179,7 @@ def judged(plan: Plan, model: Model, change: Change) -> Model:
     rows, store = read_rows(plan.tiles), Store(plan.store)
     learning = training_tiles(rows, store, plan.seed)
     negatives, _ = calibration_tiles(rows, store, plan.seed)
-    limits = judge.thresholds(model.networks, learning, negatives, preset)
+    limits = thresholds(model.networks, learning, negatives, preset)
     return dataclasses.replace(model, preset=preset, thresholds=limits)
 
 

@@ -30,23 +30,23 @@ from scipy.ndimage import distance_transform_edt
 from unet import taught_unet
 from write_up import write_up
 
+from cacl.atlas.phantom.settings import BRUSH_BORDERS
 from cacl.benchmark.atlas import Core
 from cacl.benchmark.method import Method
 from cacl.benchmark.tally import MEASURES, Tally, measures
 from cacl.benchmark.truth import read_truth
 from cacl.errors import StoppedError
-from cacl.model import judge
 from cacl.model.checkpoint import Model, load_model, save_model
 from cacl.model.contrast import OF_A_MASK, softness, stands_out
 from cacl.model.data import LACKS, SHOWS, TileSet, calibration_tiles, read_rows, training_tiles
 from cacl.model.device import make_fabric
 from cacl.model.fit import Task, fit
+from cacl.model.limits import thresholds
 from cacl.model.preset import ROBUST
 from cacl.model.team import Team, launch
 from cacl.store import ImageMeta, Store
 
 TRUTH = Path("resources/phantom/truth")
-UNSEEN = ("duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d")
 NEAR_PX = 3
 
 
@@ -91,7 +91,7 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     found = fit(task, team, asked)
     if found is None:
         raise StoppedError("stopped by SIGTERM")
-    limits = judge.thresholds([found.network], tiles, negatives, preset)
+    limits = thresholds([found.network], tiles, negatives, preset)
     save_model(
         folder, [found.network], ROBUST, patterns=tiles.patterns, thresholds=limits, facts={}
     )
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
     options = parser.parse_args(arguments)
-    plan = Plan(options.run, UNSEEN[0], options.seed, options.steps, options.threads)
+    plan = Plan(options.run, BRUSH_BORDERS[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
     base = plan.steps or ROBUST.steps
     networks: dict[str, Model] = {}
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ways.append(taught_unet(told_truth(plan), ROBUST, times * base, plan.seed))
     ways.append(Method("edges near the truth", edges_near_truth, 0.5, False))
     rows = []
-    for unseen in UNSEEN:
+    for unseen in BRUSH_BORDERS:
         one = dataclasses.replace(plan, unseen=unseen)
         rows += [line(unseen, name, one.tallies(model)) for name, model in networks.items()]
         rows += [line(unseen, way.name, one.tallies_of(way)) for way in ways]

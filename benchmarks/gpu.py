@@ -121,7 +121,7 @@ def rows_of(preset: Preset, sizes: Sizes, train_s: float) -> tuple[list[list[str
     rows = [_row("training", speed, training_flops(preset), rate)]
 
     network = put_on(AutoEncoder(preset.architecture).eval(), device)
-    limits = (Thresholds(likely=0.0, sure=2.0, least=0.0),)
+    limits = (Thresholds(likely=0.0, sure=2.0, rim=2.0, least=0.0),)
     model = Model(
         networks=(network,), preset=preset, patterns=(ONLY,), thresholds=limits, digest=""
     )

@@ -148,7 +148,7 @@ def released(tiles: TileSet) -> Iterator[int]:
 def our_masks(preset: Preset, layers: list[np.ndarray]) -> Iterator[int]:
     """Segment images as `cacl segment` does, but for reading and writing."""
     network = put_on(AutoEncoder(preset.architecture).eval(), own_device())
-    limits = (Thresholds(likely=0.0, sure=2.0, least=0.0),)
+    limits = (Thresholds(likely=0.0, sure=2.0, rim=2.0, least=0.0),)
     model = Model(
         networks=(network,), preset=preset, patterns=(ONLY,), thresholds=limits, digest=""
     )

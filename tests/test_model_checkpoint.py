@@ -20,7 +20,7 @@ from cacl.model.mask import Thresholds
 from cacl.model.preset import PAPER, ROBUST
 from cacl.patterns import ONLY
 
-LIMITS = Thresholds(likely=-1.0, sure=1.5, least=0.0)
+LIMITS = Thresholds(likely=-1.0, sure=1.5, rim=1.5, least=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,10 @@ from cacl.model.state import State
 from cacl.patterns import Pattern
 from cacl.records import SegmentedRow, TileRow
 
-LIMITS = (Thresholds(likely=-1.0, sure=1.5, least=0.0), Thresholds(likely=0.5, sure=2.0, least=0.0))
+LIMITS = (
+    Thresholds(likely=-1.0, sure=1.5, rim=1.5, least=0.0),
+    Thresholds(likely=0.5, sure=2.0, rim=2.0, least=0.0),
+)
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_windows_end_at_the_border(window: int) -> None:
 def test_a_mask_grows_from_sure_pixels_as_in_scikit_image() -> None:
     rng = np.random.default_rng(0)
     scores = ndimage.gaussian_filter(rng.normal(size=(200, 200)), 1.5).astype(np.float32)
-    limits = Thresholds(likely=0.1, sure=0.4, least=0.0)
+    limits = Thresholds(likely=0.1, sure=0.4, rim=0.4, least=0.0)
     wanted = apply_hysteresis_threshold(scores, 0.1, 0.4)
     assert 0 < wanted.sum() < (scores > 0.1).sum()
     np.testing.assert_array_equal(stain_mask(scores, limits, PAPER), wanted)
@@ -90,11 +90,12 @@ def test_a_mask_grows_from_sure_pixels_as_in_scikit_image() -> None:
     assert not stain_mask(scores - 1.0, limits, PAPER).any()
 
 
-@pytest.mark.parametrize(("sure_px", "counts"), [(24, False), (25, True)])
-def test_a_part_counts_if_enough_of_it_is_sure(sure_px: int, counts: bool) -> None:
+@pytest.mark.parametrize(("sure", "counts"), [(24, False), (25, True)])
+def test_a_part_counts_if_enough_of_it_is_sure(sure: int, counts: bool) -> None:
     scores = np.full((40, 40), -9.0, np.float32)
     scores[4:14, 4:14] = 0.0
-    scores[4:14, 4:14].flat[:sure_px] = 3.0
-    preset = replace(SCOUT, sure_part=0.25)
-    limits = Thresholds(likely=-1.0, sure=2.0, least=0.0)
-    assert stain_mask(scores, limits, preset).sum() == (100 if counts else 0)
+    scores[4:14, 4:14].flat[:sure] = 3.0
+    limits = Thresholds(likely=-1.0, sure=2.0, rim=2.0, least=0.0)
+    for part, always in ((0.25, 10**6), (1.0, 25)):
+        preset = replace(SCOUT, sure_part=part, sure_px=always)
+        assert stain_mask(scores, limits, preset).sum() == (100 if counts else 0)

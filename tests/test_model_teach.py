@@ -13,11 +13,13 @@ import torch
 from model_atlas import ModelAtlas
 
 from cacl.errors import TrainingError
-from cacl.model import fit, judge, teach, train
+from cacl.model import elect, fit, judge, teach, train
+from cacl.model.autoencoder import AutoEncoder
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
 from cacl.model.data import LACKS, SHOWS, TileSet, read_rows, training_tiles
-from cacl.model.levels import between, levels, lowest
+from cacl.model.levels import NEVER, between, levels, lowest, rarely
+from cacl.model.limits import thresholds
 from cacl.model.mask import IMPOSSIBLE
 from cacl.model.preset import PAPER, ROBUST, SCOUT
 from cacl.model.state import State
@@ -47,6 +49,17 @@ def test_levels_part_what_positive_tiles_hold_beyond_negative_ones() -> None:
     lacks, shows = levels(positive, negative, (0.95, 0.5))
     assert lacks == pytest.approx(2.05, abs=0.03)
     assert shows == pytest.approx(2.5, abs=0.03)
+
+
+def test_rarely_is_where_few_of_the_found_are_decoys() -> None:
+    """On each side a tile; 100 decoys from 0 to 1, on the positive 1,000 pixels more up to 1."""
+    decoys = np.linspace(0.0, 1.0, 101, dtype=np.float32)
+    positive = np.concatenate([decoys, np.linspace(0.5, 1.0, 1001, dtype=np.float32)])[None, None]
+    negative = np.concatenate([decoys, np.full(1001, IMPOSSIBLE)])[None, None]
+    assert rarely(positive, negative, 0.08) == pytest.approx(1 - 0.08 * 1000 / 92, abs=0.02)
+    assert rarely(positive, negative, 1.0) == 0.0
+    assert rarely(positive, negative + 2.0, 0.05) == NEVER
+    assert rarely(np.full_like(positive, IMPOSSIBLE), negative, 0.05) == NEVER
 
 
 def test_positive_tiles_that_hold_nothing_more_teach_nothing() -> None:
@@ -99,7 +112,7 @@ def test_a_robust_model_is_a_pupil_of_scouts(atlas: ModelAtlas, robust: Path) ->
 
 def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
-    made = teach.taught(load_model(robust).networks, tiles, ROBUST)
+    made = teach.taught(load_model(robust).networks, tiles, ROBUST, 1)
     told = made.pixels[:, 4]
     candidate = judge.may_show(tiles.pixels[:, 3], tiles.patterns[0])
     assert not told[~candidate].any()
@@ -107,8 +120,34 @@ def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Pat
     assert (told[tiles.negative[:, 0]][candidate[tiles.negative[:, 0]]] == LACKS).all()
     assert (told[tiles.positive[:, 0]] == SHOWS).any()
     assert torch.equal(made.shown[:, 0], (told == SHOWS).flatten(1).any(1))
-    again = teach.taught(load_model(robust).networks, made, ROBUST)
+    again = teach.taught(load_model(robust).networks, made, ROBUST, 1)
     assert torch.equal(again.pixels, made.pixels)
+
+
+def test_of_two_networks_that_which_knows_the_pattern_is_heard(
+    atlas: ModelAtlas, robust: Path
+) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    [knows] = load_model(robust).networks
+    torch.manual_seed(0)
+    knows_nothing = AutoEncoder(ROBUST.architecture).eval()
+    [best] = elect.elect([knows_nothing, knows], tiles, 0, ROBUST, 1)
+    assert best.model is knows
+    both = elect.elect([knows_nothing, knows], tiles, 0, ROBUST, 2)
+    assert [one.model for one in both] == [knows, knows_nothing]
+    assert both[0].worth > 5 * both[1].worth
+
+
+def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: Path) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    [one] = load_model(robust).networks
+    every = torch.arange(len(tiles))
+    plain = judge.scores([one], tiles, every, 0, ROBUST, ROBUST.flips)
+    heard = [elect.Heard(one, 0.5, spread) for spread in (2.0, 4.0)]
+    mean = elect.scores(heard, tiles, every, 0, ROBUST)
+    known = plain > IMPOSSIBLE
+    assert np.allclose(mean[known], plain[known] * (1 / 2 + 1 / 4) / 2, atol=1e-5)
+    assert (mean[~known] == IMPOSSIBLE).all()
 
 
 def test_steps_are_shared_by_the_networks() -> None:
@@ -177,7 +216,7 @@ def test_masks_are_sure_beyond_the_harder_negatives(atlas: ModelAtlas, robust: P
     models = load_model(robust).networks
 
     def sure(held_out: TileSet) -> float:
-        [limits] = judge.thresholds(models, tiles, held_out, ROBUST)
+        [limits] = thresholds(models, tiles, held_out, ROBUST)
         assert limits.likely <= limits.sure
         return limits.sure
 

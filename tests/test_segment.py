@@ -116,7 +116,7 @@ def test_where_too_few_cells_are_sure_there_is_no_mask() -> None:
     scores = np.full((40, 40), -9.0, np.float32)
     scores[4:14, 4:14] = 0.0
     scores[8, 8] = 3.0
-    limits = Thresholds(likely=-1.0, sure=1.0, least=0.01)
+    limits = Thresholds(likely=-1.0, sure=1.0, rim=1.0, least=0.01)
     inner, preset = np.ones(scores.shape, bool), replace(SCOUT, sure_part=0.0)
     assert block_mask(scores, inner, 100, limits, preset).sum() == 100
     assert not block_mask(scores, inner, 101, limits, preset).any()
@@ -125,6 +125,19 @@ def test_where_too_few_cells_are_sure_there_is_no_mask() -> None:
     assert not block_mask(scores, inner, 100, limits, preset).any()
     scores[12, 12] = 3.0
     assert block_mask(scores, inner, 100, limits, preset).sum() == 100
+
+
+def test_on_a_rim_a_part_must_be_surer() -> None:
+    scores = np.full((40, 40), -9.0, np.float32)
+    scores[4:14, 4:14] = 3.0
+    limits = Thresholds(likely=-1.0, sure=1.0, rim=4.0, least=0.0)
+    inner = np.zeros(scores.shape, bool)
+    assert not block_mask(scores, inner, 100, limits, SCOUT).any()
+    assert block_mask(scores + 2.0, inner, 100, limits, SCOUT).sum() == 100
+    gated = replace(limits, least=0.01)
+    assert not block_mask(scores + 2.0, inner, 100, gated, SCOUT).any()
+    inner[13] = True
+    assert block_mask(scores + 2.0, inner, 100, gated, SCOUT).sum() == 100
 
 
 def test_an_image_that_is_not_in_the_store_is_a_row(atlas: ModelAtlas) -> None:

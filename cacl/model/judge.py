@@ -1,4 +1,4 @@
-"""What a model is asked without any mask: which tiles are positive, and where to threshold."""
+"""What a model is asked without any mask: which tiles are positive, and how sure it is."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from torch import Tensor
 
 from cacl.errors import TrainingError
 from cacl.model.autoencoder import AutoEncoder
-from cacl.model.data import CELL, TileSet, may_show, on_rim
-from cacl.model.levels import between, levels
-from cacl.model.mask import IMPOSSIBLE, Thresholds, possible
+from cacl.model.data import TileSet, may_show, on_rim
+from cacl.model.mask import IMPOSSIBLE, possible
 from cacl.model.preset import Preset
 from cacl.model.score import tile_log_odds
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-LEAST_LIKELY, LEAST_SURE = -4.0, -1.0
 MOST_TILES = 300
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
@@ -75,7 +73,7 @@ def rescore(
     )
     limit = max(0.0, float(np.quantile(reference, 1.0 - RESCORE_NEGATIVES)))
     members = torch.nonzero(tiles.positive[:, place]).flatten()
-    found_scores = _off_rim(scores([model], tiles, members, place, preset, 1), tiles, members)
+    found_scores = off_rim(scores([model], tiles, members, place, preset, 1), tiles, members)
     area = torch.from_numpy(found_scores > limit).float().mean((1, 2))
     found = (area > RESCORE_AREA) | tiles.fixed[members, place]
     found |= _surest_of_each(_surest(found_scores).mean(1), tiles.image[members])
@@ -169,7 +167,7 @@ def scores(
     return possible(found, candidate, preset)
 
 
-def _off_rim(found: NDArray[np.float32], tiles: TileSet, which: Tensor) -> NDArray[np.float32]:
+def off_rim(found: NDArray[np.float32], tiles: TileSet, which: Tensor) -> NDArray[np.float32]:
     """Return scores (n, y, x) of some tiles, very low on the rim of a core."""
     return np.where(on_rim(tiles.pixels[which, 3].numpy()), IMPOSSIBLE, found)
 
@@ -202,75 +200,7 @@ def refuse_collapsed(model: AutoEncoder, tiles: TileSet, positive: Tensor, prese
         log.warning("train: %s", sentence)
 
 
-def thresholds(
-    models: Sequence[AutoEncoder], tiles: TileSet, negatives: TileSet, preset: Preset
-) -> tuple[Thresholds, ...]:
-    """Return what turns each class's scores into masks; no mask is read.
-
-    Likely is a score that all but a preset's share of held-out negative pixels stay below, and
-    more than `LEAST_LIKELY`; METHOD, section 4 (b). Sure is one above which a preset's part lies of
-    what positive training tiles hold beyond negative ones, be these of the training, which it has
-    learned, or held out, which can be easy, and at least `LEAST_SURE`; see `levels.levels`. The
-    least share of sure cells lies between what negative images have and what nearly all positive
-    ones have, see `levels.between`. For `paper` all are 0, the nearest code's choice.
-
-    Parameters
-    ----------
-    models
-        In evaluation mode.
-    tiles, negatives
-        Of the training split, and negative ones that are held out.
-    preset
-        The shares, and how scores become masks.
-
-    Raises
-    ------
-    TrainingError
-        Positive tiles hold no more of the pattern than negative ones.
-    """
-    if preset.surest == 0.0:
-        return (Thresholds(likely=0.0, sure=0.0, least=0.0),) * len(negatives.patterns)
-    return tuple(
-        _limits(models, tiles, negatives, place, preset) for place in range(len(negatives.patterns))
-    )
-
-
-def _limits(
-    models: Sequence[AutoEncoder], tiles: TileSet, negatives: TileSet, place: int, preset: Preset
-) -> Thresholds:
-    """Return the thresholds of one class, by its place among the classes."""
-    own, other = _spread(tiles.positive[:, place]), _spread(tiles.negative[:, place])
-    apart = torch.nonzero(negatives.negative[:, place]).flatten()
-    positive, negative, held_out = (
-        scores(models, one, members, place, preset, preset.flips)
-        for one, members in ((tiles, own), (tiles, other), (negatives, apart))
-    )
-    decoys = (negative, held_out)
-    surest = [level for one in decoys for level in levels(positive, one, [preset.surest])]
-    sure = max(LEAST_SURE, *surest)
-    quantile = float(np.quantile(held_out, 1.0 - preset.likely_area))
-    likely = min(sure, max(LEAST_LIKELY, quantile))
-    shares = [
-        _sure_shares(one, members, _off_rim(found, one, members) > sure)
-        for one, members, found in (
-            (tiles, own, positive),
-            (tiles, other, negative),
-            (negatives, apart, held_out),
-        )
-    ]
-    least = between(shares[0], np.concatenate(shares[1:]), preset.missed)
-    return Thresholds(likely=likely, sure=sure, least=least)
-
-
-def _sure_shares(tiles: TileSet, members: Tensor, sure: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the share of cells that is sure (n, y, x) in the tiles of each image."""
-    cells = ((tiles.pixels[members, 3] & CELL) > 0).flatten(1).sum(1).numpy()
-    image = tiles.image[members].numpy()
-    area, of_cells = (np.bincount(image, part) for part in (sure.sum((1, 2)), cells))
-    return np.asarray(area[of_cells > 0] / of_cells[of_cells > 0])
-
-
-def _spread(label: Tensor) -> Tensor:
+def sampled(label: Tensor) -> Tensor:
     """Return at most `MOST_TILES` of the tiles with a label (n,), spread over all of them."""
     members = torch.nonzero(label).flatten()
     return members[:: -(-len(members) // MOST_TILES) or 1]

@@ -17,6 +17,7 @@ from cacl.model.mask import IMPOSSIBLE
 
 LEVELS = 400
 LEAST_PART = 0.5
+NEVER = 100.0
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -38,11 +39,7 @@ def levels(positive: Float32, negative: Float32, parts: Sequence[float]) -> list
     TrainingError
         Positive tiles hold no more than negative ones, whatever the score.
     """
-    found = np.sort(positive[positive > IMPOSSIBLE])
-    decoys = np.sort(negative[negative > IMPOSSIBLE])
-    scores = np.quantile(found, np.linspace(0.0, 1.0, LEVELS)) if len(found) else np.zeros(1)
-    above = (len(found) - np.searchsorted(found, scores, side="right")) / len(positive)
-    beside = (len(decoys) - np.searchsorted(decoys, scores, side="right")) / len(negative)
+    scores, above, beside = _held(positive, negative)
     excess = above - beside
     most = float(excess.max())
     if most <= 0.0:
@@ -52,6 +49,37 @@ def levels(positive: Float32, negative: Float32, parts: Sequence[float]) -> list
             "label"
         )
     return [float(scores[np.flatnonzero(excess >= part * most)[-1]]) for part in parts]
+
+
+def rarely(positive: Float32, negative: Float32, part: float) -> float:
+    """Return the lowest score above which negative tiles hold at most a part of what positive do.
+
+    So large is the share of false pixels among all above it, by the decoys; `NEVER` where no score
+    is enough.
+
+    Parameters
+    ----------
+    positive, negative
+        (n, y, x) scores of tiles of each label; `IMPOSSIBLE` where they do not count.
+    part
+        From 0 to 1.
+    """
+    scores, above, beside = _held(positive, negative)
+    few = np.flatnonzero((above > 0.0) & (beside <= part * above))
+    return float(scores[few[0]]) if len(few) else NEVER
+
+
+def _held(positive: Float32, negative: Float32) -> tuple[Float64, Float64, Float64]:
+    """Return scores, rising, and what tiles of each label hold above them: (m,), px a tile."""
+    found = np.sort(positive[positive > IMPOSSIBLE])
+    decoys = np.sort(negative[negative > IMPOSSIBLE])
+    steps = np.linspace(0.0, 1.0, LEVELS)
+    scores = np.asarray(np.quantile(found, steps) if len(found) else np.zeros(1), np.float64)
+    above, beside = (
+        (len(one) - np.searchsorted(one, scores, side="right")) / max(1, len(tiles))
+        for one, tiles in ((found, positive), (decoys, negative))
+    )
+    return scores, above, beside
 
 
 def lowest(shares: Float64, missed: float) -> float:

@@ -2,9 +2,10 @@
 
 A mask is made of connected parts of likely pixels, and a part counts if enough of it is sure (as
 hysteresis, Canny 1986, but one sure pixel is not enough): a weakly stained stretch of border counts
-where it continues a sure one, and a dark spot on something else does not. Where too few of
-the cells around are sure, nothing counts: labels are of whole images, and an image that shows the
-pattern shows more of it than a pixel here and there.
+where it continues a sure one, and a dark spot on something else does not. On the rim of a core,
+where many antibodies leave a line, it takes more to be sure. Where too few of the cells around are
+sure, nothing counts: labels are of whole images, and an image that shows the pattern shows more of
+it than a pixel here and there.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ class Thresholds:
     likely
         Log odds that every pixel of a mask exceeds.
     sure
-        Log odds that a share of the pixels of each part of a mask exceeds, `Preset.sure_part`; at
-        least `likely`.
+        Log odds that enough pixels of each part of a mask exceed, see `Preset.sure_part`; at least
+        `likely`.
+    rim
+        Log odds that stand for `sure` on a core's rim; at least `sure`.
     least
         Share of the area of cells, 0 to 1, that is sure wherever there is a mask at all; 0 for
         none.
@@ -42,6 +45,7 @@ class Thresholds:
 
     likely: float
     sure: float
+    rim: float
     least: float
 
 
@@ -67,23 +71,24 @@ def block_mask(
 ) -> Bool:
     """Return the mask (y, x) of a core, or of a block of a slide; empty if too little is sure.
 
-    On the rim of a core nothing is sure: a mask only grows onto it from within.
+    On the rim of a core, which many antibodies stain, little is sure, and nothing that says that
+    the core shows the pattern.
 
     Parameters
     ----------
     scores
         (y, x) from `possible`.
     inner
-        (y, x) what is not a core's rim; `paper` knows no rim.
+        (y, x) what is not a core's rim.
     cell_px
         Area of cells there, px.
     thresholds, preset
         Of the class, and of the model.
     """
-    if preset.contrast:
-        scores = np.where(inner, scores, np.minimum(scores, np.float32(thresholds.sure)))
-    if (scores > thresholds.sure).sum() < thresholds.least * cell_px:
+    if (inner & (scores > thresholds.sure)).sum() < thresholds.least * cell_px:
         return np.zeros(scores.shape, bool)
+    unsure = ~inner & (scores <= thresholds.rim)
+    scores = np.where(unsure, np.minimum(scores, np.float32(thresholds.sure)), scores)
     return stain_mask(scores, thresholds, preset)
 
 
@@ -94,7 +99,7 @@ def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
     parts = np.asarray(found, np.int32)
     size = np.bincount(parts.ravel(), minlength=count)
     sure = np.bincount(parts[scores > thresholds.sure], minlength=len(size))
-    counts = (sure > 0) & (sure >= preset.sure_part * size)
+    counts = (sure > 0) & (sure >= np.minimum(preset.sure_part * size, preset.sure_px))
     counts[0] = False
     mask: Bool = counts[parts]
     return stain.drop_specks(mask, preset.min_px) if preset.min_px > 1 else mask

@@ -86,8 +86,9 @@ class Preset:
         How a model is trained first whose surest pixels this one is then taught; None to learn
         from the image-wise labels alone.
     teachers
-        Teachers of as many seeds, whose scores are averaged: one alone may take for the pattern
-        what others do not.
+        Teachers of as many seeds: one alone may take for the pattern what others do not.
+    heard
+        How many of them, the best of each class, are believed; see `elect.elect`.
     members
         Models of as many seeds, each with teachers of its own, whose scores are averaged.
     architecture, weights
@@ -139,6 +140,8 @@ class Preset:
         `mask.Thresholds`.
     sure_part
         Share of the pixels of each part of a mask that exceed the higher threshold, at least one.
+    sure_px
+        So many are always enough, analysis px.
     surest
         Part of the pattern that exceeds the higher threshold, and that a teacher shows its pupil;
         see `levels`. 0 for no thresholds, but the nearest code.
@@ -158,6 +161,7 @@ class Preset:
     name: str
     teacher: Preset | None
     teachers: int
+    heard: int
     members: int
     architecture: Architecture
     weights: Weights
@@ -186,6 +190,7 @@ class Preset:
     top: int
     likely_area: float
     sure_part: float
+    sure_px: int
     surest: float
     missed: float
     flips: int
@@ -198,6 +203,7 @@ SCOUT = Preset(
     name="scout",
     teacher=None,
     teachers=0,
+    heard=0,
     members=1,
     architecture=Architecture(
         view="stains",
@@ -248,6 +254,7 @@ SCOUT = Preset(
     top=40,
     likely_area=0.01,
     sure_part=0.25,
+    sure_px=6,
     surest=0.5,
     missed=0.05,
     flips=2,
@@ -260,7 +267,8 @@ ROBUST = dataclasses.replace(
     SCOUT,
     name="robust",
     teacher=SCOUT,
-    teachers=5,
+    teachers=8,
+    heard=2,
     architecture=dataclasses.replace(
         SCOUT.architecture, view="relief", context=(1, 2), far_context=(1, 2)
     ),
@@ -281,6 +289,7 @@ PAPER = Preset(
     name="paper",
     teacher=None,
     teachers=0,
+    heard=0,
     members=1,
     architecture=Architecture(
         view="colours",
@@ -323,6 +332,7 @@ PAPER = Preset(
     top=0,
     likely_area=0.0,
     sure_part=0.0,
+    sure_px=0,
     surest=0.0,
     missed=0.0,
     flips=1,

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from cacl.errors import TrainingError
-from cacl.model import judge
+from cacl.model import elect
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.data import LACKS, SHOWS, UNKNOWN, TileSet, on_rim
 from cacl.model.levels import levels
@@ -29,7 +29,7 @@ ALL_BUT_FEW = 0.95
 MIN_TILES = 8
 
 
-def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> TileSet:
+def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset, heard: int) -> TileSet:
     """Return the tiles with a layer for each class that says what models are sure of.
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
@@ -39,11 +39,14 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
     Parameters
     ----------
     models
-        In evaluation mode; their scores are averaged.
+        In evaluation mode.
     tiles
         To learn from.
     teacher
         How the models were trained, and how their scores become masks.
+    heard
+        How many of the models, the best for each class, are believed; see `elect.elect`. Their
+        scores are averaged.
 
     Raises
     ------
@@ -53,7 +56,8 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
     layers = [tiles.pixels[:, :4]]
     every, rim = torch.arange(len(tiles)), on_rim(tiles.pixels[:, 3]).numpy()
     for place in range(len(tiles.patterns)):
-        scores = judge.scores(models, tiles, every, place, teacher, teacher.flips)
+        best = elect.elect(models, tiles, place, teacher, heard)
+        scores = elect.scores(best, tiles, every, place, teacher)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
         parts = (ALL_BUT_FEW, teacher.surest)
         lacks, shows = levels(scores[positive], scores[negative], parts)
@@ -61,7 +65,7 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset) -> Ti
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
         told[candidate & negative[:, None, None]] = LACKS
-        strict = Thresholds(likely=shows, sure=shows, least=0.0)
+        strict = Thresholds(likely=shows, sure=shows, rim=shows, least=0.0)
         for number in np.flatnonzero(positive):
             told[number][stain_mask(scores[number], strict, teacher) & ~rim[number]] = SHOWS
         sure = int((told == SHOWS).any(axis=(1, 2)).sum())

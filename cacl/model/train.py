@@ -20,6 +20,7 @@ from cacl.model.curve import write_curves
 from cacl.model.data import TileSet, calibration_tiles, data_digest, read_rows, training_tiles
 from cacl.model.device import make_fabric
 from cacl.model.fit import Fitted, Task, fit
+from cacl.model.limits import thresholds
 from cacl.model.preset import Preset, named, with_classes
 from cacl.model.teach import taught
 from cacl.model.team import Team, launch
@@ -128,7 +129,7 @@ def _learn(
         learning = labelled
         if preset.teacher:
             teachers, members = members[-preset.teachers :], members[: -preset.teachers]
-            learning = taught(teachers, labelled, preset.teacher)
+            learning = taught(teachers, labelled, preset.teacher, preset.heard)
             team.share([learning.pixels])
         until = max(until, time.monotonic()) + seconds * steps / total
         path = out / STATES / f"{number}.safetensors"
@@ -143,7 +144,7 @@ def _learn(
     if not team.leads:
         return True
 
-    limits = judge.thresholds(members, labelled, negatives, p)
+    limits = thresholds(members, labelled, negatives, p)
     facts |= {
         "steps": sum(found.steps for found in done),
         "positive_tiles": int(done[-1].positive.any(1).sum()),

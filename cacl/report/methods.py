@@ -46,7 +46,8 @@ CITATIONS = (
 PAPER = "paper"
 # What the preset of the paper does without.
 GROWTH = (
-    "; a part of a mask counts if enough of it is sure, and the cut rim of a core never is; an "
+    "; a part of a mask counts if enough of it is sure, and on the cut rim of a core it has to be "
+    "surer, so that few of what is found there are false by negative training images; an "
     "area of about a core of whose cells too few are surely stained, fewer than tells positive "
     "from negative training images, counts as unstained"
 )

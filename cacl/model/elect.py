@@ -1,0 +1,112 @@
+"""Which of several models know the pattern best, judged by image-wise labels alone.
+
+Models of other seeds learn from the same labels and differ much: some miss much of the pattern,
+some take much else for it. What positive tiles hold above nearly all that negative tiles hold tells
+them apart, as only the pattern is on the ones and not on the others.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cacl.model import judge
+from cacl.model.autoencoder import AutoEncoder
+from cacl.model.data import TileSet, may_show
+from cacl.model.mask import IMPOSSIBLE, possible
+from cacl.model.preset import Preset
+
+log = logging.getLogger(__name__)
+ALMOST_ALL = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """A model, and its worth against others for one class.
+
+    Parameters
+    ----------
+    model
+        In evaluation mode.
+    worth
+        Share of the candidates of positive tiles that score above almost all of negative tiles'.
+    spread
+        Standard deviation of the scores of negative tiles' candidates, above 0: the unit of the
+        model's scores.
+    """
+
+    model: AutoEncoder
+    worth: float
+    spread: float
+
+
+def elect(
+    models: Sequence[AutoEncoder], tiles: TileSet, place: int, preset: Preset, number: int
+) -> list[Heard]:
+    """Return the models of most worth for one class, at most `number`, best first.
+
+    Parameters
+    ----------
+    models
+        In evaluation mode.
+    tiles
+        To learn from; some of each label are looked at.
+    place
+        The class's among the classes.
+    preset
+        How their scores become masks.
+    number
+        How many to keep.
+    """
+    judged = [_judged(model, tiles, place, preset) for model in models]
+    best = sorted(judged, key=lambda one: -one.worth)[:number]
+    log.info(
+        "train: of %d networks, those of worth %s are heard%s; of all: %s",
+        len(models),
+        ", ".join(f"{one.worth:.3f}" for one in best),
+        tiles.of_class(place),
+        ", ".join(f"{one.worth:.3f}" for one in judged),
+    )
+    return best
+
+
+def scores(
+    heard: Sequence[Heard], tiles: TileSet, which: Tensor, place: int, preset: Preset
+) -> NDArray[np.float32]:
+    """Return the mean of models' scores, each in units of its spread.
+
+    As `judge.scores`: (n, y, x) of the tiles `which`, very low where no mask may be.
+    """
+    flips = preset.flips
+    each = [
+        judge.scores([one.model], tiles, which, place, preset, flips) / np.float32(one.spread)
+        for one in heard
+    ]
+    mean: NDArray[np.float32] = np.mean(each, axis=0)
+    known = may_show(tiles.pixels[which, 3].numpy(), tiles.patterns[place])
+    return possible(mean, known, preset)
+
+
+def _judged(model: AutoEncoder, tiles: TileSet, place: int, preset: Preset) -> Heard:
+    positive, negative = (
+        _candidates(model, tiles, judge.sampled(label[:, place]), place, preset)
+        for label in (tiles.positive, tiles.negative)
+    )
+    if not len(positive) or not len(negative):
+        return Heard(model, 0.0, 1.0)
+    worth = float((positive > np.quantile(negative, ALMOST_ALL)).mean())
+    return Heard(model, worth, float(negative.std()) or 1.0)
+
+
+def _candidates(
+    model: AutoEncoder, tiles: TileSet, which: Tensor, place: int, preset: Preset
+) -> NDArray[np.float32]:
+    """Return the scores (pixels,) of what may be the pattern, off the rim."""
+    found = judge.scores([model], tiles, which, place, preset, preset.flips)
+    off_rim = judge.off_rim(found, tiles, which)
+    return off_rim[off_rim > IMPOSSIBLE]
