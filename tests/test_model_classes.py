@@ -300,7 +300,7 @@ def test_a_collapsed_codebook_names_its_class(
         (lambda d: d["classes"][1].update(shape="dot"), "a class without a name and a shape"),
         (
             lambda d: d["classes"][1]["thresholds"].pop("sure"),
-            "lacks the thresholds likely, sure, least",
+            "lacks the thresholds likely, sure, rim, least",
         ),
     ],
 )

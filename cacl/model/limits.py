@@ -17,7 +17,7 @@ from cacl.model.mask import IMPOSSIBLE, Thresholds
 from cacl.model.preset import Preset
 
 LEAST_LIKELY, LEAST_SURE = -4.0, -1.0
-FALSE_ON_RIM = 0.05
+FALSE_ON_RIM = 0.02
 
 
 def thresholds(

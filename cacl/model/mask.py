@@ -71,8 +71,8 @@ def block_mask(
 ) -> Bool:
     """Return the mask (y, x) of a core, or of a block of a slide; empty if too little is sure.
 
-    On the rim of a core, which many antibodies stain, little is sure, and nothing that says that
-    the core shows the pattern.
+    On the rim of a core, which many antibodies stain, it takes more to be sure, and what is sure
+    does not count for the core.
 
     Parameters
     ----------
