@@ -2,7 +2,7 @@
 
 Needs a finished run on the synthetic atlas with its unseen atlas (`make demo`, then
 `snakemake -- results/benchmark/unseen/duodenum-a/tested.parquet`). Every variant is trained on the
-run's own tiles; a difference is paired by antibody.
+run's own tiles, with its seed; a difference from its model is paired by antibody.
 
 Example: python benchmarks/ablation.py --run . --seed 0
 """
@@ -121,7 +121,7 @@ class Plan:
     unseen
         Which of its unseen atlases.
     seed, steps, threads
-        Of each training.
+        Of each training; the seed is the run's.
     """
 
     run: Path
@@ -156,7 +156,19 @@ class Plan:
 
 
 def trained(plan: Plan, name: str) -> dict[str, list[Tally]]:
-    """Train a variant; the whole model is also judged in other ways."""
+    """Train a variant; the whole is the run's own model, and is also judged in other ways."""
+    own = name == WHOLE and plan.steps is None
+    model = load_model(plan.run / "results/model") if own else fresh(plan, name)
+    ways = JUDGED if name == WHOLE else {}
+    models = {name: model} | {way: judged(plan, model, change) for way, change in ways.items()}
+    if ONE_THRESHOLD in models:
+        limits = tuple(dataclasses.replace(one, likely=one.sure) for one in model.thresholds)
+        models[ONE_THRESHOLD] = dataclasses.replace(model, thresholds=limits)
+    return {way: plan.tallies(one) for way, one in models.items()}
+
+
+def fresh(plan: Plan, name: str) -> Model:
+    """Train a variant on the run's tiles."""
     PRESETS[name] = dataclasses.replace(VARIANTS[name](ROBUST), name=name)
     data.RIM_PX = RIMS.get(name, RIM_PX)
     with tempfile.TemporaryDirectory() as folder:
@@ -164,13 +176,7 @@ def trained(plan: Plan, name: str) -> dict[str, list[Tally]]:
         seeds = PRESETS[name].members
         options = {"max_steps": plan.steps, "seed": plan.seed, "threads": plan.threads}
         train(*given, preset=name, seeds=seeds, **options)  # type: ignore[arg-type]
-        model = load_model(Path(folder))
-    ways = JUDGED if name == WHOLE else {}
-    models = {name: model} | {way: judged(plan, model, change) for way, change in ways.items()}
-    if ONE_THRESHOLD in models:
-        limits = tuple(dataclasses.replace(one, likely=one.sure) for one in model.thresholds)
-        models[ONE_THRESHOLD] = dataclasses.replace(model, thresholds=limits)
-    return {way: plan.tallies(one) for way, one in models.items()}
+        return load_model(Path(folder))
 
 
 def judged(plan: Plan, model: Model, change: Change) -> Model:
