@@ -29,9 +29,10 @@ def thresholds(
     more than `LEAST_LIKELY`; METHOD, section 4 (b). Sure is one above which a preset's part lies of
     what positive training tiles hold beyond negative ones, be these of the training, which it has
     learned, or held out, which can be easy, and at least `LEAST_SURE`; see `levels.levels`. On a
-    core's rim it is a score above which at most a part `FALSE_ON_RIM` is false, if that is more; see
-    `levels.rarely`. The least share of sure cells lies between what negative images have and what nearly all positive
-    ones have, see `levels.between`. For `paper` all are 0, the nearest code's choice.
+    core's rim it is one above which at most a part `FALSE_ON_RIM` is false, if that is more; see
+    `levels.rarely`. The least share of sure cells lies between what negative images have and what
+    nearly all positive ones have, see `levels.between`. For `paper` all are 0, the nearest code's
+    choice.
 
     Parameters
     ----------
