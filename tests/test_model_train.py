@@ -157,6 +157,13 @@ def test_a_collapsed_codebook_is_said_not_delivered(
     assert not (atlas.path(where) / "model.json").exists()
 
 
+def test_one_of_several_models_that_knows_a_class_is_enough() -> None:
+    judge.refuse([{0: "first is lost"}, {}])
+    judge.refuse([{0: "first is lost"}, {1: "second is lost"}])
+    with pytest.raises(TrainingError, match="second is lost"):
+        judge.refuse([{0: "first is lost", 1: "second is lost"}, {1: "second is lost"}])
+
+
 def test_a_loss_that_is_not_a_number_is_named(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,17 +172,12 @@ def off_rim(found: NDArray[np.float32], tiles: TileSet, which: Tensor) -> NDArra
     return np.where(on_rim(tiles.pixels[which, 3].numpy()), IMPOSSIBLE, found)
 
 
-def refuse_collapsed(model: AutoEncoder, tiles: TileSet, positive: Tensor, preset: Preset) -> None:
-    """Raise if a C_k is used nowhere on positive tiles, or everywhere.
+def collapses(model: AutoEncoder, tiles: TileSet, positive: Tensor) -> dict[int, str]:
+    """Return what is wrong with each class whose C_k positive tiles use nowhere, or everywhere.
 
-    `positive` is (n, k) bool. The `paper` preset is delivered all the same, with a warning: it is
-    the reference.
-
-    Raises
-    ------
-    TrainingError
-        The codebook has collapsed; the model would deliver empty or full masks.
+    By the class's place; nothing of the others. `positive` is (n, k) bool.
     """
+    found = {}
     for place in range(len(tiles.patterns)):
         members = torch.nonzero(positive[:, place]).flatten()
         drawn = members[:: max(1, len(members) // REFERENCE_TILES)]
@@ -190,14 +185,31 @@ def refuse_collapsed(model: AutoEncoder, tiles: TileSet, positive: Tensor, prese
         if NOWHERE < used < EVERYWHERE:
             continue
         where = "nowhere" if used <= NOWHERE else "everywhere"
-        sentence = (
+        found[place] = (
             f"The class codebook C is used {where} on positive tiles{tiles.of_class(place)} "
             f"({used:.2%} of their pixels), so the model has not learned the pattern; train for "
             "more steps (train.max_steps), with another seed, or with more antibodies of each label"
         )
-        if preset.refuse_collapse:
+    return found
+
+
+def refuse(collapsed: Sequence[dict[int, str]]) -> None:
+    """Raise if no model knows a class: one that does is enough.
+
+    Parameters
+    ----------
+    collapsed
+        What `collapses` says of each model.
+
+    Raises
+    ------
+    TrainingError
+        Of some class, all codebooks have collapsed; masks would be empty or full.
+    """
+    first, *rest = collapsed
+    for place, sentence in first.items():
+        if all(place in other for other in rest):
             raise TrainingError(sentence)
-        log.warning("train: %s", sentence)
 
 
 def sampled(label: Tensor) -> Tensor:

@@ -125,9 +125,11 @@ def _learn(
     until, seconds = time.monotonic(), 60.0 * (max_minutes or math.inf)
     done: list[Fitted] = []
     members: list[AutoEncoder] = []
+    collapsed: list[dict[int, str]] = []
     for number, (preset, steps) in enumerate(plan):
         learning = labelled
         if preset.teacher:
+            judge.refuse(collapsed[-preset.teachers :])
             teachers, members = members[-preset.teachers :], members[: -preset.teachers]
             learning = taught(teachers, labelled, preset.teacher, preset.heard)
             team.share([learning.pixels])
@@ -138,9 +140,13 @@ def _learn(
         found = fit(task, team, asked)
         if found is None:
             return False
-        judge.refuse_collapsed(found.network, learning, found.positive, preset)
+        collapsed.append(judge.collapses(found.network, learning, found.positive))
+        for sentence in collapsed[-1].values():
+            log.warning("train: %s, network %d: %s", preset.name, number + 1, sentence)
         done.append(found)
         members.append(found.network)
+        if preset == p and p.refuse_collapse:
+            judge.refuse(collapsed[-1:])
     if not team.leads:
         return True
 

@@ -16,6 +16,7 @@ from typing import Any
 from cacl import tables
 from cacl.config import flags
 from cacl.errors import CaclError
+from cacl.model.preset import Preset, named
 from cacl.operations.status import RECEIPTS
 from cacl.records import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -23,7 +24,7 @@ ANTIBODIES = 4
 PATIENTS = 2
 FIRST_ANTIBODY = "HPA900001"
 TRAIN_THREADS = 2
-TRAIN_STEPS = 200
+TRAIN_STEPS = 120
 RECORDS = {
     "acquire": ImageRow,
     "tile": AcquiredRow,
@@ -182,7 +183,6 @@ class _Runner:
 
     def train(self) -> Rate:
         """Train for some steps."""
-        from cacl.model.preset import named
         from cacl.model.train import networks
 
         name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
@@ -199,7 +199,7 @@ class _Runner:
             speed = {
                 int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
             }
-        unit_s = seconds_a_step(speed, [(one.batch, steps) for one, steps in plan])
+        unit_s = seconds_a_step(speed, plan)
         load = cost.cpu_s / cost.seconds
         start_s = max(0.0, cost.seconds - total * unit_s)
         return Rate(start_s, unit_s, start_s * load, unit_s * load, cost.memory_mb)
@@ -250,25 +250,31 @@ def rate_between(
     )
 
 
-def seconds_a_step(speed: Mapping[int, float], networks: Sequence[tuple[int, int]]) -> float:
+def seconds_a_step(speed: Mapping[int, float], plan: Sequence[tuple[Preset, int]]) -> float:
     """Return the mean time of a step of training from the speeds of its parts.
 
-    The median part of each network's training counts: some warm up, judge tiles or save as well,
+    The median part of all networks of a kind counts: some warm up, judge tiles or save as well,
     which a whole training does a few times and not every few steps.
 
     Parameters
     ----------
     speed
         Tiles a second of each part, by the step that it ends with.
-    networks
-        Tiles a step and steps of each network in turn.
+    plan
+        How each network was trained in turn, and for how many steps.
     """
-    total, end = 0.0, 0
-    for batch, steps in networks:
-        parts = [one for step, one in speed.items() if end < step <= end + steps]
+    parts: dict[str, list[float]] = {}
+    end = 0
+    for preset, steps in plan:
+        own = [one for step, one in speed.items() if end < step <= end + steps]
+        parts.setdefault(preset.name, []).extend(own)
         end += steps
-        total += steps * batch / max(statistics.median(parts or speed.values()), 1e-9)
-    return total / end
+    every = list(speed.values())
+    seconds = sum(
+        steps * preset.batch / max(statistics.median(parts[preset.name] or every), 1e-9)
+        for preset, steps in plan
+    )
+    return seconds / end
 
 
 def _command(*parts: object) -> list[str]:
