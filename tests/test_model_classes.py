@@ -24,7 +24,7 @@ from cacl.model.data import calibration_tiles, read_rows, training_tiles
 from cacl.model.draw import draw
 from cacl.model.mask import Thresholds
 from cacl.model.objective import Batch, allowed_codes, coded_losses
-from cacl.model.preset import PAPER, ROBUST, SCOUT, with_classes
+from cacl.model.preset import PAPER, SCOUT, with_classes
 from cacl.model.state import State
 from cacl.patterns import Pattern
 from cacl.records import SegmentedRow, TileRow
@@ -112,14 +112,6 @@ def test_the_codebooks_begin_apart_from_what_other_classes_show() -> None:
     assert others.int()[:, :, 0].tolist() == [[[0, 0], [1, 0]], [[0, 0], [0, 0]]]
 
 
-def test_a_scout_sees_as_many_tiles_of_each_class_as_of_one() -> None:
-    assert with_classes(SCOUT, 3).batch == 3 * SCOUT.batch
-    pupil = with_classes(ROBUST, 3)
-    assert pupil.batch == ROBUST.batch
-    assert pupil.teacher == with_classes(SCOUT, 3)
-    assert with_classes(ROBUST, 1) == ROBUST
-
-
 def test_the_losses_of_classes_add_up() -> None:
     torch.manual_seed(0)
     preset = with_classes(SCOUT, 2)
@@ -169,10 +161,10 @@ def test_places_of_a_batch_are_shared_by_the_classes(atlas: ModelAtlas) -> None:
         judged=torch.zeros(2, dtype=torch.bool),
     )
     batch = draw(tiles, state, with_classes(SCOUT, 2), torch.device("cpu"))
-    assert batch.positive[:8, 0].all()
-    assert batch.positive[8:16, 1].all()
-    assert batch.negative[16:24, 0].all()
-    assert batch.negative[24:, 1].all()
+    assert batch.positive[:4, 0].all()
+    assert batch.positive[4:8, 1].all()
+    assert batch.negative[8:12, 0].all()
+    assert batch.negative[12:, 1].all()
     assert not (batch.pasted.flatten(1).any(1) & ~batch.positive.any(1)).any()
     # Discs are wide: they do not stand out, but they are brown.
     assert batch.candidate[batch.positive[:, 1], 1].any()

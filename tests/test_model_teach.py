@@ -125,7 +125,7 @@ def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Pat
 
 
 def test_of_two_networks_that_which_knows_the_pattern_is_heard(
-    atlas: ModelAtlas, robust: Path
+    atlas: ModelAtlas, robust: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     [knows] = load_model(robust).networks
@@ -136,6 +136,9 @@ def test_of_two_networks_that_which_knows_the_pattern_is_heard(
     both = elect.elect([knows_nothing, knows], tiles, 0, ROBUST, 2)
     assert [one.model for one in both] == [knows, knows_nothing]
     assert both[0].worth > 5 * both[1].worth
+    assert "stands out" not in caplog.text
+    elect.elect([knows_nothing], tiles, 0, ROBUST, 1)
+    assert "look at the masks before you believe them" in caplog.text
 
 
 def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: Path) -> None:

@@ -95,7 +95,7 @@ class Preset:
         The model's shape and the losses' weights.
     steps, batch
         Steps of training unless the caller says otherwise, and tiles a step, half of them
-        positive where there are two or more; see `with_classes` for several classes.
+        positive where there are two or more.
     learning_rate, critic_learning_rate
         Of Adam; the generator's follows a cosine to 0 if `cosine`.
     clip
@@ -346,16 +346,11 @@ PRESETS = {preset.name: preset for preset in (ROBUST, SCOUT, PAPER)}
 
 
 def with_classes(preset: Preset, classes: int) -> Preset:
-    """Return the preset with as many codebooks C_k, each of the size of its first.
-
-    A model that learns from labels of images sees as many tiles a step for each class as one of a
-    single class would; one that has a teacher is told all classes of any tile.
-    """
+    """Return the preset with as many codebooks C_k, each of the size of its first."""
     codes = preset.architecture.class_codes[:1] * classes
     architecture = dataclasses.replace(preset.architecture, class_codes=codes)
     teacher = with_classes(preset.teacher, classes) if preset.teacher else None
-    batch = preset.batch if teacher else preset.batch * classes
-    return dataclasses.replace(preset, architecture=architecture, teacher=teacher, batch=batch)
+    return dataclasses.replace(preset, architecture=architecture, teacher=teacher)
 
 
 def named(name: str, members: int = 1) -> Preset:
