@@ -137,11 +137,13 @@ def test_two_runs_give_a_rate_and_a_start() -> None:
 
 def test_a_step_of_training_takes_the_median_of_its_parts() -> None:
     speed = {10: 8.0, 20: 16.0, 30: 4.0, 40: 16.0, 50: 32.0}
-    assert seconds_a_step(speed, [(SCOUT, 50)]) == 16 / 16.0
-    one, other = 30 * 16 / 8.0, 20 * 16 / 24.0
-    assert seconds_a_step(speed, [(SCOUT, 30), (ROBUST, 20)]) == (one + other) / 50
-    assert seconds_a_step(speed, [(SCOUT, 10), (SCOUT, 20), (ROBUST, 20)]) == (one + other) / 50
-    assert seconds_a_step({10: 4.0}, [(PAPER, 3)]) == 0.25
+    scouts = [(SCOUT, 50)]
+    assert seconds_a_step(speed, scouts, scouts) == 16 / 16.0
+    one, other = 16 / 8.0, 16 / 24.0
+    for tried in ([(SCOUT, 30), (ROBUST, 20)], [(SCOUT, 10), (SCOUT, 20), (ROBUST, 20)]):
+        assert seconds_a_step(speed, tried, [(ROBUST, 1)]) == other
+        assert seconds_a_step(speed, tried, [(SCOUT, 3), (ROBUST, 1)]) == (3 * one + other) / 4
+    assert seconds_a_step({10: 4.0}, [(PAPER, 3)], [(PAPER, 3)]) == 0.25
 
 
 def test_a_command_is_measured_and_its_failure_told() -> None:

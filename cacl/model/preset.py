@@ -286,6 +286,9 @@ ROBUST = dataclasses.replace(
     blur=1.0,
 )
 
+# Of as many kinds of networks as `robust`, but few steps are enough to learn something.
+REHEARSAL = dataclasses.replace(ROBUST, name="rehearsal", teachers=1, heard=1)
+
 PAPER = Preset(
     name="paper",
     teacher=None,
@@ -342,7 +345,7 @@ PAPER = Preset(
     refuse_collapse=False,
 )
 
-PRESETS = {preset.name: preset for preset in (ROBUST, SCOUT, PAPER)}
+PRESETS = {preset.name: preset for preset in (ROBUST, SCOUT, REHEARSAL, PAPER)}
 
 
 def with_classes(preset: Preset, classes: int) -> Preset:

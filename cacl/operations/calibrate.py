@@ -16,7 +16,7 @@ from typing import Any
 from cacl import tables
 from cacl.config import flags
 from cacl.errors import CaclError
-from cacl.model.preset import Preset, named
+from cacl.model.preset import REHEARSAL, ROBUST, Architecture, Preset, named
 from cacl.operations.status import RECEIPTS
 from cacl.records import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -182,16 +182,16 @@ class _Runner:
         return ("--kind", "phantom", "--mirror", self.path("host"), "--hpa-version", "23")
 
     def train(self) -> Rate:
-        """Train for some steps."""
+        """Train each kind of network for some steps."""
         from cacl.model.train import networks
 
         name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
-        plan = networks(named(name, seeds), TRAIN_STEPS)
-        total = sum(steps for _, steps in plan)
+        short = REHEARSAL.name if name == ROBUST.name else name
+        tried = networks(named(short), TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
-            *("--preset", name, "--seeds", seeds, "--out", out),
+            *("--preset", short, "--out", out),
             *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
         )
         cost = measured([_command("train", *options)])
@@ -199,9 +199,11 @@ class _Runner:
             speed = {
                 int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
             }
-        unit_s = seconds_a_step(speed, plan)
+        plan = networks(named(name, seeds), self.settings["train"]["max_steps"])
+        unit_s = seconds_a_step(speed, tried, plan)
+        trained_s = TRAIN_STEPS * seconds_a_step(speed, tried, tried)
         load = cost.cpu_s / cost.seconds
-        start_s = max(0.0, cost.seconds - total * unit_s)
+        start_s = max(0.0, cost.seconds - trained_s)
         return Rate(start_s, unit_s, start_s * load, unit_s * load, cost.memory_mb)
 
     def report(self) -> Rate:
@@ -250,31 +252,35 @@ def rate_between(
     )
 
 
-def seconds_a_step(speed: Mapping[int, float], plan: Sequence[tuple[Preset, int]]) -> float:
-    """Return the mean time of a step of training from the speeds of its parts.
+def seconds_a_step(
+    speed: Mapping[int, float],
+    tried: Sequence[tuple[Preset, int]],
+    plan: Sequence[tuple[Preset, int]],
+) -> float:
+    """Return the mean time of a step of a training from the speeds of the parts of a shorter one.
 
-    The median part of all networks of a kind counts: some warm up, judge tiles or save as well,
-    which a whole training does a few times and not every few steps.
+    The median part of all networks of an architecture counts: some warm up, judge tiles or save as
+    well, which a whole training does a few times and not every few steps.
 
     Parameters
     ----------
     speed
         Tiles a second of each part, by the step that it ends with.
-    plan
-        How each network was trained in turn, and for how many steps.
+    tried, plan
+        How each network was trained in turn, and for how many steps; and how each will be.
     """
-    parts: dict[str, list[float]] = {}
+    parts: dict[Architecture, list[float]] = {}
     end = 0
-    for preset, steps in plan:
+    for preset, steps in tried:
         own = [one for step, one in speed.items() if end < step <= end + steps]
-        parts.setdefault(preset.name, []).extend(own)
+        parts.setdefault(preset.architecture, []).extend(own)
         end += steps
     every = list(speed.values())
     seconds = sum(
-        steps * preset.batch / max(statistics.median(parts[preset.name] or every), 1e-9)
+        steps * preset.batch / max(statistics.median(parts[preset.architecture] or every), 1e-9)
         for preset, steps in plan
     )
-    return seconds / end
+    return seconds / sum(steps for _, steps in plan)
 
 
 def _command(*parts: object) -> list[str]:
