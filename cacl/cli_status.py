@@ -45,7 +45,7 @@ def estimate(
     nodes: Annotated[int, typer.Option(min=1, help="Machines like this one.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Say what a run will cost, from two minutes' calibration of this machine.
+    """Say what a run will cost, from a minute's calibration of this machine.
 
     Example: cacl estimate --config config/examples/atlas.yaml --nodes 20
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -154,3 +156,21 @@ def test_a_command_is_measured_and_its_failure_told() -> None:
     assert cost.seconds > 0
     with pytest.raises(CaclError, match=r"`cacl tile` \(Error: no\); run\s`cacl doctor`"):
         measured([[sys.executable, "-c", "import sys; sys.exit('Error: no')", "tile"]])
+
+
+def test_this_machine_is_measured_with_the_demos_configuration(tmp_path: Path) -> None:
+    """Every step runs as it does in a run, the training too; it takes a minute."""
+    configuration = Path(__file__).parents[1] / "config" / "config.yaml"
+    command = [sys.executable, "-m", "cacl", "estimate", "--json", "--config", str(configuration)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    steps = {step["name"]: step for step in told}
+    assert list(steps) == [
+        *("phantom", "catalog", "acquire", "tile"),
+        *("select", "train", "segment", "measure", "report"),
+    ]
+    assert max(told, key=lambda step: step["here_s"]) == steps["train"]
+    assert all(step["memory_mb"] > 50 for step in told)
+    assert steps["catalog"]["memory_mb"] < 400, "a step's memory is not that of who measures it"
+    assert "calibrating" in done.stderr

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from model_atlas import ModelAtlas
 
-from cacl.model import data, device, fit, judge, train
+from cacl.model import data, device, fit, judge, lineage, train
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.begin import begin
 from cacl.model.device import make_fabric, put_on
@@ -123,7 +123,7 @@ def test_two_processes_hold_the_same_model(atlas: ModelAtlas, tmp_path: Path) ->
     negatives, _ = data.calibration_tiles(rows, store, 0)
     preset, out = named("robust"), tmp_path / "model"
     (out / train.STATES).mkdir(parents=True)
-    given = (preset, train.networks(preset, STEPS), learning, negatives, out, {"seed": 0}, None)
+    given = (preset, lineage.networks(preset, STEPS), learning, negatives, out, {"seed": 0}, None)
     held = launch(make_fabric(2), 1, of_two, *given)
     assert held.pop("drawn") is False
     assert held == dict.fromkeys(held, True)

@@ -13,7 +13,7 @@ import torch
 from model_atlas import ModelAtlas
 
 from cacl.errors import TrainingError
-from cacl.model import elect, fit, judge, teach, train
+from cacl.model import elect, fit, judge, lineage, teach
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
@@ -154,18 +154,18 @@ def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: 
 
 
 def test_steps_are_shared_by_the_networks() -> None:
-    plan = train.networks(ROBUST, None)
+    plan = lineage.networks(ROBUST, None)
     assert plan == [*[(SCOUT, SCOUT.steps)] * ROBUST.teachers, (ROBUST, ROBUST.steps)]
-    steps = [steps for _, steps in train.networks(ROBUST, 150)]
+    steps = [steps for _, steps in lineage.networks(ROBUST, 150)]
     assert sum(steps) == 150
     assert steps[0] / steps[-1] == pytest.approx(SCOUT.steps / ROBUST.steps, rel=0.1)
-    assert train.networks(PAPER, 5) == [(PAPER, 5)]
+    assert lineage.networks(PAPER, 5) == [(PAPER, 5)]
 
 
 def test_every_teacher_has_teachers_of_its_own() -> None:
     two = replace(ROBUST, teacher=ROBUST, teachers=2, members=2)
     first = [SCOUT] * ROBUST.teachers + [ROBUST]
-    assert [preset for preset, _ in train.networks(two, None)] == [*first, *first, two] * 2
+    assert [preset for preset, _ in lineage.networks(two, None)] == [*first, *first, two] * 2
 
 
 def test_each_seed_trains_teachers_of_its_own(atlas: ModelAtlas, robust: Path) -> None:
@@ -202,7 +202,7 @@ def test_training_ends_when_the_model_gets_no_surer(
     monkeypatch.setattr(fit, "STEPS_BETWEEN_CHECKS", 5)
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
-    scouts = sum(steps for preset, steps in train.networks(ROBUST, STEPS) if preset == SCOUT)
+    scouts = sum(steps for preset, steps in lineage.networks(ROBUST, STEPS) if preset == SCOUT)
     assert steps == scouts + 5 * (1 + ROBUST.patience)
 
 

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from typing import Any
 from cacl import tables
 from cacl.config import flags
 from cacl.errors import CaclError
+from cacl.model.lineage import networks
 from cacl.model.preset import REHEARSAL, ROBUST, Architecture, Preset, named
 from cacl.operations.status import RECEIPTS
+from cacl.progress import track
 from cacl.records import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
 ANTIBODIES = 4
@@ -80,15 +82,19 @@ def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calib
         A step fails; the message ends in what it said.
     """
     run = _Runner(folder, settings)
-    rates = {"phantom": run.phantom()}
-    rates["catalog"] = run.catalog()
-    for step in ("acquire", "tile"):
-        rates[step] = run.shard_step(step, cores)
-    rates["select"] = run.select()
-    rates["train"] = run.train()
-    for step in ("segment", "measure"):
-        rates[step] = run.shard_step(step, cores)
-    rates["report"] = run.report()
+    steps: dict[str, Callable[[], Rate]] = {
+        "phantom": run.phantom,
+        "catalog": run.catalog,
+        "acquire": lambda: run.shard_step("acquire", cores),
+        "tile": lambda: run.shard_step("tile", cores),
+        "select": run.select,
+        "train": run.train,
+        "segment": lambda: run.shard_step("segment", cores),
+        "measure": lambda: run.shard_step("measure", cores),
+        "report": run.report,
+    }
+    told = track(steps.items(), "estimate: calibrating, steps", len(steps))
+    rates = {name: work() for name, work in told}
     return Calibration(rates, cores)
 
 
@@ -183,8 +189,6 @@ class _Runner:
 
     def train(self) -> Rate:
         """Train each kind of network for some steps."""
-        from cacl.model.train import networks
-
         name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
         short = REHEARSAL.name if name == ROBUST.name else name
         tried = networks(named(short), TRAIN_STEPS)

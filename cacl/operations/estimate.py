@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from rich.filesize import decimal
 from rich.table import Table
 
+from cacl.model.lineage import networks
+from cacl.model.preset import named
 from cacl.operations.calibrate import Calibration, Rate
 from cacl.steps.report import MAX_PICTURES
 
@@ -54,9 +56,6 @@ def workload_of(settings: Mapping[str, Any], folder: Path) -> Workload:
     configuration gives away, or for genes the atlas's mean of 1.3 antibodies a gene and three
     patients.
     """
-    from cacl.model.preset import named
-    from cacl.model.train import networks
-
     source, train = settings["source"], settings["train"]
     images, known = _images(settings, folder)
     preset = named(train["preset"], train["seeds"])
