@@ -286,8 +286,10 @@ ROBUST = dataclasses.replace(
     blur=1.0,
 )
 
-# Of as many kinds of networks as `robust`, but few steps are enough to learn something.
-REHEARSAL = dataclasses.replace(ROBUST, name="rehearsal", teachers=1, heard=1)
+# Of the networks of `robust` one of each kind, to see how fast they are trained.
+REHEARSAL = dataclasses.replace(
+    ROBUST, name="rehearsal", teachers=1, heard=1, refuse_collapse=False
+)
 
 PAPER = Preset(
     name="paper",

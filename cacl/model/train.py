@@ -129,7 +129,8 @@ def _learn(
     for number, (preset, steps) in enumerate(plan):
         learning = labelled
         if preset.teacher:
-            judge.refuse(collapsed[-preset.teachers :])
+            if p.refuse_collapse:
+                judge.refuse(collapsed[-preset.teachers :])
             teachers, members = members[-preset.teachers :], members[: -preset.teachers]
             learning = taught(teachers, labelled, preset.teacher, preset.heard)
             team.share([learning.pixels])
