@@ -12,6 +12,7 @@ takes where nothing else wants the core.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import subprocess
 import tempfile
@@ -37,6 +38,7 @@ from cacl.store import ImageMeta, Store, digest_of
 
 HERE = Path(__file__).parent
 SOURCE_PX, TILE_PX = 375, 128
+WRITTEN = itertools.count()
 DECODE = "libjpeg-turbo decodes the core"
 PIXELS = "pixels into the store"
 WHOLE = "`cacl tile`: pixels, cell mask and tile table"
@@ -60,13 +62,18 @@ def decode(path: Path) -> None:
     simplejpeg.decode_jpeg(path.read_bytes(), "RGB")
 
 
+def fresh(path: Path) -> str:
+    """Return a name that no image has yet: a census writes each core once, and removes none."""
+    return f"{path.stem}-{next(WRITTEN)}"
+
+
 def store_pixels(path: Path, store: Store) -> None:
     """Decode, shrink and write; the mask beside the image is written too, but is empty."""
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
         pixels = source.read(grid, range(grid.rows), range(grid.cols))
         meta = ImageMeta(
-            image_id=f"pixels/{path.stem}",
+            image_id=f"pixels/{fresh(path)}",
             source_sha256="",
             source_height=source.height,
             source_width=source.width,
@@ -81,7 +88,7 @@ def store_pixels(path: Path, store: Store) -> None:
 def whole_step(path: Path, store: Store) -> None:
     """Do what `cacl tile` does to an image that the store does not hold yet."""
     row = AcquiredRow(
-        image_id=f"whole/{path.stem}",
+        image_id=f"whole/{fresh(path)}",
         antibody_id="whole",
         path=str(path),
         sha256=digest_of(time.monotonic_ns()),
