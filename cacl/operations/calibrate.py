@@ -191,11 +191,11 @@ class _Runner:
         """Train each kind of network for some steps."""
         name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
         short = REHEARSAL.name if name == ROBUST.name else name
-        tried = networks(named(short), TRAIN_STEPS)
+        tried = networks(named(short, seeds), TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
-            *("--preset", short, "--out", out),
+            *("--preset", short, "--seeds", seeds, "--out", out),
             *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
         )
         cost = measured([_command("train", *options)])
@@ -205,7 +205,7 @@ class _Runner:
             }
         plan = networks(named(name, seeds), self.settings["train"]["max_steps"])
         unit_s = seconds_a_step(speed, tried, plan)
-        trained_s = TRAIN_STEPS * seconds_a_step(speed, tried, tried)
+        trained_s = sum(steps for _, steps in tried) * seconds_a_step(speed, tried, tried)
         load = cost.cpu_s / cost.seconds
         start_s = max(0.0, cost.seconds - trained_s)
         return Rate(start_s, unit_s, start_s * load, unit_s * load, cost.memory_mb)
