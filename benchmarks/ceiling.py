@@ -87,7 +87,8 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     negatives, _ = calibration_tiles(rows, store, plan.seed)
     preset = dataclasses.replace(ROBUST, patience=0)
     steps, state = plan.steps or ROBUST.steps, folder / "state.safetensors"
-    task = Task(tiles, negatives, preset, steps, plan.seed, math.inf, state, "ceiling")
+    how = (preset, steps, plan.seed, math.inf, state, "ceiling")
+    task = Task(preset.name, (0,), tiles, negatives, *how)
     found = fit(task, team, asked)
     if found is None:
         raise StoppedError("stopped by SIGTERM")

@@ -130,7 +130,7 @@ def ours(preset: Preset, tiles: TileSet, seconds: float) -> Speed:
     clock = Clock(seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
-        task = Task(tiles, tiles, steady, MANY_STEPS, 0, math.inf, path, "")
+        task = Task("robust", (0,), tiles, tiles, steady, MANY_STEPS, 0, math.inf, path, "")
         fit(task, Team(make_fabric(1)), clock)
     return clock.speed(preset.batch)
 

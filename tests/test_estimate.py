@@ -13,7 +13,8 @@ from model_atlas import image_row
 
 from cacl import config, tables
 from cacl.errors import CaclError
-from cacl.model.preset import PAPER, ROBUST, SCOUT
+from cacl.model.lineage import Planned
+from cacl.model.preset import PAPER, ROBUST, SCOUT, Preset, with_classes
 from cacl.operations.calibrate import (
     Calibration,
     Cost,
@@ -139,13 +140,29 @@ def test_two_runs_give_a_rate_and_a_start() -> None:
 
 def test_a_step_of_training_takes_the_median_of_its_parts() -> None:
     speed = {10: 8.0, 20: 16.0, 30: 4.0, 40: 16.0, 50: 32.0}
-    scouts = [(SCOUT, 50)]
+    scouts = planned((SCOUT, 50))
     assert seconds_a_step(speed, scouts, scouts) == 16 / 16.0
     one, other = 16 / 8.0, 16 / 24.0
-    for tried in ([(SCOUT, 30), (ROBUST, 20)], [(SCOUT, 10), (SCOUT, 20), (ROBUST, 20)]):
-        assert seconds_a_step(speed, tried, [(ROBUST, 1)]) == other
-        assert seconds_a_step(speed, tried, [(SCOUT, 3), (ROBUST, 1)]) == (3 * one + other) / 4
-    assert seconds_a_step({10: 4.0}, [(PAPER, 3)], [(PAPER, 3)]) == 0.25
+    mixed = planned((SCOUT, 3), (with_classes(ROBUST, 2), 1))
+    for parts in ([(SCOUT, 30), (ROBUST, 20)], [(SCOUT, 10), (SCOUT, 20), (ROBUST, 20)]):
+        tried = planned(*parts)
+        assert seconds_a_step(speed, tried, planned((ROBUST, 1))) == other
+        assert seconds_a_step(speed, tried, mixed) == (3 * one + other) / 4
+    papers = planned((PAPER, 3))
+    assert seconds_a_step({10: 4.0}, papers, papers) == 0.25
+
+
+def planned(*parts: tuple[Preset, int]) -> list[Planned]:
+    return [Planned(preset, steps, (0,)) for preset, steps in parts]
+
+
+def test_every_class_has_networks_of_its_own(tmp_path: Path) -> None:
+    classes = {name: {"cell_type": name} for name in ("a", "b", "c")}
+    steps = [
+        workload_of(config.resolve({"labels": {"classes": some}}), tmp_path).train_steps
+        for some in ({}, classes)
+    ]
+    assert steps == [number * SCOUT.steps + ROBUST.steps for number in (8, 12)]
 
 
 def test_a_command_is_measured_and_its_failure_told() -> None:

@@ -17,12 +17,13 @@ from cacl.model import elect, fit, judge, lineage, teach
 from cacl.model.autoencoder import AutoEncoder
 from cacl.model.begin import move_average
 from cacl.model.checkpoint import load_model
-from cacl.model.data import LACKS, SHOWS, TileSet, read_rows, training_tiles
+from cacl.model.data import LACKS, SHOWS, UNKNOWN, TileSet, read_rows, training_tiles
 from cacl.model.levels import NEVER, between, levels, lowest, rarely
 from cacl.model.limits import thresholds
 from cacl.model.mask import IMPOSSIBLE
-from cacl.model.preset import PAPER, ROBUST, SCOUT
+from cacl.model.preset import PAPER, ROBUST, SCOUT, with_classes
 from cacl.model.state import State
+from cacl.patterns import Pattern
 
 STEPS = 300
 
@@ -112,7 +113,8 @@ def test_a_robust_model_is_a_pupil_of_scouts(atlas: ModelAtlas, robust: Path) ->
 
 def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
-    made = teach.taught(load_model(robust).networks, tiles, ROBUST, 1)
+    models = load_model(robust).networks
+    made = teach.taught([models], tiles, ROBUST, 1)
     told = made.pixels[:, 4]
     candidate = judge.may_show(tiles.pixels[:, 3], tiles.patterns[0])
     assert not told[~candidate].any()
@@ -120,8 +122,29 @@ def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Pat
     assert (told[tiles.negative[:, 0]][candidate[tiles.negative[:, 0]]] == LACKS).all()
     assert (told[tiles.positive[:, 0]] == SHOWS).any()
     assert torch.equal(made.shown[:, 0], (told == SHOWS).flatten(1).any(1))
-    again = teach.taught(load_model(robust).networks, made, ROBUST, 1)
+    again = teach.taught([models], made, ROBUST, 1)
     assert torch.equal(again.pixels, made.pixels)
+
+
+def test_what_two_classes_are_shown_to_have_is_told_of_neither(
+    atlas: ModelAtlas, robust: Path
+) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    models, other = load_model(robust).networks, Pattern(name="other")
+    positive, negative = tiles.positive.repeat(1, 2), tiles.negative.repeat(1, 2)
+    shared = tiles.positive[:, 0] & (tiles.image % 2 == 0)
+    positive[:, 1] = shared
+    fixed, patterns = tiles.fixed.repeat(1, 2), (*tiles.patterns, other)
+    two = replace(tiles, positive=positive, negative=negative, fixed=fixed, patterns=patterns)
+    told = teach.taught([models, models], two, ROBUST, 1).pixels[:, 4:]
+    assert not (told == SHOWS).all(1).any()
+    assert not (told[shared] == LACKS).any()
+    single = teach.taught([models], tiles, ROBUST, 1).pixels[:, 4]
+    assert (told[shared, 0] == SHOWS).sum() < (single[shared] == SHOWS).sum() / 2
+    alone = told[tiles.positive[:, 0] & ~shared]
+    assert set(alone[:, 0].unique().tolist()) == {UNKNOWN, LACKS, SHOWS}
+    assert not alone[:, 1].any()
+    assert set(told[tiles.negative[:, 0]].unique().tolist()) == {UNKNOWN, LACKS}
 
 
 def test_of_two_networks_that_which_knows_the_pattern_is_heard(
@@ -131,13 +154,13 @@ def test_of_two_networks_that_which_knows_the_pattern_is_heard(
     [knows] = load_model(robust).networks
     torch.manual_seed(0)
     knows_nothing = AutoEncoder(ROBUST.architecture).eval()
-    [best] = elect.elect([knows_nothing, knows], tiles, 0, ROBUST, 1)
+    [best] = elect.elect([knows_nothing, knows], tiles, ROBUST, 1)
     assert best.model is knows
-    both = elect.elect([knows_nothing, knows], tiles, 0, ROBUST, 2)
+    both = elect.elect([knows_nothing, knows], tiles, ROBUST, 2)
     assert [one.model for one in both] == [knows, knows_nothing]
     assert both[0].worth > 5 * both[1].worth
     assert "stands out" not in caplog.text
-    elect.elect([knows_nothing], tiles, 0, ROBUST, 1)
+    elect.elect([knows_nothing], tiles, ROBUST, 1)
     assert "look at the masks before you believe them" in caplog.text
 
 
@@ -147,7 +170,7 @@ def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: 
     every = torch.arange(len(tiles))
     plain = judge.scores([one], tiles, every, 0, ROBUST, ROBUST.flips)
     heard = [elect.Heard(one, 0.5, spread) for spread in (2.0, 4.0)]
-    mean = elect.scores(heard, tiles, every, 0, ROBUST)
+    mean = elect.scores(heard, tiles, every, ROBUST)
     known = plain > IMPOSSIBLE
     assert np.allclose(mean[known], plain[known] * (1 / 2 + 1 / 4) / 2, atol=1e-5)
     assert (mean[~known] == IMPOSSIBLE).all()
@@ -155,17 +178,28 @@ def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: 
 
 def test_steps_are_shared_by_the_networks() -> None:
     plan = lineage.networks(ROBUST, None)
-    assert plan == [*[(SCOUT, SCOUT.steps)] * ROBUST.teachers, (ROBUST, ROBUST.steps)]
-    steps = [steps for _, steps in lineage.networks(ROBUST, 150)]
+    scout, pupil = (lineage.Planned(one, one.steps, (0,)) for one in (SCOUT, ROBUST))
+    assert plan == [*[scout] * ROBUST.teachers, pupil]
+    steps = [one.steps for one in lineage.networks(ROBUST, 150)]
     assert sum(steps) == 150
     assert steps[0] / steps[-1] == pytest.approx(SCOUT.steps / ROBUST.steps, rel=0.1)
-    assert lineage.networks(PAPER, 5) == [(PAPER, 5)]
+    assert lineage.networks(PAPER, 5) == [lineage.Planned(PAPER, 5, (0,))]
 
 
 def test_every_teacher_has_teachers_of_its_own() -> None:
     two = replace(ROBUST, teacher=ROBUST, teachers=2, members=2)
     first = [SCOUT] * ROBUST.teachers + [ROBUST]
-    assert [preset for preset, _ in lineage.networks(two, None)] == [*first, *first, two] * 2
+    assert [one.preset for one in lineage.networks(two, None)] == [*first, *first, two] * 2
+
+
+def test_of_several_classes_each_has_teachers_that_know_it_alone() -> None:
+    three = with_classes(ROBUST, 3)
+    plan = lineage.networks(three, None)
+    each = [(0,), (1,), (2,)] * (ROBUST.teachers // 2)
+    assert [one.classes for one in plan] == [*each, (0, 1, 2)]
+    assert {one.preset for one in plan[:-1]} == {SCOUT}
+    assert plan[-1] == lineage.Planned(three, ROBUST.steps, (0, 1, 2))
+    assert {one.classes for one in lineage.networks(with_classes(PAPER, 3), None)} == {(0, 1, 2)}
 
 
 def test_each_seed_trains_teachers_of_its_own(atlas: ModelAtlas, robust: Path) -> None:
@@ -202,7 +236,7 @@ def test_training_ends_when_the_model_gets_no_surer(
     monkeypatch.setattr(fit, "STEPS_BETWEEN_CHECKS", 5)
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
-    scouts = sum(steps for preset, steps in lineage.networks(ROBUST, STEPS) if preset == SCOUT)
+    scouts = sum(one.steps for one in lineage.networks(ROBUST, STEPS) if one.preset == SCOUT)
     assert steps == scouts + 5 * (1 + ROBUST.patience)
 
 

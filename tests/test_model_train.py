@@ -158,10 +158,11 @@ def test_a_collapsed_codebook_is_said_not_delivered(
 
 
 def test_one_of_several_models_that_knows_a_class_is_enough() -> None:
-    judge.refuse([{0: "first is lost"}, {}])
-    judge.refuse([{0: "first is lost"}, {1: "second is lost"}])
-    with pytest.raises(TrainingError, match="second is lost"):
-        judge.refuse([{0: "first is lost", 1: "second is lost"}, {1: "second is lost"}])
+    lost = "second is lost"
+    judge.refuse([{"first": "first is lost", "second": ""}, {"first": "", "second": lost}])
+    judge.refuse([{"first": "", "second": lost}, {"second": ""}])
+    with pytest.raises(TrainingError, match=lost):
+        judge.refuse([{"first": "first is lost", "second": lost}, {"first": ""}, {"second": lost}])
 
 
 def test_a_loss_that_is_not_a_number_is_named(

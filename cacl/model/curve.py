@@ -59,7 +59,9 @@ class Curve:
     recent
         Losses of the steps since the last row; more are added to it.
     name
-        Of the model that is trained.
+        Of the network that is trained.
+    classes
+        Places of its classes among all of the training.
     batch
         Tiles a step.
     steps
@@ -71,11 +73,12 @@ class Curve:
         history: list[dict[str, float]],
         recent: list[dict[str, float]],
         name: str,
+        classes: tuple[int, ...],
         batch: int,
         steps: int,
     ) -> None:
         self.history, self.recent = history, recent
-        self.name, self.batch, self.steps = name, batch, steps
+        self.name, self.classes, self.batch, self.steps = name, classes, batch, steps
         self.speed: list[tuple[int, float]] = []
         self.start = self.said = self.row_start = time.monotonic()
 
@@ -108,8 +111,9 @@ class Curve:
                 row[name] = sum(values) / len(values)
         row["perplexity_s"] = float(perplexity(codebook.counts[shared]))
         row["dead_codes"] = int(codebook.dead().sum())
-        for place, positive in enumerate(state.positive.unbind(1)):
-            counts, which = codebook.counts[codebook.book == place + 1], _further(place)
+        labels = zip(self.classes, state.positive.unbind(1), strict=True)
+        for number, (place, positive) in enumerate(labels, start=1):
+            counts, which = codebook.counts[codebook.book == number], _further(place)
             row[f"perplexity_c{which}"] = float(perplexity(counts))
             row[f"c_share{which}"] = float(counts.sum() / codebook.counts.sum())
             row[f"positive_tiles{which}"] = int(positive.sum())

@@ -75,9 +75,20 @@ class TileSet:
         """(n, k) bool: the tiles that surely show each class somewhere."""
         return (self.pixels[:, 4:] == SHOWS).flatten(2).any(2)
 
+    def only(self, classes: Sequence[int]) -> TileSet:
+        """Return the same tiles with the labels of some classes, by their places."""
+        chosen = list(classes)
+        return dataclasses.replace(
+            self,
+            positive=self.positive[:, chosen],
+            negative=self.negative[:, chosen],
+            fixed=self.fixed[:, chosen],
+            patterns=tuple(self.patterns[place] for place in chosen),
+        )
+
     def of_class(self, place: int) -> str:
-        """Return ` of the class <name>` for a message, or nothing if there is only one."""
-        return f" of the class {self.patterns[place].name}" if len(self.patterns) > 1 else ""
+        """Return ` of the class <name>` for a message, or nothing if classes have no names."""
+        return "" if self.patterns == (ONLY,) else f" of the class {self.patterns[place].name}"
 
 
 def read_rows(path: Path) -> pd.DataFrame:

@@ -29,7 +29,7 @@ DOUBTFUL = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """A model, and its worth against others for one class.
+    """A model, and its worth against others.
 
     Parameters
     ----------
@@ -48,30 +48,28 @@ class Heard:
 
 
 def elect(
-    models: Sequence[AutoEncoder], tiles: TileSet, place: int, preset: Preset, number: int
+    models: Sequence[AutoEncoder], tiles: TileSet, preset: Preset, number: int
 ) -> list[Heard]:
-    """Return the models of most worth for one class, at most `number`, best first.
+    """Return the models of most worth, at most `number`, best first.
 
     Parameters
     ----------
     models
-        In evaluation mode.
+        In evaluation mode; all know the one class of the tiles.
     tiles
         To learn from; some of each label are looked at.
-    place
-        The class's among the classes.
     preset
         How their scores become masks.
     number
         How many to keep.
     """
-    judged = [_judged(model, tiles, place, preset) for model in models]
+    judged = [_judged(model, tiles, preset) for model in models]
     best = sorted(judged, key=lambda one: -one.worth)[:number]
     log.info(
         "train: of %d networks, those of worth %s are heard%s; of all: %s",
         len(models),
         ", ".join(f"{one.worth:.3f}" for one in best),
-        tiles.of_class(place),
+        tiles.of_class(0),
         ", ".join(f"{one.worth:.3f}" for one in judged),
     )
     if best[0].worth < DOUBTFUL:
@@ -79,14 +77,14 @@ def elect(
             "train: hardly anything on positive tiles stands out from negative ones%s: %.1f%% of "
             "the candidates; look at the masks before you believe them, or give more antibodies "
             "of each label",
-            tiles.of_class(place),
+            tiles.of_class(0),
             100.0 * best[0].worth,
         )
     return best
 
 
 def scores(
-    heard: Sequence[Heard], tiles: TileSet, which: Tensor, place: int, preset: Preset
+    heard: Sequence[Heard], tiles: TileSet, which: Tensor, preset: Preset
 ) -> NDArray[np.float32]:
     """Return the mean of models' scores, each in units of its spread.
 
@@ -94,17 +92,17 @@ def scores(
     """
     flips = preset.flips
     each = [
-        judge.scores([one.model], tiles, which, place, preset, flips) / np.float32(one.spread)
+        judge.scores([one.model], tiles, which, 0, preset, flips) / np.float32(one.spread)
         for one in heard
     ]
     mean: NDArray[np.float32] = np.mean(each, axis=0)
-    known = may_show(tiles.pixels[which, 3].numpy(), tiles.patterns[place])
+    known = may_show(tiles.pixels[which, 3].numpy(), tiles.patterns[0])
     return possible(mean, known, preset)
 
 
-def _judged(model: AutoEncoder, tiles: TileSet, place: int, preset: Preset) -> Heard:
+def _judged(model: AutoEncoder, tiles: TileSet, preset: Preset) -> Heard:
     positive, negative = (
-        _candidates(model, tiles, judge.sampled(label[:, place]), place, preset)
+        _candidates(model, tiles, judge.sampled(label[:, 0]), preset)
         for label in (tiles.positive, tiles.negative)
     )
     if not len(positive) or not len(negative):
@@ -114,9 +112,9 @@ def _judged(model: AutoEncoder, tiles: TileSet, place: int, preset: Preset) -> H
 
 
 def _candidates(
-    model: AutoEncoder, tiles: TileSet, which: Tensor, place: int, preset: Preset
+    model: AutoEncoder, tiles: TileSet, which: Tensor, preset: Preset
 ) -> NDArray[np.float32]:
     """Return the scores (pixels,) of what may be the pattern, off the rim."""
-    found = judge.scores([model], tiles, which, place, preset, preset.flips)
+    found = judge.scores([model], tiles, which, 0, preset, preset.flips)
     off_rim = judge.off_rim(found, tiles, which)
     return off_rim[off_rim > IMPOSSIBLE]

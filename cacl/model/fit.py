@@ -33,8 +33,12 @@ class Task:
 
     Parameters
     ----------
+    name
+        Of the network, for messages.
+    classes
+        Places of its classes among all of the training.
     learning, negatives
-        Tiles of the training split, and negative tiles that are held out.
+        Tiles of the training split, and negative tiles that are held out, with those classes.
     preset
         How.
     steps, seed
@@ -45,6 +49,8 @@ class Task:
         Where the run is kept, now and then and at its end, and what says that it is this one.
     """
 
+    name: str
+    classes: tuple[int, ...]
     learning: TileSet
     negatives: TileSet
     preset: Preset
@@ -85,7 +91,8 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
     state.resume(task.path, task.fingerprint)
     warmup = min(p.warmup, steps // 4)
     rescore_at = {round(part * steps) for part in p.rescore}
-    curve = Curve(state.history, state.recent, p.name, p.batch * team.size, steps)
+    told = (task.name, task.classes, p.batch * team.size, steps)
+    curve = Curve(state.history, state.recent, *told)
 
     while state.step < steps:
         bored = p.patience and state.worse >= p.patience

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,20 +173,20 @@ def off_rim(found: NDArray[np.float32], tiles: TileSet, which: Tensor) -> NDArra
     return np.where(on_rim(tiles.pixels[which, 3].numpy()), IMPOSSIBLE, found)
 
 
-def collapses(model: AutoEncoder, tiles: TileSet, positive: Tensor) -> dict[int, str]:
-    """Return what is wrong with each class whose C_k positive tiles use nowhere, or everywhere.
+def collapses(model: AutoEncoder, tiles: TileSet, positive: Tensor) -> dict[str, str]:
+    """Return of each class, by name, whether positive tiles use its C_k nowhere, or everywhere.
 
-    By the class's place; nothing of the others. `positive` is (n, k) bool.
+    A sentence if so, else nothing. `positive` is (n, k) bool.
     """
-    found = {}
-    for place in range(len(tiles.patterns)):
+    found = {pattern.name: "" for pattern in tiles.patterns}
+    for place, name in enumerate(found):
         members = torch.nonzero(positive[:, place]).flatten()
         drawn = members[:: max(1, len(members) // REFERENCE_TILES)]
         used = float((tile_log_odds([model], tiles.pixels[drawn, :3], 1, place) > 0).float().mean())
         if NOWHERE < used < EVERYWHERE:
             continue
         where = "nowhere" if used <= NOWHERE else "everywhere"
-        found[place] = (
+        found[name] = (
             f"The class codebook C is used {where} on positive tiles{tiles.of_class(place)} "
             f"({used:.2%} of their pixels), so the model has not learned the pattern; train for "
             "more steps (train.max_steps), with another seed, or with more antibodies of each label"
@@ -193,23 +194,23 @@ def collapses(model: AutoEncoder, tiles: TileSet, positive: Tensor) -> dict[int,
     return found
 
 
-def refuse(collapsed: Sequence[dict[int, str]]) -> None:
+def refuse(collapsed: Sequence[dict[str, str]]) -> None:
     """Raise if no model knows a class: one that does is enough.
 
     Parameters
     ----------
     collapsed
-        What `collapses` says of each model.
+        What `collapses` says of each model, which need not have been taught all classes.
 
     Raises
     ------
     TrainingError
         Of some class, all codebooks have collapsed; masks would be empty or full.
     """
-    first, *rest = collapsed
-    for place, sentence in first.items():
-        if all(place in other for other in rest):
-            raise TrainingError(sentence)
+    for name in dict.fromkeys(itertools.chain(*collapsed)):
+        said = [one[name] for one in collapsed if name in one]
+        if all(said):
+            raise TrainingError(said[0])
 
 
 def sampled(label: Tensor) -> Tensor:

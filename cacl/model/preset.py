@@ -351,11 +351,13 @@ PRESETS = {preset.name: preset for preset in (ROBUST, SCOUT, REHEARSAL, PAPER)}
 
 
 def with_classes(preset: Preset, classes: int) -> Preset:
-    """Return the preset with as many codebooks C_k, each of the size of its first."""
+    """Return the preset with as many codebooks C_k, each of the size of its first.
+
+    Its teachers keep theirs; see `lineage.teachers`.
+    """
     codes = preset.architecture.class_codes[:1] * classes
     architecture = dataclasses.replace(preset.architecture, class_codes=codes)
-    teacher = with_classes(preset.teacher, classes) if preset.teacher else None
-    return dataclasses.replace(preset, architecture=architecture, teacher=teacher)
+    return dataclasses.replace(preset, architecture=architecture)
 
 
 def named(name: str, members: int = 1) -> Preset:

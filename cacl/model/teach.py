@@ -29,41 +29,47 @@ ALL_BUT_FEW = 0.95
 MIN_TILES = 8
 
 
-def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset, heard: int) -> TileSet:
+def taught(
+    models: Sequence[Sequence[AutoEncoder]], tiles: TileSet, teacher: Preset, heard: int
+) -> TileSet:
     """Return the tiles with a layer for each class that says what models are sure of.
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
     their label; those of positive tiles show it above one score and lack it below another, see
-    `levels.levels`. On a core's rim nothing is shown, as scouts cannot tell it from a cut.
+    `levels.levels`. On a core's rim nothing is shown, as scouts cannot tell it from a cut. On tiles
+    of several classes what one class's models do not find may yet be there beside the others, so
+    that nothing is told to lack, nor is a place that several classes are shown to have.
 
     Parameters
     ----------
     models
-        In evaluation mode.
+        Of each class, those that know it alone; in evaluation mode.
     tiles
         To learn from.
     teacher
         How the models were trained, and how their scores become masks.
     heard
-        How many of the models, the best for each class, are believed; see `elect.elect`. Their
-        scores are averaged.
+        How many of each class's models, the best, are believed; see `elect.elect`. Their scores
+        are averaged.
 
     Raises
     ------
     TrainingError
         The models are sure of the pattern on hardly any tile.
     """
-    layers = [tiles.pixels[:, :4]]
+    layers = []
+    several = tiles.positive.sum(1).numpy() > 1
     every, rim = torch.arange(len(tiles)), on_rim(tiles.pixels[:, 3]).numpy()
-    for place in range(len(tiles.patterns)):
-        best = elect.elect(models, tiles, place, teacher, heard)
-        scores = elect.scores(best, tiles, every, place, teacher)
+    for place, known in enumerate(models):
+        own = tiles.only([place])
+        best = elect.elect(known, own, teacher, heard)
+        scores = elect.scores(best, own, every, teacher)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
         parts = (ALL_BUT_FEW, teacher.surest)
         lacks, shows = levels(scores[positive], scores[negative], parts)
         candidate = scores > IMPOSSIBLE
         told = np.full(scores.shape, UNKNOWN, np.uint8)
-        told[candidate & (scores < lacks) & positive[:, None, None]] = LACKS
+        told[candidate & (scores < lacks) & (positive & ~several)[:, None, None]] = LACKS
         told[candidate & negative[:, None, None]] = LACKS
         strict = Thresholds(likely=shows, sure=shows, rim=shows, least=0.0)
         for number in np.flatnonzero(positive):
@@ -82,5 +88,8 @@ def taught(models: Sequence[AutoEncoder], tiles: TileSet, teacher: Preset, heard
                 f"tiles, expected at least {MIN_TILES}; train for more steps (train.max_steps), "
                 "with another seed, or with more antibodies of each label"
             )
-        layers.append(torch.from_numpy(told)[:, None])
-    return dataclasses.replace(tiles, pixels=torch.cat(layers, dim=1))
+        layers.append(torch.from_numpy(told))
+    said = torch.stack(layers, dim=1)
+    shown = said == SHOWS
+    said[shown & (shown.sum(1, keepdim=True) > 1)] = UNKNOWN
+    return dataclasses.replace(tiles, pixels=torch.cat([tiles.pixels[:, :4], said], dim=1))

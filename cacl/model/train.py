@@ -20,7 +20,7 @@ from cacl.model.data import TileSet, calibration_tiles, data_digest, read_rows, 
 from cacl.model.device import make_fabric
 from cacl.model.fit import Fitted, Task, fit
 from cacl.model.limits import thresholds
-from cacl.model.lineage import networks
+from cacl.model.lineage import Planned, networks, teachers
 from cacl.model.preset import Preset, named, with_classes
 from cacl.model.teach import taught
 from cacl.model.team import Team, launch
@@ -113,7 +113,7 @@ def _learn(
     team: Team,
     asked: threading.Event,
     p: Preset,
-    plan: list[tuple[Preset, int]],
+    plan: list[Planned],
     labelled: TileSet,
     negatives: TileSet,
     out: Path,
@@ -121,29 +121,37 @@ def _learn(
     max_minutes: float | None,
 ) -> bool:
     """Train as one process of a team; return whether it came to the end."""
-    seed, total = facts["seed"], sum(steps for _, steps in plan)
+    seed, total = facts["seed"], sum(one.steps for one in plan)
     until, seconds = time.monotonic(), 60.0 * (max_minutes or math.inf)
     done: list[Fitted] = []
     members: list[AutoEncoder] = []
-    collapsed: list[dict[int, str]] = []
-    for number, (preset, steps) in enumerate(plan):
-        learning = labelled
+    collapsed: list[dict[str, str]] = []
+    for number, planned in enumerate(plan):
+        preset, steps = planned.preset, planned.steps
+        learning, held_out = labelled.only(planned.classes), negatives.only(planned.classes)
         if preset.teacher:
+            known = teachers(preset, planned.classes)
             if p.refuse_collapse:
-                judge.refuse(collapsed[-preset.teachers :])
-            teachers, members = members[-preset.teachers :], members[: -preset.teachers]
-            learning = taught(teachers, labelled, preset.teacher, preset.heard)
+                judge.refuse(collapsed[-len(known) :])
+            before, members = members[-len(known) :], members[: -len(known)]
+            models = [
+                [one for one, of in zip(before, known, strict=True) if of == place]
+                for place in planned.classes
+            ]
+            learning = taught(models, learning, preset.teacher, preset.heard)
             team.share([learning.pixels])
         until = max(until, time.monotonic()) + seconds * steps / total
         path = out / STATES / f"{number}.safetensors"
         key = digest_of("train", facts, p, plan, number, learning.patterns, team.size)
-        task = Task(learning, negatives, preset, steps, seed + number, until, path, key)
+        name = preset.name + (learning.of_class(0) if len(planned.classes) == 1 else "")
+        told = (name, planned.classes)
+        task = Task(*told, learning, held_out, preset, steps, seed + number, until, path, key)
         found = fit(task, team, asked)
         if found is None:
             return False
         collapsed.append(judge.collapses(found.network, learning, found.positive))
-        for sentence in collapsed[-1].values():
-            log.warning("train: %s, network %d: %s", preset.name, number + 1, sentence)
+        for sentence in filter(None, collapsed[-1].values()):
+            log.warning("train: %s, network %d: %s", name, number + 1, sentence)
         done.append(found)
         members.append(found.network)
         if preset == p and p.refuse_collapse:

@@ -16,8 +16,8 @@ from typing import Any
 from cacl import tables
 from cacl.config import flags
 from cacl.errors import CaclError
-from cacl.model.lineage import networks
-from cacl.model.preset import REHEARSAL, ROBUST, Architecture, Preset, named
+from cacl.model.lineage import Planned, networks
+from cacl.model.preset import REHEARSAL, ROBUST, Architecture, named, with_classes
 from cacl.operations.status import RECEIPTS
 from cacl.progress import track
 from cacl.records import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
@@ -96,6 +96,13 @@ def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calib
     told = track(steps.items(), "estimate: calibrating, steps", len(steps))
     rates = {name: work() for name, work in told}
     return Calibration(rates, cores)
+
+
+def networks_of(settings: Mapping[str, Any]) -> list[Planned]:
+    """Return the networks that a configuration trains, in turn."""
+    train, classes = settings["train"], max(1, len(settings["labels"]["classes"]))
+    preset = with_classes(named(train["preset"], train["seeds"]), classes)
+    return networks(preset, train["max_steps"])
 
 
 @dataclass(frozen=True)
@@ -203,9 +210,8 @@ class _Runner:
             speed = {
                 int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
             }
-        plan = networks(named(name, seeds), self.settings["train"]["max_steps"])
-        unit_s = seconds_a_step(speed, tried, plan)
-        trained_s = sum(steps for _, steps in tried) * seconds_a_step(speed, tried, tried)
+        unit_s = seconds_a_step(speed, tried, networks_of(self.settings))
+        trained_s = sum(one.steps for one in tried) * seconds_a_step(speed, tried, tried)
         load = cost.cpu_s / cost.seconds
         start_s = max(0.0, cost.seconds - trained_s)
         return Rate(start_s, unit_s, start_s * load, unit_s * load, cost.memory_mb)
@@ -258,33 +264,36 @@ def rate_between(
 
 def seconds_a_step(
     speed: Mapping[int, float],
-    tried: Sequence[tuple[Preset, int]],
-    plan: Sequence[tuple[Preset, int]],
+    tried: Sequence[Planned],
+    plan: Sequence[Planned],
 ) -> float:
     """Return the mean time of a step of a training from the speeds of the parts of a shorter one.
 
     The median part of all networks of an architecture counts: some warm up, judge tiles or save as
-    well, which a whole training does a few times and not every few steps.
+    well, which a whole training does a few times and not every few steps. Of several classes a
+    network counts as if it learned one.
 
     Parameters
     ----------
     speed
         Tiles a second of each part, by the step that it ends with.
     tried, plan
-        How each network was trained in turn, and for how many steps; and how each will be.
+        The networks that were trained in turn, and those that will be.
     """
     parts: dict[Architecture, list[float]] = {}
     end = 0
-    for preset, steps in tried:
-        own = [one for step, one in speed.items() if end < step <= end + steps]
-        parts.setdefault(preset.architecture, []).extend(own)
-        end += steps
+    for planned in tried:
+        own = [one for step, one in speed.items() if end < step <= end + planned.steps]
+        parts.setdefault(planned.preset.architecture, []).extend(own)
+        end += planned.steps
     every = list(speed.values())
     seconds = sum(
-        steps * preset.batch / max(statistics.median(parts[preset.architecture] or every), 1e-9)
-        for preset, steps in plan
+        one.steps
+        * one.preset.batch
+        / max(statistics.median(parts[with_classes(one.preset, 1).architecture] or every), 1e-9)
+        for one in plan
     )
-    return seconds / sum(steps for _, steps in plan)
+    return seconds / sum(one.steps for one in plan)
 
 
 def _command(*parts: object) -> list[str]:

@@ -12,9 +12,7 @@ import pyarrow.parquet as pq
 from rich.filesize import decimal
 from rich.table import Table
 
-from cacl.model.lineage import networks
-from cacl.model.preset import named
-from cacl.operations.calibrate import Calibration, Rate
+from cacl.operations.calibrate import Calibration, Rate, networks_of
 from cacl.steps.report import MAX_PICTURES
 
 SHARD_STEPS = ("acquire", "tile", "segment", "measure")
@@ -56,13 +54,12 @@ def workload_of(settings: Mapping[str, Any], folder: Path) -> Workload:
     configuration gives away, or for genes the atlas's mean of 1.3 antibodies a gene and three
     patients.
     """
-    source, train = settings["source"], settings["train"]
+    source = settings["source"]
     images, known = _images(settings, folder)
-    preset = named(train["preset"], train["seeds"])
     return Workload(
         images=images,
         shards=settings["census"]["shards"],
-        train_steps=sum(steps for _, steps in networks(preset, train["max_steps"])),
+        train_steps=sum(one.steps for one in networks_of(settings)),
         drawn=source["kind"] == "phantom",
         source=known,
         requests_per_second=source["requests_per_second"] if source["kind"] == "hpa" else None,
