@@ -86,7 +86,8 @@ class Preset:
         How a model is trained first whose surest pixels this one is then taught; None to learn
         from the image-wise labels alone.
     teachers
-        Teachers of as many seeds: one alone may take for the pattern what others do not.
+        Teachers of as many seeds: one alone may take for the pattern what others do not. Each
+        knows one class; of several, see `lineage.teachers`.
     heard
         How many of them, the best of each class, are believed; see `elect.elect`.
     members
