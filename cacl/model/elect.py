@@ -24,7 +24,7 @@ from cacl.model.preset import Preset
 log = logging.getLogger(__name__)
 ALMOST_ALL = 0.99
 # The best of the demo's scouts have 0.17 to 0.21. With 0.06 to 0.07 a model can be good (classes.md,
-# the border alone) or miss most of the pattern (the border beside others): somebody has to look.
+# the border alone) or miss most of the pattern (beside others): somebody has to look.
 DOUBTFUL = 0.1
 
 
