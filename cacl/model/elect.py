@@ -23,8 +23,7 @@ from cacl.model.preset import Preset
 
 log = logging.getLogger(__name__)
 ALMOST_ALL = 0.99
-# The best of the demo's scouts have 0.17 to 0.21. With 0.06 to 0.07 a model can be good (classes.md,
-# the border alone) or miss most of the pattern (beside others): somebody has to look.
+# The best of the demo's scouts have 0.17 to 0.21. With 0.06 a model can be good or miss most.
 DOUBTFUL = 0.1
 
 
