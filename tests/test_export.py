@@ -237,7 +237,7 @@ def test_without_anndata_the_remedy_is_named(
 
 
 def test_a_reader_of_the_format_sees_image_and_labels(atlas: SmallAtlas) -> None:
-    """napari-ome-zarr and Vizarr read what ome-zarr-py's reader gives them."""
+    """napari-ome-zarr shows what ome-zarr-py's reader gives it."""
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
 
