@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         + f", with {options.threads} threads on a machine that did other work as well",
         "in brackets: 95 % bootstrap intervals over the test antibodies; one seed",
         "colour deconvolution has the threshold that is best on the very tiles it is judged on; "
-        "CaCL's comes from negative tiles of training and validation antibodies",
+        "CaCL's come from image-wise labels of training and validation antibodies",
     ]
     header = ["class", "method", *SHOWN.values()]
     write_up(options.out, "Three classes, one model", notes, header, lines(found, seed))

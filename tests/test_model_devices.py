@@ -183,6 +183,14 @@ def test_sigterm_sets_the_event_and_ends_nothing() -> None:
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_a_signal_between_two_blocks_is_not_lost() -> None:
+    with asked_to_stop() as outer:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert outer.wait(5)
+        with asked_to_stop() as inner:
+            assert inner.is_set()
+
+
 ENDS_ITSELF = """
 import os, runpy, signal, threading, time
 

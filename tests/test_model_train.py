@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -47,12 +49,14 @@ def test_equal_seeds_give_equal_bytes(atlas: ModelAtlas, preset: str) -> None:
 
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize(
-    ("preset", "stop", "steps"), [("scout", 47, 56), ("robust", 150, 180), ("paper", 13, 16)]
+    ("preset", "stop", "steps"), [("scout", 47, 56), ("robust", 165, 180), ("paper", 13, 16)]
 )
 def test_an_interrupted_run_goes_on_bit_for_bit(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, preset: str, stop: int, steps: int
 ) -> None:
+    """The network that is taught, of the last 40 steps of `robust`, is stopped after a save."""
     monkeypatch.setattr(fit, "STEPS_BETWEEN_SAVES", 10)
+    monkeypatch.setattr(fit, "STEPS_BETWEEN_CHECKS", 5)
     whole = atlas.train(f"{preset}_whole", preset=preset, max_steps=steps)
     add = curve.Curve.add
 
@@ -95,12 +99,15 @@ def test_the_state_of_another_run_is_not_used(
 
 
 @pytest.mark.usefixtures("lenient")
-def test_the_description_says_what_was_done(atlas: ModelAtlas) -> None:
+def test_the_description_says_what_was_done(
+    atlas: ModelAtlas, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     folder = atlas.train("described", max_steps=32)
     description = json.loads((folder / "model.json").read_text())
     assert description["preset"] == "scout"
     assert description["steps"] == 32
-    assert description["threshold_source"] == "validation negatives"
+    assert description["threshold_source"] == "image-wise labels, validation negatives"
     assert len(description["training_data_digest"]) == 64
     assert dataclasses.asdict(load_model(folder).thresholds[0]) == description["thresholds"]
     rows = pd.read_csv(folder / "training.csv")
@@ -118,6 +125,10 @@ def test_the_description_says_what_was_done(atlas: ModelAtlas) -> None:
     ]
     assert last["total"] == pytest.approx(last[parts].sum(), rel=1e-4)
     assert list(pd.read_csv(folder / "speed.csv")) == ["step", "tiles_per_second"]
+    [line] = [text for text in caplog.messages if "step 32 of 32" in text]
+    assert re.search(r"train: scout: step 32 of 32, \d+\.\d tiles/s, ", line)
+    for name in ("total", *parts, "perplexity_s", "perplexity_c", "dead_codes", "c_share"):
+        assert f", {name} {last[name]:.4g}" in line
 
 
 @pytest.mark.usefixtures("lenient")
@@ -147,6 +158,33 @@ def test_a_missing_class_is_named_with_its_remedy(
         train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
 
 
+@pytest.mark.parametrize("preset", ["robust", "scout"])
+def test_one_tile_a_label_is_said_before_training(
+    atlas: ModelAtlas, tmp_path: Path, preset: str
+) -> None:
+    frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
+    learned = frame[frame["kept"] & (frame["split"] == "train")]
+    table = tmp_path / "training.parquet"
+    tables.write_parquet(table, learned.groupby("label").head(1), TileRow)
+    given = table, atlas.path("atlas.zarr"), tmp_path / "model"
+    if preset == "robust":
+        with pytest.raises(TrainingError, match=r"has 1 tiles of positive .*at least 8; label"):
+            train.train(*given, preset=preset, max_steps=90)
+        assert not (tmp_path / "model").exists()
+    else:
+        with pytest.raises(TrainingError, match=r"C is used|finds no more of the pattern"):
+            train.train(*given, preset=preset, max_steps=5)
+
+
+def test_tiles_that_are_all_blank_are_said(atlas: ModelAtlas, tmp_path: Path) -> None:
+    frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
+    blank = frame.assign(kept=False, rule="little tissue")
+    table = tmp_path / "training.parquet"
+    tables.write_parquet(table, blank, TileRow)
+    with pytest.raises(TrainingError, match=r"no positive tile.*min_tissue_fraction"):
+        train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
+
+
 @pytest.mark.parametrize(("adrift", "where"), [(1, "nowhere"), (SHARED, "everywhere")])
 def test_a_collapsed_codebook_is_said_not_delivered(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, adrift: int, where: str
@@ -155,6 +193,18 @@ def test_a_collapsed_codebook_is_said_not_delivered(
     with pytest.raises(TrainingError, match=f"C is used {where} on positive tiles"):
         atlas.train(where, max_steps=5)
     assert not (atlas.path(where) / "model.json").exists()
+
+
+def test_a_collapsed_paper_model_is_delivered_with_a_warning(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the reference row of a benchmark, however it ends."""
+    set_adrift(monkeypatch, 1)
+    folder = atlas.train("fragile", preset="paper", max_steps=4)
+    [warning] = json.loads((folder / "model.json").read_text())["warnings"]
+    assert "C is used nowhere on positive tiles" in warning
+    assert warning in caplog.text
+    assert len(load_model(folder).networks) == 1
 
 
 def test_one_of_several_models_that_knows_a_class_is_enough() -> None:

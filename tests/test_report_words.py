@@ -30,6 +30,8 @@ def test_what_the_model_was_trained_on_is_told() -> None:
         "1 negative, 1 neither. In the end 1,234 training tiles were taken to show the pattern."
     )
     assert words.trained({}, images) == ""
+    warned = words.trained({"preset": "paper", "steps": 9, "warnings": ["C is lost"]}, images)
+    assert warned.endswith("1 neither. Warning: C is lost.")
 
 
 def test_figures_show_names_as_text() -> None:

@@ -51,8 +51,8 @@ def test_views_that_contradict_the_mask() -> None:
     assert [(row.rank, row.antibody_id) for row in found] == [(1, "B"), (2, "A")]
     assert found[0].view_doubt == found[0].score == pytest.approx(0.4)
     assert found[0].why == (
-        "single views of the model match its mask by a Dice of 0.60 only, their ratios spread by "
-        "1.23%"
+        "single views of the model agree with one another by a Dice of 0.60 only, their ratios "
+        "spread by 1.23%"
     )
 
 
@@ -124,7 +124,7 @@ def test_the_report_lists_them(tmp_path: Path) -> None:
     assert rows[0].image_id == "HPA000002/1_A_7_2"
     assert len(tables.read_csv(folder / "review.csv", ReviewRow)) == len(rows) == 10
     page = page_of(folder)
-    assert "match its mask by a Dice of 0.30 only" in page
+    assert "agree with one another by a Dice of 0.30 only" in page
     assert page.count('class="thumbnail"') == 10
     assert "Dice coefficient between the masks of two" in (folder / "methods.md").read_text()
 

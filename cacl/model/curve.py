@@ -158,7 +158,7 @@ def _further(place: int) -> str:
 
 def _columns(rows: list[dict[str, float]]) -> tuple[str, ...]:
     """Return all columns: first those of every model, then those of further classes."""
-    further = [name for name in (rows[-1] if rows else ()) if name not in COLUMNS]
+    further = dict.fromkeys(name for row in rows for name in row if name not in COLUMNS)
     return (*COLUMNS, *further)
 
 

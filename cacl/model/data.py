@@ -191,7 +191,7 @@ def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(rows: pd.DataFrame, store: Store, patterns: Sequence[Pattern]) -> TileSet:
-    """Read tiles image by image; edges are padded white to a multiple of four pixels."""
+    """Read tiles image by image; edges are padded white to a multiple of `MULTIPLE_PX`."""
     rows = _sorted(rows)
     sizes = {store.meta(image_id).tile_px for image_id in sorted(set(rows["image_id"]))}
     if len(sizes) > 1:

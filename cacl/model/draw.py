@@ -26,7 +26,7 @@ def draw(tiles: TileSet, state: State, preset: Preset, device: torch.device) -> 
     Parameters
     ----------
     tiles
-        The training set.
+        The training set; its pixels best on the device.
     state
         Which tiles count as positive, and the source of chance.
     preset

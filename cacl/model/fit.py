@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
     """
     p, learning, steps, fabric = task.preset, task.learning, task.steps, team.fabric
     run = begin(p, learning, fabric, task.seed)
+    resident = dataclasses.replace(learning, pixels=learning.pixels.to(fabric.device))
     network, critic, state, optimiser = run.network, run.critic, run.state, run.optimiser
     state.resume(task.path, task.fingerprint)
     warmup = min(p.warmup, steps // 4)
@@ -102,7 +104,7 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(p, step, steps)
         network.train()
-        batch = draw(learning, team.own(state, task.seed), p, fabric.device)
+        batch = draw(resident, team.own(state, task.seed), p, fabric.device)
         if step == warmup:
             with torch.no_grad():
                 features = network.embed(batch.rgb)

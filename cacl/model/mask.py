@@ -27,7 +27,7 @@ IMPOSSIBLE = np.float32(-100.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """What turns scores into a mask; chosen on negative tiles, without any mask at hand.
+    """What turns scores into a mask; chosen by image-wise labels alone; see `limits`.
 
     Parameters
     ----------

@@ -145,7 +145,8 @@ class Preset:
         So many are always enough, analysis px.
     surest
         Part of the pattern that exceeds the higher threshold, and that a teacher shows its pupil;
-        see `levels`. 0 for no thresholds, but the nearest code.
+        see `levels`. 0 for even odds instead of thresholds: without a temperature, the nearest
+        code's choice.
     missed
         Part of the images of each label that the least share of sure cells may get wrong, see
         `levels.between`; 0 for no gate.
@@ -292,6 +293,8 @@ REHEARSAL = dataclasses.replace(
     ROBUST, name="rehearsal", teachers=1, heard=1, refuse_collapse=False
 )
 
+# To the letter, with three liberties: eq. (4) pulls through e_P alone (`objective.coded_losses`),
+# tiles are flipped and turned, and the paper's many epochs of 1,480 tiles are one.
 PAPER = Preset(
     name="paper",
     teacher=None,

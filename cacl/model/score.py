@@ -22,13 +22,16 @@ SYMMETRIES = (0, 6, 2, 4, 1, 3, 5, 7)
 def views(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Iterator[Tensor]:
     """Yield the log odds (b, k, y, x) of each C_k of each pixel, by each model and symmetry.
 
-    What a network sees of a pixel does not depend on how the image lies, so it is made once.
+    What a network sees of a pixel does not depend on how the image lies, so it is made once. Its
+    soft share is enlarged bilinearly; without a temperature, the nearest code's choice is, as in
+    the paper, by nearest neighbour.
     """
     inputs = {view: network_input(rgb, view) for view in {one.architecture.view for one in models}}
     for number in SYMMETRIES[:flips]:
         for model in models:
             coarse = _odds(model, model.encode(turn(inputs[model.architecture.view], number)))
-            fine = F.interpolate(coarse, scale_factor=float(FOLD), mode="bilinear")
+            mode = "bilinear" if model.architecture.temperature else "nearest"
+            fine = F.interpolate(coarse, scale_factor=float(FOLD), mode=mode)
             yield unturn(fine, number)
 
 
@@ -54,7 +57,7 @@ def pixel_log_odds(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Te
 
     Returns
     -------
-    (b, k, y, x) float32, enlarged bilinearly.
+    (b, k, y, x) float32.
     """
     return torch.stack(list(views(models, rgb, flips))).mean(0)
 

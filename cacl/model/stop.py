@@ -11,26 +11,35 @@ from contextlib import contextmanager
 from types import FrameType
 
 
-@contextmanager
-def asked_to_stop() -> Iterator[threading.Event]:
-    """Yield an event that is set when SIGTERM comes, which then ends nothing by itself.
+class _Listener:
+    """A handler of signals that sets an event, and tells the processes that this one started."""
 
-    The processes that this one has started are told too. Outside the main thread, where Python
-    hears no signals, it is never set.
-    """
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
+    def __init__(self) -> None:
+        self.asked = threading.Event()
 
-    def note(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.asked.set()
         for child in multiprocessing.active_children():
             if child.pid is not None:
                 os.kill(child.pid, signal.SIGTERM)
 
-    before = signal.signal(signal.SIGTERM, note)
+
+@contextmanager
+def asked_to_stop() -> Iterator[threading.Event]:
+    """Yield an event that is set when SIGTERM comes, which then ends nothing by itself.
+
+    The processes that this one has started are told too. Inside another such block it is set from
+    the start if that one's is. Outside the main thread, where Python hears no signals, it is never
+    set.
+    """
+    listener = _Listener()
+    if threading.current_thread() is not threading.main_thread():
+        yield listener.asked
+        return
+    before = signal.signal(signal.SIGTERM, listener)
+    if isinstance(before, _Listener) and before.asked.is_set():
+        listener.asked.set()
     try:
-        yield asked
+        yield listener.asked
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -29,6 +29,24 @@ ALL_BUT_FEW = 0.95
 MIN_TILES = 8
 
 
+def refuse_few(tiles: TileSet) -> None:
+    """Refuse tiles that are too few for teachers to be sure on `MIN_TILES` of them.
+
+    Raises
+    ------
+    TrainingError
+        A class has fewer tiles of positive images.
+    """
+    for place, number in enumerate(tiles.positive.sum(0).tolist()):
+        if number < MIN_TILES:
+            raise TrainingError(
+                f"The training split has {number} tiles of positive images"
+                f"{tiles.of_class(place)}, expected at least {MIN_TILES}; label more images "
+                "positive (labels.overrides, CSV image_id,label), or lower "
+                "tiles.min_tissue_fraction"
+            )
+
+
 def taught(
     models: Sequence[Sequence[AutoEncoder]], tiles: TileSet, teacher: Preset, heard: int
 ) -> TileSet:

@@ -22,7 +22,7 @@ from cacl.model.fit import Fitted, Task, fit
 from cacl.model.limits import thresholds
 from cacl.model.lineage import Planned, networks, teachers
 from cacl.model.preset import Preset, named, with_classes
-from cacl.model.teach import taught
+from cacl.model.teach import refuse_few, taught
 from cacl.model.team import Team, launch
 from cacl.patterns import ONLY, Pattern
 from cacl.store import Store, digest_of
@@ -83,7 +83,8 @@ def train(
     StoppedError
         By SIGTERM.
     TrainingError
-        A class without tiles, a loss that is not a number, or a codebook that collapsed.
+        A class without tiles, or with too few, a loss that is not a number, or a codebook that
+        collapsed.
     ConfigError
         No such preset, or tiles without labels in one of several classes.
     CheckpointError
@@ -93,11 +94,14 @@ def train(
     p = with_classes(named(preset, seeds), len(classes))
     atlas, rows = Store(store), read_rows(tiles)
     learning = training_tiles(rows, atlas, seed, classes)
+    if p.teacher:
+        refuse_few(learning)
     negatives, source = calibration_tiles(rows, atlas, seed, classes)
+    chosen = f"image-wise labels, {source} negatives" if p.surest else "nearest code"
     facts = {
         "training_data_digest": data_digest(rows, atlas),
         "seed": seed,
-        "threshold_source": f"{source} negatives" if p.surest else "nearest code",
+        "threshold_source": chosen,
     }
     (out / STATES).mkdir(parents=True, exist_ok=True)
     plan = networks(p, max_steps)
@@ -160,9 +164,11 @@ def _learn(
         return True
 
     limits = thresholds(members, labelled, negatives, p)
+    delivered = [one for one, of in zip(collapsed, plan, strict=True) if of.preset == p]
     facts |= {
         "steps": sum(found.steps for found in done),
         "positive_tiles": int(done[-1].positive.any(1).sum()),
+        "warnings": [sentence for one in delivered for sentence in one.values() if sentence],
     }
     write_curves(out, [found.curve for found in done])
     cpu = [network.cpu() for network in members]

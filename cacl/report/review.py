@@ -54,7 +54,7 @@ def review_rows(images: pd.DataFrame) -> list[ReviewRow]:
     The score is the plain sum of four doubts, so that a core with several comes first:
 
     views
-        1 - `confidence`: the model's single views contradict its mask.
+        1 - `confidence`: the model's single views contradict one another.
     annotation
         How far the core's place among all annotated cores, by ratio, lies outside the range of
         its annotation, as a share of them (`disagreement.misplaced`).
@@ -153,7 +153,8 @@ def _reasons(
 ) -> list[str]:
     """Return the four doubts in words; those that do not apply are never shown."""
     confidence, spread = known["confidence"], known["ratio_sd"]
-    views = f"single views of the model match its mask by a Dice of {confidence or 0.0:.2f} only"
+    agreed = confidence or 0.0
+    views = f"single views of the model agree with one another by a Dice of {agreed:.2f} only"
     if spread is not None:
         views += f", their ratios spread by {spread:.2%}"
     low, high = known["ratio_low"] or 0.0, known["ratio_high"] or 0.0

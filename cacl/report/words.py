@@ -188,10 +188,11 @@ def trained(model: Mapping[str, Any], images: pd.DataFrame) -> str:
     labels = Counter(images["label"])
     tiles = model.get("positive_tiles")
     taken = f" In the end {tiles:,} training tiles were taken to show the pattern." if tiles else ""
+    warned = "".join(f" Warning: {sentence}." for sentence in model.get("warnings", ()))
     return (
         f"Preset {model['preset']}, {model['steps']} steps. Of the measured images "
         f"{labels['positive']:,} are labelled positive, {labels['negative']:,} negative, "
-        f"{labels['']:,} neither.{taken}"
+        f"{labels['']:,} neither.{taken}{warned}"
     )
 
 
