@@ -323,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seeds = ", ".join(str(seed + number) for number in range(options.trainings))
     notes = [
         f"trained on a run's own tiles, tested on the antibodies of an unseen {options.unseen}; "
-        f"seed {seed}; {long}",
+        f"the run of seed {seed}; {long}",
         f"in brackets: 95 % interval of the difference from `{of}`, paired by antibody",
         f"trainings of each variant, added up: {options.trainings} (seeds {seeds})",
     ]
