@@ -12,20 +12,19 @@ and: python benchmarks/ablation.py --run . --of scout --trainings 2 --out scout.
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import functools
 import multiprocessing
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from fused import Fused
 from numpy.typing import NDArray
+from rejudged import JUDGED
+from variants import OF, RIMS, WHOLE
 from write_up import write_up
 
 from cacl.benchmark.atlas import Core, read_atlas
@@ -38,93 +37,13 @@ from cacl.errors import TrainingError
 from cacl.intervals import BOOTSTRAP_DRAWS
 from cacl.model import data
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.data import RIM_PX, TileSet, calibration_tiles, read_rows, training_tiles
-from cacl.model.judge import scores
-from cacl.model.limits import thresholds
-from cacl.model.mask import Thresholds
-from cacl.model.preset import PRESETS, ROBUST, SCOUT, Preset
+from cacl.model.data import RIM_PX, calibration_tiles, read_rows, training_tiles
+from cacl.model.preset import PRESETS
 from cacl.model.train import train
 from cacl.store import Store
 
 SHOWN = {"dice": "Dice, paper's", "dice_positive": "Dice, positive tiles", "ccc": "CCC"}
 FINAL = "final method"
-WHOLE = "robust"
-Change = Callable[[Preset], Preset]
-Judge = Callable[["Plan", Model], Model]
-
-SCOUTS, PUPILS = {"scout"}, {"robust", "first pupil"}
-ALL = SCOUTS | PUPILS
-
-
-def changed(names: Collection[str], **changes: object) -> Change:
-    """Change the presets of these names, wherever they are in the line of teachers."""
-
-    def change(preset: Preset) -> Preset:
-        teacher = change(preset.teacher) if preset.teacher else None
-        own = changes if preset.name in names else {}
-        return dataclasses.replace(preset, **{"teacher": teacher, **own})  # type: ignore[arg-type]
-
-    return change
-
-
-def shape(names: Collection[str] = frozenset(PUPILS), **changes: object) -> Change:
-    """Change the architecture of these presets, all alike."""
-    known = (SCOUT if names == SCOUTS else ROBUST).architecture
-    architecture = dataclasses.replace(known, **changes)  # type: ignore[arg-type]
-    return changed(names, architecture=architecture)
-
-
-def weight(**changes: float) -> Change:
-    """Change the weights of the scouts' losses."""
-    return changed(SCOUTS, weights=dataclasses.replace(SCOUT.weights, **changes))
-
-
-def second_pupil(preset: Preset) -> Preset:
-    """Let the whole teach one more network like itself."""
-    first = dataclasses.replace(preset, name="first pupil")
-    return dataclasses.replace(preset, teacher=first, teachers=1, heard=1)
-
-
-VARIANTS: dict[str, Change] = {
-    WHOLE: lambda preset: preset,
-    "the scout alone": lambda preset: SCOUT,
-    "a second pupil": second_pupil,
-    "one scout": changed({"robust"}, teachers=1),
-    "every scout is heard": changed({"robust"}, heard=ROBUST.teachers),
-    "pupils of 300 steps": changed(PUPILS, steps=300),
-    "a rim like the rest": lambda preset: preset,
-    "two seeds": changed({"robust"}, members=2),
-    "pupils see no eighth of the resolution": shape(far_context=()),
-    "pupils see stains, not relief": shape(view="stains"),
-    "pupils see colours alone": shape(view="colours"),
-    "pupils without moving average": changed(PUPILS, average=0.0),
-    "pupils' S follows the pattern too": changed(PUPILS, clear_shared=False),
-    "pupils' codes of S may crowd C": changed(PUPILS, apart=0.0),
-    "pupils without stain jitter": changed(PUPILS, jitter=0.0),
-    "pupils without blur": changed(PUPILS, blur=0.0),
-    "scouts without mosaics": changed(SCOUTS, mosaic=0.0),
-    "no edge by half of the light": changed(ALL, contrast=False),
-}
-OF_A_SCOUT: dict[str, Change] = {
-    "scout": lambda preset: preset,
-    "sees colours alone": shape(SCOUTS, view="colours"),
-    "embeddings of any length": shape(SCOUTS, unit_length=False),
-    "random codes, not k-means": changed(SCOUTS, warmup=0),
-    "no revival": changed(SCOUTS, revive=False),
-    "codes of S may crowd C": changed(SCOUTS, apart=0.0),
-    "a quarter of the batch, four times the steps": changed(SCOUTS, batch=4, steps=1600),
-    "no clipping": changed(SCOUTS, clip=float("inf")),
-    "no cosine": changed(SCOUTS, cosine=False),
-    "does not judge its tiles again": changed(SCOUTS, rescore=()),
-    "does not insist": weight(insist=0.0),
-    "does not avoid the highest": weight(avoid_top=0.0),
-    "no stain jitter": changed(SCOUTS, jitter=0.0),
-    "no blur": changed(SCOUTS, blur=0.0),
-    "no mosaics": changed(SCOUTS, mosaic=0.0),
-}
-OF = {WHOLE: (ROBUST, VARIANTS), "scout": (SCOUT, OF_A_SCOUT)}
-RIMS = {"a rim like the rest": -1}
-ALONE = 0.001
 
 
 @dataclass(frozen=True)
@@ -185,7 +104,10 @@ def found_by(plan: Plan, name: str) -> dict[str, NDArray[np.float64]]:
     """
     if name == WHOLE and plan.steps is None:
         model = load_model(plan.run / "results/model")
-        ways = {way: change(plan, model) for way, change in JUDGED.items()}
+        rows, store = read_rows(plan.tiles), Store(plan.store)
+        learning = training_tiles(rows, store, plan.seed)
+        negatives, _ = calibration_tiles(rows, store, plan.seed)
+        ways = {way: change(learning, negatives, model) for way, change in JUDGED.items()}
         return {way: plan.sums(one) for way, one in ({name: model} | ways).items()}
     found, refused = [], 0
     for seed in range(plan.seed, plan.seed + plan.trainings):
@@ -216,67 +138,6 @@ def trained(plan: Plan, name: str, seed: int) -> Model:
         options = {"max_steps": plan.steps, "seed": seed, "threads": plan.threads}
         train(*given, preset=name, seeds=seeds, **options)  # type: ignore[arg-type]
         return load_model(Path(folder))
-
-
-def negatives_of(plan: Plan) -> TileSet:
-    """Return the held-out negative tiles that a run's thresholds come from."""
-    return calibration_tiles(read_rows(plan.tiles), Store(plan.store), plan.seed)[0]
-
-
-def anew(**changes: object) -> Judge:
-    """Change the preset's way from scores to masks, and choose thresholds anew."""
-
-    def judge(plan: Plan, model: Model) -> Model:
-        preset = dataclasses.replace(model.preset, **changes)  # type: ignore[arg-type]
-        learning = training_tiles(read_rows(plan.tiles), Store(plan.store), plan.seed)
-        limits = thresholds(model.networks, learning, negatives_of(plan), preset)
-        return dataclasses.replace(model, preset=preset, thresholds=limits)
-
-    return judge
-
-
-def one_threshold(_: Plan, model: Model) -> Model:
-    """Let a mask hold sure pixels alone."""
-    limits = tuple(dataclasses.replace(one, likely=one.sure) for one in model.thresholds)
-    return dataclasses.replace(model, thresholds=limits)
-
-
-def negatives_alone(plan: Plan, model: Model) -> Model:
-    """Let a mask hold what all but 0.1 % of held-out negative pixels stay below."""
-    negatives = negatives_of(plan)
-    which = torch.nonzero(negatives.negative[:, 0]).flatten()
-    found = scores(model.networks, negatives, which, 0, model.preset, model.preset.flips)
-    level = float(np.quantile(found, 1.0 - ALONE))
-    limits = Thresholds(likely=level, sure=level, rim=level, least=0.0)
-    return dataclasses.replace(model, thresholds=(limits,))
-
-
-def nearest_code(plan: Plan, model: Model) -> Model:
-    """Let a mask hold the pixels whose nearest code is of C, as in the paper."""
-    networks = [copy.copy(network) for network in model.networks]
-    for network in networks:
-        network.architecture = dataclasses.replace(network.architecture, temperature=0.0)
-    chosen = dataclasses.replace(model, networks=tuple(networks))
-    return anew(surest=0.0, flips=1)(plan, chosen)
-
-
-def fused(plan: Plan, model: Model) -> Model:
-    """Fuse scores with the DAB that reconstructions without C lack."""
-    networks = tuple(Fused(network).eval() for network in model.networks)
-    return anew()(plan, dataclasses.replace(model, networks=networks))  # type: ignore[arg-type]
-
-
-JUDGED: dict[str, Judge] = {
-    "one view": anew(flips=1),
-    "one threshold": one_threshold,
-    "one threshold, from negatives alone, no gate": negatives_alone,
-    "one sure pixel is enough": anew(sure_part=0.0),
-    "a quarter of each part is sure, however large": anew(sure_px=10**9),
-    "no gate": anew(missed=0.0),
-    "half of the soft share, no thresholds, no gate": anew(surest=0.0),
-    "the nearest code, enlarged by nearest neighbour, no gate": nearest_code,
-    "fused with the DAB that is missing without C": fused,
-}
 
 
 def sums_of(found: Sequence[Tally]) -> NDArray[np.float64]:
