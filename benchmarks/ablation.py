@@ -22,16 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from atlases import final_method, sums_by
 from numpy.typing import NDArray
 from rejudged import JUDGED
 from variants import OF, RIMS, WHOLE
 from write_up import write_up
 
 from cacl.benchmark.atlas import Core, read_atlas
-from cacl.benchmark.cacl_methods import methods
-from cacl.benchmark.harness import evaluate
 from cacl.benchmark.method import Method
-from cacl.benchmark.tally import MEASURES, SUMS, Tally, measures
+from cacl.benchmark.tally import MEASURES, SUMS, measures
 from cacl.benchmark.unseen import STORE, TESTED, TRUTH
 from cacl.errors import TrainingError
 from cacl.intervals import BOOTSTRAP_DRAWS
@@ -43,7 +42,6 @@ from cacl.model.train import train
 from cacl.store import Store
 
 SHOWN = {"dice": "Dice, paper's", "dice_positive": "Dice, positive tiles", "ccc": "CCC"}
-FINAL = "final method"
 
 
 @dataclass(frozen=True)
@@ -56,21 +54,21 @@ class Plan:
         Folder of a finished run.
     unseen
         Which of its unseen atlases.
-    of
-        `robust`, or `scout`.
     seed, steps, threads
         Of each training; the seed is the run's, and the first training's.
+    of
+        `robust`, or `scout`.
     trainings
         Of each variant, with seeds that follow.
     """
 
     run: Path
     unseen: str
-    of: str
     seed: int
     steps: int | None
     threads: int
-    trainings: int
+    of: str = WHOLE
+    trainings: int = 1
 
     @property
     def tiles(self) -> Path:
@@ -84,8 +82,7 @@ class Plan:
 
     def sums(self, model: Model) -> NDArray[np.float64]:
         """Return the sums of each test antibody by a model's masks."""
-        [final] = [one for one in methods(model, None, "none", 0) if one.name == FINAL]
-        return self.sums_by(final)
+        return self.sums_by(final_method(model))
 
     def sums_by(self, method: Method) -> NDArray[np.float64]:
         """Return the sums of each test antibody by a method's masks."""
@@ -93,8 +90,7 @@ class Plan:
         atlas = read_atlas(
             self.unseen, place / TESTED, place / STORE, place / TRUTH, seed=self.seed
         )
-        [outcome] = evaluate(method, atlas, self.seed)
-        return sums_of(outcome.tallies)
+        return sums_by(method, atlas, self.seed)
 
 
 def found_by(plan: Plan, name: str) -> dict[str, NDArray[np.float64]]:
@@ -140,11 +136,6 @@ def trained(plan: Plan, name: str, seed: int) -> Model:
         return load_model(Path(folder))
 
 
-def sums_of(found: Sequence[Tally]) -> NDArray[np.float64]:
-    """Return (antibodies, k) sums in the order of `SUMS`."""
-    return np.array([[getattr(one, name) for name in SUMS] for one in found], np.float64)
-
-
 def differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (3, measures): how much `other` differs, and the ends of its 95 % interval.
 
@@ -176,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablation.md"))
     options = parser.parse_args(arguments)
     of, seed, steps = options.of, options.seed, options.steps
-    plan = Plan(options.run, options.unseen, of, seed, steps, options.threads, options.trainings)
+    plan = Plan(options.run, options.unseen, seed, steps, options.threads, of, options.trainings)
     variants = OF[of][1]
     names = [of, *(name for name in options.only or variants if name != of)]
     found: dict[str, NDArray[np.float64]] = {}

@@ -1,17 +1,25 @@
-"""The atlases of a finished run that have hidden truth: its own test split, and the unseen ones."""
+"""The atlases of a finished run that have hidden truth, and what a method finds on them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cacl.benchmark.atlas import Atlas, read_atlas
-from cacl.benchmark.unseen import STORE, TESTED, TRUTH
+import numpy as np
+from numpy.typing import NDArray
 
-OWN = "test split"
+from cacl.benchmark.atlas import Atlas, read_atlas
+from cacl.benchmark.cacl_methods import methods
+from cacl.benchmark.harness import evaluate
+from cacl.benchmark.method import Method
+from cacl.benchmark.tally import SUMS
+from cacl.benchmark.unseen import STORE, TESTED, TRUTH
+from cacl.model.checkpoint import Model
+
+OWN, FINAL = "test split", "final method"
 
 
 def atlases(run: Path, seed: int) -> list[Atlas]:
-    """Return them in order; the samples of their tiles are those of the seed."""
+    """Return the run's own test split, then the unseen ones; samples are those of the seed."""
     tiles, store = run / "results/training/tiles.parquet", run / "results/atlas.zarr"
     places = sorted((run / "results/benchmark/unseen").iterdir())
     return [
@@ -22,3 +30,16 @@ def atlases(run: Path, seed: int) -> list[Atlas]:
             if (at / TESTED).exists()
         ),
     ]
+
+
+def final_method(model: Model) -> Method:
+    """Return what `segment` does with a model."""
+    [final] = [one for one in methods(model, None, "none", 0) if one.name == FINAL]
+    return final
+
+
+def sums_by(method: Method, atlas: Atlas, seed: int) -> NDArray[np.float64]:
+    """Return (antibodies, k) sums, in the order of `SUMS`, by the masks of a method."""
+    [outcome] = evaluate(method, atlas, seed)
+    found = [[getattr(one, name) for name in SUMS] for one in outcome.tallies]
+    return np.array(found, np.float64)

@@ -23,7 +23,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from ablation import Plan, sums_of
+from ablation import Plan
 from numpy.typing import NDArray
 from quality import SHOWN
 from scipy.ndimage import distance_transform_edt
@@ -33,7 +33,7 @@ from write_up import write_up
 from cacl.atlas.phantom.settings import BRUSH_BORDERS
 from cacl.benchmark.atlas import Core
 from cacl.benchmark.method import Method
-from cacl.benchmark.tally import MEASURES, Tally, measures
+from cacl.benchmark.tally import MEASURES, measures
 from cacl.benchmark.truth import read_truth
 from cacl.errors import StoppedError
 from cacl.model.checkpoint import Model, load_model, save_model
@@ -111,12 +111,13 @@ def edges_near_truth(core: Core) -> NDArray[np.float32]:
         return np.zeros(core.truth.shape, np.float32)
     near = distance_transform_edt(~core.truth) <= NEAR_PX
     edges = stands_out(core.rgb, softness(core.rgb), OF_A_MASK)
-    return (near & core.cell & edges).astype(np.float32)
+    shown: NDArray[np.float32] = (near & core.cell & edges).astype(np.float32)
+    return shown
 
 
-def line(unseen: str, what: str, tallies: Sequence[Tally]) -> list[str]:
-    """Return a row of the table."""
-    found = measures(sums_of(tallies).sum(0))
+def line(unseen: str, what: str, sums: NDArray[np.float64]) -> list[str]:
+    """Return a row of the table from (antibodies, k) sums."""
+    found = measures(sums.sum(0))
     return [unseen, what, *(f"{found[MEASURES.index(name)]:.3f}" for name in SHOWN)]
 
 
@@ -143,8 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = []
     for unseen in BRUSH_BORDERS:
         one = dataclasses.replace(plan, unseen=unseen)
-        rows += [line(unseen, name, one.tallies(model)) for name, model in networks.items()]
-        rows += [line(unseen, way.name, one.tallies_of(way)) for way in ways]
+        rows += [line(unseen, name, one.sums(model)) for name, model in networks.items()]
+        rows += [line(unseen, way.name, one.sums_by(way)) for way in ways]
     notes = [
         f"taught true masks: those of the training antibodies, seed {plan.seed}; "
         "the last network of `robust`, or a plain U-Net; tested on atlases never seen",

@@ -33,6 +33,7 @@ HEADER = (
     "Dice of the least confident quarter",
     "Dice of the rest",
     "stained cores without a mask",
+    "unstained cores with one",
 )
 
 
@@ -54,13 +55,15 @@ def row(name: str, cores: pd.DataFrame) -> list[str]:
     confidence, dice = known["confidence"].to_numpy(), known["dice"].to_numpy()
     doubted = confidence <= np.quantile(confidence, DOUBTED)
     low, high = interval(known)
+    masked, stained = cores["dice"].notna(), cores["stained"]
     return [
         name,
-        str(len(known)),
+        str(int(masked.sum())),
         f"{stats.spearmanr(confidence, dice).statistic:.2f} ({low:.2f} to {high:.2f})",
         f"{dice[doubted].mean():.3f}",
         f"{dice[~doubted].mean():.3f}",
-        f"{int((cores['dice'].isna() & cores['stained']).sum())} of {int(cores['stained'].sum())}",
+        f"{int((stained & ~masked).sum())} of {int(stained.sum())}",
+        f"{int((~stained & masked).sum())} of {int((~stained).sum())}",
     ]
 
 

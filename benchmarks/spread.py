@@ -15,14 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ablation import FINAL, sums_of
-from atlases import atlases
+from atlases import atlases, final_method, sums_by
 from quality import SHOWN
 from write_up import write_up
 
 from cacl.benchmark.atlas import Atlas
-from cacl.benchmark.cacl_methods import methods
-from cacl.benchmark.harness import evaluate
 from cacl.benchmark.tally import MEASURES, measures
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.train import train
@@ -40,9 +37,7 @@ def trained(run: Path, seed: int, own: int, threads: int) -> Model:
 
 def judged(model: Model, atlas: Atlas, seed: int) -> list[float]:
     """Return a model's measures on an atlas, in the order of `SHOWN`."""
-    [final] = [one for one in methods(model, None, "none", 0) if one.name == FINAL]
-    [outcome] = evaluate(final, atlas, seed)
-    values = measures(sums_of(outcome.tallies).sum(0))
+    values = measures(sums_by(final_method(model), atlas, seed).sum(0))
     return [float(values[MEASURES.index(name)]) for name in SHOWN]
 
 
