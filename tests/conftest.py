@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Seen, launched, opened
-from small_atlas import SmallAtlas
 
-from cacl.model import judge
+from cacl.model.training import judge
+from tests.fixtures.browser import Seen, launched, opened
+from tests.fixtures.small_atlas import SmallAtlas
 
 CHECKOUT = Path(__file__).parents[1]
 

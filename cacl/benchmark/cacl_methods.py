@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark.atlas import Core
+from cacl.benchmark.evaluation_set import Core
 from cacl.benchmark.method import Method
-from cacl.model import morphology as shapes
 from cacl.model.checkpoint import Model
+from cacl.model.inference import morphology as shapes
 from cacl.steps.segment import image_masks
 
 Bool = NDArray[np.bool_]

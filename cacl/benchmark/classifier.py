@@ -14,13 +14,13 @@ from monai.networks.nets.resnet import resnet18
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cacl.benchmark.atlas import Atlas
+from cacl.benchmark.evaluation_set import Atlas
 from cacl.errors import TrainingError
 from cacl.model.checkpoint import fit, read_tensors, write_tensors
-from cacl.model.choice import LABELS, POSITIVE, Split
-from cacl.model.data import read_rows
-from cacl.model.inputs import restained, turned
-from cacl.progress import track
+from cacl.model.data.dataset import read_rows
+from cacl.model.data.selection import LABELS, POSITIVE, Split
+from cacl.model.networks.preprocess import jitter_stain, turned
+from cacl.runtime.progress import track
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ def train_classifier(
         drawn = [
             classes[int(k)][torch.randint(len(classes[int(k)]), (), generator=rng)] for k in targets
         ]
-        batch = restained(turned(pixels[torch.stack(drawn)], rng), JITTER, rng)
+        batch = jitter_stain(turned(pixels[torch.stack(drawn)], rng), JITTER, rng)
         loss = F.cross_entropy(model(scaled(batch)), targets)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 
-from cacl import stain
-from cacl.benchmark.atlas import Core
+from cacl.benchmark.evaluation_set import Core
 from cacl.benchmark.method import Method
+from cacl.image import stain
 
 FIXED_OD = 0.25
 

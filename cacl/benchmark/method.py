@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark.atlas import Core
+from cacl.benchmark.evaluation_set import Core
 
 
 @dataclass(frozen=True)

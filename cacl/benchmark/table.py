@@ -12,17 +12,17 @@ import pandas as pd
 import torch
 
 from cacl import tables
-from cacl.benchmark import attention, cacl_methods, deconvolution
-from cacl.benchmark.atlas import Atlas, read_atlas
+from cacl.benchmark import cacl_methods, cam, deconvolution
 from cacl.benchmark.classifier import accuracy_on, load_classifier
-from cacl.benchmark.harness import Outcome, evaluate
+from cacl.benchmark.evaluate import Outcome, evaluate
+from cacl.benchmark.evaluation_set import Atlas, read_atlas
+from cacl.benchmark.external import STORE, TESTED, TRUTH
+from cacl.benchmark.gallery import Gallery, gallery, write_page
 from cacl.benchmark.method import Method, nothing
-from cacl.benchmark.panels import Gallery, gallery, write_page
-from cacl.benchmark.tally import MEASURES, SUMS, Tally, measures, with_intervals
-from cacl.benchmark.unseen import STORE, TESTED, TRUTH
+from cacl.benchmark.metric_sums import MEASURES, SUMS, Tally, measures, with_intervals
 from cacl.model.checkpoint import load_model
-from cacl.progress import track
-from cacl.records import column
+from cacl.runtime.progress import track
+from cacl.tables.schemas import column
 
 log = logging.getLogger(__name__)
 OWN = "test split"
@@ -98,7 +98,7 @@ def benchmark(
     out
         Folder for the table.
     unseen
-        Folders of `unseen.draw_unseen`, each named as the atlas.
+        Folders of `unseen.synthesise_external`, each named as the atlas.
     paper
         The folder of `cacl train --preset paper` on the same tiles; None to leave it out.
     classifier
@@ -125,7 +125,7 @@ def benchmark(
     trained = load_model(model)
     published = load_model(paper) if paper else None
     network, facts = load_classifier(classifier) if classifier else (None, {})
-    attending = {} if network is None else attention.maps(network)
+    attending = {} if network is None else cam.maps(network)
     facts = {f"Classifier, {split} tiles": fact for split, fact in facts.items()}
     sources = [(OWN, tiles, store, truth)]
     sources += [(one.name, one / TESTED, one / STORE, one / TRUTH) for one in unseen]
@@ -136,7 +136,7 @@ def benchmark(
         if network is not None:
             facts[f"Classifier, {name}"] = accuracy_on(network, atlas)
         methods = [nothing(), *deconvolution.methods()]
-        methods += attention.methods(attending)
+        methods += cam.methods(attending)
         methods += cacl_methods.methods(trained, published, morphology, radius_px)
         outcomes = _run(methods, atlas, seed)
         tallies += [tally for outcome in outcomes for tally in outcome.tallies]

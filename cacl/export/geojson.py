@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import measure
 
-from cacl import palette
-from cacl.palette import Colour
+from cacl.image import palette
+from cacl.image.palette import Colour
 from cacl.store import ImageMeta
 
 Bool = NDArray[np.bool_]

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from cacl import __version__
 from cacl.errors import CheckpointError, ConfigError
-from cacl.model.autoencoder import AutoEncoder
-from cacl.model.mask import Thresholds
-from cacl.model.preset import PRESETS, Architecture, Preset, with_classes
-from cacl.patterns import MOST, ONLY, Pattern
+from cacl.hpa.target_class import MAX_CLASSES, SINGLE_CLASS, TargetClass
+from cacl.model.config import PRESETS, Architecture, Preset, with_classes
+from cacl.model.inference.masks import Thresholds
+from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.tables import write_atomically, write_text
 
 MODEL_VERSION = 3
@@ -53,7 +53,7 @@ class Model:
 
     networks: tuple[AutoEncoder, ...]
     preset: Preset
-    patterns: tuple[Pattern, ...]
+    classes: tuple[TargetClass, ...]
     thresholds: tuple[Thresholds, ...]
     digest: str
 
@@ -95,7 +95,7 @@ def save_model(
     networks: Sequence[AutoEncoder],
     preset: Preset,
     *,
-    patterns: Sequence[Pattern],
+    classes: Sequence[TargetClass],
     thresholds: Sequence[Thresholds],
     facts: dict[str, Any],
 ) -> None:
@@ -120,21 +120,21 @@ def save_model(
         "architecture": dataclasses.asdict(preset.architecture),
         "thresholds": dataclasses.asdict(thresholds[0]),
         **facts,
-        **_classes(patterns, thresholds),
+        **_classes(classes, thresholds),
         "checkpoint_sha256": _sha256(path),
     }
     write_text(folder / DESCRIPTION, json.dumps(description, indent=1) + "\n")
 
 
 def _classes(
-    patterns: Sequence[Pattern], thresholds: Sequence[Thresholds]
+    classes: Sequence[TargetClass], thresholds: Sequence[Thresholds]
 ) -> dict[str, list[dict[str, Any]]]:
     """Return what the description says of classes; nothing of the only one of the paper."""
-    if tuple(patterns) == (ONLY,):
+    if tuple(classes) == (SINGLE_CLASS,):
         return {}
     found = [
         {"name": one.name, "shape": one.shape, "thresholds": dataclasses.asdict(limits)}
-        for one, limits in zip(patterns, thresholds, strict=True)
+        for one, limits in zip(classes, thresholds, strict=True)
     ]
     return {"classes": found}
 
@@ -148,8 +148,8 @@ def load_model(folder: Path) -> Model:
         A file is missing or damaged, a pickle, or of another version or architecture.
     """
     description = _read_description(folder / DESCRIPTION)
-    patterns, thresholds = _read_classes(description, folder / DESCRIPTION)
-    preset = _preset(description, len(patterns), folder / DESCRIPTION)
+    classes, thresholds = _read_classes(description, folder / DESCRIPTION)
+    preset = _preset(description, len(classes), folder / DESCRIPTION)
     path = folder / CHECKPOINT
     tensors, _ = read_tensors(path)
     networks = tuple(AutoEncoder(preset.architecture).eval() for _ in range(preset.members))
@@ -161,7 +161,7 @@ def load_model(folder: Path) -> Model:
             f"expected {str(description.get('checkpoint_sha256'))[:12]}...); run `cacl train` again"
         )
     digest = hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
-    return Model(networks, preset, patterns, thresholds, digest)
+    return Model(networks, preset, classes, thresholds, digest)
 
 
 def fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -241,22 +241,22 @@ def _preset(description: dict[str, Any], classes: int, path: Path) -> Preset:
 
 def _read_classes(
     description: dict[str, Any], path: Path
-) -> tuple[tuple[Pattern, ...], tuple[Thresholds, ...]]:
+) -> tuple[tuple[TargetClass, ...], tuple[Thresholds, ...]]:
     entries = description.get("classes")
     if entries is None:
-        return (ONLY,), (_thresholds(description, path),)
-    if not isinstance(entries, list) or not 1 <= len(entries) <= MOST:
+        return (SINGLE_CLASS,), (_thresholds(description, path),)
+    if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_CLASSES:
         raise CheckpointError(f"{path} lists no classes that can be read; run `cacl train` again")
-    patterns, limits = [], []
+    classes, limits = [], []
     for entry in entries:
         try:
-            patterns.append(Pattern(name=str(entry["name"]), shape=str(entry["shape"])))
+            classes.append(TargetClass(name=str(entry["name"]), shape=str(entry["shape"])))
         except (KeyError, TypeError, ConfigError) as error:
             raise CheckpointError(
                 f"{path} has a class without a name and a shape ({error}); run `cacl train` again"
             ) from error
         limits.append(_thresholds(entry, path))
-    return tuple(patterns), tuple(limits)
+    return tuple(classes), tuple(limits)
 
 
 def _thresholds(description: dict[str, Any], path: Path) -> Thresholds:

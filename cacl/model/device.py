@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cacl.model.autoencoder import AutoEncoder, merge_norms
+from cacl.model.networks.autoencoder import AutoEncoder, merge_norms
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -50,12 +50,12 @@ def make_fabric(devices: int | None = None, *, deterministic: bool = False) -> F
     )
 
 
-def own_device() -> torch.device:
+def default_device() -> torch.device:
     """Return the device of a process that has but one: the first GPU, else the CPU."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
-def put_on(network: AutoEncoder, device: torch.device) -> AutoEncoder:
+def prepare_for_device(network: AutoEncoder, device: torch.device) -> AutoEncoder:
     """Move a network to a device, as fast as the device allows.
 
     On GPUs that have it, encoder and decoder compute in bfloat16, while weights, codes, distances

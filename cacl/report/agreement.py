@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cacl import annotation, specificity
-from cacl.intervals import interval_over_units, seed_of
-from cacl.records import AgreementRow, AntibodyRow
+from cacl.hpa import annotation_scales
+from cacl.stats import agreement
+from cacl.stats.intervals import bootstrap_ci, seed_of
+from cacl.tables.schemas import AgreementRow, AntibodyRow
 
 Float64 = NDArray[np.float64]
 
 MIN_ANTIBODIES = 5
 SINGULAR = {"antibodies": "antibody", "genes": "gene"}
 SCALES = {
-    "quantity": annotation.QUANTITY,
-    "staining": annotation.STAINING,
-    "intensity": annotation.INTENSITY,
+    "quantity": annotation_scales.QUANTITY,
+    "staining": annotation_scales.STAINING,
+    "intensity": annotation_scales.INTENSITY,
 }
 
 
@@ -71,7 +72,7 @@ def agreement_rows(
 
 
 def _levels(words: Sequence[str], scale: dict[str, float]) -> Float64:
-    found = (annotation.level(word, scale) for word in words)
+    found = (annotation_scales.level(word, scale) for word in words)
     return np.array([np.nan if level is None else level for level in found], dtype=np.float64)
 
 
@@ -84,7 +85,7 @@ def _spearman(name: str, ratios: Float64, levels: Float64, seed: int) -> Agreeme
         return _empty(measure, x.size, missing)
     return _estimated(
         measure,
-        specificity.resampled_spearman(x, y),
+        agreement.resampled_spearman(x, y),
         x.size,
         f"1 = antibodies rank by ratio as by the atlas's {name}",
         seed,
@@ -101,7 +102,7 @@ def _auroc(ratios: Float64, staining: Float64, seed: int) -> AgreementRow:
     counts = f"{detected.sum()} detected, {(~detected).sum()} not detected"
     return _estimated(
         measure,
-        specificity.resampled_auroc(x, detected),
+        agreement.resampled_auroc(x, detected),
         x.size,
         f"chance that a detected one has the higher ratio ({counts})",
         seed,
@@ -110,7 +111,7 @@ def _auroc(ratios: Float64, staining: Float64, seed: int) -> AgreementRow:
 
 def _alpha(what: str, ratios: Float64, groups: Sequence[str], unit: str, seed: int) -> AgreementRow:
     measure = f"Krippendorff's alpha: {what}"
-    distances = specificity.distances_within(ratios, groups)
+    distances = agreement.distances_within(ratios, groups)
     if distances is None and np.unique(ratios[~np.isnan(ratios)]).size == 1:
         return _empty(measure, 0, "All have the same ratio")
     if distances is None or distances.size.size < MIN_ANTIBODIES:
@@ -150,9 +151,9 @@ def _empty(measure: str, n: int, note: str) -> AgreementRow:
 
 
 def _estimated(
-    measure: str, statistic: specificity.Statistic, n: int, note: str, seed: int
+    measure: str, statistic: agreement.Statistic, n: int, note: str, seed: int
 ) -> AgreementRow:
-    low, high = interval_over_units(statistic, n, seed=seed_of(measure, seed))
+    low, high = bootstrap_ci(statistic, n, seed=seed_of(measure, seed))
     if low is not None and low == high:
         note += (
             "; the order is perfect, so that resampling shows no spread: read no certainty in it"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl import annotation
-from cacl.records import AntibodyRow, DisagreementRow
+from cacl.hpa import annotation_scales
+from cacl.tables.schemas import AntibodyRow, DisagreementRow
 
 Float64 = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ def misplaced(ratios: Float64, levels: Float64) -> tuple[Float64, Float64]:
 
 def level_of(staining: str, label: str) -> float | None:
     """Return the level of the atlas's staining, else of the label; None if there is neither."""
-    level = annotation.level(staining, annotation.STAINING)
+    level = annotation_scales.level(staining, annotation_scales.STAINING)
     return LABELS.get(label) if level is None else level
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from cacl.records import AntibodyRow
-from cacl.report.words import SIGNIFICANT_Q, negatives_are
+from cacl.report.text import SIGNIFICANT_Q, negatives_are
+from cacl.tables.schemas import AntibodyRow
 
 # Okabe & Ito's colours, told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7A7A7A"

@@ -10,10 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from cacl import __version__, intervals, measures, stain, statistics
-from cacl.atlas.licence import SYNTHETIC
-from cacl.records import FailureRow
-from cacl.report.words import NO_BREAK, Settings
+from cacl import __version__
+from cacl.hpa.licence import SYNTHETIC
+from cacl.image import stain, tile_stats
+from cacl.report.text import NO_BREAK, Settings
+from cacl.stats import intervals, significance
+from cacl.tables.schemas import FailureRow
 
 PACKAGES = ("numpy", "scipy", "torch", "monai", "zarr", "opencv-python-headless", "plotly")
 CITATIONS = (
@@ -75,8 +77,8 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str, preset: str) ->
         f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
         "cell area over the cell area.",
         "By DAB density, cell area is weak above "
-        f"{measures.WEAK_OD}, moderate above {measures.MODERATE_OD} and strong above "
-        f"{measures.STRONG_OD} OD (the thresholds of QuPath; Bankhead et al. 2017); the H-score is "
+        f"{tile_stats.WEAK_OD}, moderate above {tile_stats.MODERATE_OD} and strong above "
+        f"{tile_stats.STRONG_OD} OD (the thresholds of QuPath; Bankhead et al. 2017); the H-score is "
         "weak + 2 moderate + 3 strong, in per cent of the cell area.",
         *_confidence(images),
         *_scale(images),
@@ -93,7 +95,7 @@ def methods(settings: Settings, images: pd.DataFrame, grid: str, preset: str) ->
         f"{intervals.BOOTSTRAP_DRAWS} draws (Efron & Tibshirani 1993).",
         "p values are one-sided and empirical, against the antibodies labelled negative, "
         "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
-        f"(ratio − median) / ({statistics.MAD_TO_SIGMA} MAD) of the same antibodies.",
+        f"(ratio − median) / ({significance.MAD_TO_SIGMA} MAD) of the same antibodies.",
         f"CaCL Atlas {__version__}, {_software()}; seed {settings.seed}.",
     ]
 

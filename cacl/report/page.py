@@ -13,20 +13,20 @@ import jinja2
 import pandas as pd
 from plotly.offline import get_plotlyjs
 
-from cacl.atlas.licence import SYNTHETIC
-from cacl.records import (
+from cacl.hpa.licence import SYNTHETIC
+from cacl.report import disagreement, figures, methods, page_data, text
+from cacl.report.figures import Figure
+from cacl.report.thumbnails import Picture, write_bytes
+from cacl.tables import dictionary, write_text
+from cacl.tables.schemas import (
     AgreementRow,
     AntibodyRow,
+    ClassRow,
     DisagreementRow,
     FailureRow,
     GeneRow,
-    PatternRow,
     ReviewRow,
 )
-from cacl.report import data, dictionary, disagreement, figures, methods, words
-from cacl.report.figures import Figure
-from cacl.report.pictures import Picture, write_bytes
-from cacl.tables import write_text
 
 SCRIPTS = ("common.js", "table.js", "panel.js", "report.js")
 SHOWN_DISAGREEMENTS = 25
@@ -82,14 +82,14 @@ class Content:
     disagreements: Sequence[DisagreementRow]
     review: Sequence[ReviewRow]
     failures: Sequence[FailureRow]
-    patterns: Sequence[PatternRow]
+    classes: Sequence[ClassRow]
     catalog: pd.DataFrame
     pictures: Mapping[str, Picture]
     gallery: Sequence[AntibodyRow]
     figures: Sequence[Figure]
     benchmark: pd.DataFrame | None
     model: Mapping[str, Any]
-    settings: words.Settings
+    settings: text.Settings
     grid: str
     tables: Sequence[dictionary.Table]
     notes: Sequence[str]
@@ -108,10 +108,10 @@ def write_page(content: Content, out: Path) -> None:
     write_bytes(figures / "draw.js", (assets / "draw.js").read_bytes())
     write_text(figures / "plotly.min.js", get_plotlyjs())
     specs = {figure.key: figure.spec for figure in content.figures}
-    data.write_script(figures / "specs.js", "ATLAS_FIGURES", specs)
+    page_data.write_script(figures / "specs.js", "ATLAS_FIGURES", specs)
     catalog = content.catalog
     real = catalog[catalog["licence"] != SYNTHETIC]
-    data.write_data(
+    page_data.write_data(
         out / "assets",
         content.antibodies,
         content.genes,
@@ -119,7 +119,7 @@ def write_page(content: Content, out: Path) -> None:
         content.pictures,
         dict(zip(real["image_id"], real["url"], strict=True)),
         content.failures,
-        content.patterns,
+        content.classes,
         linked=not methods.is_synthetic(catalog),
     )
     environment = _environment()
@@ -140,9 +140,9 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": words.percent,
-        "signed": words.signed_percent,
-        "number": words.number,
+        "percent": text.percent,
+        "signed": text.signed_percent,
+        "number": text.number,
         "urlpath": quote,
     }
     return environment
@@ -154,20 +154,20 @@ def _values(content: Content) -> dict[str, Any]:
     curves = [figure for figure in content.figures if figure.size == "small"]
     return {
         "content": content,
-        "question": words.question(content.settings.cell_type, tissues),
-        "answer": words.answer(content.antibodies, failed=len(content.failures)),
-        "about_p": words.about_p(content.antibodies),
-        "missing": words.missing(content.antibodies, content.images, content.settings.cell_type),
+        "question": text.question(content.settings.cell_type, tissues),
+        "answer": text.answer(content.antibodies, failed=len(content.failures)),
+        "about_p": text.about_p(content.antibodies),
+        "missing": text.missing(content.antibodies, content.images, content.settings.cell_type),
         "methods": methods.methods(
             content.settings, images, content.grid, str(content.model.get("preset", ""))
         ),
         "credits": methods.credit_lines(content.catalog),
         "citations": methods.CITATIONS,
         "has_atlas_images": methods.has_atlas_images(content.catalog),
-        "reasons": words.reasons(content.failures),
-        "flags": words.flags(images["qc"]),
+        "reasons": text.reasons(content.failures),
+        "flags": text.flags(images["qc"]),
         "flagged": _rows(images[images["qc"] != ""].head(SHOWN_FAILURES)),
-        "model": list(words.flattened(content.model)),
+        "model": list(text.flattened(content.model)),
         "benchmark": _benchmark(content.benchmark),
         "tables": [(table, dictionary.described(table.record)) for table in content.tables],
         "counts": {
@@ -180,10 +180,10 @@ def _values(content: Content) -> dict[str, Any]:
         },
         "has_curves": bool(curves),
         "networks": max((len(one.spec["data"]) for one in curves), default=0),
-        "trained": words.trained(content.model, images),
+        "trained": text.trained(content.model, images),
         "keys": {figure.key for figure in content.figures},
         "cores": _gallery_cores(content),
-        "interval": words.interval,
+        "interval": text.interval,
         "compared": [
             row.stained_to_cell_ratio
             for row in content.antibodies
@@ -193,7 +193,7 @@ def _values(content: Content) -> dict[str, Any]:
         "labels": figures.label_names(content.antibodies),
         "is_synthetic": methods.is_synthetic(content.catalog),
         "has_links": not methods.is_synthetic(content.catalog)
-        and any(map(words.antibody_page, content.antibodies)),
+        and any(map(text.antibody_page, content.antibodies)),
         "known": {row.antibody_id for row in content.antibodies},
         "shown_disagreements": SHOWN_DISAGREEMENTS,
         "shown_review": SHOWN_REVIEW,
@@ -223,10 +223,10 @@ def _rows(frame: pd.DataFrame) -> list[Any]:
 def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:
     if frame is None:
         return None
-    titles = {name: title for name, title in words.BENCHMARK_TITLES.items() if name in frame}
+    titles = {name: title for name, title in text.BENCHMARK_TITLES.items() if name in frame}
     rows = frame[list(titles)].to_numpy().tolist()
     return {
         "titles": list(titles.values()),
-        "words": sum(name in words.BENCHMARK_WORDS for name in titles),
-        "rows": [[words.number(value) for value in row] for row in rows],
+        "words": sum(name in text.BENCHMARK_WORDS for name in titles),
+        "rows": [[text.number(value) for value in row] for row in rows],
     }

@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import special
 
-from cacl import statistics
-from cacl.records import ReviewRow
+from cacl.report.aggregate import NEGATIVE
 from cacl.report.disagreement import contrast, level_of, misplaced
-from cacl.report.pooling import NEGATIVE
+from cacl.stats import significance
+from cacl.tables.schemas import ReviewRow
 
 Float64 = NDArray[np.float64]
 
@@ -132,7 +132,7 @@ def _against_annotation(
 def _reached(negatives: Float64) -> float | None:
     """Return the ratio that images annotated as not detected reach; None with too few of them."""
     known = negatives[~np.isnan(negatives)]
-    if known.size < statistics.MIN_NEGATIVES:
+    if known.size < significance.MIN_NEGATIVES:
         return None
     return float(np.quantile(known, REACHED))
 

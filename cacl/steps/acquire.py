@@ -13,24 +13,24 @@ from functools import partial
 from pathlib import Path
 
 from cacl import tables
-from cacl.atlas.client import MAX_CONNECTIONS, Answer, Client, Limits
-from cacl.atlas.interrupt import stops_on_interrupt
-from cacl.atlas.mirror import Mirror
-from cacl.atlas.names import check_image_url
-from cacl.atlas.options import SourceOptions
-from cacl.atlas.parts import claimed, commit, one_client
-from cacl.atlas.receipts import (
-    Receipt,
+from cacl.errors import ConfigError, ImageError, Reason
+from cacl.hpa.http.client import MAX_CONNECTIONS, Client, HttpLimits, Response
+from cacl.hpa.http.interrupt import stop_on_interrupt
+from cacl.hpa.http.locks import commit, host_lock, locked_part
+from cacl.hpa.mirror import Mirror
+from cacl.hpa.options import SourceOptions
+from cacl.hpa.provenance import (
+    ProvenanceRecord,
     check_jpeg,
     check_jpeg_markers,
     digest_file,
-    fetched_receipt,
-    read_receipt,
-    write_receipt,
+    download_record,
+    read_provenance,
+    write_provenance,
 )
-from cacl.errors import ConfigError, ImageError, Reason
-from cacl.records import AcquiredRow, ImageRow
-from cacl.steps.runner import finish, run_images
+from cacl.hpa.urls import check_image_url
+from cacl.runtime.images import finish, run_images
+from cacl.tables.schemas import AcquiredRow, ImageRow
 
 log = logging.getLogger(__name__)
 Way = Callable[[ImageRow], AcquiredRow]
@@ -48,7 +48,7 @@ def acquire(
     refresh: bool = False,
     check: bool = False,
     max_minutes: float | None = None,
-    limits: Limits | None = None,
+    limits: HttpLimits | None = None,
 ) -> None:
     """Acquire the images of a shard and write their receipts as a table of `AcquiredRow`.
 
@@ -99,9 +99,9 @@ def acquire(
         if source.kind != "manifest" and check:
             way = partial(from_receipt, images=images, source=source)
         elif source.kind == "hpa":
-            stack.enter_context(one_client(images.parent))
+            stack.enter_context(host_lock(images.parent))
             client = stack.enter_context(Client(source, _limits(limits, max_minutes)))
-            stack.enter_context(stops_on_interrupt(client))
+            stack.enter_context(stop_on_interrupt(client))
             host = Host(client, images, refresh=refresh)
             way = host.bring
             jobs = MAX_CONNECTIONS
@@ -161,7 +161,7 @@ def from_mirror(
     place = check_image_url(row.url, source)
     origin = mirror.image(place)
     sha256, size = digest_file(origin)
-    theirs = read_receipt(origin)
+    theirs = read_provenance(origin)
     if theirs is not None and theirs.sha256 != sha256:
         raise ImageError(
             Reason.CHANGED,
@@ -173,18 +173,18 @@ def from_mirror(
     if done is not None and done.sha256 == sha256:
         return done
     check_jpeg_markers(origin)
-    own = Receipt(
+    own = ProvenanceRecord(
         url=row.url,
         sha256=sha256,
         size_bytes=size,
         hpa_version=row.hpa_version,
         licence=row.licence,
     )
-    with claimed(target) as part:
+    with locked_part(target) as part:
         in_place = target.exists() and target.samefile(origin)
         if not in_place:
             link_or_copy(origin, part)
-        write_receipt(target, theirs or own)
+        write_provenance(target, theirs or own)
         if not in_place:
             commit(part, target)
     return _acquired(row, target, sha256, size)
@@ -224,7 +224,7 @@ class Host:
         done = _verified(row, target, url=row.url)
         if done is not None and not self.refresh:
             return done
-        with claimed(target) as part:
+        with locked_part(target) as part:
             done = _verified(row, target, url=row.url)
             if done is not None:
                 changed = self._changed(row, target) if self.refresh else None
@@ -232,9 +232,9 @@ class Host:
             answer = self.client.fetch(row.url, check_jpeg)
             return self._keep(row, answer, part, target)
 
-    def _changed(self, row: ImageRow, target: Path) -> Answer | None:
+    def _changed(self, row: ImageRow, target: Path) -> Response | None:
         """Return an image that is there anew, None if the host still has the same one."""
-        known = read_receipt(target)
+        known = read_provenance(target)
         if known is None or not known.etag:
             return self.client.fetch(row.url, check_jpeg)
         changed = self.client.fetch_if_changed(row.url, check_jpeg, etag=known.etag)
@@ -242,7 +242,7 @@ class Host:
             log.warning("%s has changed at the host, it is fetched again", row.image_id)
         return changed
 
-    def _keep(self, row: ImageRow, answer: Answer, part: Path, target: Path) -> AcquiredRow:
+    def _keep(self, row: ImageRow, answer: Response, part: Path, target: Path) -> AcquiredRow:
         """Write an image and its receipt, one thread at a time.
 
         Side by side, several images could share the last of a disk and all be too large for it; so
@@ -251,8 +251,8 @@ class Host:
         with self._writing:
             try:
                 part.write_bytes(answer.data)
-                receipt = fetched_receipt(part, row.url, answer.etag, row.hpa_version, row.licence)
-                write_receipt(target, receipt)
+                receipt = download_record(part, row.url, answer.etag, row.hpa_version, row.licence)
+                write_provenance(target, receipt)
             except OSError:
                 with suppress(OSError):
                     os.truncate(part, 0)
@@ -274,7 +274,7 @@ def from_receipt(row: ImageRow, *, images: Path, source: SourceOptions) -> Acqui
     done = _verified(row, target)
     if done is not None:
         return done
-    if not target.exists() or read_receipt(target) is None:
+    if not target.exists() or read_provenance(target) is None:
         raise ImageError(
             Reason.NOT_FOUND, f"{target} or its receipt is missing; run without --check to fetch it"
         )
@@ -303,17 +303,17 @@ def _mirror(source: SourceOptions) -> Mirror:
     return Mirror(source.mirror)
 
 
-def _limits(limits: Limits | None, max_minutes: float | None) -> Limits:
+def _limits(limits: HttpLimits | None, max_minutes: float | None) -> HttpLimits:
     if max_minutes is None:
-        return limits or Limits()
+        return limits or HttpLimits()
     if not max_minutes > 0:
         raise ConfigError(f"source.max_minutes is {max_minutes:g}; expected more than 0, or null")
-    return replace(limits or Limits(), run_s=60 * max_minutes)
+    return replace(limits or HttpLimits(), run_s=60 * max_minutes)
 
 
 def _verified(row: ImageRow, target: Path, *, url: str | None = None) -> AcquiredRow | None:
     """Return an image that is there and is the one of its receipt (and URL), else None."""
-    receipt = read_receipt(target)
+    receipt = read_provenance(target)
     if receipt is None or not target.is_file() or url not in (None, receipt.url):
         return None
     sha256, size = digest_file(target)

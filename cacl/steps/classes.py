@@ -7,23 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl import intervals, measures
 from cacl.errors import ImageError, Reason, StoreError
-from cacl.patterns import Pattern, label_name, labels_of
-from cacl.records import ImageRow, PatternRow, SegmentedRow
+from cacl.hpa.target_class import TargetClass, class_labels_of, label_name
+from cacl.image import tile_stats
+from cacl.stats import intervals
 from cacl.store import ImageMeta, Store
+from cacl.tables.schemas import ClassRow, ImageRow, SegmentedRow
 
 Int64 = NDArray[np.int64]
 
 
-def pattern_rows(
+def class_rows(
     atlas: Store,
     meta: ImageMeta,
     receipt: SegmentedRow,
     image: ImageRow,
-    bands: Sequence[measures.Band],
-    counted: measures.Bool,
-) -> list[PatternRow]:
+    bands: Sequence[tile_stats.TileRowStats],
+    counted: tile_stats.Bool,
+) -> list[ClassRow]:
     """Return one row a class that the receipt of an image names, in its order.
 
     Parameters
@@ -44,24 +45,24 @@ def pattern_rows(
     ImageError
         A class's mask is missing, of another run, or cannot be read.
     """
-    patterns = [Pattern(name=name) for name in receipt.patterns.split(";")]
+    classes = [TargetClass(name=name) for name in receipt.classes.split(";")]
     cell = np.stack([band.cell for band in bands])[counted]
     rows = []
-    for place, pattern in enumerate(patterns):
+    for place, target_class in enumerate(classes):
         if place == 0:
             areas = np.stack([band.stained for band in bands])
         else:
-            areas = _areas(atlas, meta, receipt, label_name(place, pattern))
+            areas = _areas(atlas, meta, receipt, label_name(place, target_class))
         stained = areas[counted]
-        low, high = intervals.tiles_interval(stained, cell, *np.nonzero(counted))
+        low, high = intervals.spatial_ci(stained, cell, *np.nonzero(counted))
         rows.append(
-            PatternRow(
+            ClassRow(
                 image_id=image.image_id,
                 antibody_id=image.antibody_id,
-                pattern=pattern.name,
-                label=labels_of(image.label, image.class_labels, patterns)[place],
+                class_name=target_class.name,
+                label=class_labels_of(image.label, image.class_labels, classes)[place],
                 stained_area_px=int(stained.sum()),
-                stained_to_cell_ratio=measures.ratio(int(stained.sum()), int(cell.sum())),
+                stained_to_cell_ratio=tile_stats.ratio(int(stained.sum()), int(cell.sum())),
                 ratio_low=low,
                 ratio_high=high,
             )
@@ -83,7 +84,7 @@ def _areas(atlas: Store, meta: ImageMeta, receipt: SegmentedRow, name: str) -> I
         size = meta.tile_px
         bands = (slice(row * size, (row + 1) * size) for row in range(meta.grid.rows))
         areas = [
-            measures.per_tile((np.asarray(mask[rows]) > 0) & (np.asarray(cell[rows]) > 0), size)
+            tile_stats.per_tile((np.asarray(mask[rows]) > 0) & (np.asarray(cell[rows]) > 0), size)
             for rows in bands
         ]
     except (StoreError, ValueError, RuntimeError) as error:  # zarr's codecs raise the last two

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cacl import stain, tables
+from cacl import tables
 from cacl.errors import ConfigError, ImageError, Reason, StoreError, StrictError
-from cacl.export import geojson, table
-from cacl.palette import stain_colour
-from cacl.patterns import Pattern, label_name
-from cacl.records import AntibodyRow, MeasureRow, PatternRow
-from cacl.steps.runner import run_images
+from cacl.export import anndata, geojson
+from cacl.hpa.target_class import TargetClass, label_name
+from cacl.image import stain
+from cacl.image.palette import stain_colour
+from cacl.runtime.images import run_images
 from cacl.store import Store
+from cacl.tables.schemas import AntibodyRow, ClassRow, MeasureRow
 
 log = logging.getLogger(__name__)
 
@@ -136,15 +137,15 @@ def _features(
 def _classes(report: Path) -> dict[str, list[str]]:
     """Return the masks of each image's classes, as the store names them."""
     found: dict[str, list[str]] = {}
-    rows: list[PatternRow] = tables.read_parquet(report / "patterns.parquet", PatternRow)
+    rows: list[ClassRow] = tables.read_parquet(report / "classes.parquet", ClassRow)
     for row in rows:
         own = found.setdefault(row.image_id, [])
-        own.append(label_name(len(own), Pattern(name=row.pattern)))
+        own.append(label_name(len(own), TargetClass(name=row.class_name)))
     return found
 
 
 def export_table(report: Path, out: Path) -> tuple[int, int]:
-    """Write a report's antibodies as AnnData; see `cacl.export.table.to_anndata`.
+    """Write a report's antibodies as AnnData; see `cacl.export.anndata.to_anndata`.
 
     Parameters
     ----------
@@ -166,6 +167,6 @@ def export_table(report: Path, out: Path) -> tuple[int, int]:
     """
     antibodies: pd.DataFrame = tables.read_frame([report / "antibodies.parquet"], AntibodyRow)
     images = tables.read_frame([report / "images.parquet"], MeasureRow)
-    made = table.to_anndata(antibodies, images)
-    tables.write_atomically(out, lambda temporary: table.write_h5ad(made, temporary))
+    made = anndata.to_anndata(antibodies, images)
+    tables.write_atomically(out, lambda temporary: anndata.write_h5ad(made, temporary))
     return made.n_obs, made.n_vars

@@ -8,19 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from cacl import intervals, measures, quality, tables
+from cacl import tables
 from cacl.errors import ImageError, Reason, StoreError
-from cacl.records import (
+from cacl.image import qc, tile_stats
+from cacl.runtime.images import Outcome, finish, run_images
+from cacl.stats import intervals
+from cacl.steps.classes import class_rows
+from cacl.store import ImageMeta, Store
+from cacl.tables.schemas import (
     AnnotationRow,
+    ClassRow,
     ImageRow,
     MeasureRow,
-    PatternRow,
     SegmentedRow,
     TileStatRow,
 )
-from cacl.steps.classes import pattern_rows
-from cacl.steps.runner import Outcome, finish, run_images
-from cacl.store import ImageMeta, Store
 
 ROWS_AT_A_TIME = 8
 WORDS = ("staining", "intensity", "quantity", "location")
@@ -33,7 +35,7 @@ class Measured:
     """What is measured of an image: as a whole, and class by class."""
 
     row: MeasureRow
-    patterns: list[PatternRow]
+    classes: list[ClassRow]
 
 
 def measure(
@@ -50,7 +52,7 @@ def measure(
     jobs: int = 1,
     scheduler: str | None = None,
     strict: bool = False,
-    patterns: Path | None = None,
+    classes: Path | None = None,
 ) -> None:
     """Write one row of measures an image.
 
@@ -82,7 +84,7 @@ def measure(
     strict
         Raise `StrictError` if an image failed.
     patterns
-        Gets a table of `PatternRow`, one row an image and class; None to leave it out.
+        Gets a table of `ClassRow`, one row an image and class; None to leave it out.
     """
     atlas = Store(Path.cwd() / store if scheduler else store)
     catalog = {row.image_id: row for row in tables.read_parquet(images, ImageRow)}
@@ -110,7 +112,7 @@ def measure(
             )
         bands = _bands(atlas, meta)
         row = _row(image, receipt, bands, counted, meta, words_of(image, words))
-        return Measured(row, pattern_rows(atlas, meta, receipt, image, bands, counted))
+        return Measured(row, class_rows(atlas, meta, receipt, image, bands, counted))
 
     receipts = tables.read_parquet(segmented, SegmentedRow)
     outcome = run_images(
@@ -121,9 +123,9 @@ def measure(
         jobs=jobs,
         scheduler=scheduler,
     )
-    if patterns is not None:
-        areas = [row for measured in outcome.results for row in measured.patterns]
-        tables.write_parquet(patterns, areas, PatternRow)
+    if classes is not None:
+        areas = [row for measured in outcome.results for row in measured.classes]
+        tables.write_parquet(classes, areas, ClassRow)
     measures_of = Outcome([measured.row for measured in outcome.results], outcome.failures)
     finish(measures_of, MeasureRow, out, failures, strict=strict)
 
@@ -163,7 +165,7 @@ def _check(atlas: Store, receipt: SegmentedRow, stats: Sequence[TileStatRow]) ->
     return meta
 
 
-def _bands(atlas: Store, meta: ImageMeta) -> list[measures.Band]:
+def _bands(atlas: Store, meta: ImageMeta) -> list[tile_stats.TileRowStats]:
     """Sum up an image, one row of tiles at a time; several are read at once."""
     try:
         image = atlas.image(meta.image_id)
@@ -175,7 +177,7 @@ def _bands(atlas: Store, meta: ImageMeta) -> list[measures.Band]:
             rgb = np.asarray(image[:, read], dtype=np.uint8)
             inside, stained = (np.asarray(part[read]) > 0 for part in (cell, mask))
             bands += [
-                measures.scan_band(rgb[:, row], inside[row], stained[row])
+                tile_stats.compute_row_stats(rgb[:, row], inside[row], stained[row])
                 for row in (slice(start, start + size) for start in range(0, len(inside), size))
             ]
         return bands
@@ -190,8 +192,8 @@ def _bands(atlas: Store, meta: ImageMeta) -> list[measures.Band]:
 def _row(
     image: ImageRow,
     receipt: SegmentedRow,
-    bands: Sequence[measures.Band],
-    counted: measures.Bool,
+    bands: Sequence[tile_stats.TileRowStats],
+    counted: tile_stats.Bool,
     meta: ImageMeta,
     words: Mapping[str, str],
 ) -> MeasureRow:
@@ -200,11 +202,11 @@ def _row(
         for name in ("cell", "stained", "dab", "both", "stained_od")
     )
     levels = np.stack([band.levels for band in bands], axis=1)[:, counted].sum(axis=1)
-    low, high = intervals.tiles_interval(stained, cell, *np.nonzero(counted))
+    low, high = intervals.spatial_ci(stained, cell, *np.nonzero(counted))
     cell_px, stained_px = int(cell.sum()), int(stained.sum())
-    shares = measures.intensity_shares(levels, cell_px)
-    diameter = quality.core_diameter(bands)
-    scale = quality.scale_of(meta.mpp, diameter)
+    shares = tile_stats.intensity_fractions(levels, cell_px)
+    diameter = qc.core_diameter(bands)
+    scale = qc.pixel_size_of(meta.mpp, diameter)
     px_um2 = scale.mpp**2 if scale.mpp else None
     return MeasureRow(
         image_id=image.image_id,
@@ -217,28 +219,28 @@ def _row(
         tiles=int(counted.sum()),
         cell_area_px=cell_px,
         stained_area_px=stained_px,
-        stained_to_cell_ratio=measures.ratio(stained_px, cell_px),
+        stained_to_cell_ratio=tile_stats.ratio(stained_px, cell_px),
         ratio_low=low,
         ratio_high=high,
         confidence=receipt.confidence,
         ratio_sd=receipt.ratio_sd,
         dab_area_px=int(dab.sum()),
-        border_share=measures.border_share(int(both.sum()), int(dab.sum())),
+        border_share=tile_stats.border_share(int(both.sum()), int(dab.sum())),
         mpp=scale.mpp,
         mpp_source=scale.source,
         cell_area_um2=cell_px * px_um2 if px_um2 else None,
         stained_area_um2=stained_px * px_um2 if px_um2 else None,
         core_diameter_px=diameter,
-        stained_od=measures.stained_od(float(stained_od.sum()), stained_px),
+        stained_od=tile_stats.stained_od(float(stained_od.sum()), stained_px),
         weak_share=shares[0],
         moderate_share=shares[1],
         strong_share=shares[2],
-        h_score=measures.h_score(*shares),
+        h_score=tile_stats.h_score(*shares),
         hpa_staining=words["staining"],
         hpa_intensity=words["intensity"],
         hpa_quantity=words["quantity"],
         hpa_location=words["location"],
-        qc=";".join(quality.quality(bands, meta.grid, meta.mpp)),
+        qc=";".join(qc.quality(bands, meta.grid, meta.mpp)),
     )
 
 
@@ -261,7 +263,7 @@ def index_annotation(rows: Sequence[AnnotationRow], cell_type: str) -> Words:
             who = ("antibody", row.antibody_id) if row.antibody_id else ("gene", row.ensembl_id)
             found.setdefault((*who, row.tissue.lower()), []).append(row)
     return {
-        key: {word: measures.joined(getattr(row, word) for row in group) for word in WORDS}
+        key: {word: tile_stats.joined(getattr(row, word) for row in group) for word in WORDS}
         for key, group in found.items()
     }
 

@@ -13,30 +13,30 @@ import pandas as pd
 
 from cacl import tables
 from cacl.errors import StoreError, TableError
-from cacl.progress import track
-from cacl.records import (
+from cacl.report import (
+    aggregate,
+    agreement,
+    datapackage,
+    disagreement,
+    figures,
+    methods,
+    page,
+    review,
+    thumbnails,
+)
+from cacl.report import text as words
+from cacl.runtime.progress import track
+from cacl.store import Store
+from cacl.tables import dictionary
+from cacl.tables.schemas import (
     AntibodyRow,
+    ClassRow,
     DisagreementRow,
     FailureRow,
     ImageRow,
     MeasureRow,
-    PatternRow,
     ReviewRow,
 )
-from cacl.report import (
-    agreement,
-    dictionary,
-    disagreement,
-    figures,
-    methods,
-    package,
-    page,
-    pictures,
-    pooling,
-    review,
-    words,
-)
-from cacl.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def report(
     radius_px: int | None = None,
     benchmark: Path | None = None,
     jobs: int = 1,
-    patterns: Sequence[Path] = (),
+    classes: Sequence[Path] = (),
 ) -> None:
     """Write the tables (.csv, .parquet), what describes them, and `report.html`.
 
@@ -99,7 +99,7 @@ def report(
     jobs
         Pictures at a time.
     patterns
-        Tables of `PatternRow`, one a shard.
+        Tables of `ClassRow`, one a shard.
 
     Raises
     ------
@@ -108,11 +108,11 @@ def report(
     """
     images = _read_images(census)
     failed = _read_failures(failures)
-    antibodies = pooling.antibody_rows(images)
-    genes = pooling.gene_rows(images)
+    antibodies = aggregate.antibody_rows(images)
+    genes = aggregate.gene_rows(images)
     disagreements = disagreement.disagreement_rows(antibodies)
     doubted = review.review_rows(images)
-    classes = _read_patterns(patterns)
+    class_rows = _read_classes(classes)
     agreements = agreement.agreement_rows(images, antibodies, seed=seed)
     listed = dictionary.report_tables(cell_type)
     rows: dict[str, Iterable[Any]] = {
@@ -122,7 +122,7 @@ def report(
         "review": doubted,
         "agreement": agreements,
         "images": images,
-        "patterns": classes,
+        "classes": class_rows,
         "failures": failed,
     }
     for table in listed:
@@ -155,7 +155,7 @@ def report(
         disagreements=disagreements,
         review=doubted,
         failures=failed,
-        patterns=classes,
+        classes=class_rows,
         catalog=asked,
         pictures=_write_pictures(atlas, images, pictured, out, jobs),
         gallery=gallery,
@@ -189,7 +189,7 @@ def _describe(content: page.Content, out: Path) -> None:
         content.settings.cell_type, sorted(set(content.images["tissue"]) - {""})
     )
     answer = words.answer(content.antibodies, failed=len(content.failures))
-    package.write_package(
+    datapackage.write_package(
         out,
         content.tables,
         title=f"CaCL Atlas: {question}",
@@ -209,9 +209,9 @@ def _read_images(census: Sequence[Path]) -> pd.DataFrame:
     return images.sort_values("image_id", kind="stable", ignore_index=True)
 
 
-def _read_patterns(paths: Sequence[Path]) -> list[PatternRow]:
+def _read_classes(paths: Sequence[Path]) -> list[ClassRow]:
     """Return the areas by class, those of an image together, in the order of the classes."""
-    rows = [row for path in paths for row in tables.read_parquet(path, PatternRow)]
+    rows = [row for path in paths for row in tables.read_parquet(path, ClassRow)]
     return sorted(rows, key=lambda row: row.image_id)
 
 
@@ -255,7 +255,7 @@ def pictured_of(
 
 def _write_pictures(
     atlas: Store, images: pd.DataFrame, pictured: Sequence[str], out: Path, jobs: int
-) -> dict[str, pictures.Picture]:
+) -> dict[str, thumbnails.Picture]:
     place = {name: index for index, name in enumerate(pictured)}
     wanted = images[images["antibody_id"].isin(place)]
     cores = wanted.groupby("antibody_id", sort=False).head(PICTURED_CORES)
@@ -263,7 +263,7 @@ def _write_pictures(
     names = cores["image_id"].iloc[order].tolist()[:MAX_PICTURES]
     (out / "images").mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        work = pool.map(lambda name: pictures.write_picture(atlas, name, out), names)
+        work = pool.map(lambda name: thumbnails.write_picture(atlas, name, out), names)
         written = list(track(work, "report: pictures", len(names)))
     return {name: picture for name, picture in zip(names, written, strict=True) if picture}
 

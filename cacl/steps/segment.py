@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from cacl import tables
 from cacl.errors import ImageError, Reason, StoreError
-from cacl.memory import keep_freed
-from cacl.model import morphology as shapes
+from cacl.hpa.target_class import label_name
+from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.contrast import OF_A_MASK, softness
-from cacl.model.data import inner_part, may_show, pixel_marks
-from cacl.model.device import own_device, put_on
-from cacl.model.mask import block_mask, possible
-from cacl.model.score import image_views
-from cacl.patterns import label_name
-from cacl.records import SegmentedRow, TileStatRow
-from cacl.steps.pipeline import Turns, plan
-from cacl.steps.runner import finish, run_images
-from cacl.steps.votes import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, Votes
+from cacl.model.data.dataset import candidate_mask, interior_mask, pixel_flags
+from cacl.model.device import default_device, prepare_for_device
+from cacl.model.inference import morphology as shapes
+from cacl.model.inference.masks import block_mask, possible
+from cacl.model.inference.predict import image_views
+from cacl.model.inference.uncertainty import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, ViewAgreement
+from cacl.runtime.images import finish, run_images
+from cacl.runtime.malloc import tune_malloc
+from cacl.runtime.pipeline import DeviceLock, plan
 from cacl.store import ImageMeta, Store, digest_of
+from cacl.tables.schemas import SegmentedRow, TileStatRow
 
 SEGMENT_VERSION = 5
 BLOCK_PX = 1024
@@ -81,19 +81,19 @@ def segment(
         No such morphology.
     """
     shapes.check(morphology, radius_px)
-    keep_freed()
+    tune_malloc()
     atlas, trained = Store(store), load_model(model)
-    device = own_device()
+    device = default_device()
     for network in trained.networks:
-        put_on(network, device)
+        prepare_for_device(network, device)
     rows = tables.read_parquet(tiles, TileStatRow)
     first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
     pipeline = plan(threads, len(first_rows), on_gpu=device.type == "cuda")
     torch.set_num_threads(pipeline.threads)
-    turns = Turns() if pipeline.turns else None
+    turns = DeviceLock() if pipeline.turns else None
 
-    names = [label_name(place, one) for place, one in enumerate(trained.patterns)]
-    patterns = ";".join(one.name for one in trained.patterns)
+    names = [label_name(place, one) for place, one in enumerate(trained.classes)]
+    classes = ";".join(one.name for one in trained.classes)
 
     def work(row: TileStatRow) -> SegmentedRow:
         meta = _meta(atlas, row)
@@ -101,7 +101,7 @@ def segment(
             "segment", SEGMENT_VERSION, meta.digest, trained.digest, morphology, radius_px
         )
         if any(atlas.label_digest(row.image_id, name) != digest for name in names):
-            votes = Votes(min(MOST_VIEWS, len(trained.networks) * trained.preset.flips))
+            votes = ViewAgreement(min(MOST_VIEWS, len(trained.networks) * trained.preset.flips))
             masks = image_masks(atlas, meta, trained, morphology, radius_px, turns, votes)
             by_name = dict(zip(names, masks, strict=True))
             atlas.write_labels(row.image_id, by_name, digest, votes.facts)
@@ -112,7 +112,7 @@ def segment(
             digest=digest,
             confidence=facts["confidence"],
             ratio_sd=facts["ratio_sd"],
-            patterns=patterns,
+            classes=classes,
         )
 
     outcome = run_images(
@@ -141,8 +141,8 @@ def image_masks(
     model: Model,
     morphology: str,
     radius_px: int,
-    turns: Turns | None = None,
-    votes: Votes | None = None,
+    turns: DeviceLock | None = None,
+    votes: ViewAgreement | None = None,
 ) -> list[da.Array]:
     """Return the mask of each class of one image, (y, x) bool.
 
@@ -151,7 +151,7 @@ def image_masks(
     """
     image, cell = atlas.image(meta.image_id), atlas.label(meta.image_id, "cell")
     block = block_sides(meta.grid.height, meta.tile_px), block_sides(meta.grid.width, meta.tile_px)
-    inner = da.from_array(inner_part(cell), chunks=block, name=False).astype(np.uint8)
+    inner = da.from_array(interior_mask(cell), chunks=block, name=False).astype(np.uint8)
     of_cells = da.from_array(cell, chunks=block, name=False)
     pixels = da.from_array(image, chunks=((3,), *block), name=False)
     parts = [pixels, of_cells[None], inner[None]]
@@ -172,7 +172,7 @@ def image_masks(
     if votes is not None:
         counted: Any = da.map_blocks
         bits = counted(votes.take, bits, dtype=np.uint32, meta=np.empty((0, 0), np.uint32))
-    return [(bits & 1 << place) > 0 for place in range(len(model.patterns))]
+    return [(bits & 1 << place) > 0 for place in range(len(model.classes))]
 
 
 def block_sides(size_px: int, tile_px: int) -> tuple[int, ...]:
@@ -195,7 +195,7 @@ def block_bits(
     model: Model,
     morphology: str,
     radius_px: int,
-    turns: Turns | None = None,
+    turns: DeviceLock | None = None,
 ) -> NDArray[np.uint32]:
     """Return what is known of each pixel of a block, as bits of (y, x).
 
@@ -209,19 +209,22 @@ def block_bits(
     model
         The trained model.
     morphology, radius_px
-        See `cacl.model.morphology`.
+        See `cacl.model.inference.morphology`.
     turns
         When the network may be used; at any time if None.
     """
     rgb = np.ascontiguousarray(layers[:3])
     cell = layers[3] > 0
     inner = layers[4] > 0
-    marks, cell_px = pixel_marks(rgb, layers[3], inner, softness(rgb), OF_A_MASK), int(cell.sum())
+    marks, cell_px = (
+        pixel_flags(rgb, layers[3], inner, edge_blur_sigma(rgb), MASK_LEVEL),
+        int(cell.sum()),
+    )
     given = model.networks, rgb, model.preset.flips
     seen = turns.take(image_views, *given) if turns else image_views(*given)
 
     def mask_of(scores: NDArray[np.float32], place: int) -> NDArray[np.bool_]:
-        own = possible(scores, may_show(marks, model.patterns[place]), model.preset)
+        own = possible(scores, candidate_mask(marks, model.classes[place]), model.preset)
         return block_mask(own, inner, cell_px, model.thresholds[place], model.preset)
 
     bits: NDArray[np.uint32] = cell.astype(np.uint32) << CELL_BIT

@@ -21,9 +21,9 @@ import pandas as pd
 
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
-from cacl.model.choice import LABELS, NEGATIVE, POSITIVE, Rule, Split
-from cacl.patterns import split_labels, with_first
-from cacl.records import ImageRow, TileRow, TileStatRow
+from cacl.hpa.target_class import split_labels, with_first
+from cacl.model.data.selection import LABELS, NEGATIVE, POSITIVE, Rule, Split
+from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
 
 log = logging.getLogger(__name__)
 

@@ -9,14 +9,15 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from cacl import stain, tables
+from cacl import tables
 from cacl.errors import ImageError, Reason
-from cacl.grid import TileGrid
-from cacl.records import AcquiredRow, TileStatRow
-from cacl.shard import Pixels
-from cacl.slides import as_dask, check_size, open_source
-from cacl.steps.runner import run_images, write_failures
+from cacl.image import stain
+from cacl.image.readers import as_dask, check_size, open_source
+from cacl.image.tile_grid import TileGrid
+from cacl.runtime.images import run_images, write_failures
 from cacl.store import ImageMeta, Store, digest_of
+from cacl.store.shard import Pixels
+from cacl.tables.schemas import AcquiredRow, TileStatRow
 
 TILE_VERSION = 3
 OVERLAP_PX = 64
@@ -155,7 +156,7 @@ def _cell_mask(pixels: da.Array) -> da.Array:
 
 def _glass_density(pixels: Pixels) -> float:
     every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
-    return stain.glass_density(np.asarray(pixels[:, ::every, ::every]))
+    return stain.background_od(np.asarray(pixels[:, ::every, ::every]))
 
 
 def _statistics(meta: ImageMeta, antibody_id: str, image: Any, cell: Any) -> Iterator[TileStatRow]:

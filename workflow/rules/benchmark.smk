@@ -1,6 +1,6 @@
 """How good the masks are, against truth that no other rule reads."""
 
-from cacl.atlas.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.settings import BRUSH_BORDERS
 
 
 rule unseen:

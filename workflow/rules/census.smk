@@ -37,7 +37,7 @@ rule measure:
         tiles="results/tiles/{shard}.parquet",
     output:
         census="results/census/{shard}.parquet",
-        patterns="results/patterns/{shard}.parquet",
+        classes="results/classes/{shard}.parquet",
         failures="results/failures/measure/{shard}.csv",
     log:
         "logs/measure/{shard}.log",
@@ -58,7 +58,7 @@ rule measure:
     shell:
         "cacl measure --segmented {input.segmented} --images {input.images} "
         "--annotations {input.annotations} --tiles {input.tiles} --store {params.store} "
-        "--out {output.census} --patterns {output.patterns} --failures {output.failures} "
+        "--out {output.census} --classes-table {output.classes} --failures {output.failures} "
         "{params.cell_type} {params.tissue} --jobs {threads} > {log} 2>&1"
 
 
@@ -66,7 +66,7 @@ rule report:
     """Pool the census and write the tables and the report."""
     input:
         census=per_shard("results/census/{shard}.parquet"),
-        patterns=per_shard("results/patterns/{shard}.parquet"),
+        classes=per_shard("results/classes/{shard}.parquet"),
         failures=failure_tables(),
         images="results/catalog/images.parquet",
         curves="results/model/training.csv",
@@ -98,7 +98,7 @@ rule report:
             "results/report/{name}.parquet",
             name=[
                 "images",
-                "patterns",
+                "classes",
                 "antibodies",
                 "genes",
                 "disagreements",
@@ -132,10 +132,10 @@ rule report:
             labels={"table": "images"},
         ),
         classes=report(
-            "results/report/patterns.csv",
-            caption="../report/patterns.rst",
+            "results/report/classes.csv",
+            caption="../report/classes.rst",
             category="Census",
-            labels={"table": "patterns"},
+            labels={"table": "classes"},
         ),
         antibodies=report(
             "results/report/antibodies.csv",
@@ -177,7 +177,7 @@ rule report:
         "Writing the report"
     shell:
         "cacl report $(printf -- '--census %s ' {input.census}) "
-        "$(printf -- '--patterns %s ' {input.patterns}) "
+        "$(printf -- '--classes-table %s ' {input.classes}) "
         "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
         "{params.cell_type} {params.tissue} {params.segment} {params.benchmark} "

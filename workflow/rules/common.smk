@@ -4,8 +4,8 @@ from hashlib import sha256
 
 from cacl.config import flags, resolve
 from cacl.errors import ConfigError
-from cacl.operations.explain import explain
-from cacl.operations.lists import (
+from cacl.diagnostics.slurm_errors import explain
+from cacl.diagnostics.workflow_triggers import (
     SOURCE_COLUMNS,
     content_digest,
     training_settings,

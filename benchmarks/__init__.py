@@ -1,0 +1,1 @@
+"""Measurements; each table below `results/` is written by one command."""

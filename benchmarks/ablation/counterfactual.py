@@ -1,0 +1,66 @@
+"""A network whose score is fused with the DAB that its reconstruction without C lacks.
+
+METHOD, section 4 (c): what S alone reconstructs holds none of the pattern, so that the DAB of an
+image beyond that of its reconstruction, `relu(DAB(x) - DAB(R_N))`, is the pattern's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cacl.model.networks.autoencoder import FOLD, AutoEncoder, flat
+from cacl.model.networks.codebook import SHARED, ClassAwareCodebook
+from cacl.model.networks.preprocess import density, network_input, unmixed
+
+DAB = 1
+LOG_ODDS_PER_OD = 10.0
+
+
+class Nearer(nn.Module):
+    """A codebook whose C_1 is nearer by what the last channel of each vector says."""
+
+    def __init__(self, codebook: ClassAwareCodebook) -> None:
+        super().__init__()
+        self.inner, self.book = codebook, codebook.book
+
+    def distances(self, vectors: Tensor) -> Tensor:
+        """Return squared distances (n, codes) of (n, d + 1) vectors."""
+        found: Tensor = self.inner.distances(vectors[:, :-1])
+        return torch.where(self.book == SHARED, found, found - vectors[:, -1:])
+
+
+class Fused(nn.Module):
+    """Stands for a network of one class where scores are made.
+
+    Parameters
+    ----------
+    network
+        A trained network with a temperature.
+    """
+
+    def __init__(self, network: AutoEncoder) -> None:
+        super().__init__()
+        self.network = network
+        self.architecture = dataclasses.replace(network.architecture, view="colours")
+        self.codebook = Nearer(network.codebook)
+
+    def encode(self, seen: Tensor) -> Tensor:
+        """Return embeddings with one more channel: how much nearer C is there."""
+        own = self.network.architecture
+        rgb = 255.0 * seen
+        features = self.network.scaled(self.network.encode(network_input(rgb, own.view)))
+        codebook = self.network.codebook
+        shared = (codebook.book == SHARED).expand(len(rgb), -1)
+        coded = codebook.encode(features, codebook.distances(flat(features)), shared)
+        without = 255.0 * self.network.decoder(coded.codes).clamp(0.0, 1.0)
+        beyond = F.relu(unmixed(density(rgb))[:, DAB] - unmixed(density(without))[:, DAB])
+        coarse = F.avg_pool2d(beyond[:, None], FOLD)
+        return torch.cat([features, own.temperature * LOG_ODDS_PER_OD * coarse], 1)
+
+    def scaled(self, embedding: Tensor) -> Tensor:
+        """Return the embeddings as they are: `encode` has scaled them."""
+        return embedding

@@ -1,0 +1,1 @@
+"""Reading, fetching, storing."""

@@ -1,0 +1,1 @@
+"""How good masks, measures and intervals are."""

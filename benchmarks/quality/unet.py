@@ -1,0 +1,78 @@
+"""A U-Net taught true masks: what full supervision reaches on the same antibodies.
+
+It has nothing of CaCL: neither codebook, stain densities, edges by half of the light, thresholds
+nor gate. It draws the same tiles, augmented alike.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import BasicUNet
+from numpy.typing import NDArray
+from torch import nn
+
+from cacl.benchmark.evaluation_set import Core
+from cacl.benchmark.method import Method
+from cacl.image import stain
+from cacl.model.config import Preset
+from cacl.model.data.dataset import SHOWS, TileDataset
+from cacl.model.data.sampling import draw
+from cacl.model.training.state import State
+
+log = logging.getLogger(__name__)
+FEATURES = (24, 24, 48, 96, 192, 24)
+LEARNING_RATE = 2e-3
+NAME = "a U-Net taught true masks"
+
+
+def taught_unet(tiles: TileDataset, preset: Preset, steps: int, seed: int) -> Method:
+    """Train MONAI's BasicUNet on tiles whose fifth layer is the truth (Dice and cross entropy)."""
+    torch.manual_seed(seed)
+    network = BasicUNet(
+        spatial_dims=2, in_channels=3, out_channels=1, features=FEATURES, norm="batch", act="relu"
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
+    wrong = DiceCELoss(sigmoid=True, batch=True)
+    state = State(
+        modules={},
+        optimisers={},
+        pools={},
+        rng=torch.Generator().manual_seed(seed),
+        positive=tiles.positive & tiles.shown,
+        share=torch.zeros(tiles.positive.shape),
+        judged=torch.zeros(1, dtype=torch.bool),
+    )
+    network.to(memory_format=torch.channels_last)
+    for step in range(steps):
+        batch = draw(tiles, state, preset, torch.device("cpu"))
+        loss = wrong(network(seen(batch.rgb)), (batch.told == SHOWS).float())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        if step % 100 == 0:
+            log.info("u-net: step %d of %d, loss %.3f", step, steps, loss.item())
+    return Method(f"{NAME}, {steps} steps", scorer(network.eval(), preset.min_px), 0.5, False)
+
+
+def seen(rgb: torch.Tensor) -> torch.Tensor:
+    """Return (b, 3, y, x) levels from 0 to 255 as the network takes them."""
+    return (rgb / 255.0).contiguous(memory_format=torch.channels_last)
+
+
+def scorer(network: nn.Module, min_px: int) -> Callable[[Core], NDArray[np.float32]]:
+    """Return what maps a core to its mask on cells, without specks: (y, x), 0 or 1."""
+
+    @torch.no_grad()
+    def score(core: Core) -> NDArray[np.float32]:
+        rgb = torch.from_numpy(core.rgb[None]).float()
+        found = (network(seen(rgb))[0, 0] > 0.0).numpy() & core.cell
+        return stain.remove_small_objects(found, min_px).astype(np.float32)
+
+    return score

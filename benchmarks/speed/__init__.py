@@ -1,0 +1,1 @@
+"""Training and segmentation, in time."""

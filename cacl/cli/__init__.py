@@ -1,0 +1,5 @@
+"""The command `cacl`."""
+
+from cacl.cli.app import app
+
+__all__ = ["app"]

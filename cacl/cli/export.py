@@ -1,0 +1,55 @@
+"""The command that hands the census to other software."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cacl.cli import options as opt
+from cacl.config import default
+from cacl.errors import ConfigError
+
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="Only this mask: cell, stain, stain-<class>; repeat."),
+]
+
+
+def export(
+    report: Annotated[Path, typer.Option(help="Folder of `cacl report`.")] = Path("results/report"),
+    store: opt.StorePath = Path("results/atlas.zarr"),
+    geojson: Annotated[
+        Path | None, typer.Option(help="Folder for masks as GeoJSON for QuPath.")
+    ] = None,
+    h5ad: Annotated[
+        Path | None, typer.Option(help="File for antibodies x measures as AnnData.")
+    ] = None,
+    label: Labels = None,
+    antibodies: opt.Antibodies = default("source.antibodies"),
+    jobs: opt.Jobs = 1,
+) -> None:
+    """Export masks for QuPath (GeoJSON) and the table for scanpy (AnnData).
+
+    Example: cacl export --report results/report --store results/atlas.zarr --geojson masks
+    --h5ad atlas.h5ad
+    """
+    from cacl.steps import export as step
+
+    with opt.sentences():
+        if geojson is None and h5ad is None:
+            raise ConfigError("Nothing to export: name --geojson FOLDER, --h5ad FILE, or both")
+        if h5ad is not None:
+            rows, columns = step.export_table(report, h5ad)
+            typer.echo(f"{h5ad}: {rows} antibodies x {columns} measures")
+        if geojson is not None:
+            count = step.export_masks(
+                report,
+                store,
+                geojson,
+                labels=label or (),
+                antibodies=antibodies,
+                jobs=jobs,
+            )
+            typer.echo(f"{geojson}: masks of {count} images")

@@ -1,0 +1,1 @@
+"""Image analysis without a model: optical density, tissue, quality control, readers."""

@@ -1,0 +1,108 @@
+"""Open any image - a JPEG, PNG or TIFF core, or a whole slide - and read its tiles.
+
+What a file is, its bytes say, not its name. Formats that OpenSlide knows (SVS, NDPI, MRXS, tiled
+TIFF, ...) are read block-wise; everything else is a core, decoded whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import dask.array as da
+import numpy as np
+
+from cacl.errors import ImageError, Reason
+from cacl.image.readers import core, whole_slide
+from cacl.image.readers.files import read_head
+from cacl.image.readers.source import Pixels, Source
+from cacl.image.tile_grid import TileGrid
+
+__all__ = ["Source", "as_dask", "check_size", "open_source"]
+
+
+@contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """Open an image; a core is decoded here, a whole slide only where it is read.
+
+    Parameters
+    ----------
+    path
+        A regular file. Its format is told by its bytes.
+
+    Yields
+    ------
+    Source
+        Size, resolution and tiles of the image; not to be used after the context ends.
+
+    Raises
+    ------
+    ImageError
+        With the reason `not_found`, `refused`, `not_an_image`, `damaged`, `too_large` or
+        `unsupported_pixels`; the message says how to mend it.
+    """
+    head = read_head(path)
+    if whole_slide.is_whole_slide(path):
+        with whole_slide.open_slide(path) as slide:
+            yield slide
+    else:
+        yield core.decode(path, head)
+
+
+def check_size(source: Source, grid: TileGrid) -> None:
+    """Refuse an image that does not hold one whole tile.
+
+    Raises
+    ------
+    ImageError
+        With the reason `too_small`.
+    """
+    if min(source.height, source.width) < grid.source_px:
+        raise ImageError(
+            Reason.TOO_SMALL,
+            f"The image is {source.width} x {source.height} px, smaller than one tile of "
+            f"{grid.source_px} x {grid.source_px} px; give a larger image or lower tiles.source_px",
+        )
+
+
+def as_dask(source: Source, grid: TileGrid, *, block_tiles: int = 8) -> da.Array:
+    """Return the image at analysis scale as a lazy array, read block by block.
+
+    Memory in use is that of the blocks being computed, whatever the size of the slide. Compute it
+    with a threaded scheduler, while the source is open.
+
+    Parameters
+    ----------
+    source
+        An open image.
+    grid
+        Its tiles.
+    block_tiles
+        Tiles along the side of a block (a dask chunk).
+
+    Returns
+    -------
+    dask.array.Array
+        uint8 `(3, grid.height, grid.width)`; the same pixels for every `block_tiles`.
+    """
+    if block_tiles < 1:
+        raise ValueError(f"block_tiles must be at least 1, got {block_tiles}")
+    spans = [
+        [range(first, min(first + block_tiles, count)) for first in range(0, count, block_tiles)]
+        for count in (grid.rows, grid.cols)
+    ]
+
+    def block(block_id: tuple[int, int, int]) -> Pixels:
+        return source.read(grid, spans[0][block_id[1]], spans[1][block_id[2]])
+
+    sides = [tuple(len(span) * grid.tile_px for span in axis) for axis in spans]
+    lazy: da.Array = da.map_blocks(
+        block,
+        chunks=((3,), *sides),
+        dtype=np.uint8,
+        meta=np.empty((0, 0, 0), np.uint8),
+        name=f"tiles-{uuid4().hex}",
+    )
+    return lazy

@@ -1,0 +1,177 @@
+"""Whole slides through OpenSlide, read tile by tile, never whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import openslide
+from PIL import Image
+
+from cacl.errors import ImageError, Reason
+from cacl.image.readers import tiff
+from cacl.image.readers.core import on_white
+from cacl.image.readers.files import MAX_CORE_PX, damaged
+from cacl.image.readers.source import Pixels, Source, credible_mpp, shrink, shrink_fraction
+from cacl.image.tile_grid import TileGrid
+
+MAX_SLIDE_PX = 100_000_000_000
+"""Pixels that a slide can credibly have: 50 x 25 mm at 0.11 um/px."""
+
+LEVEL_TOLERANCE = 1.01
+"""A pyramid level rounds its size, so that its downsample is 4.001 where 4 is meant."""
+
+GENERIC_TIFF = "generic-tiff"
+
+
+def is_whole_slide(path: Path) -> bool:
+    """Return whether OpenSlide reads this file.
+
+    A tiled TIFF that OpenSlide would turn into RGB anyhow has to be 8-bit RGB; one that it cannot
+    open, for its compression, is left to be decoded as a core.
+
+    Raises
+    ------
+    ImageError
+        With the reason `unsupported_pixels` or `damaged`, or `not_found` for a MIRAX index without
+        its folder of data.
+    """
+    try:
+        vendor = openslide.OpenSlide.detect_format(path)
+    except openslide.OpenSlideError as error:
+        raise damaged(path, error) from error
+    if vendor is None and path.suffix.lower() == ".mrxs":
+        raise ImageError(
+            Reason.NOT_FOUND,
+            f"The slide {path} lacks its folder of data {path.with_suffix('')}; copy it there too",
+        )
+    if vendor != GENERIC_TIFF:
+        return vendor is not None
+    tiff.check_tiled(path)
+    try:
+        openslide.OpenSlide(path).close()
+    except openslide.OpenSlideError:
+        return False
+    return True
+
+
+@contextmanager
+def open_slide(path: Path) -> Iterator[SlideSource]:
+    """Open a slide of which `is_whole_slide` is true; see `cacl.image.readers.open_source`."""
+    try:
+        slide = openslide.OpenSlide(path)
+    except openslide.OpenSlideError as error:
+        raise damaged(path, error) from error
+    with slide:
+        _check_header(path, slide)
+        yield SlideSource(path, slide)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of a pyramid level that covers one tile along one axis.
+
+    Parameters
+    ----------
+    first, size
+        Whole pixels of the level to read.
+    offset, side
+        Where the tile begins in them, and how far it reaches; in pixels of the level.
+    """
+
+    first: int
+    size: int
+    offset: float
+    side: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether the tile's edges lie between pixels of the level."""
+        return self.offset == 0 and self.side == self.size
+
+
+def level_window(index: int, source_px: int, source_size: int, level_size: int) -> Window:
+    """Return where tile `index` lies along one axis of a pyramid level.
+
+    The level covers the same field as the source, whatever its size was rounded to. Counted in
+    integers, so that no tile drifts in a wide slide.
+    """
+    start = index * source_px * level_size
+    length = source_px * level_size
+    first = start // source_size
+    last = -(-(start + length) // source_size)
+    return Window(
+        first, last - first, (start - first * source_size) / source_size, length / source_size
+    )
+
+
+class SlideSource(Source):
+    """An open whole slide; safe to read from several threads."""
+
+    def __init__(self, path: Path, slide: openslide.OpenSlide) -> None:
+        width, height = slide.dimensions
+        super().__init__(height, width, _mpp(slide))
+        self._path = path
+        self._slide = slide
+        # Kept here, for OpenSlide answers nothing any more after its first failure to decode.
+        self._levels = tuple(zip(slide.level_downsamples, slide.level_dimensions, strict=True))
+
+    def _tile(self, grid: TileGrid, row: int, col: int) -> Pixels:
+        level = self._best_level(grid.downsample)
+        level_width, level_height = self._levels[level][1]
+        y = level_window(row, grid.source_px, self.height, level_height)
+        x = level_window(col, grid.source_px, self.width, level_width)
+        pixels = self._read(level, y, x)
+        if y.whole and x.whole and y.size == x.size:
+            return shrink(pixels, grid.tile_px)
+        return shrink_fraction(
+            pixels, grid.tile_px, offset=(y.offset, x.offset), side=(y.side, x.side)
+        )
+
+    def _best_level(self, downsample: float) -> int:
+        limit = downsample * LEVEL_TOLERANCE
+        return max(
+            (n for n, (scale, _) in enumerate(self._levels) if scale <= limit),
+            key=lambda n: self._levels[n][0],
+        )
+
+    def _read(self, level: int, y: Window, x: Window) -> Pixels:
+        scale = self._levels[level][0]
+        corner = round(x.first * scale), round(y.first * scale)
+        try:
+            region: Image.Image = self._slide.read_region(corner, level, (x.size, y.size))
+        except openslide.OpenSlideError as error:
+            raise damaged(self._path, error) from error
+        return on_white(region)
+
+
+def _check_header(path: Path, slide: openslide.OpenSlide) -> None:
+    width, height = slide.dimensions
+    if width * height > MAX_SLIDE_PX:
+        raise ImageError(
+            Reason.TOO_LARGE,
+            f"{path} claims {width:,} x {height:,} px, more than {MAX_SLIDE_PX:,}, which no slide "
+            "has; export the slide again",
+        )
+    for level in range(slide.level_count):
+        sides = [
+            int(slide.properties.get(f"openslide.level[{level}].tile-{side}", 0))
+            for side in ("width", "height")
+        ]
+        if sides[0] * sides[1] > MAX_CORE_PX:
+            raise ImageError(
+                Reason.TOO_LARGE,
+                f"{path} is stored in tiles of {sides[0]:,} x {sides[1]:,} px, of which at most "
+                f"{MAX_CORE_PX:,} can be decoded at once; save it with tiles of 256 x 256 px",
+            )
+
+
+def _mpp(slide: openslide.OpenSlide) -> float | None:
+    try:
+        x = float(slide.properties[openslide.PROPERTY_NAME_MPP_X])
+        y = float(slide.properties[openslide.PROPERTY_NAME_MPP_Y])
+    except (KeyError, ValueError):
+        return None
+    return credible_mpp(x, y)

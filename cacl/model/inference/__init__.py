@@ -1,0 +1,1 @@
+"""Inference: logits, thresholds, masks, uncertainty."""

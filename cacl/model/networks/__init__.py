@@ -1,0 +1,1 @@
+"""Networks: auto-encoder, class-aware codebook, critic."""

@@ -1,0 +1,221 @@
+"""All losses of one batch, by name, as a preset weighs them (eq. 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cacl.model.config import Preset
+from cacl.model.data.dataset import LACKS, SHOWS
+from cacl.model.networks.autoencoder import FOLD, AutoEncoder, class_logits
+from cacl.model.networks.codebook import SHARED
+from cacl.model.networks.critic import Critic
+from cacl.model.training import losses
+
+INSIST_ABOVE = -1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Augmented tiles.
+
+    Parameters
+    ----------
+    rgb
+        (b, 3, y, x) float levels from 0 to 255.
+    candidate
+        (b, k, y, x) bool: where a cell may show each of k classes; see `data.candidate_mask`.
+    rim
+        (b, y, x) bool: where a core was cut; what is stained there says nothing of its label.
+    pasted
+        (b, y, x) bool: parts of positive tiles that come from negative ones.
+    positive, negative
+        (b, k) bool, labels of the tiles' images; neither where one has no label in a class.
+    shown
+        (b, k) bool: the classes that a tile itself counts as positive in; see `state.State`.
+    pasted_negative
+        (b, k) bool: the classes that the pasted parts are known not to show.
+    share
+        (b, k) of each tile's pixels that `losses.claim` asks for.
+    told
+        (b, k, y, x) uint8: what a teacher is sure of, see `teach`; or (b, 0, y, x).
+    """
+
+    rgb: Tensor
+    candidate: Tensor
+    rim: Tensor
+    pasted: Tensor
+    positive: Tensor
+    negative: Tensor
+    shown: Tensor
+    pasted_negative: Tensor
+    share: Tensor
+    told: Tensor
+
+    @property
+    def coded_candidate(self) -> Tensor:
+        """(b, k, y / 2, x / 2) bool: the codes that hold a candidate pixel."""
+        return F.max_pool2d(self.candidate.float(), FOLD) > 0
+
+    @property
+    def coded_possible(self) -> Tensor:
+        """(b, k, y / 2, x / 2) bool: the codes that may show a class, off the rim."""
+        own = self.shown[:, :, None, None] & ~self._coded_pasted
+        inner = self.candidate & ~self.rim[:, None]
+        return (F.max_pool2d(inner.float(), FOLD) > 0) & own
+
+    @property
+    def coded_negative(self) -> Tensor:
+        """(b, k, y / 2, x / 2) bool: the candidates that are known not to show a class."""
+        own, pasted = (label[:, :, None, None] for label in (self.negative, self.pasted_negative))
+        return self.coded_candidate & torch.where(self._coded_pasted, pasted, own)
+
+    @property
+    def coded_other_classes(self) -> Tensor:
+        """(b, k, y / 2, x / 2) bool: tiles known to have another class and not this one."""
+        tiles = self.negative & self.positive.any(1, keepdim=True)
+        return tiles[:, :, None, None] & ~self._coded_pasted
+
+    @property
+    def _coded_pasted(self) -> Tensor:
+        return self.pasted[:, None, ::FOLD, ::FOLD]
+
+
+@dataclass(frozen=True, eq=False)
+class Breakdown:
+    """The weighted losses by name, and what the codebook update needs.
+
+    Parameters
+    ----------
+    losses
+        Name to weighted loss; their sum is minimised.
+    features
+        (b, d, y, x) E(I).
+    logits
+        (b, k, y, x) log odds of each C_k; empty before there are codes.
+    assignment
+        (b, y, x) code of each embedding, from those that its tile may use.
+    r_n, r_p
+        (b, 3, y, x) reconstructions from S and from S and all C_k; empty if not needed.
+    """
+
+    losses: dict[str, Tensor]
+    features: Tensor
+    logits: Tensor
+    assignment: Tensor
+    r_n: Tensor
+    r_p: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of all losses."""
+        return torch.stack(list(self.losses.values())).sum()
+
+
+def warmup_losses(model: AutoEncoder, batch: Batch, preset: Preset) -> Breakdown:
+    """Return the loss of a plain auto-encoder, before there are codes."""
+    features = model.embed(batch.rgb)
+    none = features.new_zeros(0)
+    error = F.mse_loss(model.decoder(features), batch.rgb / 255.0)
+    named = {"reconstruction": preset.weights.reconstruction * error}
+    return Breakdown(named, features, none, none, none, none)
+
+
+def coded_losses(
+    model: AutoEncoder, batch: Batch, preset: Preset, critic: Critic | None
+) -> Breakdown:
+    """Return the losses of a batch, those of several classes added up by name.
+
+    A tile is decoded a second time only where a loss compares both codings.
+
+    Parameters
+    ----------
+    model
+        In training mode.
+    batch
+        Tiles.
+    preset
+        The weights.
+    critic
+        Needed for the mapping loss alone.
+    """
+    weights, book = preset.weights, model.codebook.book
+    image, positive = batch.rgb / 255.0, batch.positive.any(1)
+    features, distances = model(batch.rgb)
+    shared = (book == SHARED).expand(len(image), -1)
+    e = model.codebook.encode(features, distances, allowed_codes(book, batch.positive))
+    logits = class_logits(model, features, distances)
+    named = {"commitment": weights.commitment * losses.commitment(features, e.raw)}
+
+    if weights.discriminative or weights.mapping:
+        e_n = model.codebook.encode(features, distances, shared)
+        e_p = model.codebook.encode(features, distances, torch.ones_like(shared))
+        r_n, r_p = model.decoder(e_n.codes), model.decoder(e_p.codes)
+        error = losses.reconstruction(image, r_p, r_n, positive)
+        named["discriminative"] = features.new_zeros(())
+        for place, label in enumerate(batch.positive.unbind(1)):
+            support = model.codebook.support[book == place + 1].any(0)
+            # The gradient enters through e_P alone: through both codes it would cancel.
+            difference = losses.discriminative(e_n.raw, e_p.codes, label, support)
+            named["discriminative"] = named["discriminative"] + weights.discriminative * difference
+    else:
+        r_n = r_p = features.new_zeros(0)
+        error = F.mse_loss(model.decoder(e.codes), image)
+    named["reconstruction"] = weights.reconstruction * error
+
+    if critic is not None and weights.mapping:
+        judge = critic.eval()
+        wrong = losses.mapping(judge(r_p), judge(r_n), positive)
+        named["mapping"] = weights.mapping * wrong
+    by_class = _taught_losses if weights.told else _weak_losses if weights.claim else None
+    if by_class is not None:
+        for place in range(logits.shape[1]):
+            for name, loss in by_class(logits, batch, place, preset).items():
+                named[name] = named[name] + loss if name in named else loss
+    return Breakdown(named, features.detach(), logits.detach(), e.assignment, r_n, r_p)
+
+
+def _taught_losses(logits: Tensor, batch: Batch, place: int, preset: Preset) -> dict[str, Tensor]:
+    """Return the losses of one class, by its place, for a model that a first one teaches."""
+    weights, own = preset.weights, logits[:, place]
+    fine = F.interpolate(own[:, None], scale_factor=float(FOLD), mode="bilinear")[:, 0]
+    told = batch.told[:, place]
+    return {
+        "elsewhere": weights.elsewhere * losses.elsewhere(own, batch.coded_candidate[:, place]),
+        "told": weights.told * losses.told(fine, told == SHOWS, told == LACKS),
+    }
+
+
+def _weak_losses(logits: Tensor, batch: Batch, place: int, preset: Preset) -> dict[str, Tensor]:
+    """Return the losses of one class, by its place among the classes, from image-wise labels."""
+    weights, own = preset.weights, logits[:, place]
+    candidate, possible = batch.coded_candidate[:, place], batch.coded_possible[:, place]
+    top = preset.top // FOLD**2
+    everywhere, highest = losses.avoid(own, batch.coded_negative[:, place], top)
+    return {
+        "avoid_mean": weights.avoid_mean * everywhere,
+        "avoid_top": weights.avoid_top * highest,
+        "elsewhere": weights.elsewhere * losses.elsewhere(own, candidate),
+        "claim": weights.claim * losses.claim(own, possible, batch.share[:, place]),
+        "insist": weights.insist * losses.insist(own, possible, INSIST_ABOVE),
+    }
+
+
+def allowed_codes(book: Tensor, positive: Tensor) -> Tensor:
+    """Return the codes that each tile may use: S, and each C_k that it is positive for.
+
+    Parameters
+    ----------
+    book
+        (c,) the codebook of each code: 0 = S, 1... = C_1...
+    positive
+        (b, k) bool.
+
+    Returns
+    -------
+    (b, c) bool.
+    """
+    return (book == SHARED) | positive[:, (book - 1).clamp_min(0)]

@@ -1,0 +1,46 @@
+"""The answer in a terminal: the antibodies of highest ratio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from cacl import tables
+from cacl.tables.schemas import AntibodyRow
+
+
+def top_antibodies(report: Path, count: int) -> Table:
+    """Return the first rows of a report's antibodies as a table for the terminal.
+
+    Parameters
+    ----------
+    report
+        Folder of `cacl report`.
+    count
+        How many rows.
+
+    Raises
+    ------
+    TableError
+        The folder holds no report of this version.
+    """
+    rows: list[AntibodyRow] = tables.read_parquet(report / "antibodies.parquet", AntibodyRow)
+    table = Table(title="Stained area / cell area, highest first")
+    for name in ("rank", "antibody", "gene", "ratio", "95 % interval", "HPA label", "HPA staining"):
+        table.add_column(name)
+    for row in rows[:count]:
+        table.add_row(
+            str(row.rank),
+            row.antibody_id,
+            row.gene or "-",
+            _percent(row.stained_to_cell_ratio),
+            f"{_percent(row.ratio_low)} - {_percent(row.ratio_high)}",
+            row.label or "-",
+            row.hpa_staining or "-",
+        )
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f} %"

@@ -1,0 +1,1 @@
+"""Processes: signals, progress, worker threads, memory."""

@@ -1,0 +1,164 @@
+"""The label rule of DESIGN 5.3, on rows and on the real table of release 22."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cacl.errors import ConfigError
+from cacl.hpa.annotation_table import read_bulk
+from cacl.hpa.labels import Override, label_of, read_overrides
+from cacl.hpa.options import LabelOptions
+from cacl.tables.schemas import AnnotationRow
+from tests.fixtures.catalogs import said
+
+MICROVILLI = "enterocytes - microvilli"
+RULE = LabelOptions()
+
+
+@pytest.mark.parametrize(
+    ("staining", "label"),
+    [
+        ("high", "positive"),
+        ("medium", "positive"),
+        ("low", ""),
+        ("not detected", "negative"),
+        ("ascending", ""),
+        ("not representative", ""),
+    ],
+)
+def test_microvilli_decide(staining: str, label: str) -> None:
+    for antibody, gene, level in (
+        ([said(MICROVILLI, staining)], [], "antibody"),
+        ([], [said(MICROVILLI, staining)], "gene"),
+    ):
+        found = label_of(antibody, gene, RULE)
+        assert (found.label, found.source) == (label, f"{MICROVILLI} {staining} ({level})")
+
+
+def test_the_antibody_goes_before_its_gene() -> None:
+    found = label_of([said(MICROVILLI, "low")], [said(MICROVILLI, "high")], RULE)
+    assert (found.label, found.source) == ("", f"{MICROVILLI} low (antibody)")
+
+
+@pytest.mark.parametrize(
+    ("staining", "location", "label"),
+    [
+        ("high", "cytoplasmic/membranous", "positive"),
+        ("medium", "membranous", "positive"),
+        ("high", "nuclear", ""),
+        ("high", "", ""),
+        ("low", "cytoplasmic/membranous", ""),
+        ("not detected", "none", "negative"),
+    ],
+)
+def test_glandular_cells_are_the_fall_back(staining: str, location: str, label: str) -> None:
+    found = label_of([said("glandular cells", staining, location)], [], RULE)
+    assert found.label == label
+    assert found.source.startswith("glandular cells")
+
+
+def test_microvilli_that_say_low_do_not_fall_back() -> None:
+    rows = [said(MICROVILLI, "low"), said("glandular cells", "high", "membranous")]
+    assert label_of(rows, [], RULE).label == ""
+
+
+def test_glandular_cells_as_configured_need_no_location() -> None:
+    rule = LabelOptions(cell_type="Glandular Cells")
+    assert label_of([said("glandular cells", "high")], [], rule).label == "positive"
+
+
+@pytest.mark.parametrize(
+    ("antibody", "gene"),
+    [
+        ([said(MICROVILLI, "not detected")], [said(MICROVILLI, "high")]),
+        ([said(MICROVILLI, "high")], [said(MICROVILLI, "not detected")]),
+        ([said("glandular cells", "not detected")], [said(MICROVILLI, "high")]),
+        ([said(MICROVILLI, "high"), said(MICROVILLI, "not detected")], []),
+    ],
+)
+def test_contradictions_are_kept_out_and_flagged(
+    antibody: list[AnnotationRow], gene: list[AnnotationRow]
+) -> None:
+    found = label_of(antibody, gene, RULE)
+    assert found.label == ""
+    assert found.source.startswith("disagree: ")
+
+
+def test_nothing_known_is_no_label() -> None:
+    found = label_of([said("goblet cells", "high")], [said("paneth cells", "high")], RULE)
+    assert (found.label, found.source) == ("", "")
+
+
+def test_levels_are_configurable_in_any_case() -> None:
+    rule = LabelOptions(positive=("High", "ASCENDING"), negative=("Low",))
+    assert label_of([said(MICROVILLI, "ascending")], [], rule).label == "positive"
+    assert label_of([said(MICROVILLI, "low")], [], rule).label == "negative"
+    assert label_of([said(MICROVILLI, "not detected")], [], rule).label == ""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"positive": ()}, {"positive": ("high",), "negative": ("High",)}],
+)
+def test_a_rule_without_meaning_is_refused(wrong: dict[str, tuple[str, ...]]) -> None:
+    with pytest.raises(ConfigError, match=r"labels"):
+        LabelOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_release_22(shared_data: Path) -> None:
+    table = shared_data / "hpa-tables" / "normal_tissue_duodenum_v22.0.tsv"
+    rows = list(read_bulk(table, tissues=frozenset(("duodenum",))))
+    levels = Counter(row.staining for row in rows if row.cell_type == MICROVILLI)
+    assert levels == {"high": 118, "medium": 87, "low": 38, "not detected": 892}
+    labels = Counter(label_of([], [row], RULE).label for row in rows if row.cell_type == MICROVILLI)
+    assert labels == {"positive": 118 + 87, "": 38, "negative": 892}
+    all_levels = Counter(row.staining for row in rows)
+    assert (all_levels["ascending"], all_levels["descending"]) == (42, 21)
+
+
+@pytest.mark.parametrize("version", ["18.1", "20.1"])
+def test_names_of_columns_that_went_through_r(shared_data: Path, version: str) -> None:
+    table = shared_data / "hpa-tables" / f"normal_tissue_duodenum_v{version}.tsv"
+    first = next(read_bulk(table))
+    assert (first.ensembl_id, first.gene) == ("ENSG00000000003", "TSPAN6")
+    assert (first.cell_type, first.staining, first.reliability) == (
+        "glandular cells",
+        "low",
+        "approved",
+    )
+
+
+def overrides(tmp_path: Path, text: str) -> list[Override]:
+    path = tmp_path / "overrides.csv"
+    path.write_text(text)
+    return read_overrides(path)
+
+
+def test_overrides_of_images_and_tiles(tmp_path: Path) -> None:
+    text = "image_id,row,col,label\nHPA1/a,,,positive\nHPA1/b,0,7,negative\nHPA1/c,,,\n"
+    assert overrides(tmp_path, text) == [
+        Override("HPA1/a", None, None, "positive"),
+        Override("HPA1/b", 0, 7, "negative"),
+        Override("HPA1/c", None, None, ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_id\nHPA1/a\n", "has no column label"),
+        ("image_id,label\nHPA1/a,maybe\n", "line 2: the label 'maybe' is unknown"),
+        ("image_id,row,col,label\nHPA1/a,1,,positive\n", "line 2: a tile needs both row and col"),
+        ("image_id,row,col,label\nHPA1/a,-1,0,positive\n", "line 2: row is '-1'"),
+        ("image_id,label\nHPA1/a,positive\nHPA1/a,negative\n", "line 3: HPA1/a is already"),
+        ("image_id,lable\nHPA1/a,positive\n", "has no column label"),
+        ("image_id,label,labels\nHPA1/a,positive,\n", "did you mean 'label'"),
+    ],
+)
+def test_overrides_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        overrides(tmp_path, text)
+    assert message in str(caught.value)

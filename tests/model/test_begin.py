@@ -1,0 +1,108 @@
+"""What training begins with: codes by k-means or by chance, the critic and its pools."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from cacl.model.config import TEACHER
+from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.networks.codes import place_at_random, place_by_kmeans
+from cacl.model.networks.critic import KINDS, Critic, Pool, critic_loss
+from cacl.model.training import losses
+from cacl.model.training.objective import Batch
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def autoencoder() -> AutoEncoder:
+    """Two codes of S and one of C, of two channels, of any length."""
+    architecture = dataclasses.replace(
+        TEACHER.architecture, channels=2, shared_codes=2, class_codes=(1,), unit_length=False
+    )
+    return AutoEncoder(architecture)
+
+
+def batch(candidate: Tensor) -> Batch:
+    """A negative tile and a positive one, of candidates (2, 1, y, x)."""
+    label = torch.tensor([[False], [True]])
+    nowhere = torch.zeros_like(candidate[:, 0])
+    told = torch.zeros(2, 0, *candidate.shape[2:], dtype=torch.uint8)
+    rgb = torch.zeros(2, 3, *candidate.shape[2:])
+    share = torch.full((2, 1), 0.1)
+    return Batch(rgb, candidate, nowhere, nowhere, label, ~label, label, ~label, share, told)
+
+
+def embeddings() -> Tensor:
+    """Both tiles hold (0, 0) and (10, 0); a quarter of the positive one is (0, 20) or (0, 24)."""
+    negative = torch.tensor([[0.0, 0.0]] * 8 + [[10.0, 0.0]] * 8)
+    positive = torch.tensor(
+        [[0.0, 0.0]] * 6 + [[10.0, 0.0]] * 6 + [[0.0, 20.0]] * 2 + [[0.0, 24.0]] * 2
+    )
+    return torch.stack([negative, positive]).view(2, 4, 4, 2).permute(0, 3, 1, 2)
+
+
+def test_s_starts_from_negative_tiles_and_c_from_what_only_positive_ones_show() -> None:
+    model = autoencoder()
+    everywhere = torch.ones(2, 1, 8, 8, dtype=torch.bool)
+    place_by_kmeans(model, batch(everywhere), embeddings(), rng())
+    codes = model.codebook.codes
+    assert sorted(codes[:2].tolist()) == [[0.0, 0.0], [10.0, 0.0]]
+    assert codes[2].tolist() == [0.0, 22.0]
+    assert model.codebook.counts.gt(0).all()
+
+
+def test_c_starts_where_the_pattern_may_be() -> None:
+    model = autoencoder()
+    upper = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
+    upper[:, :, :6] = True
+    place_by_kmeans(model, batch(upper), embeddings(), rng())
+    assert model.codebook.codes[2, 1].item() == 0.0
+
+
+def test_random_codes_are_embeddings_of_the_batch() -> None:
+    model = autoencoder()
+    features = torch.arange(64.0).view(2, 2, 4, 4)
+    place_at_random(model.codebook, features, rng())
+    known = features.permute(0, 2, 3, 1).flatten(0, 2).tolist()
+    assert all(code in known for code in model.codebook.codes.tolist())
+
+
+def test_a_pool_keeps_the_last_fakes_in_their_order() -> None:
+    pool = Pool(64)
+    assert pool.draw(rng()) is None
+    for number in range(35):
+        pool.add(torch.full((2, 3, 1, 1), float(number), requires_grad=True))
+    assert [int(image[0, 0, 0]) for image in pool.images] == [
+        number for number in range(3, 35) for _ in range(2)
+    ]
+    drawn = pool.draw(rng())
+    assert drawn is not None
+    assert drawn.shape == (1, 3, 1, 1)
+    assert not drawn.requires_grad
+    chance = rng()
+    images = [image for image in (pool.draw(chance) for _ in range(500)) if image is not None]
+    assert {int(image[0, 0, 0, 0]) for image in images} == set(range(3, 35))
+
+
+@pytest.mark.parametrize("filled", [0, 1, 2])
+def test_the_critic_learns_from_real_tiles_and_one_fake_of_each_kind(filled: int) -> None:
+    torch.manual_seed(0)
+    critic, pools = Critic(), (Pool(64), Pool(64))
+    real, fakes = torch.rand(2, 3, 32, 32), torch.rand(2, 1, 3, 32, 32)
+    for pool, fake in zip(pools[:filled], fakes[:filled], strict=True):
+        pool.add(fake)
+    kinds = [losses.REAL_NEGATIVE, losses.REAL_POSITIVE]
+    kinds += [losses.FAKE_NEGATIVE, losses.FAKE_POSITIVE][:filled]
+    assert len(set(kinds)) == 2 + filled <= KINDS
+    with torch.no_grad():
+        seen = torch.cat([real, *fakes[:filled]])
+        expected = F.cross_entropy(critic.train()(seen), torch.tensor(kinds))
+    found = critic_loss(critic, real, torch.tensor([False, True]), pools, rng())
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)

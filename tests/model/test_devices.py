@@ -1,0 +1,234 @@
+"""Several devices hold one model; a run that is asked to stop goes on bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from cacl.model import device
+from cacl.model.config import named
+from cacl.model.data import dataset
+from cacl.model.device import make_fabric, prepare_for_device
+from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.training import judge, loop, plan, train
+from cacl.model.training.begin import begin
+from cacl.model.training.distributed import Team, launch
+from cacl.model.training.stop import asked_to_stop
+from cacl.store import Store
+from tests.fixtures.model_atlas import ModelAtlas
+
+PRODUCTS = ("checkpoint.safetensors", "model.json", "training.csv")
+STEPS, PAPER_STEPS = 36, 24
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
+    made = ModelAtlas(tmp_path_factory.mktemp("atlas")).build()
+    made.select()
+    return made
+
+
+def test_without_a_gpu_it_is_one_cpu_in_float32() -> None:
+    fabric = make_fabric(1)
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert (fabric.world_size, fabric.device.type) == (1, "cpu")
+    network = prepare_for_device(AutoEncoder(named("robust").architecture), fabric.device)
+    assert not network.encoder.bf16
+    assert network.encoder._compiled_call_impl is None
+
+
+def test_bfloat16_is_kept_to_encoder_and_decoder() -> None:
+    torch.manual_seed(0)
+    network = AutoEncoder(named("robust").architecture).eval()
+    rgb = torch.randint(0, 256, (1, 3, 32, 32)).float()
+    with torch.no_grad():
+        exact, distances = network(rgb)
+        network.use_bf16(True)
+        rough, rough_distances = network(rgb)
+        reconstructed = network.decoder(rough)
+    assert rough.dtype == rough_distances.dtype == reconstructed.dtype == torch.float32
+    assert not torch.equal(rough, exact)
+    assert (rough - exact).abs().max() < 0.05
+    assert (rough_distances - distances).abs().max() < 0.1
+
+
+def test_where_nothing_can_be_compiled_it_runs_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    network = AutoEncoder(named("robust").architecture).train()
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+
+    def refuse(model: object, inputs: object) -> None:
+        raise RuntimeError("no compiler")
+
+    compiled = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: compiled(self, backend=refuse))
+    device._compile(network)
+    assert "not compiled" in caplog.text
+    assert "no compiler" in caplog.text
+    assert network.encoder._compiled_call_impl is None
+    assert network(torch.zeros(1, 3, 32, 32))[0].shape == (1, 32, 16, 16)
+    for name, values in network.state_dict().items():
+        assert torch.equal(values, before[name]) or "running" in name or "tracked" in name
+
+
+def of_two(team: Team, asked: threading.Event, *arguments: Any) -> dict[str, bool]:
+    """Train in each of two processes; return what both of them hold alike in the end."""
+    made = []
+
+    def keep(*given: Any) -> Any:
+        made.append(begin(*given))
+        return made[-1]
+
+    loop.begin, judge.NOWHERE, judge.EVERYWHERE = keep, -1.0, 2.0
+    done = train._learn(team, asked, *arguments)
+    run = made[-1]
+    weights = torch.cat([part.detach().flatten().float() for part in run.network.parameters()])
+    statistics = [
+        values for name, values in run.network.named_buffers() if name.endswith("running_mean")
+    ]
+    drawn = torch.rand(4, generator=team.own(run.state, 0).rng)
+    held = {
+        "done": torch.tensor([float(done)]),
+        "codes": run.network.codebook.codes,
+        "counts": run.network.codebook.counts,
+        "weights": weights,
+        "statistics": torch.cat(statistics),
+        "shares": run.state.share,
+        "drawn": drawn,
+    }
+    alike = {}
+    for name, values in held.items():
+        largest, smallest = values.detach().clone(), values.detach().clone()
+        torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
+        torch.distributed.all_reduce(smallest, op=torch.distributed.ReduceOp.MIN)
+        alike[name] = torch.equal(largest, smallest)
+    return alike
+
+
+def test_two_processes_hold_the_same_model(atlas: ModelAtlas, tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("two processes would need two GPUs")
+    rows, store = dataset.read_rows(atlas.path("training.parquet")), Store(atlas.path("atlas.zarr"))
+    learning = dataset.training_tiles(rows, store, 0)
+    negatives, _ = dataset.calibration_tiles(rows, store, 0)
+    preset, out = named("robust"), tmp_path / "model"
+    (out / train.STATES).mkdir(parents=True)
+    given = (preset, plan.networks(preset, STEPS), learning, negatives, out, {"seed": 0}, None)
+    held = launch(make_fabric(2), 1, of_two, *given)
+    assert held.pop("drawn") is False
+    assert held == dict.fromkeys(held, True)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "checkpoint.safetensors",
+        "model.json",
+        "speed.csv",
+        "training.csv",
+    ]
+
+
+def mean_of_two(team: Team, asked: threading.Event) -> tuple[list[float], list[float], bool, bool]:
+    """Give each process its own gradient, statistics and wish."""
+    rank = team.fabric.global_rank
+    layer = torch.nn.BatchNorm1d(2)
+    layer.weight.grad = torch.tensor([1.0, 3.0]) * (1 + 2 * rank)
+    layer.bias.grad = torch.zeros(2)
+    layer.running_mean.fill_(float(rank))
+    team.average(layer)
+    shared = torch.tensor([rank == 0, rank == 1])
+    team.share((shared,))
+    assert shared.tolist() == [True, False]
+    return (
+        layer.weight.grad.tolist(),
+        layer.running_mean.tolist(),
+        team.agree(True),
+        team.agree(rank == 0),
+    )
+
+
+def test_gradients_and_statistics_are_averaged() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("two processes would need two GPUs")
+    gradient, statistics, all_wish, one_wishes = launch(make_fabric(2), 1, mean_of_two)
+    assert gradient == [2.0, 6.0]
+    assert statistics == [0.5, 0.5]
+    assert all_wish
+    assert not one_wishes
+
+
+def test_a_team_of_one_changes_nothing(atlas: ModelAtlas) -> None:
+    team = Team(Fabric(accelerator="cpu", devices=1))
+    layer = torch.nn.BatchNorm1d(2)
+    layer.running_mean.fill_(7.0)
+    team.average(layer)
+    assert layer.running_mean.tolist() == [7.0, 7.0]
+    assert team.agree(True)
+    assert not team.agree(False)
+
+
+def test_sigterm_sets_the_event_and_ends_nothing() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with asked_to_stop() as asked:
+        assert not asked.is_set()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asked.wait(5)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_between_two_blocks_is_not_lost() -> None:
+    with asked_to_stop() as outer:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert outer.wait(5)
+        with asked_to_stop() as inner:
+            assert inner.is_set()
+
+
+ENDS_ITSELF = """
+import os, runpy, signal, threading, time
+
+def once_it_listens():
+    while getattr(signal.getsignal(signal.SIGTERM), "__module__", "") != "cacl.model.training.stop":
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+threading.Thread(target=once_it_listens, daemon=True).start()
+runpy.run_module("cacl", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_run_stopped_by_sigterm_goes_on_bit_for_bit(atlas: ModelAtlas) -> None:
+    def into(out: Path) -> tuple[str | Path, ...]:
+        stored = (
+            *("--tiles", atlas.path("training.parquet")),
+            *("--store", atlas.path("atlas.zarr")),
+        )
+        how = ("--preset", "paper", "--max-steps", str(PAPER_STEPS), "--threads", "1")
+        return ("train", *stored, *how, "--out", out)
+
+    out, whole = atlas.path("terminated"), atlas.path("whole")
+    run = subprocess.run(
+        [sys.executable, "-c", ENDS_ITSELF, *into(out)], capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert "asked to stop (SIGTERM)" in " ".join(run.stderr.split())
+    assert any((out / train.STATES).iterdir())
+    assert not (out / "model.json").exists()
+
+    for again in (out, whole):
+        subprocess.run(
+            [sys.executable, "-m", "cacl", *into(again)], check=True, capture_output=True
+        )
+    assert not (out / train.STATES).exists()
+    for name in PRODUCTS:
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name

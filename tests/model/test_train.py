@@ -1,0 +1,237 @@
+"""Training: what it learns, that it repeats and resumes bit for bit, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cacl import tables
+from cacl.errors import ConfigError, TrainingError
+from cacl.model.checkpoint import load_model
+from cacl.model.networks.codebook import SHARED
+from cacl.model.training import judge, loop, metrics_log, train
+from cacl.model.training.train import STATES
+from cacl.tables.schemas import TileRow
+from tests.fixtures.model_atlas import ModelAtlas, set_adrift
+
+PRODUCTS = ("checkpoint.safetensors", "model.json", "training.csv")
+
+
+@pytest.fixture(scope="module")
+def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
+    made = ModelAtlas(tmp_path_factory.mktemp("atlas")).build()
+    made.select()
+    return made
+
+
+def same(one: Path, other: Path) -> bool:
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in PRODUCTS)
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize("preset", ["scout", "paper"])
+def test_equal_seeds_give_equal_bytes(atlas: ModelAtlas, preset: str) -> None:
+    steps = 36 if preset == "scout" else 12
+    one = atlas.train(f"{preset}_1", preset=preset, max_steps=steps)
+    other = atlas.train(f"{preset}_2", preset=preset, max_steps=steps)
+    assert same(one, other)
+    third = atlas.train(f"{preset}_3", preset=preset, max_steps=steps, seed=1)
+    assert not same(one, third)
+
+
+@pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize(
+    ("preset", "stop", "steps"), [("scout", 47, 56), ("robust", 165, 180), ("paper", 13, 16)]
+)
+def test_an_interrupted_run_goes_on_bit_for_bit(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, preset: str, stop: int, steps: int
+) -> None:
+    """The network that is taught, of the last 40 steps of `robust`, is stopped after a save."""
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_SAVES", 10)
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_CHECKS", 5)
+    whole = atlas.train(f"{preset}_whole", preset=preset, max_steps=steps)
+    add = metrics_log.Curve.add
+
+    done = itertools.count(1)
+
+    def interrupt(self: metrics_log.Curve, *given: object) -> None:
+        if next(done) == stop:
+            raise KeyboardInterrupt
+        add(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(metrics_log.Curve, "add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        atlas.train(f"{preset}_parts", preset=preset, max_steps=steps)
+    parts = atlas.path(f"{preset}_parts")
+    assert any((parts / STATES).iterdir())
+    assert not (parts / "model.json").exists()
+    monkeypatch.setattr(metrics_log.Curve, "add", add)
+    atlas.train(f"{preset}_parts", preset=preset, max_steps=steps)
+    assert same(whole, parts)
+    assert not (parts / STATES).exists()
+
+
+@pytest.mark.usefixtures("lenient")
+def test_the_state_of_another_run_is_not_used(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fresh = atlas.train("fresh", max_steps=34)
+    out = atlas.path("mixed")
+    out.mkdir()
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_SAVES", 10)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    atlas.train("mixed", max_steps=12, seed=5)
+    monkeypatch.undo()
+    monkeypatch.setattr(judge, "NOWHERE", -1.0)
+    monkeypatch.setattr(judge, "EVERYWHERE", 2.0)
+    assert any((out / STATES).iterdir())
+    atlas.train("mixed", max_steps=34)
+    assert "of another run" in caplog.text
+    assert same(fresh, out)
+
+
+@pytest.mark.usefixtures("lenient")
+def test_the_description_says_what_was_done(
+    atlas: ModelAtlas, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder = atlas.train("described", max_steps=32)
+    description = json.loads((folder / "model.json").read_text())
+    assert description["preset"] == "scout"
+    assert description["steps"] == 32
+    assert description["threshold_source"] == "image-wise labels, validation negatives"
+    assert len(description["training_data_digest"]) == 64
+    assert dataclasses.asdict(load_model(folder).thresholds[0]) == description["thresholds"]
+    rows = pd.read_csv(folder / "training.csv")
+    assert rows["step"].tolist() == [10, 20, 30, 32]
+    assert rows[["claim", "avoid_mean"]].notna().all().all()
+    last = rows.iloc[-1]
+    parts = [
+        "reconstruction",
+        "commitment",
+        "avoid_mean",
+        "avoid_top",
+        "elsewhere",
+        "claim",
+        "insist",
+    ]
+    assert last["total"] == pytest.approx(last[parts].sum(), rel=1e-4)
+    assert list(pd.read_csv(folder / "speed.csv")) == ["step", "tiles_per_second"]
+    [line] = [text for text in caplog.messages if "step 32 of 32" in text]
+    assert re.search(r"train: scout: step 32 of 32, \d+\.\d tiles/s, ", line)
+    for name in ("total", *parts, "perplexity_s", "perplexity_c", "dead_codes", "c_share"):
+        assert f", {name} {last[name]:.4g}" in line
+
+
+@pytest.mark.usefixtures("lenient")
+def test_the_paper_preset_has_its_losses_and_its_books(atlas: ModelAtlas) -> None:
+    model = load_model(atlas.train("paper", preset="paper", max_steps=12))
+    assert (model.thresholds[0].likely, model.thresholds[0].sure) == (0.0, 0.0)
+    assert model.networks[0].codebook.support.sum(0).tolist() == [27.0] * 32 + [5.0] * 32
+    rows = pd.read_csv(atlas.path("paper") / "training.csv")
+    assert rows.loc[0, ["discriminative", "mapping", "classifier"]].notna().all()
+    assert rows[["claim", "avoid_mean", "elsewhere"]].isna().all().all()
+
+
+@pytest.mark.usefixtures("lenient")
+def test_time_limit_stops_training(atlas: ModelAtlas) -> None:
+    folder = atlas.train("timed", max_steps=100_000, max_minutes=0.1)
+    assert json.loads((folder / "model.json").read_text())["steps"] < 1000
+
+
+@pytest.mark.parametrize("label", ["positive", "negative"])
+def test_a_missing_class_is_named_with_its_remedy(
+    atlas: ModelAtlas, tmp_path: Path, label: str
+) -> None:
+    frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
+    table = tmp_path / "training.parquet"
+    tables.write_parquet(table, frame[frame["label"] != label], TileRow)
+    with pytest.raises(TrainingError, match=rf"no {label} tile.*labels\.overrides"):
+        train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
+
+
+@pytest.mark.parametrize("preset", ["robust", "scout"])
+def test_one_tile_a_label_is_said_before_training(
+    atlas: ModelAtlas, tmp_path: Path, preset: str
+) -> None:
+    frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
+    learned = frame[frame["kept"] & (frame["split"] == "train")]
+    table = tmp_path / "training.parquet"
+    tables.write_parquet(table, learned.groupby("label").head(1), TileRow)
+    given = table, atlas.path("atlas.zarr"), tmp_path / "model"
+    if preset == "robust":
+        with pytest.raises(TrainingError, match=r"has 1 tiles of positive .*at least 8; label"):
+            train.train(*given, preset=preset, max_steps=90)
+        assert not (tmp_path / "model").exists()
+    else:
+        with pytest.raises(TrainingError, match=r"C is used|finds no more of the pattern"):
+            train.train(*given, preset=preset, max_steps=5)
+
+
+def test_tiles_that_are_all_blank_are_said(atlas: ModelAtlas, tmp_path: Path) -> None:
+    frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
+    blank = frame.assign(kept=False, rule="little tissue")
+    table = tmp_path / "training.parquet"
+    tables.write_parquet(table, blank, TileRow)
+    with pytest.raises(TrainingError, match=r"no positive tile.*min_tissue_fraction"):
+        train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
+
+
+@pytest.mark.parametrize(("adrift", "where"), [(1, "nowhere"), (SHARED, "everywhere")])
+def test_a_collapsed_codebook_is_said_not_delivered(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, adrift: int, where: str
+) -> None:
+    set_adrift(monkeypatch, adrift)
+    with pytest.raises(TrainingError, match=f"C is used {where} on positive tiles"):
+        atlas.train(where, max_steps=5)
+    assert not (atlas.path(where) / "model.json").exists()
+
+
+def test_a_collapsed_paper_model_is_delivered_with_a_warning(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is the reference row of a benchmark, however it ends."""
+    set_adrift(monkeypatch, 1)
+    folder = atlas.train("fragile", preset="paper", max_steps=4)
+    [warning] = json.loads((folder / "model.json").read_text())["warnings"]
+    assert "C is used nowhere on positive tiles" in warning
+    assert warning in caplog.text
+    assert len(load_model(folder).networks) == 1
+
+
+def test_one_of_several_models_that_knows_a_class_is_enough() -> None:
+    lost = "second is lost"
+    judge.refuse([{"first": "first is lost", "second": ""}, {"first": "", "second": lost}])
+    judge.refuse([{"first": "", "second": lost}, {"second": ""}])
+    with pytest.raises(TrainingError, match=lost):
+        judge.refuse([{"first": "first is lost", "second": lost}, {"first": ""}, {"second": lost}])
+
+
+def test_a_loss_that_is_not_a_number_is_named(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "learning_rate", lambda *_: float("inf"))
+    with pytest.raises(TrainingError, match="loss reconstruction is not a finite number"):
+        atlas.train("diverged", max_steps=20)
+
+
+def test_an_unknown_preset_is_refused(atlas: ModelAtlas) -> None:
+    with pytest.raises(ConfigError, match="No preset 'rubust'"):
+        atlas.train("none", preset="rubust")
+
+
+def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
+    preset = train.named("robust")
+    rates = [loop.learning_rate(preset, step, 300) for step in range(300)]
+    assert rates[0] == pytest.approx(preset.learning_rate / 20, rel=1e-3)
+    assert max(rates) == pytest.approx(preset.learning_rate, rel=0.02)
+    assert rates[-1] < 1e-3 * preset.learning_rate
+    assert loop.learning_rate(train.named("paper"), 299, 300) == 3e-4

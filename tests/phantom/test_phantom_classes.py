@@ -1,0 +1,134 @@
+"""The phantom of three patterns: what is stained, what the truth shows, what is written of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import product
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from lxml import etree
+
+from cacl.benchmark.ground_truth import read_truth
+from cacl.image.tile_grid import TileGrid
+from cacl.phantom import SETTINGS, write_phantom
+from cacl.phantom.anatomy import Anatomy, draw_anatomy
+from cacl.phantom.camera import TRUTH, truth_png
+from cacl.phantom.canvas import Canvas
+from cacl.phantom.fields import generator
+from cacl.phantom.paint import paint
+from cacl.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.staining import annotate, draw_staining
+
+SETTING = SETTINGS["patterns-a"]
+CORE_PX = 500
+
+
+@pytest.fixture(scope="module")
+def anatomy() -> Anatomy:
+    return draw_anatomy(generator("anatomy"), SETTING.geometry, CORE_PX)
+
+
+def painted(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> Canvas:
+    plain = dataclasses.replace(
+        draw_staining(0, SETTING, 1),
+        positive=False,
+        border_od=0.9,
+        cytoplasm_od=0.0,
+        nuclei_od=0.0,
+        stroma_od=0.8,
+    )
+    staining = dataclasses.replace(plain, **changes)
+    return paint(generator("paint"), anatomy, setting, staining, cover=0.8)  # type: ignore[arg-type]
+
+
+def truth(canvas: Canvas) -> np.ndarray:
+    data = np.frombuffer(truth_png(canvas, CORE_PX), np.uint8)
+    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+
+
+@pytest.mark.parametrize("shown", list(product([False, True], repeat=3)))
+def test_the_truth_shows_what_is_stained_and_nothing_else(
+    anatomy: Anatomy, shown: tuple[bool, bool, bool]
+) -> None:
+    border, cytoplasm, nuclei = shown
+    canvas = painted(anatomy, positive=border, cytoplasm_od=0.4 * cytoplasm, nuclei_od=0.6 * nuclei)
+    values = set(np.unique(truth(canvas)).tolist()) - {0, 1}
+    wanted = zip(("microvilli", "cytoplasm", "nucleus"), shown, strict=True)
+    assert values == {TRUTH[name] for name, there in wanted if there}
+
+
+def test_stained_places_are_browner_than_where_nothing_is_stained(anatomy: Anatomy) -> None:
+    bare = painted(anatomy, stroma_od=0.0)
+    full = painted(anatomy, stroma_od=0.0, cytoplasm_od=0.4, nuclei_od=0.6)
+    more = full.dab - bare.dab
+    assert np.median(more[full.nuclei]) > 0.3
+    assert np.median(more[full.cytoplasm]) > 0.2
+    neither = full.cell & ~full.nuclei & ~full.cytoplasm
+    assert np.median(more[neither]) < 0.05
+    assert not (full.nuclei & full.cytoplasm).any()
+
+
+def test_stained_stroma_is_no_cytoplasm(anatomy: Anatomy) -> None:
+    canvas = painted(anatomy, cytoplasm_od=0.4, stroma_share=1.0)
+    brown_stroma = (canvas.dab > 0.3) & canvas.cell & ~canvas.cytoplasm
+    assert brown_stroma.sum() > 0.05 * canvas.cell.sum()
+    assert canvas.cytoplasm.sum() > 0.1 * canvas.cell.sum()
+
+
+def test_other_settings_show_the_border_alone(anatomy: Anatomy) -> None:
+    changes = {"positive": True, "cytoplasm_od": 0.3, "nuclei_od": 0.6}
+    known = truth(painted(anatomy, SETTINGS["duodenum-a"], **changes))
+    assert set(np.unique(known).tolist()) == {0, 1, 2}
+    assert tuple(f"duodenum-{letter}" for letter in "abcde") == BRUSH_BORDERS
+
+
+def test_the_three_are_stained_independently() -> None:
+    drawn = [draw_staining(1, SETTING, number) for number in range(1, 401)]
+    shown = np.array([(one.positive, one.cytoplasm_od > 0, one.nuclei_od > 0) for one in drawn])
+    assert np.all((shown.mean(axis=0) > 0.4) & (shown.mean(axis=0) < 0.7))
+    together = np.corrcoef(shown.T.astype(float))
+    assert np.abs(together[~np.eye(3, dtype=bool)]).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("cytoplasm", "nuclei", "location"),
+    [
+        (0.4, 0.6, "cytoplasmic/membranous,nuclear"),
+        (0.4, 0.0, "cytoplasmic/membranous"),
+        (0.0, 0.6, "nuclear"),
+        (0.0, 0.0, "none"),
+    ],
+)
+def test_the_annotation_names_the_places(cytoplasm: float, nuclei: float, location: str) -> None:
+    staining = dataclasses.replace(
+        draw_staining(0, SETTING, 1), cytoplasm_od=cytoplasm, nuclei_od=nuclei
+    )
+    lines = {line.cell_type: line for line in annotate(staining)}
+    assert lines["Enterocytes"].location == location
+    assert (lines["Enterocytes"].staining == "not detected") == (location == "none")
+
+
+def test_files_agree_with_each_other(tmp_path: Path) -> None:
+    write_phantom(
+        tmp_path / "host",
+        tmp_path / "truth",
+        antibodies=6,
+        patients=1,
+        seed=2,
+        jobs=2,
+        setting="patterns-a",
+        core_px=CORE_PX,
+    )
+    grid = TileGrid(CORE_PX, CORE_PX, source_px=125, tile_px=64)
+    for mask in sorted((tmp_path / "truth").rglob("*.png")):
+        number = mask.stem.partition("_")[0]
+        image_id = f"HPA{number}/{mask.stem}"
+        page = etree.parse(tmp_path / "host" / f"ENSG00000{number}.xml")
+        (cell,) = page.xpath("//tissueCell[cellType='Enterocytes']")
+        for word, name in (("cytoplasmic", "cytoplasm"), ("nuclear", "nucleus")):
+            there, cells = read_truth(tmp_path / "truth", image_id, grid, TRUTH[name])
+            assert (word in cell.findtext("location")) == there.any()
+            assert not (there & ~cells).any()

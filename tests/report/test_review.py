@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cacl import tables
+from cacl.report.review import MOST, review_rows
+from cacl.tables.schemas import MeasureRow, ReviewRow, SegmentedRow
+from tests.fixtures.reports import cores, page_of, run
+from tests.fixtures.small_atlas import build
+
+PLAIN: dict[str, Any] = {
+    "ensembl_id": "", "gene": "", "tissue": "duodenum", "patient_id": "1", "label": "", "tiles": 9,
+    "cell_area_px": 1000, "dab_area_px": 0, "border_share": None, "hpa_staining": "",
+    "hpa_intensity": "", "hpa_quantity": "", "hpa_location": "", "qc": "",
+}  # fmt: skip
+
+
+def image(name: str, ratio: float | None, **changes: Any) -> MeasureRow:
+    given = {"image_id": f"{name}/1", "antibody_id": name, "stained_to_cell_ratio": ratio}
+    given |= {"stained_area_px": round(1000 * (ratio or 0)), "ratio_low": None, "ratio_high": None}
+    return MeasureRow(**(PLAIN | given | changes))
+
+
+def frame(rows: list[MeasureRow]) -> pd.DataFrame:
+    table = tables.to_table(rows, MeasureRow)
+    found: pd.DataFrame = table.to_pandas(types_mapper=tables._nullable)
+    return found
+
+
+def negatives(count: int = 21) -> list[MeasureRow]:
+    """Images annotated as not detected with ratios of 0 to 0.02: 0.95 of them reach 0.019."""
+    return [
+        image(f"N{number:02d}", number / 1000, label="negative", hpa_staining="not detected")
+        for number in range(count)
+    ]
+
+
+def test_views_that_contradict_the_mask() -> None:
+    rows = [
+        image("A", 0.1, confidence=0.85),
+        image("B", 0.1, confidence=0.6, ratio_sd=0.0123),
+        image("C", 0.1, confidence=0.95),
+        image("D", 0.0, confidence=None),
+    ]
+    found = review_rows(frame(rows))
+    assert [(row.rank, row.antibody_id) for row in found] == [(1, "B"), (2, "A")]
+    assert found[0].view_doubt == found[0].score == pytest.approx(0.4)
+    assert found[0].why == (
+        "single views of the model agree with one another by a Dice of 0.60 only, their ratios "
+        "spread by 1.23%"
+    )
+
+
+def test_annotation_that_contradicts_the_mask() -> None:
+    rows = [
+        *negatives(8),
+        image("P", 0.5, label="positive", hpa_staining="high"),
+        image("Q", 0.0005, label="positive", hpa_staining="high"),
+    ]
+    found = review_rows(frame(rows))
+    assert found[0].antibody_id == "Q"
+    assert found[0].annotation_doubt == pytest.approx((8 - 1) / 10)
+    assert found[0].why.startswith("high, but 0.05% of the cell area is stained; at least ")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "doubt"),
+    [(0.019, 0.3, 0.0), (0.03, 0.3, 0.0), (0.001, 0.0189, 0.0), (0.001, 0.272614, 1.0)],
+)
+def test_interval_around_what_negatives_reach(low: float, high: float, doubt: float) -> None:
+    """The odds of 0.019 are the geometric mean of those of 0.001 and 0.272614."""
+    one = image("A", (low + high) / 2, ratio_low=low, ratio_high=high)
+    found = review_rows(frame([*negatives(), one]))
+    mine = [row.interval_doubt for row in found if row.antibody_id == "A"]
+    assert mine == ([pytest.approx(doubt, abs=1e-4)] if doubt else [])
+    if doubt:
+        assert "0.10% to 27.26%, includes the 1.90% that cores annotated" in found[0].why
+
+
+def test_interval_counts_only_with_enough_negatives_and_not_for_them() -> None:
+    one = image("A", 0.1, ratio_low=0.001, ratio_high=0.272614)
+    assert review_rows(frame([*negatives(4), one])) == []
+    wide = [dataclasses.replace(row, ratio_low=1e-3, ratio_high=0.9) for row in negatives()]
+    assert review_rows(frame(wide)) == []
+
+
+def test_flags_count_half_and_doubts_add_up() -> None:
+    rows = [
+        image("A", 0.1, confidence=0.55),
+        image("B", None, qc="blur;little tissue"),
+        image("C", 0.1, confidence=0.95, qc="fold"),
+    ]
+    found = review_rows(frame(rows))
+    assert [row.antibody_id for row in found] == ["C", "B", "A"]
+    assert [row.score for row in found] == pytest.approx([0.55, 0.5, 0.45])
+    assert found[0].why == "flagged: fold"
+    assert found[1].why == "flagged: blur, little tissue"
+    assert found[1].stained_to_cell_ratio is None
+
+
+def test_at_most_a_hundred_in_a_fixed_order() -> None:
+    rows = [image(f"A{number:03d}", 0.1, confidence=0.5) for number in range(150)]
+    found = review_rows(frame(rows[::-1]))
+    assert [row.antibody_id for row in found] == [row.antibody_id for row in rows[:MOST]]
+    assert review_rows(frame([])) == []
+
+
+def test_the_report_lists_them(tmp_path: Path) -> None:
+    made = build(tmp_path, cores())
+    receipts = tables.read_parquet(made.path("segmented.parquet"), SegmentedRow)
+    doubtful = [
+        dataclasses.replace(row, confidence=0.3 if row.antibody_id == "HPA000002" else 0.8)
+        for row in receipts
+    ]
+    tables.write_parquet(made.path("segmented.parquet"), doubtful, SegmentedRow)
+    made.measure()
+    folder = run(made, failures=[])
+    rows = tables.read_parquet(folder / "review.parquet", ReviewRow)
+    assert rows[0].image_id == "HPA000002/1_A_7_2"
+    assert len(tables.read_csv(folder / "review.csv", ReviewRow)) == len(rows) == 10
+    page = page_of(folder)
+    assert "agree with one another by a Dice of 0.30 only" in page
+    assert page.count('class="thumbnail"') == 10
+    assert "Dice coefficient between the masks of two" in (folder / "methods.md").read_text()
+
+
+def test_without_doubt_the_report_says_so(tmp_path: Path) -> None:
+    made = build(tmp_path, cores()[:2])
+    made.measure()
+    assert "No core is in doubt" in page_of(run(made, failures=[]))

@@ -1,0 +1,187 @@
+"""Images of a shard on a real dask cluster of two workers that the user names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cacl import tables
+from cacl.cli import app
+from cacl.errors import ClusterError
+from cacl.runtime import dask_executor as module
+from cacl.runtime.images import run_images
+from cacl.tables.schemas import AcquiredRow, FailureRow, MeasureRow
+from tests.fixtures import small_atlas
+from tests.fixtures.small_atlas import Core
+from tests.steps.test_tile import Run, acquired, core  # noqa: F401
+
+CHECKOUT = Path(__file__).parents[2]
+IMAGES = 12
+
+
+@dataclass
+class Cluster:
+    """A scheduler and its workers, each a process of its own."""
+
+    folder: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dask", *arguments, "--no-dashboard"]
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+            stdout=subprocess.DEVNULL,
+            stderr=(self.folder / f"{len(self.processes)}.log").open("wb"),
+        )
+        self.processes.append(process)
+        return process
+
+    def scheduler(self) -> str:
+        """Start the scheduler and return its address."""
+        self.start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        log = self.folder / "0.log"
+        for _ in range(600):
+            for line in log.read_text().splitlines():
+                if "Scheduler at:" in line:
+                    return line.split()[-1]
+            time.sleep(0.1)
+        raise AssertionError(log.read_text())
+
+    def worker(self, address: str) -> subprocess.Popen[bytes]:
+        return self.start("worker", address, "--nthreads", "1", "--no-nanny")
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    found = Cluster(folder)
+    yield found
+    found.stop()
+
+
+@dataclass(frozen=True)
+class Item:
+    image_id: str
+
+
+def test_a_worker_killed_in_mid_run_costs_nothing_but_time(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    address = cluster.scheduler()
+    workers = {process.pid: process for process in map(cluster.worker, [address] * 2)}
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    items = [Item(f"A/{number}") for number in range(IMAGES)]
+
+    def work(item: Item) -> int:
+        number = int(item.image_id.split("/")[1])
+        (marks / f"{number}-{os.getpid()}").touch()
+        while len(list(marks.glob(f"*-{os.getpid()}"))) == 1 and len(list(marks.iterdir())) < 2:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        if number == 3:
+            raise OSError(28, "No space left on device")
+        return number
+
+    def kill() -> None:
+        while len({mark.name.split("-")[1] for mark in marks.iterdir()}) < 2:
+            time.sleep(0.02)
+        victim = int(sorted(marks.iterdir())[0].name.split("-")[1])
+        workers[victim].kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    outcome = run_images("tile", items, work, source=str, scheduler=address)
+    killer.join()
+    assert outcome.results == [number for number in range(IMAGES) if number != 3]
+    assert [(row.image_id, row.reason) for row in outcome.failures] == [("A/3", "unwritable")]
+    assert sum(process.poll() is None for process in workers.values()) == 1
+    assert len(list(marks.iterdir())) > IMAGES, "no image was done twice, so none was lost"
+
+
+def test_a_cluster_gives_the_tables_that_threads_give(
+    cluster: Cluster,
+    tmp_path: Path,
+    core: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address = cluster.scheduler()
+    for _ in range(2):
+        cluster.worker(address)
+    monkeypatch.chdir(tmp_path)
+    rows = [acquired(Path(core.name), name) for name in "abc"] + [acquired(Path("none.png"), "d")]
+    run = Run(Path())
+    remote = run(rows, scheduler=address)
+    assert len(remote) == 3 * 2 * 3
+    assert run.failures == {"HPA000001/d": "not_found"}
+    failures = tables.read_csv(run.folder / "failures.csv", FailureRow)
+    assert failures["source"].tolist() == ["none.png"]
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / core.name).write_bytes(core.read_bytes())
+    monkeypatch.chdir(tmp_path / "here")
+    assert Run(Path())([acquired(Path(core.name), name) for name in "abc"]) == remote
+
+    monkeypatch.chdir(tmp_path)
+    atlas = small_atlas.build(Path("small"), [Core("HPA000001", 9), Core("HPA000002", 30)])
+    atlas.measure()
+    local = tables.read_parquet(atlas.path("census.parquet"), MeasureRow)
+    atlas.measure(scheduler=address)
+    assert tables.read_parquet(atlas.path("census.parquet"), MeasureRow) == local
+    assert len(local) == 2
+
+
+def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS_TO_ANSWER", 1)
+    with pytest.raises(ClusterError, match=r"No dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        run_images("tile", [], str, source=str, scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(ClusterError, match="leave --dask-scheduler out"):
+        run_images("tile", [], str, source=str, scheduler="nonsense")
+
+
+def test_a_scheduler_without_workers_then_none_at_all(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SECONDS_FOR_A_WORKER", 1)
+    address = cluster.scheduler()
+    with pytest.raises(ClusterError, match=f"`dask worker {address}`"):
+        run_images("tile", [Item("A/0")], str, source=str, scheduler=address)
+
+    monkeypatch.setattr(module, "SECONDS_FOR_A_WORKER", 60)
+    cluster.worker(address)
+
+    def work(item: Item) -> None:
+        time.sleep(60)
+
+    threading.Timer(10, cluster.processes[0].kill).start()
+    with pytest.raises(ClusterError, match="was lost; start it and run the step again"):
+        run_images("tile", [Item("A/0")], work, source=str, scheduler=address)
+
+
+@pytest.mark.parametrize("named", [{}, {"CACL_DASK_SCHEDULER": "nonsense"}])
+def test_the_address_is_an_option_and_an_environment_variable(
+    tmp_path: Path, named: dict[str, str]
+) -> None:
+    names = {"--acquired": "in.parquet", "--store": "s", "--out": "out", "--failures": "f.csv"}
+    tables.write_parquet(tmp_path / "in.parquet", [], AcquiredRow)
+    options = [part for key, name in names.items() for part in (key, str(tmp_path / name))]
+    given = [] if named else ["--dask-scheduler", "nonsense"]
+    result = CliRunner().invoke(app, ["tile", *options, *given], env=named)
+    assert result.exit_code == 1
+    assert "No dask scheduler answers at nonsense" in result.output

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cacl import tables
+from cacl.errors import Reason, StrictError
+from cacl.steps.tile import tile
+from cacl.store import Store
+from cacl.tables.schemas import AcquiredRow, FailureRow, TileStatRow
+from tests.fixtures.bad_images import BAD_IMAGES
+from tests.fixtures.pictures import blank, one_pixel
+
+
+def acquired(path: Path, name: str, mpp: float | None = None) -> AcquiredRow:
+    return AcquiredRow(
+        image_id=f"HPA000001/{name}",
+        antibody_id="HPA000001",
+        path=str(path),
+        sha256=hashlib.sha256(str(path).encode()).hexdigest(),
+        size_bytes=0,
+        mpp=mpp,
+    )
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Path:
+    """A core of 2 x 3 tiles; the left half of tile (0, 1) is brown, the rest of it is glass."""
+    import cv2
+
+    rgb = np.full((128, 192, 3), 245, np.uint8)
+    rgb[:64, :64] = (150, 140, 190)
+    rgb[:64, 64:96] = (120, 80, 50)
+    path = tmp_path / "core.png"
+    assert cv2.imwrite(str(path), rgb[..., ::-1])
+    return path
+
+
+class Run:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "tiles.parquet"
+
+    def __call__(self, rows: list[AcquiredRow], **options: object) -> list[TileStatRow]:
+        tables.write_parquet(self.folder / "acquired.parquet", rows, AcquiredRow)
+        settings = {"source_px": 64, "tile_px": 32, "min_tissue_fraction": 0.2} | options
+        tile(
+            self.folder / "acquired.parquet",
+            self.folder / "atlas.zarr",
+            self.out,
+            self.folder / "failures.csv",
+            **settings,
+        )
+        return tables.read_parquet(self.out, TileStatRow)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        frame = tables.read_csv(self.folder / "failures.csv", FailureRow)
+        return dict(zip(frame.image_id, frame.reason, strict=True))
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder / "atlas.zarr")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run(tmp_path)
+
+
+def test_tissue_and_dab_are_found_where_they_are(run: Run, core: Path) -> None:
+    stats = run([acquired(core, "core", mpp=0.5)])
+    assert [(stat.row, stat.col) for stat in stats] == [(r, c) for r in (0, 1) for c in range(3)]
+    tissue = [stat.tissue_fraction for stat in stats]
+    dab = [stat.dab_fraction for stat in stats]
+    assert tissue == pytest.approx([1, 0.5, 0, 0, 0, 0], abs=0.1)
+    assert dab == pytest.approx([0, 1, 0, 0, 0, 0], abs=0.1)
+    meta = run.store.meta("HPA000001/core")
+    assert (meta.source_height, meta.source_width, meta.mpp) == (128, 192, 1.0)
+    assert run.store.image("HPA000001/core").shape == (3, 64, 96)
+
+
+def test_a_second_run_writes_nothing_and_says_the_same(run: Run, core: Path) -> None:
+    first = run([acquired(core, "core")])
+    table = run.out.read_bytes()
+    marker = run.store.path("HPA000001/core") / "zarr.json"
+    before = marker.stat().st_mtime_ns
+    assert run([acquired(core, "core")]) == first
+    assert run.out.read_bytes() == table
+    assert marker.stat().st_mtime_ns == before
+
+
+def test_other_bytes_or_parameters_make_the_image_anew(run: Run, core: Path) -> None:
+    first = run([acquired(core, "core")])
+    again = run([acquired(core, "core")], tile_px=16)
+    assert again[0].digest != first[0].digest
+    assert run.store.image("HPA000001/core").shape == (3, 32, 48)
+
+
+def test_every_bad_image_is_a_row_and_the_rest_goes_on(run: Run, core: Path) -> None:
+    folder = run.folder / "bad"
+    folder.mkdir()
+    rows, expected = [acquired(core, "first")], {}
+    for bad in BAD_IMAGES:
+        place = folder / bad.name
+        place.mkdir()
+        name = "".join(char if char.isalnum() else "-" for char in bad.name)
+        rows.append(acquired(bad.write(place), name))
+        expected[f"HPA000001/{name}"] = str(bad.reason)
+    for name, write, reason in [
+        ("one-pixel", one_pixel, Reason.TOO_SMALL),
+        ("blank", blank, Reason.NO_TISSUE),
+    ]:
+        rows.append(acquired(write(folder), name))
+        expected[f"HPA000001/{name}"] = str(reason)
+    rows.append(acquired(core, "last"))
+    stats = run(rows, jobs=2)
+    assert run.failures == expected
+    assert {stat.image_id for stat in stats} == {"HPA000001/first", "HPA000001/last"}
+
+
+def test_an_unsafe_id_is_a_row(run: Run, core: Path) -> None:
+    row = AcquiredRow(**(vars(acquired(core, "core")) | {"image_id": "../../etc/core"}))
+    assert run([row]) == []
+    assert run.failures == {"../../etc/core": "unsafe_id"}
+
+
+def test_strict_fails_after_the_tables_are_written(run: Run, core: Path, tmp_path: Path) -> None:
+    rows = [acquired(core, "core"), acquired(tmp_path / "missing.jpg", "missing")]
+    with pytest.raises(StrictError):
+        run(rows, strict=True)
+    assert run.failures == {"HPA000001/missing": "not_found"}
+    assert len(tables.read_parquet(run.out, TileStatRow)) == 6
+
+
+def test_a_whole_slide_is_tiled_block_by_block(run: Run, shared_data: Path) -> None:
+    slide = shared_data / "slides" / "CMU-1-Small-Region.svs"
+    stats = run([acquired(slide, "slide")], source_px=375, tile_px=128)
+    meta = run.store.meta("HPA000001/slide")
+    assert (meta.source_height, meta.source_width) == (2967, 2220)
+    assert meta.mpp == pytest.approx(0.499 * 375 / 128, rel=1e-3)
+    assert len(stats) == 8 * 6
+    assert 0.3 < np.mean([stat.tissue_fraction for stat in stats]) < 0.4
+
+
+def test_the_real_cores_are_tissue_and_glass(run: Run, shared_data: Path) -> None:
+    paths = sorted((shared_data / "cores").glob("*.jpg"))
+    stats = run([acquired(path, path.stem) for path in paths], source_px=375, tile_px=128, jobs=2)
+    assert run.failures == {}
+    assert len(stats) == 5 * 64
+    for path in paths:
+        of_core = [stat for stat in stats if stat.image_id.endswith(f"/{path.stem}")]
+        share = np.array([stat.tissue_fraction for stat in of_core]).reshape(8, 8)
+        assert share.min() < 0.01
+        assert 0.05 < share.mean() < 0.85

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_type_hints
+
+import pandas as pd
+import pytest
+
+from cacl import tables
+from cacl.errors import TableError
+from cacl.tables.schemas import FailureRow, MeasureRow, TileStatRow
+
+STAT = TileStatRow(
+    image_id="A/1",
+    antibody_id="A",
+    row=1,
+    col=2,
+    tissue_fraction=0.5,
+    dab_fraction=1 / 3,
+    digest="d",
+)
+FAILURE = FailureRow(image_id="A/1", stage="tile", reason="damaged", message='a, "b"', source="ü")
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    tables.write_parquet(tmp_path / "t.parquet", [STAT, STAT], TileStatRow)
+    assert tables.read_parquet(tmp_path / "t.parquet", TileStatRow) == [STAT, STAT]
+
+
+def test_missing_numbers_stay_missing_and_integers_stay_integers(tmp_path: Path) -> None:
+    hints = get_type_hints(MeasureRow)
+    values = {name: "" if hints[name] is str else None for name in tables.columns(MeasureRow)}
+    numbers = {"tiles": 3, "cell_area_px": 7, "stained_area_px": 0, "dab_area_px": 2**40}
+    ratios = {"stained_to_cell_ratio": None, "ratio_low": None, "ratio_high": 0.1234567891}
+    row = MeasureRow(**(values | numbers | ratios))
+    tables.write_parquet(tmp_path / "m.parquet", [row], MeasureRow)
+    assert tables.read_parquet(tmp_path / "m.parquet", MeasureRow) == [row]
+    tables.write_csv(tmp_path / "m.csv", [row], MeasureRow)
+    line = (tmp_path / "m.csv").read_text().splitlines()[1]
+    assert line == ",,,,,,,3,7,0,,,0.123457,,,1099511627776" + "," * 16
+
+
+def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
+    for name in "ab":
+        tables.write_parquet(tmp_path / f"{name}.parquet", [STAT], TileStatRow)
+        tables.write_csv(tmp_path / f"{name}.csv", [FAILURE], FailureRow)
+    for kind in ("parquet", "csv"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_csv_quotes_and_keeps_unicode(tmp_path: Path) -> None:
+    tables.write_csv(tmp_path / "f.csv", [FAILURE], FailureRow)
+    assert (tmp_path / "f.csv").read_bytes() == (
+        b'image_id,stage,reason,message,source\nA/1,tile,damaged,"a, ""b""",\xc3\xbc\n'
+    )
+    assert tables.read_csv(tmp_path / "f.csv", FailureRow).iloc[0].to_dict() == vars(FAILURE)
+
+
+def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+    tables.write_parquet(tmp_path / "t.parquet", [], TileStatRow)
+    frame = tables.read_frame([tmp_path / "t.parquet"], TileStatRow)
+    assert list(frame.columns) == tables.columns(TileStatRow)
+    assert len(frame) == 0
+
+
+def test_a_table_of_another_version_names_the_columns(tmp_path: Path) -> None:
+    path = tmp_path / "old.parquet"
+    pd.DataFrame({"image_id": ["A/1"], "colour": ["brown"]}).to_parquet(path)
+    with pytest.raises(TableError, match=r"unknown columns \['colour'\].*delete it and run again"):
+        tables.read_frame([path], TileStatRow)
+
+
+@pytest.mark.parametrize(("content", "word"), [(None, "is missing"), (b"no parquet", "cannot be")])
+def test_a_missing_or_damaged_table_says_so(
+    tmp_path: Path, content: bytes | None, word: str
+) -> None:
+    path = tmp_path / "t.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TableError, match=word):
+        tables.read_frame([path], TileStatRow)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    tables.write_text(path, "old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        tables.write_atomically(path, fail)
+    assert [item.name for item in tmp_path.iterdir()] == ["t.txt"]
+    assert path.read_text() == "old"

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.slurm.one_node import Slurm, missing
+from tests.workflow.slurm.slurm_run import Run
+
+
+@pytest.fixture(scope="session")
+def new_slurm() -> Iterator[Callable[..., Slurm]]:
+    """Start a Slurm; all are stopped when the tests end, however they end."""
+    started: list[Slurm] = []
+    with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as folder:
+
+        def new(**options: object) -> Slurm:
+            lacking = missing(accounts=bool(options.get("accounts")))
+            if lacking:
+                pytest.skip(f"Slurm cannot be started here: {lacking}")
+            root = Path(folder) / str(len(started))
+            root.mkdir()
+            slurm = Slurm(root, **options)  # type: ignore[arg-type]
+            started.append(slurm)
+            slurm.start()
+            return slurm
+
+        try:
+            yield new
+        finally:
+            for slurm in started:
+                slurm.stop()
+
+
+@pytest.fixture(scope="session")
+def slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
+    """A cluster with two GPUs and without accounting."""
+    return new_slurm()
+
+
+@pytest.fixture(scope="session")
+def bare_slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
+    """A cluster without GPUs."""
+    return new_slurm(gpus=0)
+
+
+@pytest.fixture(scope="session")
+def gres_slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
+    """A cluster that knows `--gres`, but not `--gpus`."""
+    return new_slurm(select="cons_res")
+
+
+@pytest.fixture(scope="session")
+def counting_slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
+    """A cluster that keeps accounts and takes no job without one."""
+    return new_slurm(accounts=True)
+
+
+@pytest.fixture(scope="session")
+def finished(checkout: Path, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The tiny atlas, from a source to the report, on the cluster; nothing is changed in it."""
+    run = Run(checkout, tmp_path_factory.mktemp("run"), slurm)
+    run.configure()
+    result = run()
+    assert result.returncode == 0, result.stdout
+    return run

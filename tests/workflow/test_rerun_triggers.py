@@ -1,0 +1,123 @@
+"""Which steps run again when a key of the configuration changes: all keys, no step more or less."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cacl import config, tables
+from cacl.diagnostics.workflow_triggers import training_settings
+from cacl.tables.schemas import AnnotationRow, ImageRow
+from tests.fixtures.workflow import Workflow
+
+SHARDS = 2
+SETTLED = {"catalog", "report"}
+SEGMENTED = {"segment", "measure", "report"}
+TRAINED = {"train", *SEGMENTED}
+SELECTED = {"select", *TRAINED}
+TILED = {"tile", "tiled", *SELECTED}
+DRAWN = {"phantom", "catalog", "report"}
+
+CHANGES: dict[str, tuple[Any, set[str]]] = {
+    "source.kind": ("mirror", {"catalog", "acquire", *TILED}),
+    "source.hpa_version": ("24", {"catalog", "acquire", *TILED}),
+    "source.genes": (["ANPEP"], SETTLED),
+    "source.antibodies": (["HPA900001"], SETTLED),
+    "source.tissues": (["colon"], {"catalog", *SELECTED}),
+    "source.mirror": (None, set()),
+    "source.manifest": ("other.csv", {"catalog", *SELECTED}),
+    "source.requests_per_second": (1, set()),
+    "source.allowed_hosts": (["example.org"], {"catalog", "acquire", "tile", "tiled", *SEGMENTED}),
+    "source.max_minutes": (5, set()),
+    "phantom.antibodies": (20, DRAWN),
+    "phantom.patients": (1, DRAWN),
+    "phantom.setting": ("duodenum-b", {"phantom", "catalog", "acquire", *TILED}),
+    "labels.cell_type": ("glandular cells", {"catalog", *SELECTED}),
+    "labels.positive": (["high"], {"catalog", *SELECTED}),
+    "labels.negative": (["low"], {"catalog", *SELECTED}),
+    "labels.classes": ({"nuclei": {"cell_type": "glandular cells"}}, {"catalog", *SELECTED}),
+    "labels.overrides": ("labels.csv", {"catalog", *SELECTED}),
+    "tiles.source_px": (750, TILED),
+    "tiles.tile_px": (64, TILED),
+    "tiles.min_tissue_fraction": (0.5, TILED),
+    "train.preset": ("paper", TRAINED),
+    "train.seeds": (2, TRAINED),
+    "train.max_steps": (7, TRAINED),
+    "train.max_minutes": (7, TRAINED),
+    "train.max_tiles": (7, SELECTED),
+    "segment.morphology": ("dilation", SEGMENTED),
+    "segment.radius_px": (2, SEGMENTED),
+    "census.shards": (3, {"catalog", "acquire", "tile", "tiled", *SEGMENTED}),
+    "seed": (1, {"phantom", "catalog", "acquire", *TILED}),
+}
+"""Another value of each key, and the rules that run again.
+
+Where the catalog runs again, it is taken as run, with lists as before: what follows from a changed
+list, `test_workflow` shows.
+"""
+
+
+def keys() -> list[str]:
+    return [
+        f"{section}.{key}" if "properties" in node else section
+        for section, node in config.schema()["properties"].items()
+        for key in node.get("properties", [""])
+    ]
+
+
+def test_every_key_of_the_schema_is_in_the_list() -> None:
+    assert sorted(CHANGES) == sorted(keys())
+
+
+@pytest.fixture(scope="module")
+def finished(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A run that Snakemake takes for finished: its products are there, and recorded as made."""
+    workflow = Workflow(checkout, tmp_path_factory.mktemp("finished"))
+    (workflow.folder / "labels.csv").touch()
+    (workflow.folder / "other.csv").touch()
+    path = workflow.configure(census={"shards": SHARDS})
+    summary = workflow("--configfile", path, "--summary")
+    for line in summary.stdout.splitlines()[1:]:
+        product = workflow.folder / line.split("\t")[0]
+        (product.parent if product.suffix else product).mkdir(parents=True, exist_ok=True)
+        if product.suffix or product.name == "done":
+            product.rmdir() if product.is_dir() else None
+            product.touch()
+    for shard in range(SHARDS + 1):
+        lists = workflow.folder / "results" / "catalog"
+        tables.write_parquet(lists / f"shards/{shard}.parquet", [], ImageRow)
+        tables.write_parquet(lists / f"annotations/{shard}.parquet", [], AnnotationRow)
+    asked = training_settings(config.resolve({"census": {"shards": SHARDS}}))
+    (workflow.folder / "results/training/asked.txt").write_text(asked)
+    touched = workflow("--configfile", path, "--touch", "--forceall")
+    assert touched.returncode == 0, touched.stdout + touched.stderr
+    assert workflow.jobs("--configfile", path) == {}
+    return workflow
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", sorted(CHANGES))
+def test_a_key_reruns_what_depends_on_it_and_nothing_else(
+    checkout: Path, finished: Workflow, tmp_path: Path, key: str
+) -> None:
+    value, expected = CHANGES[key]
+    sections: dict[str, Any] = {"census": {"shards": SHARDS}}
+    section, _, name = key.partition(".")
+    if name:
+        sections.setdefault(section, {})[name] = value
+    else:
+        sections[section] = value
+    if key == "source.kind":
+        sections["source"]["mirror"] = "resources/phantom/host"
+    workflow = Workflow(checkout, tmp_path / "run")
+    shutil.copytree(finished.folder, workflow.folder)
+    path = workflow.configure(**sections)
+    jobs = set(workflow.jobs("--configfile", path))
+    if "catalog" in jobs:
+        made = workflow("--configfile", path, "--touch", "results/catalog/images.parquet")
+        assert made.returncode == 0, made.stdout + made.stderr
+        jobs |= set(workflow.jobs("--configfile", path))
+    assert jobs - {"all"} == expected

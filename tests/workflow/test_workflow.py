@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cacl import tables
+from cacl.hpa.catalog import shard_of
+from cacl.tables.schemas import MeasureRow
+from tests.fixtures.workflow import TINY, Workflow
+
+
+@pytest.fixture
+def workflow(checkout: Path, tmp_path: Path) -> Workflow:
+    return Workflow(checkout, tmp_path)
+
+
+def test_plain_snakemake_is_the_demo(workflow: Workflow) -> None:
+    per_shard = dict.fromkeys(("acquire", "tile", "segment", "measure"), 4)
+    once = dict.fromkeys(("all", "phantom", "catalog", "tiled", "select", "train", "report"), 1)
+    assert workflow.jobs() == per_shard | once
+
+
+def test_configurations_merge_and_the_demos_does_not_leak_in(workflow: Workflow) -> None:
+    first = workflow.folder / "first.yaml"
+    manifest = workflow.folder / "manifest.csv"
+    manifest.touch()
+    first.write_text(f"source: {{kind: manifest, manifest: {manifest}}}\ncensus: {{shards: 7}}\n")
+    second = workflow.folder / "second.yaml"
+    second.write_text("census: {shards: 3}\n")
+    jobs = workflow.jobs("--configfile", first, second)
+    assert jobs["tile"] == 3
+    assert "phantom" not in jobs
+
+
+def test_a_misspelt_key_is_one_sentence(workflow: Workflow) -> None:
+    path = workflow.configure(tiles={"tile_pix": 64})
+    result = workflow("--configfile", path, "--dry-run")
+    assert result.returncode == 1
+    assert "tiles: unknown key 'tile_pix'; did you mean 'tile_px'?" in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_whole_job_runs_resumes_and_reruns_only_what_changed(workflow: Workflow) -> None:
+    path = workflow.configure(**TINY)
+    result = workflow("--configfile", path)
+    assert result.returncode == 0, result.stderr
+    census = tables.read_frame(sorted(workflow.folder.glob("results/census/*.parquet")), MeasureRow)
+    assert len(census) == 4
+    assert (workflow.folder / "results/report/report.html").stat().st_size > 10_000
+
+    assert workflow.jobs("--configfile", path) == {}
+
+    wider = workflow.configure(**TINY, segment={"morphology": "dilation"})
+    jobs = workflow.jobs("--configfile", wider)
+    assert jobs == {"all": 1, "segment": 2, "measure": 2, "report": 1}
+    assert workflow("--configfile", wider).returncode == 0
+
+    tables_before = (workflow.folder / "results/report/images.csv").read_bytes()
+    (workflow.folder / "results/census/0.parquet").unlink()
+    assert workflow("--configfile", wider, "--forcerun", "measure").returncode == 0
+    assert (workflow.folder / "results/report/images.csv").read_bytes() == tables_before
+
+    one_more_antibody_costs_its_own_shard(workflow)
+
+
+def one_more_antibody_costs_its_own_shard(workflow: Workflow) -> None:
+    results = workflow.folder / "results"
+    more = TINY | {"phantom": {"antibodies": 5, "patients": 1}}
+    shard = shard_of("HPA900005", TINY["census"]["shards"])
+    products = [path for path in results.rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in products}
+    path = workflow.configure(**more, segment={"morphology": "dilation"})
+    result = workflow("--configfile", path)
+    assert result.returncode == 0, result.stderr
+    ran = set(
+        re.findall(r"^(Acquiring|Tiling|Segmenting|Measuring).* shard (\d+)$", told(result), re.M)
+    )
+    assert ran == {
+        (step, str(shard)) for step in ("Acquiring", "Tiling", "Segmenting", "Measuring")
+    }
+
+    made = {path for path, time in before.items() if path.stat().st_mtime_ns != time}
+    assert results / f"census/{shard}.parquet" in made
+    assert results / f"census/{1 - shard}.parquet" not in made
+    assert not [path for path in made if {"model", "training"} & set(path.parts)]
+    assert not [path for path in made if results / "atlas.zarr" in path.parents]
+    assert len(list(results.glob("atlas.zarr/*/*/labels/stain/zarr.json"))) == 5
+    assert len(tables.read_frame(sorted(results.glob("census/*.parquet")), MeasureRow)) == 5
+    assert workflow.jobs("--configfile", path) == {}
+
+
+def told(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the messages of jobs, without their numbers."""
+    return re.sub(r"^Job \d+: ", "", result.stdout + result.stderr, flags=re.M)
