@@ -66,7 +66,7 @@ def write_model(folder: Path) -> None:
     torch.manual_seed(0)
     network = AutoEncoder(ROBUST.architecture)
     codes = torch.randn_like(network.codebook.codes)
-    network.codebook.place(codes, torch.ones(len(codes), dtype=torch.bool))
+    network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
     limits = (Thresholds(likely=0.0, sure=0.0, rim=0.0, least=0.0),)
     folder.mkdir()
     save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=limits, facts={})

@@ -19,7 +19,7 @@ from cacl.errors import TrainingError
 from cacl.model.checkpoint import fit, read_tensors, write_tensors
 from cacl.model.data.dataset import read_rows
 from cacl.model.data.selection import LABELS, POSITIVE, Split
-from cacl.model.networks.preprocess import jitter_stain, turned
+from cacl.model.networks.preprocess import jitter_stain, random_dihedral
 from cacl.runtime.progress import track
 from cacl.store import Store
 
@@ -99,7 +99,7 @@ def train_classifier(
         drawn = [
             classes[int(k)][torch.randint(len(classes[int(k)]), (), generator=rng)] for k in targets
         ]
-        batch = jitter_stain(turned(pixels[torch.stack(drawn)], rng), JITTER, rng)
+        batch = jitter_stain(random_dihedral(pixels[torch.stack(drawn)], rng), JITTER, rng)
         loss = F.cross_entropy(model(scaled(batch)), targets)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)

@@ -57,7 +57,10 @@ def test_the_papers_channels_are_divided_among_all_codebooks() -> None:
     a = with_classes(PAPER, 3).architecture
     assert a.class_codes == (5, 5, 5)
     codebook = ClassAwareCodebook(a.channels, 27, a.class_codes, split_channels=True, unit=False)
-    owned = [codebook.support[codebook.book == number].any(0).nonzero() for number in range(4)]
+    owned = [
+        codebook.channel_mask[codebook.codebook_id == number].any(0).nonzero()
+        for number in range(4)
+    ]
     assert [(int(one.min()), int(one.max())) for one in owned] == [
         (0, 15),
         (16, 31),

@@ -102,7 +102,7 @@ def of_two(team: Team, asked: threading.Event, *arguments: Any) -> dict[str, boo
     held = {
         "done": torch.tensor([float(done)]),
         "codes": run.network.codebook.codes,
-        "counts": run.network.codebook.counts,
+        "counts": run.network.codebook.cluster_size,
         "weights": weights,
         "statistics": torch.cat(statistics),
         "shares": run.state.share,

@@ -17,11 +17,11 @@ from cacl.model.inference import predict
 from cacl.model.inference.masks import Thresholds, stain_mask
 from cacl.model.networks import preprocess
 from cacl.model.networks.autoencoder import (
-    STRIPS,
+    N_STRIPS,
     AutoEncoder,
-    Pointwise,
+    PointwiseConv2d,
     class_logits,
-    merge_norms,
+    fuse_batchnorm,
 )
 
 
@@ -32,7 +32,7 @@ def network(name: str = "robust", classes: int = 1) -> AutoEncoder:
     for norm in (part for part in made.modules() if isinstance(part, nn.BatchNorm2d)):
         norm.running_mean.normal_(0.0, 0.3)
         norm.running_var.uniform_(0.5, 2.0)
-    made.codebook.place(torch.randn_like(made.codebook.codes), made.codebook.book >= 0)
+    made.codebook.set_codes(torch.randn_like(made.codebook.codes), made.codebook.codebook_id >= 0)
     return made.eval()
 
 
@@ -45,7 +45,7 @@ def pixels(height: int = 64, width: int = 80) -> torch.Tensor:
 def test_merged_norms_are_the_same_function() -> None:
     plain = network()
     merged = copy.deepcopy(plain)
-    merge_norms(merged)
+    fuse_batchnorm(merged)
     assert not any(isinstance(part, nn.BatchNorm2d) for part in merged.modules())
     features, distances = plain(pixels())
     assert (merged(pixels())[0] - features).abs().max() < 1e-5
@@ -59,7 +59,7 @@ def test_views_are_those_of_the_whole_network_on_turned_images(name: str, mode: 
     rgb = pixels()
     seen = list(predict.views([model], rgb, 8))
     for number, found in zip(predict.SYMMETRIES, seen, strict=True):
-        coarse = class_logits(model, *model(preprocess.turn(rgb, number)))
+        coarse = class_logits(model, *model(preprocess.dihedral(rgb, number)))
         fine = nn.functional.interpolate(coarse, scale_factor=2.0, mode=mode)
         assert torch.allclose(preprocess.inverse_dihedral(fine, number), found, atol=1e-4)
     assert (seen[0] - seen[1]).abs().max() > 1e-2
@@ -67,8 +67,8 @@ def test_views_are_those_of_the_whole_network_on_turned_images(name: str, mode: 
 
 @torch.no_grad()
 def test_a_single_image_is_convolved_like_several() -> None:
-    layer = Pointwise(5, 7, 1)
-    images = torch.randn(2, 5, 2 * STRIPS, 6).contiguous(memory_format=torch.channels_last)
+    layer = PointwiseConv2d(5, 7, 1)
+    images = torch.randn(2, 5, 2 * N_STRIPS, 6).contiguous(memory_format=torch.channels_last)
     both = layer(images)
     assert torch.allclose(layer(images[:1]), both[:1], atol=1e-6)
     assert torch.allclose(layer(images[:1, :, :-1]), both[:1, :, :-1], atol=1e-6)
@@ -79,11 +79,11 @@ def test_windows_end_at_the_border(window: int) -> None:
     image = torch.rand(2, 1, 20, 37)
     around = (window // 2, window // 2)
     mean = nn.functional.avg_pool2d(image, window, 1, around, count_include_pad=False)
-    assert torch.allclose(preprocess._excess(image, window), image - mean, atol=1e-6)
+    assert torch.allclose(preprocess._minus_local_mean(image, window), image - mean, atol=1e-6)
     most = nn.functional.max_pool2d(image, window, 1, around)
     least = -nn.functional.max_pool2d(-image, window, 1, around)
-    assert torch.equal(preprocess._extreme(image, window), most)
-    assert torch.equal(preprocess._extreme(image, window, largest=False), least)
+    assert torch.equal(preprocess._local_extremum(image, window), most)
+    assert torch.equal(preprocess._local_extremum(image, window, maximum=False), least)
 
 
 def test_a_mask_grows_from_sure_pixels_as_in_scikit_image() -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset, candidate_mask, on_rim
-from cacl.model.networks.preprocess import jitter_stain, random_blur, turned
+from cacl.model.networks.preprocess import jitter_stain, random_blur, random_dihedral
 from cacl.model.training.objective import Batch
 from cacl.model.training.state import State
 
@@ -43,13 +43,13 @@ def draw(tiles: TileDataset, state: State, preset: Preset, device: torch.device)
             *_of_each(tiles.negative, preset.batch - of_positive, state),
         ]
     )
-    tile = turned(tiles.pixels[chosen].to(device), rng)
+    tile = random_dihedral(tiles.pixels[chosen].to(device), rng)
     positive, negative = (part[chosen].to(device) for part in (tiles.positive, tiles.negative))
     pasted_negative = negative
     pasted = torch.zeros_like(tile[:, 0], dtype=torch.bool)
     if preset.mosaic:
         others = _some(torch.nonzero(tiles.negative.any(1)).flatten(), len(chosen), rng)
-        other = turned(tiles.pixels[others].to(device), rng)
+        other = random_dihedral(tiles.pixels[others].to(device), rng)
         pasted_negative = tiles.negative[others].to(device)
         pasted = _cells(tile, preset.mosaic, rng) & positive.any(1)[:, None, None]
         tile = torch.where(pasted[:, None], other, tile)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from cacl.model.networks.autoencoder import FOLD, MULTIPLE_PX, AutoEncoder, class_logits, flat
-from cacl.model.networks.preprocess import inverse_dihedral, network_input, turn
+from cacl.model.networks.autoencoder import DOWNSCALE, SIZE_DIVISOR, AutoEncoder, class_logits
+from cacl.model.networks.codebook import flatten_positions
+from cacl.model.networks.preprocess import dihedral, inverse_dihedral, preprocess
 
 BATCH = 32
 CACHED = 1 << 13
@@ -26,20 +27,23 @@ def views(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Iterator[Te
     soft share is enlarged bilinearly; without a temperature, the nearest code's choice is, as in
     the paper, by nearest neighbour.
     """
-    inputs = {view: network_input(rgb, view) for view in {one.architecture.view for one in models}}
+    inputs = {view: preprocess(rgb, view) for view in {one.architecture.view for one in models}}
     for number in SYMMETRIES[:flips]:
         for model in models:
-            coarse = _odds(model, model.encode(turn(inputs[model.architecture.view], number)))
+            coarse = _odds(model, model.encode(dihedral(inputs[model.architecture.view], number)))
             mode = "bilinear" if model.architecture.temperature else "nearest"
-            fine = F.interpolate(coarse, scale_factor=float(FOLD), mode=mode)
+            fine = F.interpolate(coarse, scale_factor=float(DOWNSCALE), mode=mode)
             yield inverse_dihedral(fine, number)
 
 
 def _odds(model: AutoEncoder, embedding: Tensor) -> Tensor:
     """Return `class_logits` of (b, d, y, x) embeddings, some rows at a time that a cache holds."""
     rows = max(1, CACHED // (embedding.shape[0] * embedding.shape[3]))
-    features = (model.scaled(part) for part in torch.split(embedding, rows, 2))
-    odds = [class_logits(model, one, model.codebook.distances(flat(one))) for one in features]
+    features = (model.scale_embedding(part) for part in torch.split(embedding, rows, 2))
+    odds = [
+        class_logits(model, one, model.codebook.distances(flatten_positions(one)))
+        for one in features
+    ]
     return torch.cat(odds, dim=2)
 
 
@@ -83,7 +87,7 @@ def image_views(
     A view is one model's look at one symmetry of the image; the mean over them is its score.
     """
     _, height, width = rgb.shape
-    below, right = -height % MULTIPLE_PX, -width % MULTIPLE_PX
+    below, right = -height % SIZE_DIVISOR, -width % SIZE_DIVISOR
     padded = np.pad(rgb, ((0, 0), (0, below), (0, right)), mode="edge")
     device = next(models[0].parameters()).device
     seen = views(models, torch.from_numpy(padded)[None].to(device), flips)

@@ -13,7 +13,7 @@ from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.device import prepare_for_device
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.networks.critic import Critic, Pool
+from cacl.model.networks.critic import Critic, ImagePool
 from cacl.model.training.state import State
 
 RAMP_STEPS = 20
@@ -43,7 +43,7 @@ class Beginning:
     optimiser: torch.optim.Adam
     critic: Critic | None
     critic_optimiser: torch.optim.Adam | None
-    pools: tuple[Pool, Pool]
+    pools: tuple[ImagePool, ImagePool]
     state: State
 
 
@@ -57,7 +57,7 @@ def begin(preset: Preset, tiles: TileDataset, fabric: Fabric, seed: int) -> Begi
         average.load_state_dict(network.state_dict())
     critic = Critic().to(fabric.device) if preset.critic_every else None
     optimiser = torch.optim.Adam(network.parameters(), lr=preset.learning_rate)
-    pools = (Pool(preset.pool), Pool(preset.pool))
+    pools = (ImagePool(preset.pool), ImagePool(preset.pool))
     modules: dict[str, nn.Module] = {"network": network}
     if preset.average:
         modules["average"] = average

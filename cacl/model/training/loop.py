@@ -14,9 +14,15 @@ from torch import Tensor
 from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.data.sampling import draw
-from cacl.model.networks.autoencoder import AutoEncoder, flat
-from cacl.model.networks.codebook import SHARED
-from cacl.model.networks.codes import clear, place_at_random, place_by_kmeans, revive
+from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.networks.codebook import (
+    SHARED,
+    background_positions,
+    flatten_positions,
+    init_kmeans,
+    init_random,
+    replace_dead_codes,
+)
 from cacl.model.networks.critic import critic_loss
 from cacl.model.training import judge
 from cacl.model.training.begin import begin, learning_rate, move_average
@@ -109,9 +115,16 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
             with torch.no_grad():
                 features = network.embed(batch.rgb)
             if p.warmup:
-                place_by_kmeans(network, batch, features, state.rng)
+                init_kmeans(
+                    network.codebook,
+                    features,
+                    batch.positive.any(1),
+                    batch.coded_possible,
+                    batch.coded_other_classes,
+                    state.rng,
+                )
             else:
-                place_at_random(network.codebook, features, state.rng)
+                init_random(network.codebook, features, state.rng)
             team.share(network.codebook.buffers())
         if step < warmup:
             found = warmup_losses(network, batch, p)
@@ -126,12 +139,23 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
         optimiser.step()
 
         if step >= warmup:
-            vectors, chosen = flat(found.features), found.assignment.flatten()
-            free = clear(batch) if p.clear_shared else torch.ones_like(chosen, dtype=torch.bool)
-            followed = free | (network.codebook.book[chosen] != SHARED)
-            network.codebook.follow(vectors[followed], chosen[followed], p.decay, team.total)
+            vectors, chosen = flatten_positions(found.features), found.assignment.flatten()
+            free = torch.ones_like(chosen, dtype=torch.bool)
+            if p.clear_shared:
+                free = background_positions(batch.coded_possible)
+            followed = free | (network.codebook.codebook_id[chosen] != SHARED)
+            network.codebook.update_ema(vectors[followed], chosen[followed], p.decay, team.total)
             if p.revive:
-                revive(network.codebook, batch, found, free, p.apart, state.rng)
+                replace_dead_codes(
+                    network.codebook,
+                    found.features,
+                    found.logits,
+                    class_positions=batch.coded_possible,
+                    positive=batch.shown,
+                    shared_positions=free,
+                    min_separation=p.apart,
+                    rng=state.rng,
+                )
                 team.share(network.codebook.buffers())
         if p.average:
             move_average(run.average, network, p.average, step)

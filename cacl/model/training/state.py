@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cacl.errors import CheckpointError
 from cacl.model.checkpoint import fit, read_tensors, write_tensors
-from cacl.model.networks.critic import Pool
+from cacl.model.networks.critic import ImagePool
 from cacl.model.training.judge import Judgement
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class State:
 
     modules: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Adam]
-    pools: Mapping[str, Pool]
+    pools: Mapping[str, ImagePool]
     rng: torch.Generator
     positive: Tensor
     share: Tensor
