@@ -45,21 +45,22 @@ class Fused(nn.Module):
     def __init__(self, network: AutoEncoder) -> None:
         super().__init__()
         self.network = network
-        self.architecture = dataclasses.replace(network.architecture, view="colours")
+        self.architecture = dataclasses.replace(network.architecture, input="rgb")
+        self.temperature = network.architecture.temperature or 0.0
         self.codebook = Nearer(network.codebook)
 
     def encode(self, seen: Tensor) -> Tensor:
         """Return embeddings with one more channel: how much nearer C is there."""
         own = self.network.architecture
         rgb = 255.0 * seen
-        features = self.network.scaled(self.network.encode(network_input(rgb, own.view)))
+        features = self.network.scaled(self.network.encode(network_input(rgb, own.input)))
         codebook = self.network.codebook
         shared = (codebook.book == SHARED).expand(len(rgb), -1)
         coded = codebook.encode(features, codebook.distances(flat(features)), shared)
         without = 255.0 * self.network.decoder(coded.codes).clamp(0.0, 1.0)
         beyond = F.relu(unmixed(density(rgb))[:, DAB] - unmixed(density(without))[:, DAB])
         coarse = F.avg_pool2d(beyond[:, None], FOLD)
-        return torch.cat([features, own.temperature * LOG_ODDS_PER_OD * coarse], 1)
+        return torch.cat([features, self.temperature * LOG_ODDS_PER_OD * coarse], 1)
 
     def scaled(self, embedding: Tensor) -> Tensor:
         """Return the embeddings as they are: `encode` has scaled them."""

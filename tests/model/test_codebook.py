@@ -45,7 +45,7 @@ def test_soft_share_of_equally_near_codes_counts_codes() -> None:
 
 
 def test_hard_choice_is_the_difference_of_the_nearest() -> None:
-    logit = class_logit(torch.tensor([[4.0, 1.0, 3.0]]), torch.tensor([0, 0, 1]), temperature=0.0)
+    logit = class_logit(torch.tensor([[4.0, 1.0, 3.0]]), torch.tensor([0, 0, 1]), temperature=None)
     assert logit.item() == -2.0
 
 

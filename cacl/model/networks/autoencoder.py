@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cacl.model.config import Architecture
+from cacl.model.config import NetworkConfig
 from cacl.model.networks.codebook import ClassAwareCodebook, class_logit, unit_length
 from cacl.model.networks.preprocess import CHANNELS, network_input
 
@@ -80,7 +80,7 @@ class Surroundings(nn.Module):
     dilations
         Of the residual blocks there.
     normalise
-        See `Architecture`.
+        See `NetworkConfig`.
     further
         Maps (b, inner, y, x) to the same shape.
     """
@@ -111,21 +111,26 @@ class Surroundings(nn.Module):
 class Encoder(nn.Module):
     """E: (b, c, y, x) to an embedding (b, channels, y / 2, x / 2)."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: NetworkConfig) -> None:
         super().__init__()
         a = architecture
-        inputs = CHANNELS[a.view] * FOLD**2
-        self.stem = convolution(inputs, a.width, 3, normalise=a.normalise)
+        inputs = CHANNELS[a.input] * FOLD**2
+        self.stem = convolution(inputs, a.width, 3, normalise=a.batch_norm)
         surroundings: nn.Module | None = None
-        if a.far_context:
-            surroundings = Surroundings(2 * a.width, 2 * a.width, a.far_context, a.normalise)
-        if a.context:
-            surroundings = Surroundings(a.width, 2 * a.width, a.context, a.normalise, surroundings)
+        if a.dilations_8x:
+            surroundings = Surroundings(2 * a.width, 2 * a.width, a.dilations_8x, a.batch_norm)
+        if a.dilations_4x:
+            surroundings = Surroundings(
+                a.width, 2 * a.width, a.dilations_4x, a.batch_norm, surroundings
+            )
         self.surroundings = surroundings or nn.Identity()
         self.blocks = nn.Sequential(
-            *(Residual(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
+            *(
+                Residual(a.width, a.residual_channels, normalise=a.batch_norm)
+                for _ in range(a.blocks)
+            )
         )
-        self.head = Pointwise(a.width, a.channels, 1)
+        self.head = Pointwise(a.width, a.embedding_channels, 1)
         self.bf16 = False
 
     def forward(self, seen: Tensor) -> Tensor:
@@ -143,12 +148,15 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """D: codes (b, channels, y / 2, x / 2) to levels (b, 3, y, x), 0 to 1."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: NetworkConfig) -> None:
         super().__init__()
         a = architecture
-        self.stem = convolution(a.channels, a.width, 3, normalise=a.normalise)
+        self.stem = convolution(a.embedding_channels, a.width, 3, normalise=a.batch_norm)
         self.blocks = nn.Sequential(
-            *(Residual(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
+            *(
+                Residual(a.width, a.residual_channels, normalise=a.batch_norm)
+                for _ in range(a.blocks)
+            )
         )
         self.head = nn.Conv2d(a.width, 3 * FOLD**2, 1)
         self.bf16 = False
@@ -166,16 +174,16 @@ class AutoEncoder(nn.Module):
     Parameters
     ----------
     architecture
-        The shape; see `Architecture`.
+        The shape; see `NetworkConfig`.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: NetworkConfig) -> None:
         super().__init__()
         self.architecture = architecture
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
         self.codebook = ClassAwareCodebook(
-            architecture.channels,
+            architecture.embedding_channels,
             architecture.shared_codes,
             architecture.class_codes,
             split_channels=architecture.split_channels,
@@ -191,7 +199,7 @@ class AutoEncoder(nn.Module):
 
     def embed(self, rgb: Tensor) -> Tensor:
         """Return E(I): (b, d, y / 2, x / 2) for (b, 3, y, x) levels from 0 to 255."""
-        return self.scaled(self.encode(network_input(rgb, self.architecture.view)))
+        return self.scaled(self.encode(network_input(rgb, self.architecture.input)))
 
     def encode(self, seen: Tensor) -> Tensor:
         """Return E(I), not yet `scaled`, for what `network_input` made of I."""

@@ -41,12 +41,15 @@ def squared_distances(embeddings: Tensor, codes: Tensor) -> Tensor:
     return torch.addmm(lengths, embeddings, codes.T, alpha=-2.0).clamp_min(0.0)
 
 
-def class_logit(distances: Tensor, book: Tensor, temperature: float, number: int = 1) -> Tensor:
+def class_logit(
+    distances: Tensor, book: Tensor, temperature: float | None, number: int = 1
+) -> Tensor:
     """Return the log odds that an embedding belongs to class `number` rather than to any other.
 
     The soft share of a code is `softmax(-d^2 / T)` over all codes; the share p of a codebook is
-    the sum over its codes, and the logit is `log p - log (1 - p)`. With T = 0 it is the hard
-    choice of the paper, the nearest other code's squared distance less the nearest own code's.
+    the sum over its codes, and the logit is `log p - log (1 - p)`. Without a temperature (None) it
+    is the hard choice of the paper, the nearest other code's squared distance less the nearest
+    own code's.
 
     Parameters
     ----------
@@ -66,7 +69,7 @@ def class_logit(distances: Tensor, book: Tensor, temperature: float, number: int
     # A row a code: sums over few codes of many embeddings, not over few neighbours many times.
     by_code = distances.T.contiguous()
     own, other = by_code[book == number], by_code[book != number]
-    if temperature == 0.0:
+    if temperature is None:
         return other.amin(0) - own.amin(0)
     return (own / -temperature).logsumexp(0) - (other / -temperature).logsumexp(0)
 

@@ -77,7 +77,7 @@ def revive(
     batch: Batch,
     found: Breakdown,
     followed: Tensor,
-    apart: float,
+    apart: float | None,
     rng: torch.Generator,
 ) -> None:
     """Set codes that hardly anybody chooses to new places, and those of S that crowd C.
@@ -85,7 +85,9 @@ def revive(
     A code of S goes to any embedding of the batch that is `followed` (n,), one of C_k to one of the
     embeddings of its positive tiles that are most surely C_k.
     """
-    dead = codebook.dead() | codebook.crowding(apart)
+    dead = codebook.dead()
+    if apart is not None:
+        dead = dead | codebook.crowding(apart)
     vectors = flat(found.features)
     for book in range(int(codebook.book.max()) + 1):
         which = dead & (codebook.book == book)

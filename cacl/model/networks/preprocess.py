@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from cacl.image.stain import DAB_OD, HEMATOXYLIN_OD
 
-CHANNELS = {"colours": 3, "stains": 4, "relief": 6}
+CHANNELS = {"rgb": 3, "stains": 4, "stain_contrast": 6}
 TINT = 0.25
 NEAR_PX, AROUND_PX, FAR_PX = 9, 15, 31
 BACKGROUND_PX = 21
@@ -53,7 +53,7 @@ def network_input(rgb: Tensor, view: str) -> Tensor:
 
     Hue differs between slides and says little that stain densities do not, so a network that
     sees it learns the training slides; brightness tells glass from tissue. The strength of a
-    stain differs between antibodies, so `relief` shows DAB relative to what is near.
+    stain differs between antibodies, so `stain_contrast` shows DAB relative to what is near.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ def network_input(rgb: Tensor, view: str) -> Tensor:
 
     Returns
     -------
-    (b, c, y, x): for `colours` red, green and blue from 0 to 1; for `stains` brightness from 0
-    to 1, then in OD haematoxylin, DAB, and DAB less its mean over 15 px; for `relief`
+    (b, c, y, x): for `rgb` red, green and blue from 0 to 1; for `stains` brightness from 0
+    to 1, then in OD haematoxylin, DAB, and DAB less its mean over 15 px; for `stain_contrast`
     brightness, haematoxylin, the light that DAB absorbs between its local least (0) and most
     (1), the same light less its mean over 15 and over 31 px, and brightness less its mean.
     """
     levels = rgb.float() / 255.0
-    if view == "colours":
+    if view == "rgb":
         return levels
     densities = unmixed(density(rgb))
     brightness = levels.mean(1, keepdim=True)
