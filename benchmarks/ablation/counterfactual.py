@@ -45,14 +45,15 @@ class Fused(nn.Module):
     def __init__(self, network: AutoEncoder) -> None:
         super().__init__()
         self.network = network
-        self.architecture = dataclasses.replace(network.architecture, view="colours")
+        self.architecture = dataclasses.replace(network.architecture, input="rgb")
+        self.temperature = network.architecture.temperature or 0.0
         self.codebook = Nearer(network.codebook)
 
     def encode(self, seen: Tensor) -> Tensor:
         """Return embeddings with one more channel: how much nearer C is there."""
         own = self.network.architecture
         rgb = 255.0 * seen
-        features = self.network.scale_embedding(self.network.encode(preprocess(rgb, own.view)))
+        features = self.network.scale_embedding(self.network.encode(preprocess(rgb, own.input)))
         codebook = self.network.codebook
         shared = (codebook.codebook_id == SHARED).expand(len(rgb), -1)
         coded = codebook.quantize(features, codebook.distances(flatten_positions(features)), shared)
@@ -62,7 +63,7 @@ class Fused(nn.Module):
             - separate_stains(optical_density(without))[:, DAB]
         )
         coarse = F.avg_pool2d(beyond[:, None], DOWNSCALE)
-        return torch.cat([features, own.temperature * LOG_ODDS_PER_OD * coarse], 1)
+        return torch.cat([features, self.temperature * LOG_ODDS_PER_OD * coarse], 1)
 
     def scale_embedding(self, embedding: Tensor) -> Tensor:
         """Return the embeddings as they are: `encode` scales them."""

@@ -92,8 +92,8 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     rows, store = read_rows(plan.tiles), Store(plan.store)
     tiles = told_truth(plan)
     negatives, _ = calibration_tiles(rows, store, plan.seed)
-    preset = dataclasses.replace(ROBUST, patience=0)
-    steps, state = plan.steps or ROBUST.steps, folder / "state.safetensors"
+    preset = dataclasses.replace(ROBUST, optim=dataclasses.replace(ROBUST.optim, patience=None))
+    steps, state = plan.steps or ROBUST.optim.steps, folder / "state.safetensors"
     how = (preset, steps, plan.seed, math.inf, state, "ceiling")
     task = Task(preset.name, (0,), tiles, negatives, *how)
     found = fit(task, team, asked)
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     plan = Plan(options.run, BRUSH_BORDERS[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
-    base = plan.steps or ROBUST.steps
+    base = plan.steps or ROBUST.optim.steps
     networks: dict[str, Model] = {}
     ways: list[Method] = []
     for times in options.times:

@@ -39,7 +39,7 @@ HEADER = (
 
 def judged(model: Model, core: Core) -> tuple[float | None, float | None, bool]:
     """Return a core's confidence and Dice, None without a mask, and whether it is stained."""
-    votes = ViewAgreement(min(MOST_VIEWS, len(model.networks) * model.preset.flips))
+    votes = ViewAgreement(min(MOST_VIEWS, len(model.networks) * model.preset.post.n_tta))
     [found] = image_masks(core.store, core.store.meta(core.image_id), model, "none", 0, votes=votes)
     mask = np.asarray(found)
     stained = bool(core.truth.any())

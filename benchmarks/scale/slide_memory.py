@@ -64,7 +64,7 @@ def _repeat(tile: np.ndarray, tiles_a_side: int) -> Iterator[np.ndarray]:
 def write_model(folder: Path) -> None:
     """Write a model that was not trained."""
     torch.manual_seed(0)
-    network = AutoEncoder(ROBUST.architecture)
+    network = AutoEncoder(ROBUST.network)
     codes = torch.randn_like(network.codebook.codes)
     network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
     limits = (Thresholds(likely=0.0, sure=0.0, rim=0.0, least=0.0),)

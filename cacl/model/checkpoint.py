@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from cacl import __version__
 from cacl.errors import CheckpointError, ConfigError
 from cacl.hpa.target_class import MAX_CLASSES, SINGLE_CLASS, TargetClass
-from cacl.model.config import PRESETS, Architecture, Preset, with_classes
+from cacl.model.config import PRESETS, TEACHER, NetworkConfig, Preset, with_classes
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.tables import write_atomically, write_text
@@ -117,7 +117,7 @@ def save_model(
         "code_version": __version__,
         "preset": preset.name,
         "members": len(networks),
-        "architecture": dataclasses.asdict(preset.architecture),
+        "architecture": dataclasses.asdict(preset.network),
         "thresholds": dataclasses.asdict(thresholds[0]),
         **facts,
         **_classes(classes, thresholds),
@@ -139,8 +139,10 @@ def _classes(
     return {"classes": found}
 
 
-def load_model(folder: Path) -> Model:
+def load_model(folder: Path, preset: Preset | None = None) -> Model:
     """Read a model, checking that weights and description belong together and to this code.
+
+    `preset` is the one it was trained with; None for the preset that the description names.
 
     Raises
     ------
@@ -149,10 +151,10 @@ def load_model(folder: Path) -> Model:
     """
     description = _read_description(folder / DESCRIPTION)
     classes, thresholds = _read_classes(description, folder / DESCRIPTION)
-    preset = _preset(description, len(classes), folder / DESCRIPTION)
+    preset = _preset(description, preset, len(classes), folder / DESCRIPTION)
     path = folder / CHECKPOINT
     tensors, _ = read_tensors(path)
-    networks = tuple(AutoEncoder(preset.architecture).eval() for _ in range(preset.members))
+    networks = tuple(AutoEncoder(preset.network).eval() for _ in range(preset.n_ensemble))
     fit(nn.ModuleList(networks), tensors, path)
     found = _sha256(path)
     if description.get("checkpoint_sha256") != found:
@@ -212,8 +214,9 @@ def _read_description(path: Path) -> dict[str, Any]:
     return found
 
 
-def _preset(description: dict[str, Any], classes: int, path: Path) -> Preset:
-    named = PRESETS.get(str(description.get("preset")))
+def _preset(description: dict[str, Any], named: Preset | None, classes: int, path: Path) -> Preset:
+    known = PRESETS | {TEACHER.name: TEACHER}
+    named = named or known.get(str(description.get("preset")))
     if named is None:
         raise CheckpointError(
             f"{path} names the preset {description.get('preset')!r}, expected one of "
@@ -225,12 +228,12 @@ def _preset(description: dict[str, Any], classes: int, path: Path) -> Preset:
             f"{path} says that the model has {members!r} members, expected 1 to {MOST_MEMBERS}; "
             "run `cacl train` again"
         )
-    preset = dataclasses.replace(with_classes(named, classes), members=members)
-    expected = json.loads(json.dumps(dataclasses.asdict(preset.architecture)))
+    preset = dataclasses.replace(with_classes(named, classes), n_ensemble=members)
+    expected = json.loads(json.dumps(dataclasses.asdict(preset.network)))
     found = description.get("architecture")
     if found != expected:
         found = found if isinstance(found, dict) else {}
-        names = [field.name for field in dataclasses.fields(Architecture)]
+        names = [field.name for field in dataclasses.fields(NetworkConfig)]
         differing = [name for name in names if found.get(name) != expected[name]]
         raise CheckpointError(
             f"{path} is of another architecture ({', '.join(differing)} differ from this "

@@ -101,7 +101,9 @@ def segment(
             "segment", SEGMENT_VERSION, meta.digest, trained.digest, morphology, radius_px
         )
         if any(atlas.label_digest(row.image_id, name) != digest for name in names):
-            votes = ViewAgreement(min(MOST_VIEWS, len(trained.networks) * trained.preset.flips))
+            votes = ViewAgreement(
+                min(MOST_VIEWS, len(trained.networks) * trained.preset.post.n_tta)
+            )
             masks = image_masks(atlas, meta, trained, morphology, radius_px, turns, votes)
             by_name = dict(zip(names, masks, strict=True))
             atlas.write_labels(row.image_id, by_name, digest, votes.facts)
@@ -220,7 +222,7 @@ def block_bits(
         pixel_flags(rgb, layers[3], inner, edge_blur_sigma(rgb), MASK_LEVEL),
         int(cell.sum()),
     )
-    given = model.networks, rgb, model.preset.flips
+    given = model.networks, rgb, model.preset.post.n_tta
     seen = turns.take(image_views, *given) if turns else image_views(*given)
 
     def mask_of(scores: NDArray[np.float32], place: int) -> NDArray[np.bool_]:

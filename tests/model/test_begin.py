@@ -24,7 +24,7 @@ def rng() -> torch.Generator:
 def autoencoder() -> AutoEncoder:
     """Two codes of S and one of C, of two channels, of any length."""
     architecture = dataclasses.replace(
-        TEACHER.architecture, channels=2, shared_codes=2, class_codes=(1,), unit_length=False
+        TEACHER.network, embedding_channels=2, shared_codes=2, class_codes=(1,), unit_length=False
     )
     return AutoEncoder(architecture)
 

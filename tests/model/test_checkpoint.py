@@ -27,7 +27,7 @@ LIMITS = Thresholds(likely=-1.0, sure=1.5, rim=1.5, least=0.0)
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    network = AutoEncoder(ROBUST.architecture)
+    network = AutoEncoder(ROBUST.network)
     save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=(LIMITS,), facts={})
     return folder
 
@@ -131,7 +131,7 @@ def test_a_damaged_description_is_explained(folder: Path, text: str) -> None:
 
 
 def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
-    weights = AutoEncoder(PAPER.architecture).state_dict()
+    weights = AutoEncoder(PAPER.network).state_dict()
     safetensors.torch.save_file(
         {name: tensor.contiguous() for name, tensor in weights.items()},
         folder / "checkpoint.safetensors",
@@ -154,9 +154,9 @@ def test_weights_of_another_shape_or_not_finite_are_refused(folder: Path) -> Non
 
 def test_presets_share_one_code() -> None:
     for preset in (ROBUST, PAPER):
-        network = AutoEncoder(preset.architecture)
+        network = AutoEncoder(preset.network)
         features, distances = network(torch.full((1, 3, 16, 16), 128.0))
-        assert features.shape == (1, preset.architecture.channels, 8, 8)
+        assert features.shape == (1, preset.network.embedding_channels, 8, 8)
         assert distances.shape == (64, 32)
         assert network.decoder(features).shape == (1, 3, 16, 16)
-    assert dataclasses.asdict(PAPER.weights)["reconstruction"] == 100.0
+    assert dataclasses.asdict(PAPER.loss)["reconstruction"] == 100.0

@@ -54,9 +54,11 @@ def test_a_tile_may_use_s_and_the_codebooks_it_is_positive_for() -> None:
 
 
 def test_the_papers_channels_are_divided_among_all_codebooks() -> None:
-    a = with_classes(PAPER, 3).architecture
+    a = with_classes(PAPER, 3).network
     assert a.class_codes == (5, 5, 5)
-    codebook = ClassAwareCodebook(a.channels, 27, a.class_codes, split_channels=True, unit=False)
+    codebook = ClassAwareCodebook(
+        a.embedding_channels, 27, a.class_codes, split_channels=True, unit=False
+    )
     owned = [
         codebook.channel_mask[codebook.codebook_id == number].any(0).nonzero()
         for number in range(4)
@@ -118,7 +120,7 @@ def test_the_codebooks_begin_apart_from_what_other_classes_show() -> None:
 def test_the_losses_of_classes_add_up() -> None:
     torch.manual_seed(0)
     preset = with_classes(TEACHER, 2)
-    network = AutoEncoder(preset.architecture).eval()
+    network = AutoEncoder(preset.network).eval()
     network.codebook.codes.copy_(torch.eye(37, 32))
     batch = batch_of()
     found = coded_losses(network, batch, preset, None)
@@ -129,7 +131,7 @@ def test_the_losses_of_classes_add_up() -> None:
     def softplus(values: torch.Tensor) -> torch.Tensor:
         return torch.log1p(torch.exp(values.double()))
 
-    highest = min(4, preset.top // 4)
+    highest = min(4, preset.mil.hard_negatives_px // 4)
     claim = softplus(-one[0].flatten().topk(2).values).mean()
     # Class 1 has no known negative place, class 2 nothing but.
     assert found.losses["claim"].item() == pytest.approx(claim.item(), rel=1e-4)
@@ -141,7 +143,7 @@ def test_the_losses_of_classes_add_up() -> None:
 
 def test_with_two_classes_a_share_of_one_half_is_the_middle() -> None:
     preset = with_classes(TEACHER, 2)
-    network = AutoEncoder(preset.architecture).eval()
+    network = AutoEncoder(preset.network).eval()
     codes = torch.zeros(37, 32)
     codes[:, 0] = 1.0
     network.codebook.codes.copy_(codes)
@@ -259,7 +261,7 @@ def test_one_class_with_a_name_is_todays_method(atlas: ModelAtlas) -> None:
 @pytest.mark.usefixtures("lenient")
 def test_the_papers_preset_runs_with_classes(atlas: ModelAtlas) -> None:
     model = load_model(atlas.train("paper", preset="paper", max_steps=6, classes=CLASSES))
-    assert model.preset.architecture.class_codes == (5, 5)
+    assert model.preset.network.class_codes == (5, 5)
     assert all((one.likely, one.sure) == (0.0, 0.0) for one in model.thresholds)
 
 
@@ -311,7 +313,7 @@ def test_a_description_of_other_classes_is_refused(
     tmp_path: Path, change: object, sentence: str
 ) -> None:
     preset = with_classes(TEACHER, 2)
-    network = AutoEncoder(preset.architecture)
+    network = AutoEncoder(preset.network)
     save_model(tmp_path, [network], preset, classes=(RIM, DISC), thresholds=LIMITS, facts={})
     assert load_model(tmp_path).thresholds == LIMITS
     path = tmp_path / "model.json"

@@ -127,8 +127,10 @@ def test_input_agrees_with_the_stains_of_the_ground_floor() -> None:
 def test_relief_shows_dab_between_its_local_least_and_most() -> None:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (3, 48, 48), dtype=np.uint8)
-    seen = preprocess.preprocess(torch.from_numpy(rgb)[None], representation="relief")[0].numpy()
-    assert len(seen) == preprocess.CHANNELS["relief"]
+    seen = preprocess.preprocess(torch.from_numpy(rgb)[None], representation="stain_contrast")[
+        0
+    ].numpy()
+    assert len(seen) == preprocess.CHANNELS["stain_contrast"]
     hematoxylin, dab = stain.unmix(rgb)
     absorbed = 1.0 - 10.0 ** -np.clip(dab, 0.0, None)
     assert np.allclose(seen[1], hematoxylin, atol=1e-5)

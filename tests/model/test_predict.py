@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold
 from torch import nn
 
-from cacl.model.config import PAPER, TEACHER, named, with_classes
+from cacl.model.config import PAPER, PRESETS, TEACHER, with_classes
 from cacl.model.inference import predict
 from cacl.model.inference.masks import Thresholds, stain_mask
 from cacl.model.networks import preprocess
@@ -28,7 +28,7 @@ from cacl.model.networks.autoencoder import (
 def network(name: str = "robust", classes: int = 1) -> AutoEncoder:
     """Return a network whose norms have seen something."""
     torch.manual_seed(0)
-    made = AutoEncoder(with_classes(named(name), classes).architecture)
+    made = AutoEncoder(with_classes(PRESETS[name], classes).network)
     for norm in (part for part in made.modules() if isinstance(part, nn.BatchNorm2d)):
         norm.running_mean.normal_(0.0, 0.3)
         norm.running_var.uniform_(0.5, 2.0)
@@ -104,5 +104,6 @@ def test_a_part_counts_if_enough_of_it_is_sure(sure: int, counts: bool) -> None:
     scores[4:14, 4:14].flat[:sure] = 3.0
     limits = Thresholds(likely=-1.0, sure=2.0, rim=2.0, least=0.0)
     for part, always in ((0.25, 10**6), (1.0, 25)):
-        preset = replace(TEACHER, sure_part=part, sure_px=always)
+        post = replace(TEACHER.post, min_core_fraction=part, min_core_px=always)
+        preset = replace(TEACHER, post=post)
         assert stain_mask(scores, limits, preset).sum() == (100 if counts else 0)

@@ -14,7 +14,7 @@ import torch
 from cacl.errors import TrainingError
 from cacl.hpa.target_class import TargetClass
 from cacl.model.checkpoint import load_model
-from cacl.model.config import PAPER, ROBUST, TEACHER, with_classes
+from cacl.model.config import PAPER, ROBUST, TEACHER, DistillConfig, with_classes
 from cacl.model.data.dataset import LACKS, SHOWS, UNKNOWN, TileDataset, read_rows, training_tiles
 from cacl.model.inference.levels import NEVER, between, levels, lowest, rarely
 from cacl.model.inference.limits import thresholds
@@ -96,14 +96,14 @@ def test_a_robust_model_is_a_pupil_of_scouts(atlas: ModelAtlas, robust: Path) ->
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
-    scouts = ROBUST.teachers
+    scouts = ROBUST.distill.n_teachers
     assert rows["network"].unique().tolist() == list(range(1, scouts + 2))
     assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [scouts + 1]
     assert rows["claim"].notna().sum() > 0
     assert rows["told"].notna().sum() > 0
     assert not (rows["claim"].notna() & rows["told"].notna()).any()
     model = load_model(robust)
-    assert model.networks[0].architecture == ROBUST.architecture
+    assert model.networks[0].architecture == ROBUST.network
     assert sorted(path.name for path in robust.iterdir()) == [
         "checkpoint.safetensors",
         "model.json",
@@ -154,7 +154,7 @@ def test_of_two_networks_that_which_knows_the_pattern_is_heard(
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     [knows] = load_model(robust).networks
     torch.manual_seed(0)
-    knows_nothing = AutoEncoder(ROBUST.architecture).eval()
+    knows_nothing = AutoEncoder(ROBUST.network).eval()
     [best] = elect.elect([knows_nothing, knows], tiles, ROBUST, 1)
     assert best.model is knows
     both = elect.elect([knows_nothing, knows], tiles, ROBUST, 2)
@@ -169,7 +169,7 @@ def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: 
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     [one] = load_model(robust).networks
     every = torch.arange(len(tiles))
-    plain = judge.scores([one], tiles, every, 0, ROBUST, ROBUST.flips)
+    plain = judge.scores([one], tiles, every, 0, ROBUST, ROBUST.post.n_tta)
     heard = [elect.Heard(one, 0.5, spread) for spread in (2.0, 4.0)]
     mean = elect.scores(heard, tiles, every, ROBUST)
     known = plain > IMPOSSIBLE
@@ -179,27 +179,29 @@ def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: 
 
 def test_steps_are_shared_by_the_networks() -> None:
     plan = lineage.networks(ROBUST, None)
-    scout, pupil = (lineage.Planned(one, one.steps, (0,)) for one in (TEACHER, ROBUST))
-    assert plan == [*[scout] * ROBUST.teachers, pupil]
+    scout, pupil = (lineage.Planned(one, one.optim.steps, (0,)) for one in (TEACHER, ROBUST))
+    assert plan == [*[scout] * ROBUST.distill.n_teachers, pupil]
     steps = [one.steps for one in lineage.networks(ROBUST, 150)]
     assert sum(steps) == 150
-    assert steps[0] / steps[-1] == pytest.approx(TEACHER.steps / ROBUST.steps, rel=0.1)
+    assert steps[0] / steps[-1] == pytest.approx(TEACHER.optim.steps / ROBUST.optim.steps, rel=0.1)
     assert lineage.networks(PAPER, 5) == [lineage.Planned(PAPER, 5, (0,))]
 
 
 def test_every_teacher_has_teachers_of_its_own() -> None:
-    two = replace(ROBUST, teacher=ROBUST, teachers=2, members=2)
-    first = [TEACHER] * ROBUST.teachers + [ROBUST]
+    two = replace(
+        ROBUST, distill=DistillConfig(teacher=ROBUST, n_teachers=2, top_k=2), n_ensemble=2
+    )
+    first = [TEACHER] * ROBUST.distill.n_teachers + [ROBUST]
     assert [one.preset for one in lineage.networks(two, None)] == [*first, *first, two] * 2
 
 
 def test_of_several_classes_each_has_teachers_that_know_it_alone() -> None:
     three = with_classes(ROBUST, 3)
     plan = lineage.networks(three, None)
-    each = [(0,), (1,), (2,)] * (ROBUST.teachers // 2)
+    each = [(0,), (1,), (2,)] * (ROBUST.distill.n_teachers // 2)
     assert [one.classes for one in plan] == [*each, (0, 1, 2)]
     assert {one.preset for one in plan[:-1]} == {TEACHER}
-    assert plan[-1] == lineage.Planned(three, ROBUST.steps, (0, 1, 2))
+    assert plan[-1] == lineage.Planned(three, ROBUST.optim.steps, (0, 1, 2))
     assert {one.classes for one in lineage.networks(with_classes(PAPER, 3), None)} == {(0, 1, 2)}
 
 
@@ -238,7 +240,7 @@ def test_training_ends_when_the_model_gets_no_surer(
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
     scouts = sum(one.steps for one in lineage.networks(ROBUST, STEPS) if one.preset == TEACHER)
-    assert steps == scouts + 5 * (1 + ROBUST.patience)
+    assert steps == scouts + 5 * (1 + ROBUST.optim.patience)
 
 
 def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) -> None:

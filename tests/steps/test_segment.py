@@ -117,7 +117,8 @@ def test_where_too_few_cells_are_sure_there_is_no_mask() -> None:
     scores[4:14, 4:14] = 0.0
     scores[8, 8] = 3.0
     limits = Thresholds(likely=-1.0, sure=1.0, rim=1.0, least=0.01)
-    inner, preset = np.ones(scores.shape, bool), replace(TEACHER, sure_part=0.0)
+    post = replace(TEACHER.post, min_core_fraction=None)
+    inner, preset = np.ones(scores.shape, bool), replace(TEACHER, post=post)
     assert block_mask(scores, inner, 100, limits, preset).sum() == 100
     assert not block_mask(scores, inner, 101, limits, preset).any()
     assert block_mask(scores, inner, 10**9, replace(limits, least=0.0), preset).sum() == 100

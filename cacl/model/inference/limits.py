@@ -48,7 +48,7 @@ def thresholds(
     TrainingError
         Positive tiles hold no more of the pattern than negative ones.
     """
-    if preset.surest == 0.0:
+    if preset.post.high_recall is None:
         return (Thresholds(likely=0.0, sure=0.0, rim=0.0, least=0.0),) * len(negatives.classes)
     return tuple(
         _limits(models, tiles, negatives, place, preset) for place in range(len(negatives.classes))
@@ -63,25 +63,31 @@ def _limits(
     preset: Preset,
 ) -> Thresholds:
     """Return the thresholds of one class, by its place among the classes."""
+    post = preset.post
     apart = torch.nonzero(negatives.negative[:, place]).flatten()
     parts = (
         (tiles, sampled(tiles.positive[:, place])),
         (tiles, sampled(tiles.negative[:, place])),
         (negatives, apart),
     )
-    found = [scores(models, *one, place, preset, preset.flips) for one in parts]
+    found = [scores(models, *one, place, preset, preset.post.n_tta) for one in parts]
     positive, *decoys = found
-    surest = [level for one in decoys for level in levels(positive, one, [preset.surest])]
+    recall = post.high_recall or 0.0
+    surest = [level for one in decoys for level in levels(positive, one, [recall])]
     sure = max(LEAST_SURE, *surest)
-    quantile = float(np.quantile(decoys[-1], 1.0 - preset.likely_area))
-    likely = min(sure, max(LEAST_LIKELY, quantile))
+    likely = sure
+    if post.low_fpr is not None:
+        quantile = float(np.quantile(decoys[-1], 1.0 - post.low_fpr))
+        likely = min(sure, max(LEAST_LIKELY, quantile))
     at_rim, *rims = (_at_rim(one, *where) for one, where in zip(found, parts, strict=True))
     rim = max(sure, *(rarely(at_rim, one, FALSE_ON_RIM) for one in rims))
     shares = [
         _sure_shares(*where, off_rim(one, *where) > sure)
         for one, where in zip(found, parts, strict=True)
     ]
-    least = between(shares[0], np.concatenate(shares[1:]), preset.missed)
+    least = 0.0
+    if post.image_fnr is not None:
+        least = between(shares[0], np.concatenate(shares[1:]), post.image_fnr)
     return Thresholds(likely=likely, sure=sure, rim=rim, least=least)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.image import stain
-from cacl.model.config import Preset
+from cacl.model.config import PostConfig, Preset
 
 Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -34,8 +34,8 @@ class Thresholds:
     likely
         Log odds that every pixel of a mask exceeds.
     sure
-        Log odds that enough pixels of each part of a mask exceed, see `Preset.sure_part`; at least
-        `likely`.
+        Log odds that enough pixels of each part of a mask exceed, see
+        `PostConfig.min_core_fraction`; at least `likely`.
     rim
         Log odds that stand for `sure` on a core's rim; at least `sure`.
     least
@@ -61,7 +61,7 @@ def possible(log_odds: Float32, candidate: Bool, preset: Preset) -> Float32:
     preset
         `paper` allows a mask everywhere.
     """
-    if not preset.contrast:
+    if not preset.post.use_stain_prior:
         return log_odds
     return np.where(candidate, log_odds, IMPOSSIBLE)
 
@@ -99,7 +99,14 @@ def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
     parts = np.asarray(found, np.int32)
     size = np.bincount(parts.ravel(), minlength=count)
     sure = np.bincount(parts[scores > thresholds.sure], minlength=len(size))
-    counts = (sure > 0) & (sure >= np.minimum(preset.sure_part * size, preset.sure_px))
+    counts = (sure > 0) & (sure >= _sure_px_needed(size, preset.post))
     counts[0] = False
     mask: Bool = counts[parts]
-    return stain.remove_small_objects(mask, preset.min_px) if preset.min_px > 1 else mask
+    min_px = preset.post.min_object_px
+    return mask if min_px is None else stain.remove_small_objects(mask, min_px)
+
+
+def _sure_px_needed(size: NDArray[Any], post: PostConfig) -> NDArray[Any]:
+    """Return how many sure pixels (n,) components of `size` (n,) px need."""
+    needed = (post.min_core_fraction or 0.0) * size
+    return needed if post.min_core_px is None else np.minimum(needed, post.min_core_px)

@@ -27,10 +27,10 @@ def views(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Iterator[Te
     soft share is enlarged bilinearly; without a temperature, the nearest code's choice is, as in
     the paper, by nearest neighbour.
     """
-    inputs = {view: preprocess(rgb, view) for view in {one.architecture.view for one in models}}
+    inputs = {view: preprocess(rgb, view) for view in {one.architecture.input for one in models}}
     for number in SYMMETRIES[:flips]:
         for model in models:
-            coarse = _odds(model, model.encode(dihedral(inputs[model.architecture.view], number)))
+            coarse = _odds(model, model.encode(dihedral(inputs[model.architecture.input], number)))
             mode = "bilinear" if model.architecture.temperature else "nearest"
             fine = F.interpolate(coarse, scale_factor=float(DOWNSCALE), mode=mode)
             yield inverse_dihedral(fine, number)

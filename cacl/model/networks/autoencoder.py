@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from cacl.model.config import Architecture
+from cacl.model.config import NetworkConfig
 from cacl.model.networks.codebook import (
     ClassAwareCodebook,
     class_logit,
@@ -129,21 +129,24 @@ class ContextBranch(nn.Module):
 class Encoder(nn.Module):
     """E: (b, c, y, x) to an embedding (b, channels, y / 2, x / 2)."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: NetworkConfig) -> None:
         super().__init__()
         a = architecture
-        inputs = CHANNELS[a.view] * DOWNSCALE**2
-        self.stem = conv_norm(inputs, a.width, 3, normalise=a.normalise)
+        inputs = CHANNELS[a.input] * DOWNSCALE**2
+        self.stem = conv_norm(inputs, a.width, 3, normalise=a.batch_norm)
         context: nn.Module | None = None
-        if a.far_context:
-            context = ContextBranch(2 * a.width, 2 * a.width, a.far_context, a.normalise)
-        if a.context:
-            context = ContextBranch(a.width, 2 * a.width, a.context, a.normalise, context)
+        if a.dilations_8x:
+            context = ContextBranch(2 * a.width, 2 * a.width, a.dilations_8x, a.batch_norm)
+        if a.dilations_4x:
+            context = ContextBranch(a.width, 2 * a.width, a.dilations_4x, a.batch_norm, context)
         self.context = context or nn.Identity()
         self.blocks = nn.Sequential(
-            *(ResidualBlock(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
+            *(
+                ResidualBlock(a.width, a.residual_channels, normalise=a.batch_norm)
+                for _ in range(a.blocks)
+            )
         )
-        self.head = PointwiseConv2d(a.width, a.channels, 1)
+        self.head = PointwiseConv2d(a.width, a.embedding_channels, 1)
         self.bf16 = False
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -161,12 +164,15 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """D: codes (b, channels, y / 2, x / 2) to an image (b, 3, y, x) in 0 to 1."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: NetworkConfig) -> None:
         super().__init__()
         a = architecture
-        self.stem = conv_norm(a.channels, a.width, 3, normalise=a.normalise)
+        self.stem = conv_norm(a.embedding_channels, a.width, 3, normalise=a.batch_norm)
         self.blocks = nn.Sequential(
-            *(ResidualBlock(a.width, a.residual, normalise=a.normalise) for _ in range(a.blocks))
+            *(
+                ResidualBlock(a.width, a.residual_channels, normalise=a.batch_norm)
+                for _ in range(a.blocks)
+            )
         )
         self.head = nn.Conv2d(a.width, 3 * DOWNSCALE**2, 1)
         self.bf16 = False
@@ -184,16 +190,16 @@ class AutoEncoder(nn.Module):
     Parameters
     ----------
     architecture
-        Sizes of all layers; see `Architecture`.
+        Sizes of all layers; see `NetworkConfig`.
     """
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: NetworkConfig) -> None:
         super().__init__()
         self.architecture = architecture
         self.encoder = Encoder(architecture)
         self.decoder = Decoder(architecture)
         self.codebook = ClassAwareCodebook(
-            architecture.channels,
+            architecture.embedding_channels,
             architecture.shared_codes,
             architecture.class_codes,
             split_channels=architecture.split_channels,
@@ -209,7 +215,7 @@ class AutoEncoder(nn.Module):
 
     def embed(self, rgb: Tensor) -> Tensor:
         """Return E(I), (b, d, y / 2, x / 2), of (b, 3, y, x) RGB levels from 0 to 255."""
-        return self.scale_embedding(self.encode(preprocess(rgb, self.architecture.view)))
+        return self.scale_embedding(self.encode(preprocess(rgb, self.architecture.input)))
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Return E(I) before `scale_embedding`, for the output of `preprocess`."""

@@ -51,13 +51,13 @@ def squared_distances(embeddings: Tensor, codes: Tensor) -> Tensor:
 
 
 def class_logit(
-    distances: Tensor, codebook_id: Tensor, temperature: float, class_id: int = 1
+    distances: Tensor, codebook_id: Tensor, temperature: float | None, class_id: int = 1
 ) -> Tensor:
     """Return the logit of one class codebook C_k against all other codebooks.
 
     The soft assignment to a code is `softmax(-d^2 / T)` over all codes. The probability p of a
-    codebook is the sum over its codes, and the logit is `log p - log (1 - p)`. With T = 0 the
-    assignment is hard, as in the paper: the squared distance to the nearest code of another
+    codebook is the sum over its codes, and the logit is `log p - log (1 - p)`. Without a
+    temperature the assignment is hard, as in the paper: the squared distance to the nearest code of another
     codebook minus that to the nearest code of C_k.
 
     Parameters
@@ -67,7 +67,7 @@ def class_logit(
     codebook_id
         (k,) the codebook of each code: 0 = S, 1... = C_1...
     temperature
-        T, in units of the squared distance.
+        T, in units of the squared distance; None for the hard assignment.
     class_id
         The class, from 1.
 
@@ -78,7 +78,7 @@ def class_logit(
     # One row per code: reductions over few rows are faster than over few columns.
     by_code = distances.T.contiguous()
     of_class, other = by_code[codebook_id == class_id], by_code[codebook_id != class_id]
-    if temperature == 0.0:
+    if temperature is None:
         return other.amin(0) - of_class.amin(0)
     return (of_class / -temperature).logsumexp(0) - (other / -temperature).logsumexp(0)
 
@@ -368,7 +368,7 @@ def replace_dead_codes(
     class_positions: Tensor,
     positive: Tensor,
     shared_positions: Tensor,
-    min_separation: float,
+    min_separation: float | None,
     rng: torch.Generator,
 ) -> None:
     """Replace dead codes, and codes of S that are too close to a class code (in place).
@@ -391,11 +391,13 @@ def replace_dead_codes(
     shared_positions
         (b * y * x,) bool: positions from which S is updated.
     min_separation
-        See `ClassAwareCodebook.too_close`.
+        See `ClassAwareCodebook.too_close`; None to keep codes of S that are too close.
     rng
         On the CPU.
     """
-    dead = codebook.dead() | codebook.too_close(min_separation)
+    dead = codebook.dead()
+    if min_separation is not None:
+        dead = dead | codebook.too_close(min_separation)
     vectors = flatten_positions(features)
     for codebook_id in range(int(codebook.codebook_id.max()) + 1):
         selected = dead & (codebook.codebook_id == codebook_id)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from cacl.image.stain import DAB_OD, HEMATOXYLIN_OD
 
-CHANNELS = {"colours": 3, "stains": 4, "relief": 6}
+CHANNELS = {"rgb": 3, "stains": 4, "stain_contrast": 6}
 PEAK_PX, CONTEXT_PX, WIDE_CONTEXT_PX = 9, 15, 31
 BACKGROUND_PX = 21
 MIN_RANGE = 0.15
@@ -53,7 +53,7 @@ def preprocess(rgb: Tensor, representation: str) -> Tensor:
 
     Hue varies between slides and adds little to the stain densities. A network that sees it
     overfits to the training slides. Brightness separates glass from tissue. The intensity of a
-    stain varies between antibodies, so `relief` gives DAB relative to its neighbourhood.
+    stain varies between antibodies, so `stain_contrast` gives DAB relative to its neighbourhood.
 
     Parameters
     ----------
@@ -66,14 +66,14 @@ def preprocess(rgb: Tensor, representation: str) -> Tensor:
     -------
     (b, c, y, x), by representation:
 
-    - `colours`: red, green and blue, 0 to 1;
+    - `rgb`: red, green and blue, 0 to 1;
     - `stains`: brightness, 0 to 1; haematoxylin, OD; DAB, OD; DAB minus its mean over 15 px;
-    - `relief`: brightness; haematoxylin; the fraction of light absorbed by DAB, scaled from its
+    - `stain_contrast`: brightness; haematoxylin; the fraction of light absorbed by DAB, scaled from its
       local minimum (0) to its local maximum (1); this fraction minus its mean over 15 px and over
       31 px; brightness minus its mean over 15 px.
     """
     levels = rgb.float() / 255.0
-    if representation == "colours":
+    if representation == "rgb":
         return levels
     densities = separate_stains(optical_density(rgb))
     brightness = levels.mean(1, keepdim=True)

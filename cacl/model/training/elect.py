@@ -90,7 +90,7 @@ def scores(
 
     As `judge.scores`: (n, y, x) of the tiles `which`, very low where no mask may be.
     """
-    flips = preset.flips
+    flips = preset.post.n_tta
     each = [
         judge.scores([one.model], tiles, which, 0, preset, flips) / np.float32(one.spread)
         for one in heard
@@ -115,6 +115,6 @@ def _candidates(
     model: AutoEncoder, tiles: TileDataset, which: Tensor, preset: Preset
 ) -> NDArray[np.float32]:
     """Return the scores (pixels,) of what may be the pattern, off the rim."""
-    found = judge.scores([model], tiles, which, 0, preset, preset.flips)
+    found = judge.scores([model], tiles, which, 0, preset, preset.post.n_tta)
     off_rim = judge.off_rim(found, tiles, which)
     return off_rim[off_rim > IMPOSSIBLE]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from cacl.errors import TrainingError
+from cacl.errors import ConfigError, TrainingError
 from cacl.model.config import Preset
 from cacl.model.data.dataset import LACKS, SHOWS, UNKNOWN, TileDataset, on_rim
 from cacl.model.inference.levels import levels
@@ -75,6 +75,12 @@ def taught(
     TrainingError
         The models are sure of the pattern on hardly any tile.
     """
+    recall = teacher.post.high_recall
+    if recall is None:
+        raise ConfigError(
+            f"The teacher preset {teacher.name} has no post.high_recall, so its scores give no "
+            "pseudo-labels"
+        )
     layers = []
     several = tiles.positive.sum(1).numpy() > 1
     every, rim = torch.arange(len(tiles)), on_rim(tiles.pixels[:, 3]).numpy()
@@ -83,7 +89,7 @@ def taught(
         best = elect.elect(known, own, teacher, heard)
         scores = elect.scores(best, own, every, teacher)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
-        parts = (ALL_BUT_FEW, teacher.surest)
+        parts = (ALL_BUT_FEW, recall)
         lacks, shows = levels(scores[positive], scores[negative], parts)
         candidate = scores > IMPOSSIBLE
         told = np.full(scores.shape, UNKNOWN, np.uint8)
