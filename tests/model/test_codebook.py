@@ -59,7 +59,7 @@ def test_class_probability_at_equal_distances_is_the_fraction_of_codes() -> None
 
 
 def test_hard_logit_is_the_difference_between_nearest_distances() -> None:
-    logit = class_logit(torch.tensor([[4.0, 1.0, 3.0]]), torch.tensor([0, 0, 1]), temperature=0.0)
+    logit = class_logit(torch.tensor([[4.0, 1.0, 3.0]]), torch.tensor([0, 0, 1]), temperature=None)
     assert logit.item() == -2.0
 
 
