@@ -179,9 +179,10 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     return _figure(
         figure,
         "annotation",
-        "Ratio against the annotation of the Human Protein Atlas",
-        f"{points_caption}; boxes show quartiles. Pathologists annotated the images by eye. The "
-        "measurement does not use the annotation, but the training of the model uses it as label.",
+        "Ratio against the HPA annotation",
+        f"{points_caption}; boxes show quartiles. The Human Protein Atlas (HPA) annotates images "
+        "by eye. The measurement does not use the annotation, but the model was trained with "
+        "labels from it.",
         "half",
     )
 

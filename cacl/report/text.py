@@ -192,7 +192,7 @@ def explain_p_values(antibodies: Sequence[AntibodyRow]) -> str:
         f"p is the fraction of the {count} {negatives} that reach the same ratio (empirical, "
         f"one-sided); the smallest possible p is 1/{count + 1} = {1 / (count + 1):.3g}.",
         "q is p after Benjamini–Hochberg correction.",
-        "z is the distance from the same antibodies in robust standard deviations.",
+        "z is the distance from the median of the same antibodies in robust standard deviations.",
     ]
     if not any(row.z is not None for row in antibodies):
         sentences.append("z is empty: all of these antibodies have the same ratio.")

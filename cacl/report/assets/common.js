@@ -1,3 +1,4 @@
+"use strict";
 /* Shared by the page's scripts: elements, number formats, files that load on demand. */
 window.Cacl = (() => {
   const make = (tag, attributes = {}, ...children) => {

@@ -1,3 +1,4 @@
+"use strict";
 /* Figures. The plotting library is large, so it loads when the first figure comes near the window. */
 (() => {
   const base = document.currentScript.src.replace(/[^/]*$/, "");

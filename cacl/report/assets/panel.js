@@ -1,3 +1,4 @@
+"use strict";
 /* The panel of one antibody: its measures, its annotation, and its cores with masks. */
 window.Cacl.panel = (data, get, tableRows) => {
   const { make, percent, percentRange, pValue, decimal, count, hpaUrl, link, columnReader, load } =
@@ -109,6 +110,53 @@ window.Cacl.panel = (data, get, tableRows) => {
     return make("figure", { class: "core" }, ...thumbnail(core), caption);
   };
 
+  const whyNoInterval = (row) => {
+    if (get(row, "stained_to_cell_ratio") === null) return "no cell area in the counted tiles";
+    if (get(row, "images") === 1) return "one image, no interval";
+    return get(row, "patients") === 1 ? "one patient, no interval" : "";
+  };
+  const facts = (row, coreLabels) => {
+    const range = percentRange(get(row, "ratio_low"), get(row, "ratio_high"));
+    return [
+      fact("Rank", `${count(get(row, "rank"))} of ${count(data.rows.length)}`),
+      fact(
+        "Ratio",
+        percent(get(row, "stained_to_cell_ratio")),
+        finePrint(range ? `95 % interval ${range}` : whyNoInterval(row)),
+      ),
+      fact(
+        "p · q · z",
+        [pValue(get(row, "p_value")), pValue(get(row, "q_value")), decimal(get(row, "z"))].join(
+          " · ",
+        ),
+      ),
+      fact("Border share of DAB", percent(get(row, "border_share"))),
+      fact(
+        "H-score · OD of the stain",
+        `${decimal(get(row, "h_score"), 0)} · ${decimal(get(row, "stained_od"), 2)}`,
+      ),
+      ...(get(row, "tissue_tau") === null
+        ? []
+        : [
+            fact(
+              "Tissue specificity (tau)",
+              `${decimal(get(row, "tissue_tau"), 2)}, highest in ${get(row, "top_tissue")}`,
+            ),
+          ]),
+      ...(get(row, "gene_agreement") === null
+        ? []
+        : [fact("Agreement within the gene", decimal(get(row, "gene_agreement"), 2))]),
+      fact("HPA staining", get(row, "hpa_staining") || "not annotated"),
+      fact("HPA intensity", get(row, "hpa_intensity")),
+      fact("HPA quantity", get(row, "hpa_quantity")),
+      fact("HPA location", get(row, "hpa_location")),
+      fact(
+        "Training label",
+        get(row, "label") || (coreLabels.some(Boolean) ? "differs between cores" : "no label"),
+      ),
+    ];
+  };
+
   const show = async (antibody) => {
     const index = byAntibody.get(antibody);
     if (index === undefined) return;
@@ -120,17 +168,9 @@ window.Cacl.panel = (data, get, tableRows) => {
     const url = hpaUrl(get(row, "ensembl_id"), antibody);
     const antibodyCores = cores.rows[antibody] || [];
     const failures = cores.failed[antibody] || [];
-    const range = percentRange(get(row, "ratio_low"), get(row, "ratio_high"));
+    const labels = antibodyCores.map((core) => read(core, "label"));
     current = antibody;
     title.textContent = [get(row, "gene"), antibody].filter(Boolean).join(" · ");
-    const noInterval =
-      get(row, "stained_to_cell_ratio") === null
-        ? "no cell area in the counted tiles"
-        : get(row, "images") === 1
-          ? "one image, no interval"
-          : get(row, "patients") === 1
-            ? "one patient, no interval"
-            : "";
     body.replaceChildren(
       ...(url
         ? [
@@ -141,49 +181,7 @@ window.Cacl.panel = (data, get, tableRows) => {
             ),
           ]
         : []),
-      make(
-        "dl",
-        { class: "facts" },
-        fact("Rank", `${count(get(row, "rank"))} of ${count(data.rows.length)}`),
-        fact(
-          "Ratio",
-          percent(get(row, "stained_to_cell_ratio")),
-          finePrint(range ? `95 % interval ${range}` : noInterval),
-        ),
-        fact(
-          "p · q · z",
-          [pValue(get(row, "p_value")), pValue(get(row, "q_value")), decimal(get(row, "z"))].join(
-            " · ",
-          ),
-        ),
-        fact("Border share of DAB", percent(get(row, "border_share"))),
-        fact(
-          "H-score · OD of the stain",
-          `${decimal(get(row, "h_score"), 0)} · ${decimal(get(row, "stained_od"), 2)}`,
-        ),
-        ...(get(row, "tissue_tau") === null
-          ? []
-          : [
-              fact(
-                "Tissue specificity (tau)",
-                `${decimal(get(row, "tissue_tau"), 2)}, highest in ${get(row, "top_tissue")}`,
-              ),
-            ]),
-        ...(get(row, "gene_agreement") === null
-          ? []
-          : [fact("Agreement within the gene", decimal(get(row, "gene_agreement"), 2))]),
-        fact("HPA staining", get(row, "hpa_staining") || "not annotated"),
-        fact("HPA intensity", get(row, "hpa_intensity")),
-        fact("HPA quantity", get(row, "hpa_quantity")),
-        fact("HPA location", get(row, "hpa_location")),
-        fact(
-          "Training label",
-          get(row, "label") ||
-            (antibodyCores.some((core) => read(core, "label"))
-              ? "differs between cores"
-              : "no label"),
-        ),
-      ),
+      make("dl", { class: "facts" }, ...facts(row, labels)),
       make(
         "div",
         { class: "panel-cores" },

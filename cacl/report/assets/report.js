@@ -1,3 +1,4 @@
+"use strict";
 /* The page: tables of antibodies and genes with their filters, and the switch of all masks. */
 (() => {
   const {

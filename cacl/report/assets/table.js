@@ -1,3 +1,4 @@
+"use strict";
 /* A table with search, filters, sorting and pages; only the rows of the current page are elements. */
 window.Cacl.table = (() => {
   const { make, count } = window.Cacl;
