@@ -12,9 +12,9 @@ import torch
 from benchmarks.ablation.counterfactual import Fused
 from cacl.model.checkpoint import Model
 from cacl.model.data.dataset import TileDataset
-from cacl.model.inference.limits import thresholds
 from cacl.model.inference.masks import Thresholds
-from cacl.model.training.judge import scores
+from cacl.model.inference.predict import predict_logits
+from cacl.model.inference.thresholds import calibrate_thresholds
 
 Judge = Callable[[TileDataset, TileDataset, Model], Model]
 ALONE = 0.001
@@ -26,7 +26,7 @@ def anew(**changes: object) -> Judge:
     def judge(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
         post = dataclasses.replace(model.preset.post, **changes)  # type: ignore[arg-type]
         preset = dataclasses.replace(model.preset, post=post)
-        limits = thresholds(model.networks, learning, negatives, preset)
+        limits = calibrate_thresholds(model.networks, learning, negatives, preset)
         return dataclasses.replace(model, preset=preset, thresholds=limits)
 
     return judge
@@ -34,16 +34,18 @@ def anew(**changes: object) -> Judge:
 
 def one_threshold(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
     """Let a mask hold sure pixels alone."""
-    limits = tuple(dataclasses.replace(one, likely=one.sure) for one in model.thresholds)
+    limits = tuple(dataclasses.replace(one, low=one.high) for one in model.thresholds)
     return dataclasses.replace(model, thresholds=limits)
 
 
 def negatives_alone(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
     """Let a mask hold what all but 0.1 % of held-out negative pixels stay below."""
     which = torch.nonzero(negatives.negative[:, 0]).flatten()
-    found = scores(model.networks, negatives, which, 0, model.preset, model.preset.post.n_tta)
+    found = predict_logits(
+        model.networks, negatives, which, 0, model.preset.post, model.preset.post.n_tta
+    )
     level = float(np.quantile(found, 1.0 - ALONE))
-    limits = Thresholds(likely=level, sure=level, rim=level, least=0.0)
+    limits = Thresholds(low=level, high=level, edge_high=level, min_area_fraction=0.0)
     return dataclasses.replace(model, thresholds=(limits,))
 
 

@@ -47,7 +47,7 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.device import make_fabric
-from cacl.model.inference.limits import thresholds
+from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.training.distributed import Team, launch
 from cacl.model.training.loop import Task, fit
 from cacl.phantom.settings import BRUSH_BORDERS
@@ -99,8 +99,10 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     found = fit(task, team, asked)
     if found is None:
         raise StoppedError("stopped by SIGTERM")
-    limits = thresholds([found.network], tiles, negatives, preset)
-    save_model(folder, [found.network], ROBUST, classes=tiles.classes, thresholds=limits, facts={})
+    limits = calibrate_thresholds([found.network], tiles, negatives, preset)
+    save_model(
+        folder, [found.network], ROBUST, classes=tiles.classes, thresholds=limits, attributes={}
+    )
 
 
 def ceiling(plan: Plan) -> Model:

@@ -67,9 +67,9 @@ def write_model(folder: Path) -> None:
     network = AutoEncoder(ROBUST.network)
     codes = torch.randn_like(network.codebook.codes)
     network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
-    limits = (Thresholds(likely=0.0, sure=0.0, rim=0.0, least=0.0),)
+    limits = (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),)
     folder.mkdir()
-    save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=limits, facts={})
+    save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=limits, attributes={})
 
 
 def run(folder: Path, side_px: int, threads: int) -> tuple[Cost, Cost, float]:

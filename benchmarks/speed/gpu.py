@@ -30,10 +30,9 @@ from cacl.image import stain
 from cacl.model.checkpoint import Model
 from cacl.model.config import ROBUST, Preset
 from cacl.model.device import make_fabric, prepare_for_device
-from cacl.model.inference.masks import Thresholds
-from cacl.model.inference.predict import pixel_log_odds
+from cacl.model.inference.masks import Morphology, Thresholds
+from cacl.model.inference.predict import pixel_logits, predict_block
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.steps.segment import block_bits
 
 HERE = Path(__file__).parents[1]
 TILE_PX = 128
@@ -98,6 +97,12 @@ def images_of(number: int, tiles_a_side: int) -> list[np.ndarray]:
     return found
 
 
+def masks_of(layers: np.ndarray, model: Model) -> None:
+    """Predict and pack the masks of an image of (4, y, x) red, green, blue and the cell mask."""
+    interior = np.ones(layers.shape[1:], bool)
+    predict_block(layers[:3], layers[3], interior, model, Morphology("dilation", 1)).pack()
+
+
 def training_flops(preset: Preset) -> float:
     """Return the operations of forward and backward, a tile, counted on the CPU."""
     network = AutoEncoder(preset.network).train()
@@ -121,21 +126,19 @@ def rows_of(preset: Preset, sizes: Sizes, train_s: float) -> tuple[list[list[str
     rows = [_row("training", speed, training_flops(preset), rate)]
 
     network = prepare_for_device(AutoEncoder(preset.network).eval(), device)
-    limits = (Thresholds(likely=0.0, sure=2.0, rim=2.0, least=0.0),)
+    limits = (Thresholds(low=0.0, high=2.0, edge_high=2.0, min_area_fraction=0.0),)
     model = Model(
         networks=(network,), preset=preset, classes=(SINGLE_CLASS,), thresholds=limits, digest=""
     )
     block = torch.from_numpy(images[0][None, :3]).to(device)
     number = sizes.image_tiles**2
     plain = AutoEncoder(preset.network).eval()
-    flops = counted(lambda: pixel_log_odds([plain], block.cpu(), preset.post.n_tta)) / number
-    score = seconds(
-        lambda: pixel_log_odds([network], block, preset.post.n_tta), device, sizes.images
-    )
+    flops = counted(lambda: pixel_logits([plain], block.cpu(), preset.post.n_tta)) / number
+    score = seconds(lambda: pixel_logits([network], block, preset.post.n_tta), device, sizes.images)
     rows.append(_row("segmentation: scores alone", number / score, flops, rate))
     turn = itertools.cycle(images[: sizes.images])
     masks = seconds(
-        lambda: block_bits(next(turn), model=model, morphology="dilation", radius_px=1),
+        lambda: masks_of(next(turn), model),
         device,
         sizes.images,
     )

@@ -36,12 +36,12 @@ from cacl.model.checkpoint import Model
 from cacl.model.config import PAPER, ROBUST, Preset
 from cacl.model.data.dataset import LACKS, SHOWS, STAINED, TileDataset, pixel_flags
 from cacl.model.device import default_device, make_fabric, prepare_for_device
-from cacl.model.inference.masks import Thresholds
+from cacl.model.inference.masks import Morphology, Thresholds
+from cacl.model.inference.predict import predict_block
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training.distributed import Team
 from cacl.model.training.loop import Task, fit
 from cacl.runtime.malloc import tune_malloc
-from cacl.steps.segment import block_bits
 
 HERE = Path(__file__).parents[1]
 WIDTH, CHANNELS = 128, 64
@@ -153,14 +153,15 @@ def released(tiles: TileDataset) -> Iterator[int]:
 def our_masks(preset: Preset, layers: list[np.ndarray]) -> Iterator[int]:
     """Segment images as `cacl segment` does, but for reading and writing."""
     network = prepare_for_device(AutoEncoder(preset.network).eval(), default_device())
-    limits = (Thresholds(likely=0.0, sure=2.0, rim=2.0, least=0.0),)
+    limits = (Thresholds(low=0.0, high=2.0, edge_high=2.0, min_area_fraction=0.0),)
     model = Model(
         networks=(network,), preset=preset, classes=(SINGLE_CLASS,), thresholds=limits, digest=""
     )
-    blocks = [np.concatenate([image, np.ones_like(image[:1])]) for image in layers]
+    morphology = Morphology("dilation", 1)
     while True:
-        for image in blocks:
-            block_bits(image, model=model, morphology="dilation", radius_px=1)
+        for image in layers:
+            interior = np.ones(image.shape[1:], bool)
+            predict_block(image[:3], image[3], interior, model, morphology).pack()
             yield (image.shape[1] // TILE_PX) * (image.shape[2] // TILE_PX)
 
 

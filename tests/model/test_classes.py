@@ -30,8 +30,8 @@ from tests.fixtures.class_atlas import CLASSES, DISC, RIM, build, drawn, has
 from tests.fixtures.model_atlas import ModelAtlas, set_adrift
 
 LIMITS = (
-    Thresholds(likely=-1.0, sure=1.5, rim=1.5, least=0.0),
-    Thresholds(likely=0.5, sure=2.0, rim=2.0, least=0.0),
+    Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0),
+    Thresholds(low=0.5, high=2.0, edge_high=2.0, min_area_fraction=0.0),
 )
 
 
@@ -262,7 +262,7 @@ def test_one_class_with_a_name_is_todays_method(atlas: ModelAtlas) -> None:
 def test_the_papers_preset_runs_with_classes(atlas: ModelAtlas) -> None:
     model = load_model(atlas.train("paper", preset="paper", max_steps=6, classes=CLASSES))
     assert model.preset.network.class_codes == (5, 5)
-    assert all((one.likely, one.sure) == (0.0, 0.0) for one in model.thresholds)
+    assert all((one.low, one.high) == (0.0, 0.0) for one in model.thresholds)
 
 
 def test_a_class_that_the_tiles_lack_is_named(atlas: ModelAtlas, tmp_path: Path) -> None:
@@ -298,14 +298,14 @@ def test_a_collapsed_codebook_names_its_class(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: d.update(classes=[]), "lists no classes that can be read"),
+        (lambda d: d.update(classes=[]), "has no readable list of 1 to 8 classes"),
         (lambda d: d["classes"].pop(), "another architecture .class_codes"),
         (lambda d: d["classes"][1].pop("name"), "a class without a name and a shape"),
         (lambda d: d["classes"][1].update(name="../x"), "a class without a name and a shape"),
         (lambda d: d["classes"][1].update(shape="dot"), "a class without a name and a shape"),
         (
-            lambda d: d["classes"][1]["thresholds"].pop("sure"),
-            "lacks the thresholds likely, sure, rim, least",
+            lambda d: d["classes"][1]["thresholds"].pop("high"),
+            "lacks the thresholds low, high, edge_high, min_area_fraction",
         ),
     ],
 )
@@ -314,7 +314,7 @@ def test_a_description_of_other_classes_is_refused(
 ) -> None:
     preset = with_classes(TEACHER, 2)
     network = AutoEncoder(preset.network)
-    save_model(tmp_path, [network], preset, classes=(RIM, DISC), thresholds=LIMITS, facts={})
+    save_model(tmp_path, [network], preset, classes=(RIM, DISC), thresholds=LIMITS, attributes={})
     assert load_model(tmp_path).thresholds == LIMITS
     path = tmp_path / "model.json"
     description = json.loads(path.read_text())

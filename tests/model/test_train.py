@@ -135,7 +135,7 @@ def test_the_description_says_what_was_done(
 @pytest.mark.usefixtures("lenient")
 def test_the_paper_preset_has_its_losses_and_its_books(atlas: ModelAtlas) -> None:
     model = load_model(atlas.train("paper", preset="paper", max_steps=12))
-    assert (model.thresholds[0].likely, model.thresholds[0].sure) == (0.0, 0.0)
+    assert (model.thresholds[0].low, model.thresholds[0].high) == (0.0, 0.0)
     assert model.networks[0].codebook.channel_mask.sum(0).tolist() == [27.0] * 32 + [5.0] * 32
     rows = pd.read_csv(atlas.path("paper") / "training.csv")
     assert rows.loc[0, ["discriminative", "mapping", "classifier"]].notna().all()
@@ -173,7 +173,7 @@ def test_one_tile_a_label_is_said_before_training(
             train.train(*given, preset=preset, max_steps=90)
         assert not (tmp_path / "model").exists()
     else:
-        with pytest.raises(TrainingError, match=r"C is used|finds no more of the pattern"):
+        with pytest.raises(TrainingError, match=r"C is used|finds no more of the class"):
             train.train(*given, preset=preset, max_steps=5)
 
 

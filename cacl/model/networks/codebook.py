@@ -57,8 +57,8 @@ def class_logit(
 
     The soft assignment to a code is `softmax(-d^2 / T)` over all codes. The probability p of a
     codebook is the sum over its codes, and the logit is `log p - log (1 - p)`. Without a
-    temperature the assignment is hard, as in the paper: the squared distance to the nearest code of another
-    codebook minus that to the nearest code of C_k.
+    temperature the assignment is hard, as in the paper, and the logit is the squared distance to
+    the nearest code of another codebook minus that to the nearest code of C_k.
 
     Parameters
     ----------

@@ -68,9 +68,9 @@ def preprocess(rgb: Tensor, representation: str) -> Tensor:
 
     - `rgb`: red, green and blue, 0 to 1;
     - `stains`: brightness, 0 to 1; haematoxylin, OD; DAB, OD; DAB minus its mean over 15 px;
-    - `stain_contrast`: brightness; haematoxylin; the fraction of light absorbed by DAB, scaled from its
-      local minimum (0) to its local maximum (1); this fraction minus its mean over 15 px and over
-      31 px; brightness minus its mean over 15 px.
+    - `stain_contrast`: brightness; haematoxylin; the fraction of light absorbed by DAB, scaled
+      from its local minimum (0) to its local maximum (1); this fraction minus its mean over 15 px
+      and over 31 px; brightness minus its mean over 15 px.
     """
     levels = rgb.float() / 255.0
     if representation == "rgb":

@@ -148,7 +148,9 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
             if codes.shared_from_background_only:
                 free = background_positions(batch.coded_possible)
             followed = free | (network.codebook.codebook_id[chosen] != SHARED)
-            network.codebook.update_ema(vectors[followed], chosen[followed], codes.decay, team.total)
+            network.codebook.update_ema(
+                vectors[followed], chosen[followed], codes.decay, team.total
+            )
             if codes.replace_dead:
                 replace_dead_codes(
                     network.codebook,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cacl.errors import CheckpointError
-from cacl.model.checkpoint import fit, read_tensors, write_tensors
+from cacl.model.checkpoint import load_checked, read_tensors, write_tensors
 from cacl.model.networks.critic import ImagePool
 from cacl.model.training.judge import Judgement
 
@@ -113,7 +113,7 @@ class State:
 
     def _take(self, tensors: dict[str, Tensor], facts: dict[str, Any], path: Path) -> None:
         for name, module in self.modules.items():
-            fit(module, _below(name, tensors), path)
+            load_checked(module, _below(name, tensors), path)
         for name, optimiser in self.optimisers.items():
             whole = optimiser.state_dict()
             whole["state"] = {}

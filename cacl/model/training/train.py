@@ -24,7 +24,7 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.device import make_fabric
-from cacl.model.inference.limits import thresholds
+from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training import judge
 from cacl.model.training.distributed import Team, launch
@@ -172,7 +172,7 @@ def _learn(
     if not team.leads:
         return True
 
-    limits = thresholds(members, labelled, negatives, p)
+    limits = calibrate_thresholds(members, labelled, negatives, p)
     delivered = [one for one, of in zip(collapsed, plan, strict=True) if of.preset == p]
     facts |= {
         "steps": sum(found.steps for found in done),
@@ -181,7 +181,7 @@ def _learn(
     }
     write_curves(out, [found.curve for found in done])
     cpu = [network.cpu() for network in members]
-    save_model(out, cpu, p, classes=labelled.classes, thresholds=limits, facts=facts)
+    save_model(out, cpu, p, classes=labelled.classes, thresholds=limits, attributes=facts)
     shutil.rmtree(out / STATES)
     log.info("train: done after %d steps; %s", facts["steps"], limits)
     return True
