@@ -269,7 +269,7 @@ def test_transfer_timeout_ends_slow_https_response(secure: HpaServer, fault: hpa
     secure.fail(IMAGE, fault)
     limits = HttpLimits(read_timeout_s=30, transfer_timeout_s=3, initial_backoff_s=0.01)
     assert fetch(secure, limits, host=f"https://{secure.netloc}") == hpa.jpeg()
-    assert secure.asked(IMAGE) >= 2
+    assert secure.request_count(IMAGE) >= 2
 
 
 def test_rejects_redirect_from_https_to_http(secure: HpaServer, server: HpaServer) -> None:
