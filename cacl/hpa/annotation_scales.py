@@ -6,7 +6,7 @@ representative) have no level.
 
 from __future__ import annotations
 
-from cacl.image.tile_stats import WORD_SEPARATOR
+from cacl.hpa.annotation import SEPARATOR
 
 STAINING = {"not detected": 0.0, "low": 1.0, "medium": 2.0, "high": 3.0}
 INTENSITY = {"negative": 0.0, "weak": 1.0, "moderate": 2.0, "strong": 3.0}
@@ -34,7 +34,7 @@ def level(words: str, scale: dict[str, float]) -> float | None:
     """
     levels = [
         scale[word]
-        for word in (part.strip().lower() for part in words.split(WORD_SEPARATOR.strip()))
+        for word in (part.strip().lower() for part in words.split(SEPARATOR.strip()))
         if word in scale
     ]
     return sum(levels) / len(levels) if levels else None

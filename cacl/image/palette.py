@@ -1,4 +1,4 @@
-"""Okabe & Ito's colours, told apart with every kind of colour vision, for masks everywhere."""
+"""Colours of masks, distinguishable with every kind of colour vision (Okabe & Ito, 2008)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ STAINS: tuple[Colour, ...] = (
 )
 
 
-def stain_colour(place: int) -> Colour:
-    """Return the colour of the mask of a class, by its place in `labels.classes`."""
-    return STAINS[place % len(STAINS)]
+def stain_colour(class_index: int) -> Colour:
+    """Return the colour of the mask of a class, by its index in `labels.classes`."""
+    return STAINS[class_index % len(STAINS)]

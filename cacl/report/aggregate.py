@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cacl.image import tile_stats
+from cacl.hpa.annotation import join_unique
 from cacl.stats import agreement as specificity
 from cacl.stats import significance
+from cacl.stats.ratios import dab_fraction_in_mask, mean_stained_od, pooled_ratio, ratio
 from cacl.tables.schemas import AntibodyRow, GeneRow
 
 NEGATIVE = "negative"
@@ -61,8 +62,8 @@ def antibody_rows(images: pd.DataFrame) -> list[AntibodyRow]:
             ensembl_id=_words(group, "ensembl_id"),
             gene=_words(group, "gene"),
             label=label,
-            stained_od=tile_stats.stained_od(_weighted(group, "stained_od", "stained"), stained),
-            h_score=tile_stats.ratio(_weighted(group, "h_score", "cell"), cell),
+            stained_od=mean_stained_od(_weighted(group, "stained_od", "stained"), stained),
+            h_score=ratio(_weighted(group, "h_score", "cell"), cell),
             tissue_tau=tau,
             top_tissue=top,
             gene_agreement=agreement.get(str(_gene_keys(group)[0])),
@@ -125,7 +126,7 @@ def _gene_agreement(table: Columns) -> dict[str, float]:
     ratios, genes = [], []
     for _, group in _groups(table, table["antibody_id"]):
         keys = set(_gene_keys(group)) - {""}
-        pooled = tile_stats.ratio(group["stained_area_px"].sum(), group["cell_area_px"].sum())
+        pooled = ratio(group["stained_area_px"].sum(), group["cell_area_px"].sum())
         for key in keys:
             ratios.append(np.nan if pooled is None else pooled)
             genes.append(str(key))
@@ -136,7 +137,7 @@ def _tissues(group: Columns) -> tuple[float | None, str]:
     """Return tau over the tissues of one antibody, and the tissue of its highest ratio."""
     ratios = {}
     for tissue, part in _groups(group, group["tissue"]):
-        pooled = tile_stats.ratio(part["stained_area_px"].sum(), part["cell_area_px"].sum())
+        pooled = ratio(part["stained_area_px"].sum(), part["cell_area_px"].sum())
         if tissue and pooled is not None:
             ratios[tissue] = pooled
     if len(ratios) < 2:
@@ -150,7 +151,7 @@ def _pool(group: Columns) -> dict[str, Any]:
     """Return the fields that antibodies and genes share; rank, z, p and q are still to come."""
     stained, cell, dab = group["stained_area_px"], group["cell_area_px"], group["dab_area_px"]
     patients = group["patient_id"].astype(np.str_)
-    pooled, low, high = significance.pooled_ratio(stained, cell, patients)
+    pooled, low, high = pooled_ratio(stained, cell, patients)
     return {
         "rank": 0,
         "images": len(cell),
@@ -160,7 +161,7 @@ def _pool(group: Columns) -> dict[str, Any]:
         "stained_to_cell_ratio": pooled,
         "ratio_low": low,
         "ratio_high": high,
-        "border_share": tile_stats.border_share(
+        "border_share": dab_fraction_in_mask(
             _weighted(group, "border_share", "dab"), int(dab.sum())
         ),
         "z": None,
@@ -197,7 +198,7 @@ def _label(group: Columns) -> str:
 
 
 def _words(group: Columns, column: str) -> str:
-    return tile_stats.joined(str(value) for value in group[column])
+    return join_unique(str(value) for value in group[column])
 
 
 def _weighted(group: Columns, column: str, area: str) -> float:

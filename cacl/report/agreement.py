@@ -111,7 +111,7 @@ def _auroc(ratios: Float64, staining: Float64, seed: int) -> AgreementRow:
 
 def _alpha(what: str, ratios: Float64, groups: Sequence[str], unit: str, seed: int) -> AgreementRow:
     measure = f"Krippendorff's alpha: {what}"
-    distances = agreement.distances_within(ratios, groups)
+    distances = agreement.rank_distances(ratios, groups)
     if distances is None and np.unique(ratios[~np.isnan(ratios)]).size == 1:
         return _empty(measure, 0, "All have the same ratio")
     if distances is None or distances.size.size < MIN_ANTIBODIES:

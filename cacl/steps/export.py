@@ -127,7 +127,7 @@ def _features(
     if CELL in masks:
         features += geojson.area_feature(masks[CELL], CELL, meta, measures)
     if rgb is not None:
-        _, dab = stain.unmix(rgb)
+        _, dab = stain.separate_stains(rgb)
         for name in (one for one in own if one in masks):
             colour = stain_colour(own.index(name))
             features += geojson.stain_features(masks[name], name, dab, meta, measures, colour)

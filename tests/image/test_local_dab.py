@@ -37,7 +37,7 @@ def test_stain_ends_where_half_of_the_light_is_absorbed() -> None:
         levels[29] = 255.0 * (1.0 - 0.9 * share)
         grey = np.tile(np.rint(levels), (64, 1)).astype(np.uint8)
         one_stain = np.stack([grey] * 3)
-        dab = stain.unmix(one_stain)[1]
+        dab = stain.separate_stains(one_stain)[1]
         if float(dab[5, 31]) <= 0.0:
             pytest.fail("the test's line is not stained")
         assert bool(local_dab_mask(one_stain, SHARP)[32, 29]) is expected

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.image import stain
+from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import Preset
 
 Bool = NDArray[np.bool_]
@@ -102,4 +102,4 @@ def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
     counts = (sure > 0) & (sure >= np.minimum(preset.sure_part * size, preset.sure_px))
     counts[0] = False
     mask: Bool = counts[parts]
-    return stain.remove_small_objects(mask, preset.min_px) if preset.min_px > 1 else mask
+    return remove_small_objects(mask, preset.min_px) if preset.min_px > 1 else mask
