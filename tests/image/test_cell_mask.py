@@ -9,10 +9,10 @@ import simplejpeg
 
 from cacl.image.cell_mask import background_od, cell_mask, remove_small_objects
 from cacl.phantom.anatomy import draw_anatomy
-from cacl.phantom.camera import photograph
 from cacl.phantom.fields import generator
-from cacl.phantom.paint import paint
-from cacl.phantom.settings import BRUSH_BORDERS, named
+from cacl.phantom.imaging import render_image
+from cacl.phantom.render import render
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS, setting_by_name
 from cacl.phantom.staining import draw_staining
 from tests.fixtures.pictures import core_in_analysis_px, two_stains
 
@@ -115,19 +115,19 @@ def test_background_od_is_unbiased_by_noise(noise: float) -> None:
     assert background_od(noisy) == pytest.approx(expected, abs=0.003)
 
 
-@pytest.mark.parametrize("name", BRUSH_BORDERS)
+@pytest.mark.parametrize("name", BRUSH_BORDER_SETTINGS)
 def test_cell_mask_of_the_phantom(name: str) -> None:
     """More cores: `benchmarks/quality/cell_area.py`."""
-    setting, core_px = named(name), 1500
+    setting, core_px = setting_by_name(name), 1500
     rng = generator("test", name)
     anatomy = draw_anatomy(rng, setting.geometry, core_px)
-    canvas = paint(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
-    image = simplejpeg.decode_jpeg(photograph(rng, canvas, setting, core_px))
+    stain_maps = render(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
+    image = simplejpeg.decode_jpeg(render_image(rng, stain_maps, setting, core_px))
 
     def downsample(values: np.ndarray) -> np.ndarray:
         return cv2.resize(values, (512, 512), interpolation=cv2.INTER_AREA)
 
-    truth = downsample(canvas.cell.astype(np.float32)) > 0.5
+    truth = downsample(stain_maps.cell.astype(np.float32)) > 0.5
     mask = cell_mask(np.ascontiguousarray(downsample(image).transpose(2, 0, 1)))
     assert 2 * (mask & truth).sum() / (mask.sum() + truth.sum()) >= 0.95
 

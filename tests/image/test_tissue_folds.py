@@ -14,10 +14,10 @@ from cacl.image.tile_grid import TileGrid
 from cacl.image.tile_stats import TileRowStats, compute_row_stats
 from cacl.image.tissue_folds import EDGE_SQUARES, MAX_FOLD_FRACTION, fold_fraction, fold_mask
 from cacl.phantom.anatomy import draw_anatomy
-from cacl.phantom.camera import photograph
 from cacl.phantom.fields import generator
-from cacl.phantom.paint import paint
-from cacl.phantom.settings import named
+from cacl.phantom.imaging import render_image
+from cacl.phantom.render import render
+from cacl.phantom.settings import setting_by_name
 from cacl.phantom.staining import draw_staining
 from tests.fixtures.pictures import core_in_analysis_px
 
@@ -27,10 +27,10 @@ MAPS = ("cell_map", "hematoxylin_map", "dab_map")
 
 def phantom(name: str) -> np.ndarray:
     """A synthetic core with every stain pattern of its setting, (3, 512, 512) in analysis px."""
-    setting, rng = named(name), generator("folds", name)
+    setting, rng = setting_by_name(name), generator("folds", name)
     anatomy = draw_anatomy(rng, setting.geometry, 1500)
-    canvas = paint(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
-    image = simplejpeg.decode_jpeg(photograph(rng, canvas, setting, 1500))
+    stain_maps = render(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
+    image = simplejpeg.decode_jpeg(render_image(rng, stain_maps, setting, 1500))
     small = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(small.transpose(2, 0, 1))
 
