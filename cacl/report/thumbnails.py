@@ -15,7 +15,7 @@ from PIL import Image
 
 from cacl.errors import ImageError, StoreError
 from cacl.store import Store
-from cacl.store.shard import StoredArray
+from cacl.store.arrays import StoredArray
 from cacl.tables import write_atomically
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from cacl.image.readers import as_dask, check_size, open_source
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.images import run_images, write_failures
 from cacl.store import ImageMeta, Store, digest_of
-from cacl.store.shard import Pixels
+from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
 
 TILE_VERSION = 3

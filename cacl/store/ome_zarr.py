@@ -19,18 +19,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.image import palette
 from cacl.image.tile_grid import TileGrid
-from cacl.store.shard import Layout, Pixels, ShardFiles, StoredArray, fill
+from cacl.store.arrays import Pixels, StoredArray, create_array, open_array, store_arrays
 from cacl.tables import write_text
 
 STORE_VERSION = 1
 OME_VERSION = "0.5"
-MAX_SHARD_TILES = 16
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|zarr\.json", re.IGNORECASE)
 
@@ -154,7 +152,7 @@ class Store:
 
     def image(self, image_id: str) -> StoredArray:
         """Return an image's pixels: uint8 (3, y, x), one chunk a tile."""
-        return self._array(self.path(image_id) / "0")
+        return open_array(self.path(image_id) / "0")
 
     def tile(self, image_id: str, row: int, col: int) -> NDArray[np.uint8]:
         """Return one tile: uint8 (3, tile_px, tile_px)."""
@@ -165,7 +163,7 @@ class Store:
 
     def label(self, image_id: str, name: str) -> StoredArray:
         """Return a mask of an image: uint8 (y, x), 0 or 1."""
-        return self._array(self.path(image_id) / "labels" / name / "0")
+        return open_array(self.path(image_id) / "labels" / name / "0")
 
     def label_digest(self, image_id: str, name: str) -> str | None:
         """Return the digest of what a mask was made from; None where there is no such mask."""
@@ -208,10 +206,10 @@ class Store:
         if not (place.parent / "zarr.json").exists():
             _write_group(place.parent, {})
         with _replaced(place) as folder:
-            image = _create_array(folder / "0", expected, meta.tile_px, ("c", "y", "x"))
+            image = create_array(folder / "0", expected, meta.tile_px, ("c", "y", "x"))
             label_folder = folder / "labels" / "cell"
             label = _create_label(label_folder, meta)
-            fill([(image, pixels), (label, cell)])
+            store_arrays([(image, pixels), (label, cell)])
             _describe_label(label_folder, meta, "cell", {"digest": meta.digest}, palette.CELL)
             _write_group(folder / "labels", {"ome": {"version": OME_VERSION, "labels": ["cell"]}})
             attributes = {
@@ -254,7 +252,7 @@ class Store:
         with ExitStack() as places:
             folders = [places.enter_context(_replaced(labels / name)) for name in masks]
             arrays = [_create_label(folder, meta) for folder in folders]
-            fill(list(zip(arrays, masks.values(), strict=True)))
+            store_arrays(list(zip(arrays, masks.values(), strict=True)))
             for place, (name, folder) in enumerate(zip(masks, folders, strict=True)):
                 described = {"digest": digest, **facts()}
                 _describe_label(folder, meta, name, described, palette.stain_colour(place))
@@ -265,15 +263,6 @@ class Store:
         marker = self.path(image_id) / "zarr.json"
         found: dict[str, Any] = _attributes(marker).get("cacl", {})
         return found
-
-    def _array(self, path: Path) -> StoredArray:
-        try:
-            array = zarr.open_array(path, mode="r")
-        except (FileNotFoundError, ValueError, KeyError) as error:
-            raise StoreError(f"{path} is no array of the store; run the step again") from error
-        if array.nchunks_initialized < array.nchunks:
-            raise StoreError(f"{path} lacks part of its data; delete its image and run again")
-        return StoredArray(array, path)
 
 
 def _attributes(marker: Path) -> dict[str, Any]:
@@ -291,9 +280,9 @@ def _write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
     write_text(folder / "zarr.json", json.dumps(group, indent=1) + "\n")
 
 
-def _create_label(folder: Path, meta: ImageMeta) -> ShardFiles:
+def _create_label(folder: Path, meta: ImageMeta) -> StoredArray:
     shape = (meta.grid.height, meta.grid.width)
-    return _create_array(folder / "0", shape, meta.tile_px, ("y", "x"))
+    return create_array(folder / "0", shape, meta.tile_px, ("y", "x"))
 
 
 def _describe_label(
@@ -305,19 +294,6 @@ def _describe_label(
         "source": {"image": "../../"},
     }
     _write_group(folder, {"ome": ome, "cacl": dict(facts)})
-
-
-def _create_array(
-    folder: Path, shape: tuple[int, ...], tile_px: int, axes: tuple[str, ...]
-) -> ShardFiles:
-    shard = tuple(min(size, MAX_SHARD_TILES * tile_px) for size in shape[-2:])
-    layout = Layout(
-        shape=shape,
-        chunks=(*shape[:-2], tile_px, tile_px),
-        shards=(*shape[:-2], *shard),
-        axes=axes,
-    )
-    return ShardFiles(layout, folder)
 
 
 def _multiscales(name: str, mpp: float | None, *, with_channels: bool) -> dict[str, Any]:
