@@ -32,8 +32,9 @@ from benchmarks._lib.images import cores
 from benchmarks._lib.report import write_up
 from cacl.image.readers import open_source
 from cacl.image.tile_grid import TileGrid
+from cacl.runtime.digest import digest_of
 from cacl.steps.tile import tile_image
-from cacl.store import ImageMeta, Store, digest_of
+from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import AcquiredRow
 
 HERE = Path(__file__).parents[1]

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cacl.errors import ImageError, StoreError
-from cacl.store import Store
-from cacl.store.arrays import StoredArray
+from cacl.store import Store, StoredArray
 from cacl.tables import write_atomically
 
 log = logging.getLogger(__name__)

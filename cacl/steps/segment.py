@@ -21,10 +21,11 @@ from cacl.model.inference import morphology as shapes
 from cacl.model.inference.masks import block_mask, possible
 from cacl.model.inference.predict import image_views
 from cacl.model.inference.uncertainty import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, ViewAgreement
+from cacl.runtime.digest import digest_of
 from cacl.runtime.images import finish, run_images
 from cacl.runtime.malloc import tune_malloc
 from cacl.runtime.pipeline import DeviceLock, plan
-from cacl.store import ImageMeta, Store, digest_of
+from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 
 SEGMENT_VERSION = 5
@@ -105,7 +106,7 @@ def segment(
             masks = image_masks(atlas, meta, trained, morphology, radius_px, turns, votes)
             by_name = dict(zip(names, masks, strict=True))
             atlas.write_labels(row.image_id, by_name, digest, votes.facts)
-        facts = atlas.label_facts(row.image_id, names[0])
+        facts = atlas.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,
             antibody_id=row.antibody_id,

@@ -11,7 +11,8 @@ from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 
 from cacl.errors import ImageError, Reason, StoreError
-from cacl.store import ImageMeta, Store, digest_of
+from cacl.runtime.digest import digest_of
+from cacl.store import ImageMeta, Store
 
 META = ImageMeta(
     image_id="HPA000001/1_A_7_2",

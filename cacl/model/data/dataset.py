@@ -22,7 +22,8 @@ from cacl.image import stain, tissue_edge
 from cacl.image.local_dab import FWHM_LEVEL, edge_blur_sigma, local_dab_mask
 from cacl.model.data.selection import NEGATIVE, POSITIVE, Rule, Split
 from cacl.model.networks.autoencoder import MULTIPLE_PX
-from cacl.store import Store, digest_of
+from cacl.runtime.digest import digest_of
+from cacl.store import Store
 from cacl.tables.schemas import TileRow
 
 WHITE = 255
