@@ -108,7 +108,7 @@ class StoredArray:
         try:
             values = np.asarray(self._array[key])
         except (RuntimeError, ValueError, OSError) as error:
-            _raise_os_error(error, self.path)
+            _raise_os_error(error)
             raise StoreError(
                 f"{self.path} is damaged ({error}); delete its image and run again"
             ) from error
@@ -127,7 +127,7 @@ class StoredArray:
         try:
             self._array[key] = values
         except RuntimeError as error:
-            _raise_os_error(error, self.path)
+            _raise_os_error(error)
             raise
 
 
@@ -214,7 +214,7 @@ def store_arrays(pairs: Sequence[tuple[StoredArray, Pixels]]) -> None:
 def _strips(
     targets: Sequence[StoredArray], sources: Sequence[da.Array]
 ) -> Iterator[tuple[int, int]]:
-    """Yield ranges of rows that end where a shard of every target and a chunk of every source do."""
+    """Yield ranges of rows that no shard of a target and no chunk of a source crosses."""
     ends = [set(range(0, target.shape[-2], target.shards[-2])) for target in targets]
     ends += [{0, *np.cumsum(source.chunks[-2]).tolist()} for source in sources]
     if ends:
@@ -243,11 +243,11 @@ def _start_zarr() -> None:
         zarr.create_group(MemoryStore())
 
 
-def _raise_os_error(error: Exception, path: Path) -> None:
+def _raise_os_error(error: Exception) -> None:
     """Raise an `OSError` if the file system failed, which zarrs reports as a `RuntimeError`."""
     number = _OS_ERROR.search(str(error))
     if number:
         code = int(number[1])
-        raise OSError(code, os.strerror(code), str(path)) from error
+        raise OSError(code, os.strerror(code)) from error
     if isinstance(error, OSError) and error.errno is not None:
         raise error

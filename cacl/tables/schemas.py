@@ -92,8 +92,8 @@ class TileRow:
     col: int = column("column of the tile in its image, from 0")
     label: str = column("positive or negative; empty only where there are several classes")
     split: str = column("train, validation or test; one antibody is in one split")
-    kept: bool = column("whether the tile is used")
-    rule: str = column("why it was kept or left out")
+    selected: bool = column("whether the tile is used")
+    reason: str = column("why the tile was selected or left out")
     class_labels: str = column(
         "label in each of several classes, such as microvilli=positive;nucleus=; the first is also"
         " the label; empty for one class",

@@ -124,9 +124,7 @@ def test_reads_other_layouts(tmp_path: Path) -> None:
 
 def test_chunks_that_zarr_leaves_out_of_a_shard_are_zeros(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    made = zarr.create_array(
-        path, shape=(64, 64), dtype="uint8", chunks=(16, 16), shards=(64, 64)
-    )
+    made = zarr.create_array(path, shape=(64, 64), dtype="uint8", chunks=(16, 16), shards=(64, 64))
     made[20:25, 20:25] = 7
     values = open_array(path)[:]
     assert (values == 7).sum() == 25
@@ -156,7 +154,6 @@ def test_damaged_shard_raises(tmp_path: Path, damage: str) -> None:
     array = damaged(tmp_path / "a", damage)
     with pytest.raises(StoreError, match=r"is damaged .*; delete its image and run again"):
         array[:]
-
 
 
 def test_deleted_shard_raises_instead_of_being_read_as_zeros(tmp_path: Path) -> None:
