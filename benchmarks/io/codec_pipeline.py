@@ -32,7 +32,7 @@ from benchmarks._lib.images import cores
 from benchmarks._lib.report import write_up
 from cacl.image.readers import open_source
 from cacl.image.tile_grid import TileGrid
-from cacl.steps.tile import tile_image
+from cacl.steps.tile import _tile_image
 from cacl.store import ImageMeta, Store, arrays, ome_zarr
 from cacl.tables.schemas import AcquiredRow
 
@@ -108,7 +108,7 @@ def tile_core(path: Path, root: Path) -> None:
         size_bytes=0,
         mpp=None,
     )
-    tile_image(Store(root), row, path, source_px=SOURCE_PX, tile_px=TILE_PX)
+    _tile_image(Store(root), row, path, source_px=SOURCE_PX, tile_px=TILE_PX)
 
 
 def read_tiles(path: Path, root: Path) -> None:
@@ -148,22 +148,22 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--former", type=Path, help="the former cacl/store/shard.py")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "codec_pipeline.md")
-    given = parser.parse_args()
+    args = parser.parse_args()
     cv2.setNumThreads(1)
     pipelines: dict[str, Pipeline] = {ZARRS: {}, DEFAULT: default_pipeline()}
-    if given.former:
-        pipelines[FORMER] = former_pipeline(given.former)
+    if args.former:
+        pipelines[FORMER] = former_pipeline(args.former)
     load_before = os.getloadavg()[0]
     times: dict[str, dict[str, list[tuple[float, float]]]] = {}
     digests: dict[str, set[str]] = {name: set() for name in pipelines}
     with tempfile.TemporaryDirectory() as folder:
-        paths, what = cores(Path(folder), 5)
+        paths, description = cores(Path(folder), 5)
         images = []
         for path in paths:
             with open_source(path) as source:
                 grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
                 images.append(source.read(grid, range(grid.rows), range(grid.cols)))
-        for number in range(given.rounds + 1):
+        for number in range(args.rounds + 1):
             roots = {name: Path(folder) / f"{number}-{k}" for k, name in enumerate(pipelines)}
             for path, pixels in zip(paths, images, strict=True):
                 for name, pipeline in pipelines.items():
@@ -177,15 +177,15 @@ def main() -> None:
                             "read tiles": lambda p=path, r=root: read_tiles(p, r),
                         }
                         for task, run in work.items():
-                            took = measure(run)
+                            duration = measure(run)
                             if number:  # the first round warms up
-                                times.setdefault(name, {}).setdefault(task, []).append(took)
+                                times.setdefault(name, {}).setdefault(task, []).append(duration)
             for name, root in roots.items():
                 digests[name].add(digest(root))
 
     def cells(name: str, task: str) -> list[str]:
         wall, cpu = np.median(times[name][task], axis=0)
-        base = np.array(times[FORMER if given.former else ZARRS][task])[:, 1]
+        base = np.array(times[FORMER if args.former else ZARRS][task])[:, 1]
         ratio = np.median(np.array(times[name][task])[:, 1] / base)
         return [f"{wall:.1f}", f"{cpu:.1f}", f"{ratio:.2f}"]
 
@@ -200,10 +200,10 @@ def main() -> None:
         for task, title in tasks.items()
         for name in pipelines
     ]
-    base_name = FORMER if given.former else ZARRS
+    base_name = FORMER if args.former else ZARRS
     notes = [
-        f"images: {what}; {SOURCE_PX} px of the source to {TILE_PX} px, 64 tiles a core",
-        f"medians over cores and {given.rounds} rounds; the ratio is the median over pairs of runs "
+        f"images: {description}; {SOURCE_PX} px of the source to {TILE_PX} px, 64 tiles a core",
+        f"medians over cores and {args.rounds} rounds; the ratio is the median over pairs of runs "
         f"of the CPU time to that of {base_name} on the same core in the same round",
         f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
         f"{os.cpu_count()} cores",
@@ -211,7 +211,7 @@ def main() -> None:
         "target: `cacl tile` with zarrs at most 1.10 x the CPU time of the former code",
     ]
     header = ["work", "pipeline", "wall ms", "CPU ms", f"CPU / {base_name}", "equal bytes"]
-    write_up(given.out, "Zarr codec pipelines", notes, header, rows)
+    write_up(args.out, "Zarr codec pipelines", notes, header, rows)
 
 
 if __name__ == "__main__":

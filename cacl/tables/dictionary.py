@@ -192,8 +192,8 @@ def reading_notes(names: Iterable[str]) -> list[str]:
         "significant digits and empty fields for unknown values. The Parquet file of the same name "
         "has full precision.",
         "There is no byte order mark, because R, pandas and validators read it as part of the "
-        "first column's name. Text that is not ASCII, such as names in your manifest, therefore needs "
-        "Excel's import, see below.",
+        "first column's name. Text that is not ASCII, such as names in your manifest, therefore "
+        "needs Excel's import, see below.",
         "R: `read.csv(\"antibodies.csv\")` or `readr::read_csv`; the gene `NA`, if there is one, "
         "needs `na.strings = \"\"`. Python: `pandas.read_csv(..., keep_default_na=False)` or the "
         "Parquet file.",
