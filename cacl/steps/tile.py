@@ -82,8 +82,8 @@ def tile(
         if best < min_tissue_fraction:
             raise ImageError(
                 Reason.NO_TISSUE,
-                f"No tissue: at most {best:.1%} of a tile, expected {min_tissue_fraction:.1%}; check "
-                "the image, or lower tiles.min_tissue_fraction",
+                f"No tissue: at most {best:.1%} of a tile, expected {min_tissue_fraction:.1%}; "
+                "check the image, or lower tiles.min_tissue_fraction",
             )
         return stats
 
