@@ -1,6 +1,6 @@
 """Zarr codec pipelines: `cacl tile` as a whole, writing and reading, by pipeline.
 
-Usage: python benchmarks/io/codec_pipeline.py [--rounds N] [--former FILE] [--out FILE]
+Usage: python -m benchmarks.io.codec_pipeline [--rounds N] [--former FILE] [--out FILE]
 
 FILE is the shard writer and reader that `cacl.store` had before it used zarrs; get it by
 `git show 766479b:cacl/store/shard.py > shard.py`. Every round measures each pipeline once on each

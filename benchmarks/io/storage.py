@@ -1,6 +1,6 @@
 """Codecs, chunks and shards of a stored core: size, time to write and to read.
 
-Usage: python benchmarks/io/storage.py [--cores N] [--rounds N] [--out FILE]
+Usage: python -m benchmarks.io.storage [--cores N] [--rounds N] [--out FILE]
 
 Zarr's own codec pipeline writes and reads all layouts; the last row is `cacl.store`, which uses
 zarrs, see `codec_pipeline.py`.

@@ -1,6 +1,6 @@
 """Time from a JPEG core to the store on one CPU core, relative to decoding and to other tools.
 
-Usage: python benchmarks/io/tile.py [--tiatoolbox PYTHON] [--rounds N] [--cores N] [--out FILE]
+Usage: python -m benchmarks.io.tile [--tiatoolbox PYTHON] [--rounds N] [--cores N] [--out FILE]
 
 PYTHON is the interpreter of an environment with TIAToolbox 2.1, which is not a dependency of this
 project: `pip install --no-deps 'tiatoolbox==2.1.*'` and the packages that its import needs, without

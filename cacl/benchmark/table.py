@@ -21,6 +21,7 @@ from cacl.benchmark.gallery import Gallery, gallery, write_page
 from cacl.benchmark.method import Method, nothing
 from cacl.benchmark.metric_sums import MEASURES, SUMS, Tally, measures, with_intervals
 from cacl.model.checkpoint import load_model
+from cacl.model.inference.masks import Morphology
 from cacl.runtime.progress import track
 from cacl.tables.schemas import column
 
@@ -137,7 +138,7 @@ def benchmark(
             facts[f"Classifier, {name}"] = accuracy_on(network, atlas)
         methods = [nothing(), *deconvolution.methods()]
         methods += cam.methods(attending)
-        methods += cacl_methods.methods(trained, published, morphology, radius_px)
+        methods += cacl_methods.methods(trained, published, Morphology(morphology, radius_px))
         outcomes = _run(methods, atlas, seed)
         tallies += [tally for outcome in outcomes for tally in outcome.tallies]
         galleries.append(gallery(atlas, outcomes, seed))

@@ -93,9 +93,9 @@ def catalog(
 
     Example: cacl catalog --out catalog --failures catalog.csv --kind mirror --mirror phantom/host
     """
-    from cacl.hpa.catalog import build_catalog
     from cacl.hpa.options import LabelOptions, SourceOptions
     from cacl.hpa.target_class import parse_classes
+    from cacl.steps import catalog as step
 
     with opt.sentences():
         source = SourceOptions(
@@ -116,7 +116,7 @@ def catalog(
             overrides=overrides,
             classes=parse_classes(classes or ()),
         )
-        summary = build_catalog(out, failures, source, labels, shards=shards, downloads=downloads)
+        summary = step.catalog(out, failures, source, labels, shards=shards, downloads=downloads)
         typer.echo(summary)
 
 
@@ -286,6 +286,7 @@ def segment(
     Example: cacl segment --tiles tiles.parquet --store atlas.zarr --model model
     --out segmented.parquet --failures failures.csv
     """
+    from cacl.model.inference.masks import Morphology
     from cacl.steps import segment as step
 
     with opt.sentences(failures):
@@ -295,8 +296,7 @@ def segment(
             model,
             out,
             failures,
-            morphology=morphology,
-            radius_px=radius_px,
+            morphology=Morphology(morphology, radius_px),
             threads=threads,
             strict=strict,
         )

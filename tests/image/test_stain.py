@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cacl.image import stain
-from cacl.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 
 
 def painted(hematoxylin: float, dab: float, size: int = 64) -> np.ndarray:
@@ -137,24 +137,24 @@ def test_glass_is_the_middle_of_its_noise(noise: float) -> None:
     assert stain.background_od(seen) == pytest.approx(expected, abs=0.003)
 
 
-@pytest.mark.parametrize("name", BRUSH_BORDERS)
+@pytest.mark.parametrize("name", BRUSH_BORDER_SETTINGS)
 def test_cell_area_of_the_phantom(name: str) -> None:
     """More cores: `benchmarks/cell_area.py`."""
     import cv2
     import simplejpeg
 
     from cacl.phantom.anatomy import draw_anatomy
-    from cacl.phantom.camera import photograph
     from cacl.phantom.fields import generator
-    from cacl.phantom.paint import paint
-    from cacl.phantom.settings import named
+    from cacl.phantom.imaging import render_image
+    from cacl.phantom.render import render
+    from cacl.phantom.settings import setting_by_name
     from cacl.phantom.staining import draw_staining
 
-    setting, core_px = named(name), 1500
+    setting, core_px = setting_by_name(name), 1500
     rng = generator("test", name)
     anatomy = draw_anatomy(rng, setting.geometry, core_px)
-    canvas = paint(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
-    picture = simplejpeg.decode_jpeg(photograph(rng, canvas, setting, core_px))
+    canvas = render(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
+    picture = simplejpeg.decode_jpeg(render_image(rng, canvas, setting, core_px))
 
     def small(values: np.ndarray) -> np.ndarray:
         return cv2.resize(values, (512, 512), interpolation=cv2.INTER_AREA)

@@ -11,10 +11,10 @@ from cacl.image import qc, stain, tile_stats, tissue_folds
 from cacl.image.qc import Flag
 from cacl.image.tile_grid import TileGrid
 from cacl.phantom.anatomy import draw_anatomy
-from cacl.phantom.camera import photograph
 from cacl.phantom.fields import generator
-from cacl.phantom.paint import paint
-from cacl.phantom.settings import named
+from cacl.phantom.imaging import render_image
+from cacl.phantom.render import render
+from cacl.phantom.settings import setting_by_name
 from cacl.phantom.staining import draw_staining
 
 TILE = 128
@@ -29,10 +29,10 @@ def analysed(picture: np.ndarray, side: int) -> np.ndarray:
 
 def drawn(name: str) -> np.ndarray:
     """A synthetic core of 512 analysis px with every pattern of its setting."""
-    setting, rng = named(name), generator("folds", name)
+    setting, rng = setting_by_name(name), generator("folds", name)
     anatomy = draw_anatomy(rng, setting.geometry, 1500)
-    canvas = paint(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
-    return analysed(simplejpeg.decode_jpeg(photograph(rng, canvas, setting, 1500)), 512)
+    canvas = render(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
+    return analysed(simplejpeg.decode_jpeg(render_image(rng, canvas, setting, 1500)), 512)
 
 
 def with_fold(rgb: np.ndarray, width: int, length: int) -> tuple[np.ndarray, np.ndarray]:

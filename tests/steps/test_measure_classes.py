@@ -12,7 +12,7 @@ import pytest
 
 from cacl import tables
 from cacl.errors import TableError
-from cacl.report.page_data import classes_of
+from cacl.report.page_data import class_ratios_by_image
 from cacl.report.text import NO_BREAK
 from cacl.steps.report import report
 from cacl.tables.schemas import ClassRow, FailureRow, ImageRow, MeasureRow, SegmentedRow
@@ -49,9 +49,9 @@ def measured(atlas: SmallAtlas) -> list[ClassRow]:
 
 def test_a_panel_names_every_class(atlas: SmallAtlas) -> None:
     rows = measured(atlas)
-    named = classes_of(rows)[CORE.image_id].replace(NO_BREAK, " ")
+    named = class_ratios_by_image(rows)[CORE.image_id].replace(NO_BREAK, " ")
     assert named == "microvilli 25.0 %, nucleus 12.5 %, goblet 0 %"
-    assert classes_of(rows[:1]) == {}
+    assert class_ratios_by_image(rows[:1]) == {}
 
 
 def test_known_areas_of_each_class(atlas: SmallAtlas) -> None:
