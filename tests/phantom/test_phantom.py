@@ -183,7 +183,7 @@ def test_the_stained_border_is_browner_than_the_other_cells_around_it(atlas: Pat
             if border.sum() < 500:
                 continue
             rgb = simplejpeg.decode_jpeg(picture.read_bytes()).transpose(2, 0, 1)
-            _, dab = stain.unmix(np.ascontiguousarray(rgb))
+            _, dab = stain.separate_stains(np.ascontiguousarray(rgb))
             near = cv2.dilate(border.astype(np.uint8), np.ones((31, 31), np.uint8)) > 0
             beside = near & (truth == 1)
             assert np.median(dab[border]) > np.median(dab[beside]) + 0.08
