@@ -207,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         found += tallies(run.atlas(target_class.name, seed), [own, *best], seed)
         found += first if place == 0 else []
     rows = tables.read_frame([run.path("chosen.parquet")], TileRow)
-    kept = rows[rows["kept"]]
+    kept = rows[rows["selected"]]
     sizes = ", ".join(
         f"{split} {part['antibody_id'].nunique()} antibodies and {len(part)} tiles"
         for split, part in kept.groupby("split", sort=True)

@@ -81,7 +81,7 @@ def train_classifier(
     """
     torch.set_num_threads(threads)
     rows = read_rows(tiles)
-    rows = rows[rows["kept"] & rows["label"].isin(LABELS)]
+    rows = rows[rows["selected"] & rows["label"].isin(LABELS)]
     pixels, positive = _read(rows[rows["split"] == Split.TRAIN], Store(store))
     classes = [torch.nonzero(positive == number).flatten() for number in (False, True)]
     if not all(len(members) for members in classes):

@@ -116,7 +116,7 @@ def read_atlas(
         An image is missing.
     """
     rows = tables.read_frame([tiles], TileRow)
-    rows = rows[(rows["split"] == Split.TEST) & rows["kept"]]
+    rows = rows[(rows["split"] == Split.TEST) & rows["selected"]]
     if rows.empty:
         raise TrainingError(
             f"{tiles} has no tile in its test split, so there is nothing to benchmark on; a label "

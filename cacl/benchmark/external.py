@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cacl import tables
 from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.model.data.selection import Rule, Split
+from cacl.model.data.selection import SelectionReason, Split
 from cacl.phantom import write_phantom
 from cacl.stats.intervals import seed_of
 from cacl.steps import catalog as catalog_step
@@ -100,6 +100,6 @@ def _tested(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
         col=row.col,
         label=label,
         split=Split.TEST,
-        kept=has_tissue,
-        rule=Rule.TEST if has_tissue else Rule.LITTLE_TISSUE,
+        selected=has_tissue,
+        reason=SelectionReason.TEST if has_tissue else SelectionReason.LITTLE_TISSUE,
     )

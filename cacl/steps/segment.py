@@ -14,10 +14,11 @@ from cacl.model.device import default_device, prepare_for_device
 from cacl.model.inference.masks import MAX_VIEWS, Morphology
 from cacl.model.inference.predict import predict_masks
 from cacl.model.inference.uncertainty import ViewAgreement
+from cacl.runtime.digest import digest_of
 from cacl.runtime.images import finish, run_images
 from cacl.runtime.malloc import tune_malloc
 from cacl.runtime.pipeline import DeviceLock, plan
-from cacl.store import ImageMeta, Store, digest_of
+from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 
 SEGMENT_VERSION = 5
@@ -103,7 +104,7 @@ def segment(
             )
             by_name = dict(zip(names, masks, strict=True))
             image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
-        attributes = image_store.label_facts(row.image_id, names[0])
+        attributes = image_store.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,
             antibody_id=row.antibody_id,

@@ -145,7 +145,7 @@ def test_an_unseen_atlas_is_all_test_and_depends_on_the_seed(tmp_path: Path) -> 
     rows = tables.read_frame([tmp_path / "0" / TESTED], TileRow)
     assert set(rows["split"]) == {"test"}
     assert len(rows) == 2 * 64
-    assert int(rows["kept"].sum()) == sum(len(core.windows) for core in cores)
+    assert int(rows["selected"].sum()) == sum(len(core.windows) for core in cores)
     name = cores[0].image_id
     other = Store(tmp_path / "1" / STORE)
     assert not np.array_equal(np.asarray(other.image(name)[:]), cores[0].rgb)
