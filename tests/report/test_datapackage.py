@@ -148,6 +148,7 @@ def test_methods_state_counts_parameters_and_software(atlas: SmallAtlas) -> None
         "followed by a dilation of radius 1 px",
         "images left out: 2",
         "model: robust",
+        "minimum fraction of cell area above the high threshold: 0.003",
         "10 images: Human Protein Atlas, release 23; licence: CC BY-SA 4.0.",
         "arXiv:2011.00794",
         "Science 2015",
