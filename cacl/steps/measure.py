@@ -11,9 +11,10 @@ import numpy as np
 from cacl import tables
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.image import qc, tile_stats
-from cacl.runtime.images import Outcome, finish, run_images
+from cacl.runtime.images import Outcome, run_images
 from cacl.stats import intervals
 from cacl.steps.classes import class_rows
+from cacl.steps.outputs import write_outputs
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import (
     AnnotationRow,
@@ -127,7 +128,7 @@ def measure(
         areas = [row for measured in outcome.results for row in measured.classes]
         tables.write_parquet(classes, areas, ClassRow)
     measures_of = Outcome([measured.row for measured in outcome.results], outcome.failures)
-    finish(measures_of, MeasureRow, out, failures, strict=strict)
+    write_outputs(measures_of, MeasureRow, out, failures, strict=strict)
 
 
 def _stats_by_image(stats: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:

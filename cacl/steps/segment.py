@@ -21,9 +21,9 @@ from cacl.model.inference import morphology as shapes
 from cacl.model.inference.masks import block_mask, possible
 from cacl.model.inference.predict import image_views
 from cacl.model.inference.uncertainty import CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS, ViewAgreement
-from cacl.runtime.images import finish, run_images
+from cacl.runtime.images import DeviceLock, plan_workers, run_images
 from cacl.runtime.malloc import tune_malloc
-from cacl.runtime.pipeline import DeviceLock, plan
+from cacl.steps.outputs import write_outputs
 from cacl.store import ImageMeta, Store, digest_of
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 
@@ -51,7 +51,7 @@ def segment(
     An image is scored in blocks of up to 1024 px, a core of 1 mm, that see 64 px of their
     neighbours, so that memory does not grow with the image. A block of which too few cells are
     sure has no mask, see `mask.block_mask`. Images are read, scored and written at the same time,
-    see `pipeline.plan`. A mask made from the same
+    see `plan_workers`. A mask made from the same
     tiles, model and parameters is left as it is.
 
     Parameters
@@ -88,9 +88,9 @@ def segment(
         prepare_for_device(network, device)
     rows = tables.read_parquet(tiles, TileStatRow)
     first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
-    pipeline = plan(threads, len(first_rows), on_gpu=device.type == "cuda")
+    pipeline = plan_workers(threads, len(first_rows), on_gpu=device.type == "cuda")
     torch.set_num_threads(pipeline.threads)
-    turns = DeviceLock() if pipeline.turns else None
+    turns = DeviceLock() if pipeline.lock_device else None
 
     names = [label_name(place, one) for place, one in enumerate(trained.classes)]
     classes = ";".join(one.name for one in trained.classes)
@@ -118,7 +118,7 @@ def segment(
     outcome = run_images(
         "segment", first_rows, work, source=lambda row: row.image_id, jobs=pipeline.images
     )
-    finish(outcome, SegmentedRow, out, failures, strict=strict)
+    write_outputs(outcome, SegmentedRow, out, failures, strict=strict)
 
 
 def _meta(atlas: Store, row: TileStatRow) -> ImageMeta:
@@ -221,7 +221,7 @@ def block_bits(
         int(cell.sum()),
     )
     given = model.networks, rgb, model.preset.flips
-    seen = turns.take(image_views, *given) if turns else image_views(*given)
+    seen = turns.call(image_views, *given) if turns else image_views(*given)
 
     def mask_of(scores: NDArray[np.float32], place: int) -> NDArray[np.bool_]:
         own = possible(scores, candidate_mask(marks, model.classes[place]), model.preset)

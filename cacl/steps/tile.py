@@ -14,7 +14,8 @@ from cacl.errors import ImageError, Reason
 from cacl.image import stain
 from cacl.image.readers import as_dask, check_size, open_source
 from cacl.image.tile_grid import TileGrid
-from cacl.runtime.images import run_images, write_failures
+from cacl.runtime.images import run_images
+from cacl.steps.outputs import write_failures
 from cacl.store import ImageMeta, Store, digest_of
 from cacl.store.shard import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
