@@ -1,4 +1,4 @@
-"""CaCL as the benchmark sees it: masks as `segment` makes them."""
+"""CaCL as methods of the benchmark: masks as `cacl segment` writes them."""
 
 from __future__ import annotations
 
@@ -8,50 +8,58 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark.evaluation_set import Core
+from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
 from cacl.model.checkpoint import Model
-from cacl.model.inference import morphology as shapes
+from cacl.model.inference import morphology as binary_morphology
 from cacl.steps.segment import image_masks
 
 Bool = NDArray[np.bool_]
-PAPERS = ("dilation", 1)
+PAPER_MORPHOLOGY = ("dilation", 1)
+"""Operation and radius in px (Deng et al. 2020, section 4)."""
 
 
-def methods(model: Model, paper: Model | None, morphology: str, radius_px: int) -> list[Method]:
-    """Return both presets, plain and dilated by 1 px as in the paper, and what `segment` writes.
+def cacl_methods(
+    model: Model, paper: Model | None, morphology: str, radius_px: int
+) -> list[Method]:
+    """Return each preset, without and with the paper's dilation by 1 px, and the run's own masks.
 
     Parameters
     ----------
     model
-        The run's own model.
+        The run's model.
     paper
-        The paper's preset on the same tiles; None to leave it out.
+        The model of the preset `paper` on the same tiles; None to omit it.
     morphology, radius_px
-        What the run does to its masks.
+        Morphology of the run's masks; see `cacl.model.inference.morphology`.
     """
-    own = _plain(model)
-    plain = {model.preset.name: own}
+    own = _mask_function(model)
+    by_preset = {model.preset.name: own}
     if paper is not None and paper.preset.name != model.preset.name:
-        plain = {paper.preset.name: _plain(paper)} | plain
-    found = []
-    for preset, mask in plain.items():
-        found.append(_method(f"CaCL {preset}", mask, "none", 0))
-        found.append(_method(f"CaCL {preset} + morphology", mask, *PAPERS))
-    return [*found, _method("final method", own, morphology, radius_px)]
+        by_preset = {paper.preset.name: _mask_function(paper)} | by_preset
+    methods = []
+    for preset, masks in by_preset.items():
+        methods.append(_method(f"CaCL {preset}", masks, "none", 0))
+        methods.append(_method(f"CaCL {preset} + morphology", masks, *PAPER_MORPHOLOGY))
+    return [*methods, _method("final method", own, morphology, radius_px)]
 
 
-def _plain(model: Model) -> Callable[[Core], Bool]:
+def _mask_function(model: Model) -> Callable[[EvaluationImage], Bool]:
+    """Return a cached function from an image to its mask (y, x) before morphology."""
+
     @functools.cache
-    def mask(core: Core) -> Bool:
-        found = image_masks(core.store, core.store.meta(core.image_id), model, "none", 0)
-        return np.asarray(found[0])
+    def mask_of(image: EvaluationImage) -> Bool:
+        meta = image.store.meta(image.image_id)
+        return np.asarray(image_masks(image.store, meta, model, "none", 0)[0])
 
-    return mask
+    return mask_of
 
 
-def _method(name: str, plain: Callable[[Core], Bool], morphology: str, radius_px: int) -> Method:
-    def score(core: Core) -> NDArray[np.float32]:
-        return shapes.apply(plain(core), morphology, radius_px).astype(np.float32)
+def _method(
+    name: str, mask_of: Callable[[EvaluationImage], Bool], morphology: str, radius_px: int
+) -> Method:
+    def score(image: EvaluationImage) -> NDArray[np.float32]:
+        mask = binary_morphology.apply(mask_of(image), morphology, radius_px)
+        return mask.astype(np.float32)
 
     return Method(name, score, 0.5)
