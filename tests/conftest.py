@@ -13,6 +13,13 @@ from tests.fixtures.small_atlas import SmallAtlas
 CHECKOUT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        if "workflow" in item.path.relative_to(CHECKOUT).parts:
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     return CHECKOUT
