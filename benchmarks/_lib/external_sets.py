@@ -19,6 +19,7 @@ from cacl.benchmark.evaluation_set import (
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import SUMS
 from cacl.model.checkpoint import Model
+from cacl.model.inference.masks import Morphology
 
 FINAL = "final method"
 
@@ -36,7 +37,7 @@ def atlases(run: Path, seed: int) -> list[EvaluationSet]:
 
 def final_method(model: Model) -> Method:
     """Return what `segment` does with a model."""
-    [final] = [one for one in cacl_methods(model, None, "none", 0) if one.name == FINAL]
+    [final] = [one for one in cacl_methods(model, None, Morphology()) if one.name == FINAL]
     return final
 
 

@@ -47,7 +47,7 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.device import make_fabric
-from cacl.model.inference.limits import thresholds
+from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.training.distributed import Team, launch
 from cacl.model.training.loop import Task, fit
 from cacl.phantom.settings import BRUSH_BORDERS
@@ -92,15 +92,17 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     rows, store = read_rows(plan.tiles), Store(plan.store)
     tiles = told_truth(plan)
     negatives, _ = calibration_tiles(rows, store, plan.seed)
-    preset = dataclasses.replace(ROBUST, patience=0)
-    steps, state = plan.steps or ROBUST.steps, folder / "state.safetensors"
+    preset = dataclasses.replace(ROBUST, optim=dataclasses.replace(ROBUST.optim, patience=None))
+    steps, state = plan.steps or ROBUST.optim.steps, folder / "state.safetensors"
     how = (preset, steps, plan.seed, math.inf, state, "ceiling")
     task = Task(preset.name, (0,), tiles, negatives, *how)
     found = fit(task, team, asked)
     if found is None:
         raise StoppedError("stopped by SIGTERM")
-    limits = thresholds([found.network], tiles, negatives, preset)
-    save_model(folder, [found.network], ROBUST, classes=tiles.classes, thresholds=limits, facts={})
+    limits = calibrate_thresholds([found.network], tiles, negatives, preset)
+    save_model(
+        folder, [found.network], ROBUST, classes=tiles.classes, thresholds=limits, attributes={}
+    )
 
 
 def ceiling(plan: Plan) -> Model:
@@ -138,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     plan = Plan(options.run, BRUSH_BORDERS[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
-    base = plan.steps or ROBUST.steps
+    base = plan.steps or ROBUST.optim.steps
     networks: dict[str, Model] = {}
     ways: list[Method] = []
     for times in options.times:

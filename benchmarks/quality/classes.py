@@ -38,6 +38,7 @@ from cacl.hpa.catalog import build_catalog
 from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.hpa.target_class import TargetClass, label_name
 from cacl.model.data.selection import Split
+from cacl.model.inference.masks import Morphology
 from cacl.model.training.train import train
 from cacl.phantom import write_phantom
 from cacl.phantom.camera import TRUTH
@@ -140,8 +141,7 @@ class Run:
             self.path(name),
             self.path("segmented.parquet"),
             self.path("failures.csv"),
-            morphology="none",
-            radius_px=0,
+            morphology=Morphology(),
             threads=threads,
             strict=True,
         )

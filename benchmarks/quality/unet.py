@@ -58,7 +58,9 @@ def taught_unet(tiles: TileDataset, preset: Preset, steps: int, seed: int) -> Me
         schedule.step()
         if step % 100 == 0:
             log.info("u-net: step %d of %d, loss %.3f", step, steps, loss.item())
-    return Method(f"{NAME}, {steps} steps", scorer(network.eval(), preset.min_px), 0.5, False)
+    return Method(
+        f"{NAME}, {steps} steps", scorer(network.eval(), preset.post.min_object_px or 1), 0.5, False
+    )
 
 
 def seen(rgb: torch.Tensor) -> torch.Tensor:

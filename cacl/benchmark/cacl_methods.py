@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
 from cacl.model.checkpoint import Model
-from cacl.model.inference import morphology as binary_morphology
-from cacl.steps.segment import image_masks
+from cacl.model.inference.masks import Morphology
+from cacl.model.inference.predict import predict_masks
 
 Bool = NDArray[np.bool_]
-PAPER_MORPHOLOGY = ("dilation", 1)
-"""Operation and radius in px (Deng et al. 2020, section 4)."""
+PAPER_MORPHOLOGY = Morphology("dilation", 1)
+"""Deng et al. 2020, section 4."""
 
 
-def cacl_methods(
-    model: Model, paper: Model | None, morphology: str, radius_px: int
-) -> list[Method]:
+def cacl_methods(model: Model, paper: Model | None, morphology: Morphology) -> list[Method]:
     """Return each preset, without and with the paper's dilation by 1 px, and the run's own masks.
 
     Parameters
@@ -30,8 +28,8 @@ def cacl_methods(
         The run's model.
     paper
         The model of the preset `paper` on the same tiles; None to omit it.
-    morphology, radius_px
-        Morphology of the run's masks; see `cacl.model.inference.morphology`.
+    morphology
+        Morphology of the run's masks.
     """
     own = _mask_function(model)
     by_preset = {model.preset.name: own}
@@ -39,9 +37,9 @@ def cacl_methods(
         by_preset = {paper.preset.name: _mask_function(paper)} | by_preset
     methods = []
     for preset, masks in by_preset.items():
-        methods.append(_method(f"CaCL {preset}", masks, "none", 0))
-        methods.append(_method(f"CaCL {preset} + morphology", masks, *PAPER_MORPHOLOGY))
-    return [*methods, _method("final method", own, morphology, radius_px)]
+        methods.append(_method(f"CaCL {preset}", masks, Morphology()))
+        methods.append(_method(f"CaCL {preset} + morphology", masks, PAPER_MORPHOLOGY))
+    return [*methods, _method("final method", own, morphology)]
 
 
 def _mask_function(model: Model) -> Callable[[EvaluationImage], Bool]:
@@ -50,16 +48,15 @@ def _mask_function(model: Model) -> Callable[[EvaluationImage], Bool]:
     @functools.cache
     def mask_of(image: EvaluationImage) -> Bool:
         meta = image.store.meta(image.image_id)
-        return np.asarray(image_masks(image.store, meta, model, "none", 0)[0])
+        return np.asarray(predict_masks(image.store, meta, model, Morphology())[0])
 
     return mask_of
 
 
 def _method(
-    name: str, mask_of: Callable[[EvaluationImage], Bool], morphology: str, radius_px: int
+    name: str, mask_of: Callable[[EvaluationImage], Bool], morphology: Morphology
 ) -> Method:
     def score(image: EvaluationImage) -> NDArray[np.float32]:
-        mask = binary_morphology.apply(mask_of(image), morphology, radius_px)
-        return mask.astype(np.float32)
+        return morphology.apply(mask_of(image)).astype(np.float32)
 
     return Method(name, score, 0.5)

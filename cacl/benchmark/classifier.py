@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from cacl.benchmark.evaluation_set import EvaluationSet
 from cacl.errors import TrainingError
-from cacl.model.checkpoint import fit, read_tensors, write_tensors
+from cacl.model.checkpoint import load_checked, read_tensors, write_tensors
 from cacl.model.data.dataset import read_rows
 from cacl.model.data.selection import LABELS, POSITIVE, Split
-from cacl.model.networks.preprocess import jitter_stain, turned
+from cacl.model.networks.preprocess import jitter_stain, random_dihedral
 from cacl.runtime.progress import track
 from cacl.store import Store
 
@@ -99,7 +99,7 @@ def train_classifier(
     targets = torch.arange(BATCH) % 2
     for _ in track(range(steps), "classifier: steps", steps):
         indices = [_choose(by_class[int(target)], rng) for target in targets]
-        batch = jitter_stain(turned(pixels[torch.stack(indices)], rng), STAIN_JITTER, rng)
+        batch = jitter_stain(random_dihedral(pixels[torch.stack(indices)], rng), STAIN_JITTER, rng)
         loss = F.cross_entropy(network(normalise(batch)), targets)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -126,7 +126,7 @@ def load_classifier(folder: Path) -> tuple[nn.Module, dict[str, str]]:
     """
     tensors, metadata = read_tensors(folder / WEIGHTS)
     network = make_classifier()
-    fit(network, tensors, folder / WEIGHTS)
+    load_checked(network, tensors, folder / WEIGHTS)
     return network.eval(), json.loads(metadata.get("accuracy", "{}"))
 
 

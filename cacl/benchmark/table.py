@@ -28,6 +28,7 @@ from cacl.benchmark.metric_sums import (
     measures_with_intervals,
 )
 from cacl.model.checkpoint import load_model
+from cacl.model.inference.masks import Morphology
 from cacl.runtime.progress import track
 from cacl.tables.schemas import column
 
@@ -103,8 +104,7 @@ def benchmark(
     folders: ModelFolders,
     out: Path,
     *,
-    morphology: str,
-    radius_px: int,
+    morphology: Morphology,
     seed: int = 0,
     threads: int = 2,
 ) -> None:
@@ -121,7 +121,7 @@ def benchmark(
         The models.
     out
         Folder for the table.
-    morphology, radius_px
+    morphology
         Morphology of the run's masks.
     seed
         Seed of the run, and of the samples of tiles.
@@ -155,7 +155,7 @@ def benchmark(
             empty_mask(),
             *deconvolution_methods(),
             *cam_methods(maps),
-            *cacl_methods(model, paper, morphology, radius_px),
+            *cacl_methods(model, paper, morphology),
         ]
         results = _evaluate_all(methods, evaluation_set, seed)
         sums += [row for result in results for row in result.sums]

@@ -286,6 +286,7 @@ def segment(
     Example: cacl segment --tiles tiles.parquet --store atlas.zarr --model model
     --out segmented.parquet --failures failures.csv
     """
+    from cacl.model.inference.masks import Morphology
     from cacl.steps import segment as step
 
     with opt.sentences(failures):
@@ -295,8 +296,7 @@ def segment(
             model,
             out,
             failures,
-            morphology=morphology,
-            radius_px=radius_px,
+            morphology=Morphology(morphology, radius_px),
             threads=threads,
             strict=strict,
         )

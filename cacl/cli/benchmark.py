@@ -83,6 +83,7 @@ def benchmark(
     """
     from cacl.benchmark import table
     from cacl.benchmark.evaluation_set import OWN_SET, EvaluationSource
+    from cacl.model.inference.masks import Morphology
 
     with opt.sentences():
         table.benchmark(
@@ -92,8 +93,7 @@ def benchmark(
             ],
             table.ModelFolders(model, paper, classifier),
             out,
-            morphology=morphology,
-            radius_px=radius_px,
+            morphology=Morphology(morphology, radius_px),
             seed=seed,
             threads=threads,
         )

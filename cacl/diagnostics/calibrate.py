@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,8 @@ from cacl import tables
 from cacl.config import flags
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.diagnostics.status import STEP_FOLDERS
-from cacl.model.config import ROBUST, TIMING, Architecture, named, with_classes
+from cacl.diagnostics.timing import timing_preset
+from cacl.model.config import NetworkConfig, get_preset, with_classes
 from cacl.model.training.plan import Planned, networks
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
@@ -93,7 +95,7 @@ def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calib
 def networks_of(settings: Mapping[str, Any]) -> list[Planned]:
     """Return the networks that a configuration trains, in the order of training."""
     train, classes = settings["train"], max(1, len(settings["labels"]["classes"]))
-    preset = with_classes(named(train["preset"], train["seeds"]), classes)
+    preset = with_classes(get_preset(train["preset"], train["seeds"]), classes)
     return networks(preset, train["max_steps"])
 
 
@@ -183,15 +185,15 @@ class _Runner:
     def train(self) -> Rate:
         """Train each kind of network for some steps."""
         name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
-        short = TIMING.name if name == ROBUST.name else name
-        trained = networks(named(short, seeds), TRAIN_STEPS)
+        preset = dataclasses.replace(timing_preset(name), n_ensemble=seeds)
+        trained = networks(preset, TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
-            *("--preset", short, "--seeds", seeds, "--out", out),
+            *("--preset", name, "--seeds", seeds, "--out", out),
             *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
         )
-        cost = measure_commands([_command("train", *options)])
+        cost = measure_commands([_command("train", *options, module="cacl.diagnostics.timing")])
         with (out / "speed.csv").open(encoding="utf-8") as file:
             speed = {
                 int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
@@ -223,8 +225,8 @@ class _Runner:
         return _command("report", *options, "--out", self.path(out))
 
 
-def _command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "cacl", *map(str, arguments)]
+def _command(*arguments: object, module: str = "cacl") -> list[str]:
+    return [sys.executable, "-m", module, *map(str, arguments)]
 
 
 def _rate_of(
@@ -283,20 +285,21 @@ def seconds_per_step(
     plan
         The networks that are to be trained.
     """
-    by_architecture: dict[Architecture, list[float]] = {}
+    by_architecture: dict[NetworkConfig, list[float]] = {}
     start = 0
     for planned in trained:
         end = start + planned.steps
         speeds = [value for step, value in speed.items() if start < step <= end]
-        by_architecture.setdefault(planned.preset.architecture, []).extend(speeds)
+        by_architecture.setdefault(planned.preset.network, []).extend(speeds)
         start = end
     all_speeds = list(speed.values())
 
     def tiles_per_second(planned: Planned) -> float:
-        architecture = with_classes(planned.preset, 1).architecture
+        architecture = with_classes(planned.preset, 1).network
         return max(statistics.median(by_architecture[architecture] or all_speeds), 1e-9)
 
     seconds = sum(
-        planned.steps * planned.preset.batch / tiles_per_second(planned) for planned in plan
+        planned.steps * planned.preset.optim.batch_size / tiles_per_second(planned)
+        for planned in plan
     )
     return seconds / sum(planned.steps for planned in plan)

@@ -22,6 +22,7 @@ from cacl.benchmark.method import empty_mask
 from cacl.errors import CheckpointError, TrainingError
 from cacl.image import stain
 from cacl.model.checkpoint import load_model
+from cacl.model.inference.masks import Morphology
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas
 
@@ -174,7 +175,9 @@ def test_empty_mask_is_empty(image: EvaluationImage) -> None:
 def test_final_method_equals_the_masks_of_segment(atlas: ModelAtlas) -> None:
     atlas.segment(morphology="closing", radius_px=2)
     model = load_model(atlas.path("model"))
-    methods = {method.name: method for method in cacl_methods(model, model, "closing", 2)}
+    methods = {
+        method.name: method for method in cacl_methods(model, model, Morphology("closing", 2))
+    }
     assert list(methods) == ["CaCL paper", "CaCL paper + morphology", "final method"]
     for image in images(atlas):
         written = np.asarray(atlas.store.label(image.image_id, "stain")[:]) > 0

@@ -27,6 +27,7 @@ from cacl.benchmark.metrics import MIN_POSITIVE_PX
 from cacl.benchmark.table import ModelFolders, benchmark
 from cacl.errors import ConfigError, TrainingError
 from cacl.image.tile_grid import TileGrid
+from cacl.model.inference.masks import Morphology
 from cacl.model.training.train import train
 from cacl.store import Store
 from cacl.tables.schemas import TileRow
@@ -78,7 +79,7 @@ def run(
 ) -> pd.DataFrame:
     sources = [replace(source(atlas), **changes or {})]
     models = ModelFolders(atlas.path("model"), **folders or {})
-    benchmark(sources, models, out, morphology="none", radius_px=0, threads=1)
+    benchmark(sources, models, out, morphology=Morphology(), threads=1)
     return pd.read_csv(out / "table.csv").set_index(["evaluation_set", "method"])
 
 
@@ -120,7 +121,7 @@ def test_table_ranks_cacl_above_the_baselines(atlas: ModelAtlas, tmp_path: Path)
     assert len(methods) == 1 + 4 + 12 + 4 + 1
     assert table["tiles"].nunique() == table["cores"].nunique() == 1
 
-    empty, plain = table.loc["empty mask"], table.loc["CaCL scout"]
+    empty, plain = table.loc["empty mask"], table.loc["CaCL teacher"]
     assert empty["dice"] == empty["recall"] == empty["precision"] == 0.5
     assert empty["dice_positive"] == empty["negative_percent"] == empty["boundary_f1"] == 0.0
     baselines = table[~table.index.str.startswith(("CaCL", "final"))]

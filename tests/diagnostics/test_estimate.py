@@ -161,7 +161,7 @@ def test_every_class_has_its_own_teachers(tmp_path: Path) -> None:
         workload_of(config.resolve({"labels": {"classes": selected}}), tmp_path).train_steps
         for selected in ({}, classes)
     ]
-    assert steps == [number * TEACHER.steps + ROBUST.steps for number in (8, 12)]
+    assert steps == [number * TEACHER.optim.steps + ROBUST.optim.steps for number in (8, 12)]
 
 
 def test_measures_commands_and_reports_a_failure() -> None:
