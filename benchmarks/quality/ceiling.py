@@ -50,7 +50,7 @@ from cacl.model.device import make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.training.distributed import Team, launch
 from cacl.model.training.loop import Task, fit
-from cacl.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 from cacl.store import ImageMeta, Store
 
 TRUTH = Path("resources/phantom/truth")
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
     options = parser.parse_args(arguments)
-    plan = Plan(options.run, BRUSH_BORDERS[0], options.seed, options.steps, options.threads)
+    plan = Plan(options.run, BRUSH_BORDER_SETTINGS[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
     base = plan.steps or ROBUST.optim.steps
     networks: dict[str, Model] = {}
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ways.append(taught_unet(told_truth(plan), ROBUST, times * base, plan.seed))
     ways.append(Method("edges near the truth", edges_near_truth, 0.5, False))
     rows = []
-    for unseen in BRUSH_BORDERS:
+    for unseen in BRUSH_BORDER_SETTINGS:
         one = dataclasses.replace(plan, unseen=unseen)
         rows += [line(unseen, name, one.sums(model)) for name, model in networks.items()]
         rows += [line(unseen, way.name, one.sums_by(way)) for way in ways]

@@ -34,15 +34,15 @@ from cacl.benchmark.evaluation_set import (
 )
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MetricSums, measures_with_intervals
-from cacl.hpa.catalog import build_catalog
 from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.hpa.target_class import TargetClass, label_name
 from cacl.model.data.selection import Split
 from cacl.model.inference.masks import Morphology
 from cacl.model.training.train import train
 from cacl.phantom import write_phantom
-from cacl.phantom.camera import TRUTH
+from cacl.phantom.imaging import MASK_VALUES
 from cacl.steps.acquire import acquire
+from cacl.steps.catalog import catalog
 from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
@@ -88,7 +88,7 @@ class Run:
         source = SourceOptions(kind="mirror", mirror=self.path("host"))
         failures = self.path("failures.csv")
         labels = LabelOptions(classes=CLASSES)
-        print(build_catalog(self.path("catalog"), failures, source, labels, shards=1))
+        print(catalog(self.path("catalog"), failures, source, labels, shards=1))
         shard, acquired = self.path("catalog") / "shards/0.parquet", self.path("acquired.parquet")
         acquire(shard, self.path("images"), acquired, failures, source, jobs=1, strict=True)
         tile(
@@ -150,7 +150,7 @@ class Run:
         """Return the test cores with the truth of one pattern."""
         places = (self.path(name) for name in ("chosen.parquet", "atlas.zarr", "truth"))
         source = EvaluationSource(target_class, *places)
-        return read_evaluation_set(source, seed=seed, value=TRUTH[target_class])
+        return read_evaluation_set(source, seed=seed, value=MASK_VALUES[target_class])
 
 
 def stored(name: str, core: EvaluationImage) -> NDArray[np.float32]:

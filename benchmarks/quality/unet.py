@@ -18,7 +18,7 @@ from torch import nn
 
 from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
-from cacl.image import stain
+from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import Preset
 from cacl.model.data.dataset import SHOWS, TileDataset
 from cacl.model.data.sampling import draw
@@ -75,6 +75,6 @@ def scorer(network: nn.Module, min_px: int) -> Callable[[EvaluationImage], NDArr
     def score(core: EvaluationImage) -> NDArray[np.float32]:
         rgb = torch.from_numpy(core.rgb[None]).float()
         found = (network(seen(rgb))[0, 0] > 0.0).numpy() & core.cell
-        return stain.remove_small_objects(found, min_px).astype(np.float32)
+        return remove_small_objects(found, min_px).astype(np.float32)
 
     return score

@@ -29,7 +29,7 @@ def deconvolution_methods() -> list[Method]:
 
 def dab_density(image: EvaluationImage) -> Float32:
     """Return the DAB density (y, x) of an image in OD."""
-    return stain.unmix(image.rgb)[1]
+    return stain.separate_stains(image.rgb)[1]
 
 
 def otsu_threshold(density: Float32, cell: Bool) -> float:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from cacl import tables
 from cacl.benchmark.evaluation_set import EXTERNAL_STORE, EXTERNAL_TILES, EXTERNAL_TRUTH
-from cacl.hpa.catalog import build_catalog
 from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.model.data.selection import Rule, Split
 from cacl.phantom import write_phantom
 from cacl.stats.intervals import seed_of
+from cacl.steps import catalog as catalog_step
 from cacl.steps.acquire import acquire
 from cacl.steps.tile import tile
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
@@ -66,7 +66,7 @@ def synthesise_external(
     )
     source = SourceOptions(kind="mirror", mirror=host)
     catalog = out / "catalog"
-    build_catalog(catalog, failures / "catalog.csv", source, LabelOptions(), shards=1)
+    catalog_step.catalog(catalog, failures / "catalog.csv", source, LabelOptions(), shards=1)
     acquired, tiles = out / "acquired.parquet", out / "tiles.parquet"
     shard = catalog / "shards" / "0.parquet"
     acquire(

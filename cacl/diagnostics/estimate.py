@@ -13,7 +13,7 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
-from cacl.steps.report import MAX_PICTURES
+from cacl.report.thumbnails import MAX_THUMBNAILS
 
 SHARD_STEPS = ("acquire", "tile", "segment", "measure")
 HPA_ANTIBODIES = 25_000
@@ -162,7 +162,7 @@ def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[St
 
 def _units(name: str, work: Workload) -> int:
     """Return the number of units of a step; for the report, thumbnails take most of the time."""
-    units = {"train": work.train_steps, "select": 1, "report": min(work.images, MAX_PICTURES)}
+    units = {"train": work.train_steps, "select": 1, "report": min(work.images, MAX_THUMBNAILS)}
     return units.get(name, work.images)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cacl.errors import ConfigError
-from cacl.hpa.annotation_table import read_bulk
+from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.labels import Override, label_of, read_overrides
 from cacl.hpa.options import LabelOptions
 from cacl.tables.schemas import AnnotationRow
@@ -110,7 +110,7 @@ def test_a_rule_without_meaning_is_refused(wrong: dict[str, tuple[str, ...]]) ->
 
 def test_release_22(shared_data: Path) -> None:
     table = shared_data / "hpa-tables" / "normal_tissue_duodenum_v22.0.tsv"
-    rows = list(read_bulk(table, tissues=frozenset(("duodenum",))))
+    rows = list(read_annotation_table(table, tissues=frozenset(("duodenum",))))
     levels = Counter(row.staining for row in rows if row.cell_type == MICROVILLI)
     assert levels == {"high": 118, "medium": 87, "low": 38, "not detected": 892}
     labels = Counter(label_of([], [row], RULE).label for row in rows if row.cell_type == MICROVILLI)
@@ -122,7 +122,7 @@ def test_release_22(shared_data: Path) -> None:
 @pytest.mark.parametrize("version", ["18.1", "20.1"])
 def test_names_of_columns_that_went_through_r(shared_data: Path, version: str) -> None:
     table = shared_data / "hpa-tables" / f"normal_tissue_duodenum_v{version}.tsv"
-    first = next(read_bulk(table))
+    first = next(read_annotation_table(table))
     assert (first.ensembl_id, first.gene) == ("ENSG00000000003", "TSPAN6")
     assert (first.cell_type, first.staining, first.reliability) == (
         "glandular cells",

@@ -21,7 +21,7 @@ from cacl.hpa.target_class import (
     with_first,
 )
 
-CLASSES = {
+CLASSES_SECTION = {
     "microvilli": {"cell_type": "Enterocytes - Microvilli"},
     "nucleus": {"cell_type": "enterocytes", "location": "Nuclear", "shape": "area"},
 }
@@ -32,7 +32,7 @@ CLASSES = (
 
 
 def test_classes_of_the_config_reach_a_command_in_order() -> None:
-    labels = config.resolve({"labels": {"classes": CLASSES}})["labels"]
+    labels = config.resolve({"labels": {"classes": CLASSES_SECTION}})["labels"]
     assert labels["cell_type"] == "Enterocytes - Microvilli"
     assert labels["classes"]["microvilli"] == {
         "cell_type": "Enterocytes - Microvilli",
@@ -73,11 +73,11 @@ def test_a_bad_section_is_named(classes: dict[str, Any], sentence: str) -> None:
         (["nucleus=7"], "expected NAME={...}"),
         (['nucleus={"cell_type": 3}'], "expected NAME={...}"),
         (['nucleus={"stain": "x"}'], "expected NAME={...}"),
-        (['Nucleus={"cell_type": "x"}'], "'Nucleus' is no name for a class"),
-        (['../x={"cell_type": "x"}'], "'../x' is no name for a class"),
+        (['Nucleus={"cell_type": "x"}'], "'Nucleus' is not a valid class name"),
+        (['../x={"cell_type": "x"}'], "'../x' is not a valid class name"),
         (["nucleus={}"], "nucleus lacks its cell_type"),
         (['a={"cell_type": "x", "shape": "dot"}'], "shape is 'dot'; expected one of line, area"),
-        (['a={"cell_type": "x"}'] * 2, "each named once"),
+        (['a={"cell_type": "x"}'] * 2, "different names"),
     ],
 )
 def test_a_bad_option_is_named(options: list[str], sentence: str) -> None:
@@ -96,7 +96,7 @@ def test_labels_go_into_a_column_and_come_back_in_order() -> None:
 
 @pytest.mark.parametrize("text", ["nucleus", "a=positive;a=negative", "a=maybe", "A=positive", ";"])
 def test_a_column_that_cannot_be_read_is_quoted(text: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"{text!r} cannot be read")):
+    with pytest.raises(ConfigError, match=re.escape(f"{text!r} is invalid")):
         split_labels(text)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cacl.errors import ConfigError, StrictError
-from cacl.hpa.http.client import HttpLimits
+from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.options import SourceOptions
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.acquiring import ALL, PLACES, SI, Work, hpa_source, names
@@ -138,10 +138,12 @@ def test_a_run_has_a_total_time(
 ) -> None:
     source = hpa_source(server)
     server.fail(PLACES[1], hpa.status(503), for_ever=True)
-    patient = HttpLimits(attempts=500, first_wait_s=0.5, longest_wait_s=0.5)
+    patient = HttpLimits(max_attempts=500, initial_backoff_s=0.5, max_backoff_s=0.5)
     assert names(work.run(source, limits=patient, max_minutes=3 / 60)) == [ALL[0], ALL[2]]
     assert work.failures() == [("HPA000135/1_A_7_2", "postponed")]
-    assert "1 of 3 images are left because the time was over; run the same" in caplog.text
+    assert (
+        "1 of 3 images are missing because the time limit was reached; run the same" in caplog.text
+    )
     asked = len(server.requests)
     server.fail(PLACES[1])
     assert names(work.run(source, max_minutes=3)) == ALL

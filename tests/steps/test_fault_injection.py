@@ -41,10 +41,10 @@ def server(work: Work) -> Iterator[HpaServer]:
 
 
 @contextmanager
-def disk_that_holds(file_bytes: int) -> Iterator[None]:
+def disk_that_holds(max_file_bytes: int) -> Iterator[None]:
     """Let no file of this process grow beyond a size, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, hard))
     try:
         yield
     finally:
@@ -89,7 +89,7 @@ def test_a_disk_that_fills_up(work: Work, server: HpaServer) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from cacl.hpa.http.client import HttpLimits
+from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.options import SourceOptions
 from cacl.steps.acquire import acquire
 root, host, rate = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
@@ -258,7 +258,10 @@ def files_below(place: Path) -> set[str]:
 def test_a_full_disk_ends_the_catalog_with_a_sentence(work: Work, server: HpaServer) -> None:
     server.files[f"/{SI}.xml"] = hpa.gene_xml(antibodies=("<x>novelty</x>" * 20_000,)).encode()
     place = work.root / "host"
-    with disk_that_holds(100_000), pytest.raises(ConfigError, match=r"cannot be kept in .*space"):
+    with (
+        disk_that_holds(100_000),
+        pytest.raises(ConfigError, match=r"cannot be written to .*space"),
+    ):
         fetch_annotation(hpa_source(server), place, LIMITS)
     assert not list(place.glob("*ENSG*"))
     assert not list(place.glob(".*ENSG*"))

@@ -258,7 +258,7 @@ def interior_mask(cell: Any) -> NDArray[np.bool_]:
     """
     if max(cell.shape) > LARGEST_CORE_PX:
         return np.broadcast_to(np.True_, cell.shape)
-    inner: NDArray[np.bool_] = tissue_edge.depth(np.asarray(cell[:]) > 0, GAP_PX) > RIM_PX
+    inner: NDArray[np.bool_] = tissue_edge.edge_distance(np.asarray(cell[:]) > 0, GAP_PX) > RIM_PX
     return inner
 
 
