@@ -16,7 +16,8 @@ from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import as_dask, check_size, open_source
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.digest import digest_of
-from cacl.runtime.images import run_images, write_failures
+from cacl.runtime.images import run_images
+from cacl.steps.outputs import write_failures
 from cacl.store import ImageMeta, Store
 from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
