@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from benchmarks._lib import images as cores
 from benchmarks._lib.report import write_up
-from cacl.image import stain
+from cacl.image.cell_mask import cell_mask
 from cacl.phantom.anatomy import draw_anatomy
 from cacl.phantom.fields import generator
 from cacl.phantom.imaging import render_image
@@ -76,7 +76,7 @@ def rows(seeds: int, antibodies: int) -> Iterator[list[float | str]]:
             for number in range(1, antibodies + 1):
                 core = draw(setting, seed, number)
                 start = time.process_time()
-                found = stain.cell_mask(core.rgb)
+                found = cell_mask(core.rgb)
                 seconds = time.process_time() - start
                 both = (found & core.cell).sum()
                 yield [
@@ -96,7 +96,7 @@ def draw_masks(folder: Path) -> None:
     for path in sorted(cores.REAL.glob("*.jpg")):
         picture = simplejpeg.decode_jpeg(path.read_bytes(), colorspace="BGR")
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        found = stain.cell_mask(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))
+        found = cell_mask(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))
         outlines, _ = cv2.findContours(
             found.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
         )

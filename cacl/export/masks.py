@@ -144,7 +144,7 @@ def _features(
     if CELL in masks:
         features += geojson.area_feature(masks[CELL], CELL, meta, measurements)
     if rgb is not None:
-        _, dab = stain.unmix(rgb)
+        _, dab = stain.separate_stains(rgb)
         for class_index, label in enumerate(stain_labels):
             if label in masks:
                 colour = stain_colour(class_index)

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cacl.image import tile_stats
+from cacl.hpa.annotation import join_unique
 from cacl.stats import agreement, significance
+from cacl.stats.ratios import dab_fraction_in_mask, mean_stained_od, pooled_ratio, ratio
 from cacl.tables.schemas import AntibodyRow, GeneRow
 
 NEGATIVE = "negative"
@@ -59,10 +60,8 @@ def antibody_rows(images: pd.DataFrame) -> list[AntibodyRow]:
             ensembl_id=_joined(group, "ensembl_id"),
             gene=_joined(group, "gene"),
             label=label,
-            stained_od=tile_stats.stained_od(
-                _area_weighted_sum(group, "stained_od", "stained"), stained
-            ),
-            h_score=tile_stats.ratio(_area_weighted_sum(group, "h_score", "cell"), cell),
+            stained_od=mean_stained_od(_area_weighted_sum(group, "stained_od", "stained"), stained),
+            h_score=ratio(_area_weighted_sum(group, "h_score", "cell"), cell),
             tissue_tau=tau,
             top_tissue=top_tissue,
             gene_agreement=gene_agreement.get(str(_gene_keys(group)[0])),
@@ -129,9 +128,9 @@ def _gene_agreement(table: Columns) -> dict[str, float]:
     """Return the agreement of the antibodies of each gene that has at least two antibodies."""
     ratios, genes = [], []
     for _, group in _groups(table, table["antibody_id"]):
-        ratio = tile_stats.ratio(group["stained_area_px"].sum(), group["cell_area_px"].sum())
+        pooled = ratio(group["stained_area_px"].sum(), group["cell_area_px"].sum())
         for gene in set(_gene_keys(group)) - {""}:
-            ratios.append(np.nan if ratio is None else ratio)
+            ratios.append(np.nan if pooled is None else pooled)
             genes.append(str(gene))
     return agreement.agreement_within(np.array(ratios, dtype=np.float64), genes)
 
@@ -140,9 +139,9 @@ def _tissue_specificity(group: Columns) -> tuple[float | None, str]:
     """Return tau over the tissues of one antibody, and the tissue of its highest ratio."""
     ratios = {}
     for tissue, rows in _groups(group, group["tissue"]):
-        ratio = tile_stats.ratio(rows["stained_area_px"].sum(), rows["cell_area_px"].sum())
-        if tissue and ratio is not None:
-            ratios[tissue] = ratio
+        pooled = ratio(rows["stained_area_px"].sum(), rows["cell_area_px"].sum())
+        if tissue and pooled is not None:
+            ratios[tissue] = pooled
     if len(ratios) < 2:
         return None, ""
     tau = agreement.tissue_tau(np.array(list(ratios.values())))
@@ -154,17 +153,17 @@ def _pooled_fields(group: Columns) -> dict[str, Any]:
     """Return the fields that antibodies and genes share; `_ranked` fills rank, z, p and q."""
     stained, cell, dab = group["stained_area_px"], group["cell_area_px"], group["dab_area_px"]
     patients = group["patient_id"].astype(np.str_)
-    ratio, low, high = significance.pooled_ratio(stained, cell, patients)
+    pooled, low, high = pooled_ratio(stained, cell, patients)
     return {
         "rank": 0,
         "images": len(cell),
         "patients": len(set(patients.tolist()) - {""}),
         "cell_area_px": int(cell.sum()),
         "stained_area_px": int(stained.sum()),
-        "stained_to_cell_ratio": ratio,
+        "stained_to_cell_ratio": pooled,
         "ratio_low": low,
         "ratio_high": high,
-        "border_share": tile_stats.border_share(
+        "border_share": dab_fraction_in_mask(
             _area_weighted_sum(group, "border_share", "dab"), int(dab.sum())
         ),
         "z": None,
@@ -203,7 +202,7 @@ def _common_label(group: Columns) -> str:
 
 def _joined(group: Columns, column: str) -> str:
     """Return the distinct texts of a column, joined as in all tables."""
-    return tile_stats.joined(str(value) for value in group[column])
+    return join_unique(str(value) for value in group[column])
 
 
 def _area_weighted_sum(group: Columns, column: str, area: str) -> float:

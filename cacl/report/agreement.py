@@ -116,7 +116,7 @@ def _alpha_row(
     compared: str, ratios: Float64, groups: Sequence[str], unit: str, seed: int
 ) -> AgreementRow:
     measure = f"Krippendorff's alpha: {compared}"
-    distances = agreement.distances_within(ratios, groups)
+    distances = agreement.rank_distances(ratios, groups)
     if distances is None and np.unique(ratios[~np.isnan(ratios)]).size == 1:
         return _empty_row(measure, 0, "All have the same ratio")
     if distances is None or distances.size.size < MIN_UNITS:

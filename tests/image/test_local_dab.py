@@ -37,7 +37,7 @@ def test_edge_is_where_half_of_the_light_is_absorbed() -> None:
         levels[29] = 255.0 * (1.0 - 0.9 * stained_fraction)
         grey = np.tile(np.rint(levels), (64, 1)).astype(np.uint8)
         rgb = np.stack([grey] * 3)
-        dab = stain.unmix(rgb)[1]
+        dab = stain.separate_stains(rgb)[1]
         if float(dab[5, 31]) <= 0.0:
             pytest.fail("the line of the test has no DAB")
         assert bool(local_dab_mask(rgb, SHARP)[32, 29]) is expected

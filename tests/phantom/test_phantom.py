@@ -183,7 +183,7 @@ def test_stained_border_has_more_dab_than_adjacent_cells(atlas: Path) -> None:
             if border.sum() < 500:
                 continue
             rgb = simplejpeg.decode_jpeg(image.read_bytes()).transpose(2, 0, 1)
-            _, dab = stain.unmix(np.ascontiguousarray(rgb))
+            _, dab = stain.separate_stains(np.ascontiguousarray(rgb))
             near = cv2.dilate(border.astype(np.uint8), np.ones((31, 31), np.uint8)) > 0
             beside = near & (truth == 1)
             assert np.median(dab[border]) > np.median(dab[beside]) + 0.08

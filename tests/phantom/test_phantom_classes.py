@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from lxml import etree
 
-from cacl.benchmark.ground_truth import read_truth
+from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.image.tile_grid import TileGrid
 from cacl.phantom import SETTINGS, write_phantom
 from cacl.phantom.anatomy import Anatomy, draw_anatomy
@@ -136,6 +136,6 @@ def test_annotation_agrees_with_ground_truth_files(tmp_path: Path) -> None:
         page = etree.parse(tmp_path / "host" / f"ENSG00000{number}.xml")
         (cell,) = page.xpath("//tissueCell[cellType='Enterocytes']")
         for word, name in (("cytoplasmic", "cytoplasm"), ("nuclear", "nucleus")):
-            there, cells = read_truth(tmp_path / "truth", image_id, grid, MASK_VALUES[name])
+            there, cells = read_ground_truth(tmp_path / "truth", image_id, grid, MASK_VALUES[name])
             assert (word in cell.findtext("location")) == there.any()
             assert not (there & ~cells).any()

@@ -125,7 +125,7 @@ def test_exported_masks_lie_on_the_original_images(
     collection = json.loads((tmp_path / "HPA026485" / f"{name}.geojson").read_text())
     with Image.open(shared_data / "cores" / f"{name}.jpg") as original:
         rgb = np.asarray(original.convert("RGB")).transpose(2, 0, 1)
-    _, dab = stain.unmix(np.ascontiguousarray(rgb))
+    _, dab = stain.separate_stains(np.ascontiguousarray(rgb))
     inside = rasterize(collection["features"], (rgb.shape[2], rgb.shape[1]))
     mask = atlas.store.label(f"HPA026485/{name}", "stain")
     assert inside.mean() == pytest.approx(np.asarray(mask).mean(), rel=0.02)
