@@ -161,8 +161,8 @@ def main() -> None:
         f"{preset.network.embedding_channels} channels, batch {preset.optim.batch_size}, "
         f"{sizes.tiles} tiles of {TILE_PX} px; {preset.post.n_tta} views per tile in segmentation",
         f"load average: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
-        f"target of segmentation: {TARGET_FRACTION:.0%} of the dense rate; if masks are slower than "
-        "scores alone, the CPU limits them",
+        f"target of segmentation: {TARGET_FRACTION:.0%} of the dense rate; if masks are slower "
+        "than scores alone, the CPU limits them",
     ]
     write_table(options.out, "On a GPU", notes, header, rows)
 
