@@ -61,7 +61,7 @@ def nearest_code(training: TileDataset, negatives: TileDataset, model: Model) ->
 
 
 def counterfactual_fusion(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
-    """Multiply the scores by the DAB that the reconstruction without C lacks."""
+    """Add the excess of DAB over the reconstruction without C to the log odds."""
     networks = tuple(CounterfactualFusion(network).eval() for network in model.networks)
     fused = dataclasses.replace(model, networks=networks)  # type: ignore[arg-type]
     return with_post()(training, negatives, fused)

@@ -1,4 +1,4 @@
-"""A network whose score is fused with the DAB that its reconstruction without C lacks.
+"""A network whose score is fused with the DAB that exceeds the reconstruction without C.
 
 The reconstruction R_N from the shared codebook S alone does not contain the class. The DAB of an
 image beyond that of its reconstruction, `relu(DAB(x) - DAB(R_N))`, is evidence for the class; see
