@@ -32,7 +32,6 @@ from cacl.benchmark.metric_sums import Tally, with_intervals
 from cacl.hpa.catalog import build_catalog
 from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.hpa.target_class import TargetClass, label_name
-from cacl.model.data.selection import Split
 from cacl.model.inference.masks import Morphology
 from cacl.model.training.train import train
 from cacl.phantom import write_phantom
@@ -42,6 +41,7 @@ from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
 from cacl.tables.schemas import TileRow, TileStatRow
+from cacl.tables.selection import Split
 
 CLASSES = (
     TargetClass(name="microvilli", cell_type="enterocytes - microvilli"),

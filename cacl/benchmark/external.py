@@ -7,12 +7,12 @@ from pathlib import Path
 from cacl import tables
 from cacl.hpa.catalog import build_catalog
 from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.model.data.selection import Rule, Split
 from cacl.phantom import write_phantom
 from cacl.stats.intervals import seed_of
 from cacl.steps.acquire import acquire
 from cacl.steps.tile import tile
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import SelectionReason, Split
 
 TESTED, STORE, TRUTH = "tested.parquet", "atlas.zarr", "truth"
 
@@ -101,5 +101,5 @@ def _tested(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
         label=label,
         split=Split.TEST,
         kept=has_tissue,
-        rule=Rule.TEST if has_tissue else Rule.LITTLE_TISSUE,
+        rule=SelectionReason.TEST if has_tissue else SelectionReason.LITTLE_TISSUE,
     )

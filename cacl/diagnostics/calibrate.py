@@ -20,7 +20,7 @@ from cacl.diagnostics.status import RECEIPTS
 from cacl.diagnostics.timing import timing_preset
 from cacl.errors import CaclError
 from cacl.model.config import NetworkConfig, get_preset, with_classes
-from cacl.model.training.plan import Planned, networks
+from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -100,11 +100,11 @@ def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calib
     return Calibration(rates, cores)
 
 
-def networks_of(settings: Mapping[str, Any]) -> list[Planned]:
+def networks_of(settings: Mapping[str, Any]) -> list[PlannedNetwork]:
     """Return the networks that a configuration trains, in turn."""
     train, classes = settings["train"], max(1, len(settings["labels"]["classes"]))
     preset = with_classes(get_preset(train["preset"], train["seeds"]), classes)
-    return networks(preset, train["max_steps"])
+    return stages(preset, train["max_steps"])
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class _Runner:
     def train(self) -> Rate:
         """Train each kind of network for some steps."""
         name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
-        tried = networks(dataclasses.replace(timing_preset(name), n_ensemble=seeds), TRAIN_STEPS)
+        tried = stages(dataclasses.replace(timing_preset(name), n_ensemble=seeds), TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
@@ -265,8 +265,8 @@ def rate_between(
 
 def seconds_a_step(
     speed: Mapping[int, float],
-    tried: Sequence[Planned],
-    plan: Sequence[Planned],
+    tried: Sequence[PlannedNetwork],
+    plan: Sequence[PlannedNetwork],
 ) -> float:
     """Return the mean time of a step of a training from the speeds of the parts of a shorter one.
 

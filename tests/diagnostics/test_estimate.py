@@ -22,7 +22,7 @@ from cacl.diagnostics.calibrate import (
 from cacl.diagnostics.estimate import Workload, as_table, duration, estimate, workload_of
 from cacl.errors import CaclError
 from cacl.model.config import PAPER, ROBUST, TEACHER, Preset, with_classes
-from cacl.model.training.plan import Planned
+from cacl.model.training.plan import PlannedNetwork
 from cacl.tables.schemas import ImageRow
 from tests.fixtures.model_atlas import image_row
 
@@ -152,8 +152,8 @@ def test_a_step_of_training_takes_the_median_of_its_parts() -> None:
     assert seconds_a_step({10: 4.0}, papers, papers) == 0.25
 
 
-def planned(*parts: tuple[Preset, int]) -> list[Planned]:
-    return [Planned(preset, steps, (0,)) for preset, steps in parts]
+def planned(*parts: tuple[Preset, int]) -> list[PlannedNetwork]:
+    return [PlannedNetwork(preset, steps, (0,)) for preset, steps in parts]
 
 
 def test_every_class_has_networks_of_its_own(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cacl.model.training import judge
+from cacl.model.training import monitor
 from cacl.runtime.images import run_images
 from cacl.runtime.pipeline import IMAGES_ON_GPU, DeviceLock, Pipeline, plan
 from cacl.runtime.signals import deferred_interrupt
@@ -26,8 +26,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
     made = ModelAtlas(tmp_path_factory.mktemp("atlas")).build(antibodies=6)
     made.select()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "NOWHERE", -1.0)
-        patch.setattr(judge, "EVERYWHERE", 2.0)
+        patch.setattr(monitor, "MIN_USAGE", -1.0)
+        patch.setattr(monitor, "MAX_USAGE", 2.0)
         made.train(preset="robust", max_steps=32)
     return made
 
