@@ -30,8 +30,8 @@ from benchmarks._lib.report import write_up
 from benchmarks.ablation.ablation import Plan
 from benchmarks.quality.quality import SHOWN
 from benchmarks.quality.unet import taught_unet
-from cacl.benchmark.evaluation_set import Core
-from cacl.benchmark.ground_truth import read_truth
+from cacl.benchmark.evaluation_set import EvaluationImage
+from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.errors import StoppedError
@@ -48,7 +48,7 @@ from cacl.model.data.dataset import (
 from cacl.model.device import make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.training.loop import Stage, train_stage
-from cacl.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 from cacl.runtime.distributed import World, launch
 from cacl.store import ImageMeta, Store
 
@@ -72,7 +72,7 @@ class TruthStore:
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """Return (3, y, x) uint8."""
-        stained, _ = read_truth(self.truth, image_id, self.store.meta(image_id).grid)
+        stained, _ = read_ground_truth(self.truth, image_id, self.store.meta(image_id).grid)
         return np.broadcast_to(stained.astype(np.uint8), (3, *stained.shape))
 
 
@@ -111,11 +111,11 @@ def ceiling(plan: Plan) -> Model:
         return load_model(Path(name))
 
 
-def edges_near_truth(core: Core) -> NDArray[np.float32]:
+def edges_near_truth(core: EvaluationImage) -> NDArray[np.float32]:
     """Return 1 where DAB stands out on a cell near the truth, else 0: (y, x)."""
-    if not core.truth.any():
-        return np.zeros(core.truth.shape, np.float32)
-    near = distance_transform_edt(~core.truth) <= NEAR_PX
+    if not core.ground_truth.any():
+        return np.zeros(core.ground_truth.shape, np.float32)
+    near = distance_transform_edt(~core.ground_truth) <= NEAR_PX
     edges = local_dab_mask(core.rgb, edge_blur_sigma(core.rgb), MASK_LEVEL)
     shown: NDArray[np.float32] = (near & core.cell & edges).astype(np.float32)
     return shown
@@ -137,7 +137,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
     options = parser.parse_args(arguments)
-    plan = Plan(options.run, BRUSH_BORDERS[0], options.seed, options.steps, options.threads)
+    plan = Plan(options.run, BRUSH_BORDER_SETTINGS[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
     base = plan.steps or ROBUST.optim.steps
     networks: dict[str, Model] = {}
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ways.append(taught_unet(told_truth(plan), ROBUST, times * base, plan.seed))
     ways.append(Method("edges near the truth", edges_near_truth, 0.5, False))
     rows = []
-    for unseen in BRUSH_BORDERS:
+    for unseen in BRUSH_BORDER_SETTINGS:
         one = dataclasses.replace(plan, unseen=unseen)
         rows += [line(unseen, name, one.sums(model)) for name, model in networks.items()]
         rows += [line(unseen, way.name, one.sums_by(way)) for way in ways]

@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks._lib.report import write_up
 from benchmarks.speed.train_speed import equal, ours, tile_set
 from cacl.hpa.target_class import SINGLE_CLASS
-from cacl.image import stain
+from cacl.image.cell_mask import cell_mask
 from cacl.model.checkpoint import Model
 from cacl.model.config import ROBUST, Preset
 from cacl.model.device import make_fabric, prepare_for_device
@@ -93,7 +93,7 @@ def images_of(number: int, tiles_a_side: int) -> list[np.ndarray]:
     found = []
     for place in range(number):
         rgb = np.ascontiguousarray(np.roll(whole, 37 * place, 1))
-        found.append(np.concatenate([rgb, stain.cell_mask(rgb)[None]]).astype(np.uint8))
+        found.append(np.concatenate([rgb, cell_mask(rgb)[None]]).astype(np.uint8))
     return found
 
 

@@ -28,7 +28,7 @@ from benchmarks._lib.images import cores
 from benchmarks._lib.report import write_up
 from benchmarks.speed.released import Released, Trainer, critic, masks
 from cacl.hpa.target_class import SINGLE_CLASS
-from cacl.image import stain
+from cacl.image.cell_mask import cell_mask
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.pixel_flags import PixelFlag, pixel_flags
 from cacl.image.readers import open_source
@@ -72,7 +72,7 @@ def layers_of(path: Path) -> np.ndarray:
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
         rgb = source.read(grid, range(grid.rows), range(grid.cols))
-    return np.concatenate([rgb, stain.cell_mask(rgb)[None]]).astype(np.uint8)
+    return np.concatenate([rgb, cell_mask(rgb)[None]]).astype(np.uint8)
 
 
 def tile_set(layers: list[np.ndarray]) -> TileDataset:

@@ -93,9 +93,9 @@ def catalog(
 
     Example: cacl catalog --out catalog --failures catalog.csv --kind mirror --mirror phantom/host
     """
-    from cacl.hpa.catalog import build_catalog
     from cacl.hpa.options import LabelOptions, SourceOptions
     from cacl.hpa.target_class import parse_classes
+    from cacl.steps import catalog as step
 
     with opt.sentences():
         source = SourceOptions(
@@ -116,7 +116,7 @@ def catalog(
             overrides=overrides,
             classes=parse_classes(classes or ()),
         )
-        summary = build_catalog(out, failures, source, labels, shards=shards, downloads=downloads)
+        summary = step.catalog(out, failures, source, labels, shards=shards, downloads=downloads)
         typer.echo(summary)
 
 

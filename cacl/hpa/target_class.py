@@ -1,6 +1,7 @@
-"""The patterns that are told apart: one class of labels, one codebook and one mask each.
+"""Target classes: the stained structures that the model segments.
 
-Without `labels.classes` there is one, named `stain`, and everything is as in the paper.
+Each class has its own labels, codebook and mask. Without `labels.classes` there is a single class
+named `stain`, as in the paper (Deng et al. 2020).
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ MAX_CLASSES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class TargetClass:
-    """One class (an entry of the section `labels.classes` of the config).
+    """One target class (an entry of the section `labels.classes` of the configuration).
 
     Parameters
     ----------
     name
-        A short lower-case word, at most 20 letters and digits.
+        Lower-case word of at most 20 letters and digits.
     cell_type
-        Cell type whose annotation gives the label, in any case.
+        Cell type of the annotation that gives the label, case-insensitive.
     location
-        Part of the location that the atlas must name, such as `nuclear`; empty for any.
+        Text that the annotated location must contain, such as `nuclear`; empty for any.
     shape
-        Which pixels may show the pattern: `line`, where DAB stands out from its surroundings, as
-        on a thin border; `area`, wherever a cell is DAB-positive, as in a stained cytoplasm.
+        Candidate pixels of the class: `line`, where DAB exceeds its surroundings, as on a thin
+        border; `area`, all DAB-positive cell pixels, as in a stained cytoplasm.
 
     Raises
     ------
     ConfigError
-        A value has no meaning.
+        A value is invalid.
     """
 
     name: str
@@ -50,8 +51,8 @@ class TargetClass:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise ConfigError(
-                f"labels.classes: {self.name[:50]!r} is no name for a class; expected a short "
-                "lower-case word of letters and digits, such as nucleus"
+                f"labels.classes: {self.name[:50]!r} is not a valid class name; expected a "
+                "lower-case word of at most 20 letters and digits, such as nucleus"
             )
         if self.shape not in SHAPES:
             raise ConfigError(
@@ -65,26 +66,27 @@ class TargetClass:
 SINGLE_CLASS = TargetClass(name="stain")
 
 
-def label_name(number: int, target_class: TargetClass) -> str:
-    """Return the name of a class's mask in the store: `stain` for the first, number 0."""
-    return "stain" if number == 0 else f"stain-{target_class.name}"
+def label_name(class_index: int, target_class: TargetClass) -> str:
+    """Return the name of a class's mask in the store: `stain` for the first class (index 0)."""
+    return "stain" if class_index == 0 else f"stain-{target_class.name}"
 
 
 def parse_classes(options: Iterable[str]) -> tuple[TargetClass, ...]:
-    """Return the classes that options of a command name, in order.
+    """Return the classes of the command-line options `--classes`, in order.
 
     Parameters
     ----------
     options
-        `<name>=<JSON object>` each, with the keys `cell_type`, `location` and `shape`, such as
+        Texts `<name>=<JSON object>` with the keys `cell_type`, `location` and `shape`, such as
         `nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}`.
 
     Raises
     ------
     ConfigError
-        An option cannot be read, has no cell type or an unknown key, or two have one name.
+        An option is not of this form, has no cell type or an unknown key, or two options have the
+        same name.
     """
-    found: list[TargetClass] = []
+    classes: list[TargetClass] = []
     for option in options:
         name, _, text = option.partition("=")
         try:
@@ -95,7 +97,7 @@ def parse_classes(options: Iterable[str]) -> tuple[TargetClass, ...]:
             key in KEYS and isinstance(value, str) for key, value in values.items()
         ):
             raise ConfigError(
-                f"--classes {option[:100]!r} cannot be read; expected NAME={{...}} with texts for "
+                f"--classes {option[:100]!r} is invalid; expected NAME={{...}} with texts for "
                 f"{', '.join(KEYS)}, such as "
                 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
             )
@@ -105,22 +107,24 @@ def parse_classes(options: Iterable[str]) -> tuple[TargetClass, ...]:
                 f"labels.classes.{name} lacks its cell_type, so no annotation can label it; write "
                 f"`{name}: {{cell_type: enterocytes}}`"
             )
-        found.append(target_class)
-    names = [target_class.name for target_class in found]
+        classes.append(target_class)
+    names = [target_class.name for target_class in classes]
     if len(set(names)) < len(names) or len(names) > MAX_CLASSES:
         raise ConfigError(
-            f"labels.classes are {', '.join(names)}; expected at most {MAX_CLASSES}, each named once"
+            f"labels.classes are {', '.join(names)}; expected at most {MAX_CLASSES} different names"
         )
-    return tuple(found)
+    return tuple(classes)
 
 
 def join_labels(labels: Mapping[str, str]) -> str:
-    """Return labels as a column `class_labels` holds them: `microvilli=positive;nucleus=`."""
+    """Return labels in the form of the column `class_labels`: `microvilli=positive;nucleus=`."""
     return ";".join(f"{name}={label}" for name, label in labels.items())
 
 
 def split_labels(text: str) -> dict[str, str]:
-    """Return the labels of a column `class_labels` by class, in order; none for an empty text.
+    """Return the labels of a value of the column `class_labels`, by class name and in order.
+
+    An empty text has no labels.
 
     Raises
     ------
@@ -128,11 +132,11 @@ def split_labels(text: str) -> dict[str, str]:
         The text has another form, or a label is unknown.
     """
     labels: dict[str, str] = {}
-    for part in text.split(";") if text else []:
-        name, sign, label = (piece.strip() for piece in part.partition("="))
-        if not sign or not NAME.fullmatch(name) or label not in LABELS or name in labels:
+    for item in text.split(";") if text else []:
+        name, equals, label = (word.strip() for word in item.partition("="))
+        if not equals or not NAME.fullmatch(name) or label not in LABELS or name in labels:
             raise ConfigError(
-                f"class_labels {text[:100]!r} cannot be read; expected each class once, with "
+                f"class_labels {text[:100]!r} is invalid; expected each class once, with "
                 "positive, negative or nothing, such as microvilli=positive;nucleus=negative"
             )
         labels[name] = label
@@ -140,7 +144,10 @@ def split_labels(text: str) -> dict[str, str]:
 
 
 def with_first(class_labels: str, label: str) -> str:
-    """Return a column `class_labels` whose first class has another label; nothing for nothing."""
+    """Return a value of the column `class_labels` with another label of its first class.
+
+    An empty text stays empty.
+    """
     labels = split_labels(class_labels)
     return join_labels(labels | dict.fromkeys([*labels][:1], label))
 
@@ -148,14 +155,14 @@ def with_first(class_labels: str, label: str) -> str:
 def class_labels_of(
     label: str, class_labels: str, classes: Sequence[TargetClass]
 ) -> tuple[str, ...]:
-    """Return an image's or a tile's label in each class.
+    """Return the label of an image or tile in each class.
 
     Parameters
     ----------
     label, class_labels
-        Columns of those names.
-    patterns
-        The classes; a single one takes the column `label`, whatever its name.
+        Values of the columns of those names.
+    classes
+        The target classes. A single class has the column `label`, whatever its name.
 
     Raises
     ------
@@ -164,11 +171,11 @@ def class_labels_of(
     """
     if len(classes) == 1:
         return (label,)
-    found = split_labels(class_labels)
-    unknown = [target_class.name for target_class in classes if target_class.name not in found]
-    if unknown:
+    labels = split_labels(class_labels)
+    missing = [target_class.name for target_class in classes if target_class.name not in labels]
+    if missing:
         raise ConfigError(
-            f"No label for the class {unknown[0]!r}; the table has {', '.join(found) or 'none'}: "
+            f"No label for the class {missing[0]!r}; the table has {', '.join(labels) or 'none'}: "
             "correct labels.classes, or run the steps from `cacl catalog` again"
         )
-    return tuple(found[target_class.name] for target_class in classes)
+    return tuple(labels[target_class.name] for target_class in classes)

@@ -41,7 +41,9 @@ def interior_mask(cell: Any) -> NDArray[np.bool_]:
     """
     if max(cell.shape) > MAX_CORE_PX:
         return np.broadcast_to(np.True_, cell.shape)
-    interior: NDArray[np.bool_] = tissue_edge.depth(np.asarray(cell[:]) > 0, CLOSING_PX) > EDGE_PX
+    interior: NDArray[np.bool_] = (
+        tissue_edge.edge_distance(np.asarray(cell[:]) > 0, CLOSING_PX) > EDGE_PX
+    )
     return interior
 
 

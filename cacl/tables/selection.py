@@ -1,4 +1,4 @@
-"""Values of the columns `label`, `split` and `rule` of `training/tiles.parquet`."""
+"""Values of the columns `label`, `split` and `reason` of `training/tiles.parquet`."""
 
 from __future__ import annotations
 

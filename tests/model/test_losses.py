@@ -118,7 +118,7 @@ def test_input_agrees_with_the_stains_of_the_ground_floor() -> None:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)
     seen = preprocess.preprocess(torch.from_numpy(rgb)[None], representation="stains")[0].numpy()
-    hematoxylin, dab = stain.unmix(rgb)
+    hematoxylin, dab = stain.separate_stains(rgb)
     assert np.allclose(seen[0], rgb.mean(0) / 255.0, atol=1e-6)
     assert np.allclose(seen[1], hematoxylin, atol=1e-5)
     assert np.allclose(seen[2], dab, atol=1e-5)
@@ -133,7 +133,7 @@ def test_relief_shows_dab_between_its_local_least_and_most() -> None:
         0
     ].numpy()
     assert len(seen) == preprocess.CHANNELS["stain_contrast"]
-    hematoxylin, dab = stain.unmix(rgb)
+    hematoxylin, dab = stain.separate_stains(rgb)
     absorbed = 1.0 - 10.0 ** -np.clip(dab, 0.0, None)
     assert np.allclose(seen[1], hematoxylin, atol=1e-5)
     here, least = absorbed[24, 24], absorbed[14:35, 14:35].min()

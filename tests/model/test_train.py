@@ -164,7 +164,7 @@ def test_rejects_training_split_without_tiles_of_a_label(
 @pytest.mark.parametrize("preset", [ROBUST, TEACHER], ids=lambda preset: preset.name)
 def test_rejects_one_tile_per_label(atlas: ModelAtlas, tmp_path: Path, preset: Preset) -> None:
     frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
-    learned = frame[frame["kept"] & (frame["split"] == "train")]
+    learned = frame[frame["selected"] & (frame["split"] == "train")]
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, learned.groupby("label").head(1), TileRow)
     given = table, atlas.path("atlas.zarr"), tmp_path / "model"
@@ -179,7 +179,7 @@ def test_rejects_one_tile_per_label(atlas: ModelAtlas, tmp_path: Path, preset: P
 
 def test_rejects_tiles_without_tissue(atlas: ModelAtlas, tmp_path: Path) -> None:
     frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
-    blank = frame.assign(kept=False, rule="little tissue")
+    blank = frame.assign(selected=False, reason="little tissue")
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, blank, TileRow)
     with pytest.raises(TrainingError, match=r"no positive tile.*min_tissue_fraction"):

@@ -1,6 +1,6 @@
 """How good the masks are, against truth that no other rule reads."""
 
-from cacl.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 
 
 rule unseen:
@@ -82,7 +82,7 @@ rule benchmark:
         description="results/model/model.json",
         paper=rules.paper.output.checkpoint,
         classifier=rules.classifier.output.weights,
-        unseen=expand(rules.unseen.output.tiles, setting=BRUSH_BORDERS),
+        unseen=expand(rules.unseen.output.tiles, setting=BRUSH_BORDER_SETTINGS),
     output:
         table=report(
             "results/benchmark/table.csv",
@@ -110,7 +110,7 @@ rule benchmark:
         paper=subpath(input.paper, parent=True),
         classifier=subpath(input.classifier, parent=True),
         unseen=expand(
-            "--unseen results/benchmark/unseen/{setting}", setting=BRUSH_BORDERS
+            "--unseen results/benchmark/unseen/{setting}", setting=BRUSH_BORDER_SETTINGS
         ),
         truth=PHANTOM_TRUTH,
         out=subpath(output.table, parent=True),

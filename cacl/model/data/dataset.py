@@ -22,7 +22,8 @@ from cacl.hpa.target_class import SINGLE_CLASS, TargetClass, class_labels_of
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.pixel_flags import interior_mask, pixel_flags
 from cacl.model.networks.autoencoder import SIZE_DIVISOR
-from cacl.store import Store, digest_of
+from cacl.runtime.digest import digest_of
+from cacl.store import Store
 from cacl.tables.schemas import TileRow
 from cacl.tables.selection import NEGATIVE, POSITIVE, SelectionReason, Split
 
@@ -146,7 +147,7 @@ def training_tiles(
     """
     train = rows[rows["split"] == Split.TRAIN]
     labels = class_labels(train, classes)
-    selected = train[train["kept"]]
+    selected = train[train["selected"]]
     for target_class in classes:
         for label in (POSITIVE, NEGATIVE):
             if not (labels.loc[selected.index, target_class.name] == label).any():
@@ -156,8 +157,8 @@ def training_tiles(
                     f"label more images {label} (labels.overrides, CSV image_id,label), or single "
                     "tiles (image_id,row,col,label), or lower tiles.min_tissue_fraction"
                 )
-    unselected = train[~train["kept"] & (labels == POSITIVE).any(axis=1)]
-    unselected = unselected[unselected["rule"] != SelectionReason.LITTLE_TISSUE]
+    unselected = train[~train["selected"] & (labels == POSITIVE).any(axis=1)]
+    unselected = unselected[unselected["reason"] != SelectionReason.LITTLE_TISSUE]
     limit = min(len(unselected), UNSELECTED_PER_SELECTED * len(selected))
     sample = unselected.sample(limit, random_state=seed)
     return _read_tiles(pd.concat([selected, sample]), store, classes)
@@ -175,7 +176,7 @@ def calibration_tiles(
     TrainingError
         A class has no negative tile.
     """
-    rows = rows[rows["kept"]]
+    rows = rows[rows["selected"]]
     labels = class_labels(rows, classes)
     samples, sources = {}, []
     for target_class in classes:
@@ -234,12 +235,12 @@ def _read_tiles(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]
                 index += 1
     labels = class_labels(rows, classes)
     manual = np.zeros((len(rows), len(classes)), bool)
-    manual[:, 0] = rows["rule"] == SelectionReason.OVERRIDE
+    manual[:, 0] = rows["reason"] == SelectionReason.OVERRIDE
     return TileDataset(
         pixels=torch.from_numpy(pixels),
         positive=torch.tensor((labels == POSITIVE).to_numpy(bool)),
         negative=torch.tensor((labels == NEGATIVE).to_numpy(bool)),
-        selected=torch.tensor(rows["kept"].to_numpy(bool)),
+        selected=torch.tensor(rows["selected"].to_numpy(bool)),
         image_index=torch.from_numpy(pd.factorize(rows["image_id"])[0]),
         manual=torch.from_numpy(manual),
         classes=tuple(classes),

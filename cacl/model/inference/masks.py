@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.errors import ConfigError
-from cacl.image import stain
+from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import PostConfig
 
 Bool = NDArray[np.bool_]
@@ -184,7 +184,7 @@ def hysteresis_mask(logits: Float32, thresholds: Thresholds, post: PostConfig) -
     mask: Bool = kept[component]
     if post.min_object_px is None:
         return mask
-    return stain.remove_small_objects(mask, post.min_object_px)
+    return remove_small_objects(mask, post.min_object_px)
 
 
 def _min_core_px(size_px: NDArray[Any], post: PostConfig) -> NDArray[Any]:

@@ -33,19 +33,7 @@ def flatten_positions(features: Tensor) -> Tensor:
 
 
 def squared_distances(embeddings: Tensor, codes: Tensor) -> Tensor:
-    """Return squared Euclidean distances.
-
-    Parameters
-    ----------
-    embeddings
-        (n, d).
-    codes
-        (k, d).
-
-    Returns
-    -------
-    (n, k), at least 0.
-    """
+    """Return squared Euclidean distances (n, k) of (n, d) embeddings to (k, d) codes."""
     lengths = embeddings.square().sum(1, keepdim=True) + codes.square().sum(1)
     return torch.addmm(lengths, embeddings, codes.T, alpha=-2.0).clamp_min(0.0)
 
@@ -86,10 +74,7 @@ def class_logit(
 def perplexity(cluster_size: Tensor) -> Tensor:
     """Return the effective number of used codes, `exp(entropy)`: 1 for one code, k for equal use.
 
-    Parameters
-    ----------
-    cluster_size
-        (k,) number of embeddings assigned to each code.
+    `cluster_size` (k,) is the number of embeddings assigned to each code.
     """
     probability = cluster_size / cluster_size.sum().clamp_min(EPS)
     return torch.exp(-(probability * probability.clamp_min(1e-12).log()).sum())
@@ -269,7 +254,7 @@ class ClassAwareCodebook(nn.Module):
         decay
             Decay of the EMA, 0 to 1; 0.98 in the paper.
         all_reduce_sum
-            Sums a tensor over all processes of a distributed run.
+            Sums a tensor over the processes of a distributed run.
 
         Returns
         -------
@@ -295,7 +280,7 @@ def init_kmeans(
     other_class_positions: Tensor,
     rng: torch.Generator,
 ) -> None:
-    """Initialise S from negative tiles, and C_k from embeddings that occur on its tiles only.
+    """Initialise S from negative tiles, and C_k from embeddings of its own tiles only (in place).
 
     The codes of C_k are k-means centres of the quarter of the embeddings at `class_positions` that
     is farthest from every code of S and from the centres of `other_class_positions`. Without the
@@ -303,10 +288,8 @@ def init_kmeans(
 
     Parameters
     ----------
-    codebook
-        Changed in place.
-    features
-        (b, d, y, x) embeddings of tiles of both labels.
+    codebook, features
+        The codebook, and (b, d, y, x) embeddings of tiles of both labels.
     positive
         (b,) bool: tiles with a positive label in any class.
     class_positions
@@ -350,11 +333,7 @@ def background_positions(class_positions: Tensor) -> Tensor:
 
     S must describe the content of negative tiles. If S were updated at positions that show a
     class, one of its codes would settle on that class, and no code of C would be clearly nearer.
-
-    Parameters
-    ----------
-    class_positions
-        (b, k, y, x) bool: positions that may show each class.
+    `class_positions` (b, k, y, x) bool may show each class.
     """
     return ~class_positions.any(1).flatten()
 
@@ -378,12 +357,8 @@ def replace_dead_codes(
 
     Parameters
     ----------
-    codebook
-        Changed in place.
-    features
-        (b, d, y, x) embeddings.
-    logits
-        (b, k, y, x) logits of each C_k.
+    codebook, features, logits
+        The codebook, (b, d, y, x) embeddings and their (b, k, y, x) logits of each C_k.
     class_positions
         (b, k, y, x) bool: positions that may show each class.
     positive

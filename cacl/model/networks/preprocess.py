@@ -19,6 +19,7 @@ PEAK_PX, CONTEXT_PX, WIDE_CONTEXT_PX = 9, 15, 31
 BACKGROUND_PX = 21
 MIN_RANGE = 0.15
 TINT = 0.25
+N_SYMMETRIES = 8
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
@@ -143,14 +144,14 @@ def _apply_opencv(image: Tensor, operation: Callable[..., object]) -> Tensor:
     return filtered
 
 
-def jitter_stain(rgb: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
-    """Return tiles stained differently: each stain stronger or weaker, in a shifted hue.
+def jitter_stain(rgb: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Return tiles with each stain randomly stronger or weaker, in a shifted hue.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) levels from 0 to 255.
-    jitter
+    strength
         Standard deviation of the log of each stain's factor; 0 changes nothing.
     generator
         On the CPU.
@@ -159,57 +160,58 @@ def jitter_stain(rgb: Tensor, jitter: float, generator: torch.Generator) -> Tens
     -------
     (b, 3, y, x) float levels from 0 to 255.
     """
-    if jitter == 0.0:
+    if strength == 0.0:
         return rgb.float()
-    drawn = torch.randn((3, len(rgb), 3, 1, 1), generator=generator).clamp(-2, 2).to(rgb.device)
-    tint = torch.exp(TINT * jitter * drawn[2])
-    stains = separate_stains(optical_density(rgb) * tint) * torch.exp(jitter * drawn[0])
-    levels = 256.0 * torch.pow(10.0, -(combine_stains(stains) + 0.1 * jitter * drawn[1])) - 1.0
+    noise = torch.randn((3, len(rgb), 3, 1, 1), generator=generator).clamp(-2, 2).to(rgb.device)
+    tint = torch.exp(TINT * strength * noise[2])
+    stains = separate_stains(optical_density(rgb) * tint) * torch.exp(strength * noise[0])
+    density = combine_stains(stains) + 0.1 * strength * noise[1]
+    levels = 256.0 * torch.pow(10.0, -density) - 1.0
     return levels.clamp(0.0, 255.0)
 
 
-def random_blur(rgb: Tensor, blur: float, generator: torch.Generator) -> Tensor:
-    """Return tiles less sharp, each by a part of its own.
+def random_blur(rgb: Tensor, max_strength: float, generator: torch.Generator) -> Tensor:
+    """Return tiles blurred with a random strength each.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) float levels from 0 to 255.
-    blur
-        Largest part, 0 to 1, in which a tile is replaced by itself under a binomial filter of 5
-        px (standard deviation 1 px); 0 changes nothing.
+    max_strength
+        Upper bound of the strength, 0 to 1: the weight of the tile after a binomial filter of 5 px
+        (standard deviation 1 px) against the tile itself. 0 changes nothing.
     generator
         On the CPU.
     """
-    if blur == 0.0:
+    if max_strength == 0.0:
         return rgb
-    part = blur * torch.rand((len(rgb), 1, 1, 1), generator=generator).to(rgb.device)
+    strength = max_strength * torch.rand((len(rgb), 1, 1, 1), generator=generator).to(rgb.device)
     channels = rgb.shape[1]
     row = torch.tensor(BINOMIAL, device=rgb.device).expand(channels, 1, 1, len(BINOMIAL))
-    across = F.conv2d(F.pad(rgb, (2, 2, 0, 0), mode="replicate"), row, groups=channels)
     column = row.transpose(2, 3)
-    soft = F.conv2d(F.pad(across, (0, 0, 2, 2), mode="replicate"), column, groups=channels)
-    return torch.lerp(rgb, soft, part)
+    along_x = F.conv2d(F.pad(rgb, (2, 2, 0, 0), mode="replicate"), row, groups=channels)
+    blurred = F.conv2d(F.pad(along_x, (0, 0, 2, 2), mode="replicate"), column, groups=channels)
+    return torch.lerp(rgb, blurred, strength)
 
 
 def random_dihedral(tiles: Tensor, generator: torch.Generator) -> Tensor:
-    """Return each (b, c, y, x) square tile flipped and turned by a random quarter turn."""
-    numbers = torch.randint(8, (len(tiles),), generator=generator).tolist()
-    return torch.stack(
-        [dihedral(tile, number) for tile, number in zip(tiles, numbers, strict=True)]
-    )
+    """Return each square tile of (b, c, y, x) after a random flip and rotation."""
+    elements = torch.randint(N_SYMMETRIES, (len(tiles),), generator=generator).tolist()
+    pairs = zip(tiles, elements, strict=True)
+    return torch.stack([dihedral(tile, element) for tile, element in pairs])
 
 
-def dihedral(image: Tensor, number: int) -> Tensor:
-    """Return one of the eight symmetries of (..., y, x): `number` quarter turns; from 4, a flip.
+def dihedral(image: Tensor, element: int) -> Tensor:
+    """Apply an element of the dihedral group of the square to (..., y, x).
 
-    0 is the identity.
+    The element, 0 to 7, stands for `element % 4` quarter turns, followed by a flip from 4 on; 0 is
+    the identity.
     """
-    quarter_turns = torch.rot90(image, number % 4, dims=(-2, -1))
-    return quarter_turns.flip(-1) if number >= 4 else quarter_turns
+    rotated = torch.rot90(image, element % 4, dims=(-2, -1))
+    return rotated.flip(-1) if element >= 4 else rotated
 
 
-def inverse_dihedral(image: Tensor, number: int) -> Tensor:
-    """Undo `turn`."""
-    unflipped = image.flip(-1) if number >= 4 else image
-    return torch.rot90(unflipped, -(number % 4), dims=(-2, -1))
+def inverse_dihedral(image: Tensor, element: int) -> Tensor:
+    """Apply the inverse of `dihedral`."""
+    unflipped = image.flip(-1) if element >= 4 else image
+    return torch.rot90(unflipped, -(element % 4), dims=(-2, -1))

@@ -23,7 +23,7 @@ from cacl.model.data.dataset import TileDataset
 from cacl.model.device import prepare_for_device
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.critic import Critic, ImagePool
-from cacl.store import digest_of
+from cacl.runtime.digest import digest_of
 
 log = logging.getLogger(__name__)
 LR_WARMUP_STEPS = 20

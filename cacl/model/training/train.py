@@ -35,8 +35,9 @@ from cacl.model.training.monitor import (
 )
 from cacl.model.training.plan import PlannedNetwork, stages, teacher_classes
 from cacl.model.training.pseudo_labels import add_pseudo_labels, require_tiles
+from cacl.runtime.digest import digest_of
 from cacl.runtime.distributed import World, launch
-from cacl.store import Store, digest_of
+from cacl.store import Store
 
 log = logging.getLogger(__name__)
 STATES = "states"
