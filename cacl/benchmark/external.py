@@ -7,13 +7,13 @@ from pathlib import Path
 from cacl import tables
 from cacl.benchmark.evaluation_set import EXTERNAL_STORE, EXTERNAL_TILES, EXTERNAL_TRUTH
 from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.model.data.selection import SelectionReason, Split
 from cacl.phantom import write_phantom
 from cacl.stats.intervals import seed_of
 from cacl.steps import catalog as catalog_step
 from cacl.steps.acquire import acquire
 from cacl.steps.tile import tile
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import SelectionReason, Split
 
 
 def synthesise_external(
