@@ -1,20 +1,19 @@
-"""A synthetic atlas that nothing was trained on: all of its antibodies are test antibodies."""
+"""Draw a synthetic external test set: none of its antibodies is used for training."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from cacl import tables
+from cacl.benchmark.evaluation_set import EXTERNAL_STORE, EXTERNAL_TILES, EXTERNAL_TRUTH
 from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.model.data.selection import Rule, Split
+from cacl.model.data.selection import SelectionReason, Split
 from cacl.phantom import write_phantom
 from cacl.stats.intervals import seed_of
 from cacl.steps import catalog as catalog_step
 from cacl.steps.acquire import acquire
 from cacl.steps.tile import tile
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
-
-TESTED, STORE, TRUTH = "tested.parquet", "atlas.zarr", "truth"
 
 
 def synthesise_external(
@@ -29,39 +28,39 @@ def synthesise_external(
     seed: int,
     jobs: int = 1,
 ) -> None:
-    """Draw an atlas, and tile it as a run does.
+    """Draw synthetic images with ground truth, and tile them as a run does.
 
     Parameters
     ----------
     out
-        Folder that gets `tested.parquet` (`TileRow`, all of the test split), `atlas.zarr` and
-        `truth/`; for `atlas.read_atlas`.
+        Folder for `tested.parquet` (`TileRow`, all in the test split), `atlas.zarr` and `truth/`;
+        see `EvaluationSource.external`.
     setting
-        Of the phantom.
+        Setting of the phantom.
     antibodies, patients
-        Size of the atlas.
+        Number of antibodies and of cores per antibody.
     source_px, tile_px, min_tissue_fraction
-        As the run that is tested tiles.
+        Tiling of the run.
     seed
-        The run's; the atlas is another one than the run's own.
+        Seed of the run; the images differ from the run's own.
     jobs
-        Cores at a time.
+        Number of cores that are processed in parallel.
 
     Raises
     ------
     ConfigError
-        No such setting.
+        There is no such setting.
     StrictError
-        A core could not be used.
+        An image could not be used.
     """
     host, failures = out / "host", out / "failures"
-    drawn = seed_of(f"unseen {setting}", seed) % 2**32
+    phantom_seed = seed_of(f"unseen {setting}", seed) % 2**32
     write_phantom(
         host,
-        out / TRUTH,
+        out / EXTERNAL_TRUTH,
         antibodies=antibodies,
         patients=patients,
-        seed=drawn,
+        seed=phantom_seed,
         jobs=jobs,
         setting=setting,
     )
@@ -75,7 +74,7 @@ def synthesise_external(
     )
     tile(
         acquired,
-        out / STORE,
+        out / EXTERNAL_STORE,
         tiles,
         failures / "tile.csv",
         source_px=source_px,
@@ -86,13 +85,13 @@ def synthesise_external(
     )
     labels = {row.image_id: row.label for row in tables.read_parquet(shard, ImageRow)}
     rows = [
-        _tested(row, labels[row.image_id], row.tissue_fraction >= min_tissue_fraction)
+        _test_row(row, labels[row.image_id], row.tissue_fraction >= min_tissue_fraction)
         for row in tables.read_parquet(tiles, TileStatRow)
     ]
-    tables.write_parquet(out / TESTED, rows, TileRow)
+    tables.write_parquet(out / EXTERNAL_TILES, rows, TileRow)
 
 
-def _tested(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
+def _test_row(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
     return TileRow(
         image_id=row.image_id,
         antibody_id=row.antibody_id,
@@ -100,6 +99,6 @@ def _tested(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
         col=row.col,
         label=label,
         split=Split.TEST,
-        kept=has_tissue,
-        rule=Rule.TEST if has_tissue else Rule.LITTLE_TISSUE,
+        selected=has_tissue,
+        reason=SelectionReason.TEST if has_tissue else SelectionReason.LITTLE_TISSUE,
     )

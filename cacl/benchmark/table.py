@@ -1,4 +1,4 @@
-"""The benchmark's table: one row a method and atlas, each measure with its interval."""
+"""The table of the benchmark: one row per method and evaluation set, with intervals."""
 
 from __future__ import annotations
 
@@ -12,34 +12,59 @@ import pandas as pd
 import torch
 
 from cacl import tables
-from cacl.benchmark import cacl_methods, cam, deconvolution
-from cacl.benchmark.classifier import accuracy_on, load_classifier
-from cacl.benchmark.evaluate import Outcome, evaluate
-from cacl.benchmark.evaluation_set import Atlas, read_atlas
-from cacl.benchmark.external import STORE, TESTED, TRUTH
-from cacl.benchmark.gallery import Gallery, gallery, write_page
-from cacl.benchmark.method import Method, nothing
-from cacl.benchmark.metric_sums import MEASURES, SUMS, Tally, measures, with_intervals
+from cacl.benchmark.cacl_methods import cacl_methods
+from cacl.benchmark.cam import activation_maps, cam_methods
+from cacl.benchmark.classifier import describe_accuracy_on, load_classifier
+from cacl.benchmark.deconvolution import deconvolution_methods
+from cacl.benchmark.evaluate import MethodResult, evaluate
+from cacl.benchmark.evaluation_set import EvaluationSet, EvaluationSource, read_evaluation_set
+from cacl.benchmark.gallery import Gallery, make_gallery, write_page
+from cacl.benchmark.method import Method, empty_mask
+from cacl.benchmark.metric_sums import (
+    MEASURES,
+    SUMS,
+    MetricSums,
+    measures,
+    measures_with_intervals,
+)
 from cacl.model.checkpoint import load_model
 from cacl.model.inference.masks import Morphology
 from cacl.runtime.progress import track
 from cacl.tables.schemas import column
 
 log = logging.getLogger(__name__)
-OWN = "test split"
-POOLED = "all"
-KEYS = ["atlas", "method"]
+ALL_SEEDS = "all"
+KEYS = ["evaluation_set", "method"]
+
+
+@dataclass(frozen=True)
+class ModelFolders:
+    """The folders of the trained models.
+
+    Parameters
+    ----------
+    model
+        Folder of `cacl train`.
+    paper
+        Folder of `cacl train --preset paper` on the same tiles; None to omit it.
+    classifier
+        Folder of `classifier.train_classifier`; None to omit the CAM methods.
+    """
+
+    model: Path
+    paper: Path | None = None
+    classifier: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkRow:
-    """One method on one atlas; `_low` and `_high` are ends of 95 % intervals over antibodies."""
+    """One method on one evaluation set; `_low` and `_high`: 95 % intervals over antibodies."""
 
-    atlas: str = column("which test antibodies")
-    seed: str = column("seed of atlas and training; all for the seeds pooled")
-    method: str = column("what made the mask")
+    evaluation_set: str = column("test antibodies: the run's test split, or an external set")
+    seed: str = column("seed of the images and of the training; `all` for the pooled seeds")
+    method: str = column("method that made the mask")
     threshold: float | None = column("on the method's own scale; empty where it has none")
-    dice: float | None = column("mean over the sample's tiles, the paper's convention", "0-1")
+    dice: float | None = column("mean over the tiles of the sample, the paper's convention", "0-1")
     dice_low: float | None = column("", "0-1")
     dice_high: float | None = column("", "0-1")
     recall: float | None = column("mean over tiles, the paper's convention", "0-1")
@@ -51,150 +76,146 @@ class BenchmarkRow:
     bce: float | None = column("binary cross entropy, mean over tiles", "0-100")
     bce_low: float | None = column("", "0-100")
     bce_high: float | None = column("", "0-100")
-    dice_positive: float | None = column("mean Dice over tiles that hold the pattern", "0-1")
+    dice_positive: float | None = column("mean Dice over the positive tiles", "0-1")
     dice_positive_low: float | None = column("", "0-1")
     dice_positive_high: float | None = column("", "0-1")
-    boundary_f1: float | None = column("mean over the same tiles, within 2 px", "0-1")
+    boundary_f1: float | None = column("mean over the positive tiles, within 2 px", "0-1")
     boundary_f1_low: float | None = column("", "0-1")
     boundary_f1_high: float | None = column("", "0-1")
-    negative_percent: float | None = column("mask on all tiles without truth, of cell area", "%")
+    negative_percent: float | None = column(
+        "mask on all tiles without ground truth, of cell area", "%"
+    )
     negative_percent_low: float | None = column("", "%")
     negative_percent_high: float | None = column("", "%")
     ccc: float | None = column("Lin's concordance of the cores' stained-to-cell ratio", "-1-1")
     ccc_low: float | None = column("", "-1-1")
     ccc_high: float | None = column("", "-1-1")
-    dice_sd: float | None = column("standard deviation of dice over seeds; pooled rows", "0-1")
+    dice_sd: float | None = column(
+        "standard deviation of dice over seeds; only in pooled rows", "0-1"
+    )
     dice_positive_sd: float | None = column("the same of dice_positive", "0-1")
-    tiles: int = column("tiles of the sample, half of them with the pattern")
+    tiles: int = column("tiles of the sample, half of them positive")
     cores: int = column("test cores")
     antibodies: int = column("test antibodies")
 
 
 def benchmark(
-    tiles: Path,
-    store: Path,
-    model: Path,
-    truth: Path,
+    sources: Sequence[EvaluationSource],
+    folders: ModelFolders,
     out: Path,
     *,
-    unseen: Sequence[Path] = (),
-    paper: Path | None = None,
-    classifier: Path | None = None,
-    morphology: str,
-    radius_px: int,
+    morphology: Morphology,
     seed: int = 0,
     threads: int = 2,
 ) -> None:
-    """Write `table.csv`, `table.html` and `antibodies.parquet`: all methods against hidden truth.
+    """Compare all methods with ground truth: `table.csv`, `table.html`, `antibodies.parquet`.
 
-    Baselines get the threshold that is best on the very tiles that they are judged on; CaCL's
-    come with its model, from training data alone.
+    Baselines get the oracle threshold, which is the best on the test tiles themselves. The
+    thresholds of CaCL come with its model, from training data alone.
 
     Parameters
     ----------
-    tiles, store, truth
-        Of the run itself: table of `cacl select`, store, and folder of truth masks.
-    model
-        The folder of `cacl train`.
+    sources
+        The evaluation sets.
+    folders
+        The models.
     out
         Folder for the table.
-    unseen
-        Folders of `unseen.synthesise_external`, each named as the atlas.
-    paper
-        The folder of `cacl train --preset paper` on the same tiles; None to leave it out.
-    classifier
-        The folder of `classifier.train_classifier`; None to leave out CAM and its kin.
-    morphology, radius_px
-        What the run does to its masks.
+    morphology
+        Morphology of the run's masks.
     seed
-        The run's; also of the sample and of the intervals.
+        Seed of the run, and of the samples of tiles.
     threads
         CPU threads.
 
     Raises
     ------
     TrainingError
-        There is no test antibody, or none with the pattern.
+        There is no test antibody, or no positive or no negative one.
     ConfigError
-        A truth mask is missing.
+        A ground truth mask is missing.
     StoreError
         An image is missing.
     CheckpointError
         A model cannot be used.
     """
     torch.set_num_threads(threads)
-    trained = load_model(model)
-    published = load_model(paper) if paper else None
-    network, facts = load_classifier(classifier) if classifier else (None, {})
-    attending = {} if network is None else cam.maps(network)
-    facts = {f"Classifier, {split} tiles": fact for split, fact in facts.items()}
-    sources = [(OWN, tiles, store, truth)]
-    sources += [(one.name, one / TESTED, one / STORE, one / TRUTH) for one in unseen]
-    tallies: list[Tally] = []
+    model = load_model(folders.model)
+    paper = load_model(folders.paper) if folders.paper else None
+    network, accuracy = load_classifier(folders.classifier) if folders.classifier else (None, {})
+    maps = {} if network is None else activation_maps(network)
+    facts = {f"Classifier, {split} tiles": text for split, text in accuracy.items()}
+    sums: list[MetricSums] = []
     galleries: list[Gallery] = []
-    for name, *places in sources:
-        atlas = read_atlas(name, *places, seed=seed)
+    for source in sources:
+        evaluation_set = read_evaluation_set(source, seed=seed)
         if network is not None:
-            facts[f"Classifier, {name}"] = accuracy_on(network, atlas)
-        methods = [nothing(), *deconvolution.methods()]
-        methods += cam.methods(attending)
-        methods += cacl_methods.methods(trained, published, Morphology(morphology, radius_px))
-        outcomes = _run(methods, atlas, seed)
-        tallies += [tally for outcome in outcomes for tally in outcome.tallies]
-        galleries.append(gallery(atlas, outcomes, seed))
-    for what, fact in facts.items():
-        log.info("benchmark: %s: %s", what, fact)
-    tables.write_parquet(out / "antibodies.parquet", tallies, Tally)
-    rows = summarise(tables.read_frame([out / "antibodies.parquet"], Tally))
+            facts[f"Classifier, {source.name}"] = describe_accuracy_on(network, evaluation_set)
+        methods = [
+            empty_mask(),
+            *deconvolution_methods(),
+            *cam_methods(maps),
+            *cacl_methods(model, paper, morphology),
+        ]
+        results = _evaluate_all(methods, evaluation_set, seed)
+        sums += [row for result in results for row in result.sums]
+        galleries.append(make_gallery(evaluation_set, results, seed))
+    for subject, text in facts.items():
+        log.info("benchmark: %s: %s", subject, text)
+    tables.write_parquet(out / "antibodies.parquet", sums, MetricSums)
+    rows = summarise(tables.read_frame([out / "antibodies.parquet"], MetricSums))
     tables.write_csv(out / "table.csv", rows, BenchmarkRow)
     write_page(out / "table.html", rows, galleries, facts)
 
 
-def _run(methods: Sequence[Method], atlas: Atlas, seed: int) -> list[Outcome]:
-    done = track(methods, f"benchmark: {atlas.name}: methods", len(methods))
-    return [outcome for method in done for outcome in evaluate(method, atlas, seed)]
+def _evaluate_all(
+    methods: Sequence[Method], evaluation_set: EvaluationSet, seed: int
+) -> list[MethodResult]:
+    tracked = track(methods, f"benchmark: {evaluation_set.name}: methods", len(methods))
+    return [result for method in tracked for result in evaluate(method, evaluation_set, seed)]
 
 
 def summarise(antibodies: pd.DataFrame) -> list[BenchmarkRow]:
-    """Return one row a method, atlas and seed; then, of several seeds, one row for all together.
+    """Return one row per method, evaluation set and seed; for several seeds also pooled rows.
 
     Parameters
     ----------
     antibodies
-        Columns of `Tally`, of any number of runs.
+        Columns of `MetricSums`, of any number of runs.
     """
     rows = []
     seeds = sorted(set(antibodies["seed"]))
     for seed in seeds:
-        part = antibodies[antibodies["seed"] == seed]
-        for _, group in part.groupby(KEYS, sort=False):
+        of_seed = antibodies[antibodies["seed"] == seed]
+        for _, group in of_seed.groupby(KEYS, sort=False):
             rows.append(_row(group, str(seed)))
     if len(seeds) > 1:
         for _, group in antibodies.groupby(KEYS, sort=False):
-            rows.append(_row(group, POOLED))
+            rows.append(_row(group, ALL_SEEDS))
     return rows
 
 
 def _row(group: pd.DataFrame, seed: str) -> BenchmarkRow:
     first = group.iloc[0]
-    threshold = None if seed == POOLED or pd.isna(first["threshold"]) else float(first["threshold"])
+    pooled = seed == ALL_SEEDS
+    threshold = None if pooled or pd.isna(first["threshold"]) else float(first["threshold"])
     by_seed = [
-        measures(part[list(SUMS)].to_numpy(np.float64).sum(axis=0))
-        for _, part in group.groupby("seed")
+        measures(of_seed[list(SUMS)].to_numpy(np.float64).sum(axis=0))
+        for _, of_seed in group.groupby("seed")
     ]
-    spread = np.std(by_seed, axis=0, ddof=1) if len(by_seed) > 1 else None
-    spreads = {
-        f"{name}_sd": None if spread is None else float(spread[MEASURES.index(name)])
+    deviations = np.std(by_seed, axis=0, ddof=1) if len(by_seed) > 1 else None
+    standard_deviations = {
+        f"{name}_sd": None if deviations is None else float(deviations[MEASURES.index(name)])
         for name in ("dice", "dice_positive")
     }
     return BenchmarkRow(
-        atlas=str(first["atlas"]),
+        evaluation_set=str(first["evaluation_set"]),
         seed=seed,
         method=str(first["method"]),
         threshold=threshold,
         tiles=int(group["tiles"].sum()),
         cores=int(group["cores"].sum()),
         antibodies=len(group),
-        **with_intervals(group, seed=0),
-        **spreads,
+        **measures_with_intervals(group, seed=0),
+        **standard_deviations,
     )

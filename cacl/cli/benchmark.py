@@ -82,19 +82,18 @@ def benchmark(
     --truth phantom/truth --unseen benchmark/unseen/duodenum-b --out benchmark
     """
     from cacl.benchmark import table
+    from cacl.benchmark.evaluation_set import OWN_SET, EvaluationSource
+    from cacl.model.inference.masks import Morphology
 
     with opt.sentences():
         table.benchmark(
-            tiles,
-            store,
-            model,
-            truth,
+            [
+                EvaluationSource(OWN_SET, tiles, store, truth),
+                *(EvaluationSource.external(folder) for folder in unseen or ()),
+            ],
+            table.ModelFolders(model, paper, classifier),
             out,
-            unseen=unseen or (),
-            paper=paper,
-            classifier=classifier,
-            morphology=morphology,
-            radius_px=radius_px,
+            morphology=Morphology(morphology, radius_px),
             seed=seed,
             threads=threads,
         )

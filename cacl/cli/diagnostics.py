@@ -27,15 +27,15 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
 
     Example: cacl status --directory .
     """
-    from cacl.diagnostics.status import as_table, status_of
+    from cacl.diagnostics.status import as_table, read_status
 
     with opt.sentences():
-        found = status_of(directory)
+        found = read_status(directory)
         if as_json:
             typer.echo(json.dumps(found.as_document(), indent=1))
         else:
             Console().print(as_table(found))
-            for line in (*found.why(), str(found)):
+            for line in (*found.failure_lines(), str(found)):
                 typer.echo(line)
 
 
@@ -76,17 +76,18 @@ def doctor(
     Example: cacl doctor --profile profiles/slurm-gpu
     """
     from cacl.diagnostics.check_result import CheckStatus
-    from cacl.diagnostics.doctor import as_table, examine
+    from cacl.diagnostics.doctor import as_table, run_checks
 
     with opt.sentences():
         settings = resolve(load(config or []))
         asked = load([profile / "config.yaml"]) if profile else None
-        findings = examine(directory, settings, asked)
+        findings = run_checks(directory, settings, asked)
     if as_json:
         typer.echo(json.dumps([asdict(one) for one in findings], indent=1))
     else:
         Console().print(as_table(findings))
-    misses = [one for one in findings if one.verdict is CheckStatus.MISS]
-    if misses:
-        typer.secho(f"{len(misses)} things have to be mended first", err=True)
+    failed = [one for one in findings if one.status is CheckStatus.FAIL]
+    if failed:
+        n, noun, them = len(failed), *(("check", "it") if len(failed) == 1 else ("checks", "them"))
+        typer.secho(f"{n} {noun} failed; fix {them} and run `cacl doctor` again", err=True)
         raise typer.Exit(1)

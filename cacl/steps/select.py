@@ -22,7 +22,7 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.hpa.target_class import split_labels, with_first
-from cacl.model.data.selection import LABELS, NEGATIVE, POSITIVE, Rule, Split
+from cacl.model.data.selection import LABELS, NEGATIVE, POSITIVE, SelectionReason, Split
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
 
 log = logging.getLogger(__name__)
@@ -196,15 +196,15 @@ def _judge(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFrame:
     median = float(reference.median()) if len(reference) else 0.0
     above = frame["dab_fraction"] > median
     own = frame["dab_fraction"].where(tissue).groupby(frame["image_id"]).transform("median")
-    rule = pd.Series(str(Rule.DAB_BELOW), index=frame.index, dtype="string")
-    rule[frame["dab_fraction"] >= own] = str(Rule.DAB_UPPER_HALF)
-    rule[above] = str(Rule.DAB_ABOVE)
-    rule[negative] = str(Rule.NEGATIVE_IMAGE)
-    rule[frame["split"] == Split.TEST] = str(Rule.TEST)
-    rule[~tissue] = str(Rule.LITTLE_TISSUE)
-    left_out = rule.isin([str(Rule.DAB_BELOW), str(Rule.LITTLE_TISSUE)])
+    rule = pd.Series(str(SelectionReason.DAB_BELOW), index=frame.index, dtype="string")
+    rule[frame["dab_fraction"] >= own] = str(SelectionReason.DAB_UPPER_HALF)
+    rule[above] = str(SelectionReason.DAB_ABOVE)
+    rule[negative] = str(SelectionReason.NEGATIVE_IMAGE)
+    rule[frame["split"] == Split.TEST] = str(SelectionReason.TEST)
+    rule[~tissue] = str(SelectionReason.LITTLE_TISSUE)
+    left_out = rule.isin([str(SelectionReason.DAB_BELOW), str(SelectionReason.LITTLE_TISSUE)])
     log.info("select: the negatives' median DAB share is %.4f", median)
-    return frame.assign(rule=rule, kept=~left_out)
+    return frame.assign(reason=rule, selected=~left_out)
 
 
 def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -227,8 +227,8 @@ def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         frame.loc[place, "label"] = label
         frame.loc[place, "class_labels"] = class_labels
         frame.loc[place, "kind"] = kind_of(label, class_labels)
-        frame.loc[place, "kept"] = True
-        frame.loc[place, "rule"] = str(Rule.OVERRIDE)
+        frame.loc[place, "selected"] = True
+        frame.loc[place, "reason"] = str(SelectionReason.OVERRIDE)
     return frame
 
 
@@ -268,25 +268,27 @@ def _balance(
     each anyway, and a rare kind of negative is worth keeping), and both keep to the limit. That
     of several classes is None: few images are negative in all of them.
     """
-    training = frame["kept"] & (frame["split"] == Split.TRAIN)
+    training = frame["selected"] & (frame["split"] == Split.TRAIN)
     counts = {label: int((training & (frame["kind"] == label)).sum()) for label in LABELS}
     fewest = min(counts.values())
     limit = max_tiles // 2
     each = limit if imbalance is None else min(imbalance * fewest, limit)
     for label in LABELS:
         members = frame.index[training & (frame["kind"] == label)]
-        free = members[frame.loc[members, "rule"] != str(Rule.OVERRIDE)]
+        free = members[frame.loc[members, "reason"] != str(SelectionReason.OVERRIDE)]
         surplus = min(len(members) - each, len(free))
         if surplus <= 0:
             continue
         dropped = np.sort(rng.permutation(len(free))[:surplus])
-        frame.loc[free[dropped], "kept"] = False
-        frame.loc[free[dropped], "rule"] = str(Rule.LIMIT if each == limit else Rule.BALANCE)
+        frame.loc[free[dropped], "selected"] = False
+        frame.loc[free[dropped], "reason"] = str(
+            SelectionReason.LIMIT if each == limit else SelectionReason.BALANCE
+        )
     return frame
 
 
 def _tell(frame: pd.DataFrame) -> None:
-    kept = frame[frame["kept"]]
+    kept = frame[frame["selected"]]
     for (split, label), part in kept.groupby(["split", "kind"], observed=True):
         log.info(
             "select: %s, %s: %d tiles of %d antibodies",

@@ -1,4 +1,4 @@
-"""Classes as config, options and columns name them, and what is refused."""
+"""Target classes in the configuration, in command options and in table columns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLASSES = (
 )
 
 
-def test_classes_of_the_config_reach_a_command_in_order() -> None:
+def test_config_classes_round_trip_through_command_options() -> None:
     labels = config.resolve({"labels": {"classes": CLASSES_SECTION}})["labels"]
     assert labels["cell_type"] == "Enterocytes - Microvilli"
     assert labels["classes"]["microvilli"] == {
@@ -44,7 +44,7 @@ def test_classes_of_the_config_reach_a_command_in_order() -> None:
     assert parse_classes(values[::2]) == CLASSES
 
 
-def test_without_classes_nothing_is_passed_on() -> None:
+def test_no_option_without_classes() -> None:
     labels = config.resolve({})["labels"]
     assert labels["cell_type"] == "enterocytes - microvilli"
     assert config.flags({"classes": labels["classes"]}) == ""
@@ -52,7 +52,7 @@ def test_without_classes_nothing_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("classes", "sentence"),
+    ("classes", "message"),
     [
         ({"Brush Border": {"cell_type": "x"}}, "'Brush Border' does not match"),
         ({"a": {}}, "'cell_type' is a required property"),
@@ -61,13 +61,13 @@ def test_without_classes_nothing_is_passed_on() -> None:
         ({chr(97 + n): {"cell_type": "x"} for n in range(9)}, "too many properties"),
     ],
 )
-def test_a_bad_section_is_named(classes: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(sentence)):
+def test_rejects_invalid_classes_section(classes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
         config.resolve({"labels": {"classes": classes}})
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
         (["nucleus"], "expected NAME={...}"),
         (["nucleus=7"], "expected NAME={...}"),
@@ -80,12 +80,12 @@ def test_a_bad_section_is_named(classes: dict[str, Any], sentence: str) -> None:
         (['a={"cell_type": "x"}'] * 2, "different names"),
     ],
 )
-def test_a_bad_option_is_named(options: list[str], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(sentence)):
+def test_rejects_invalid_classes_option(options: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
         parse_classes(options)
 
 
-def test_labels_go_into_a_column_and_come_back_in_order() -> None:
+def test_class_labels_round_trip_in_order() -> None:
     labels = {"nucleus": "positive", "cytoplasm": "", "border": "negative"}
     text = join_labels(labels)
     assert text == "nucleus=positive;cytoplasm=;border=negative"
@@ -95,12 +95,12 @@ def test_labels_go_into_a_column_and_come_back_in_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["nucleus", "a=positive;a=negative", "a=maybe", "A=positive", ";"])
-def test_a_column_that_cannot_be_read_is_quoted(text: str) -> None:
+def test_rejects_invalid_class_labels(text: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"{text!r} is invalid")):
         split_labels(text)
 
 
-def test_one_class_takes_the_label_and_several_take_their_own() -> None:
+def test_single_class_uses_label_and_several_use_class_labels() -> None:
     assert class_labels_of("positive", "", (SINGLE_CLASS,)) == ("positive",)
     text = "nucleus=negative;microvilli=positive"
     assert class_labels_of("negative", text, CLASSES) == ("positive", "negative")
@@ -108,6 +108,6 @@ def test_one_class_takes_the_label_and_several_take_their_own() -> None:
         class_labels_of("", "x=positive", CLASSES)
 
 
-def test_the_first_mask_keeps_the_name_it_has_without_classes() -> None:
-    names = [label_name(place, one) for place, one in enumerate(CLASSES)]
+def test_first_class_keeps_the_mask_name_stain() -> None:
+    names = [label_name(index, target_class) for index, target_class in enumerate(CLASSES)]
     assert names == ["stain", "stain-nucleus"]

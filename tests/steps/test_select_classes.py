@@ -11,7 +11,7 @@ import pytest
 from cacl import tables
 from cacl.errors import TrainingError
 from cacl.hpa.target_class import split_labels
-from cacl.model.data.selection import Rule, Split
+from cacl.model.data.selection import SelectionReason, Split
 from cacl.steps.select import deal_antibodies, kind_of, select
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
 from tests.fixtures.model_atlas import image_row
@@ -71,9 +71,9 @@ def test_tiles_of_any_labelled_image_are_there_with_their_labels(tmp_path: Path)
     first = rows.drop_duplicates("image_id").set_index("image_id")
     assert first["label"].tolist() == ["positive", "negative", ""]
     assert first["class_labels"].to_dict() == {key: labels[key] for key in first.index}
-    assert set(rows.loc[rows["image_id"] == "C/1", "rule"]) <= {
-        Rule.NEGATIVE_IMAGE,
-        Rule.TEST,
+    assert set(rows.loc[rows["image_id"] == "C/1", "reason"]) <= {
+        SelectionReason.NEGATIVE_IMAGE,
+        SelectionReason.TEST,
     }
 
 
@@ -82,12 +82,14 @@ def test_more_positive_images_than_negative_ones_are_not_left_out(tmp_path: Path
     labels |= {f"B{number}/1": "a=negative;b=positive" for number in range(12)}
     labels["C/1"] = "a=negative;b=negative"
     rows = chosen(tmp_path, labels)
-    assert Rule.BALANCE not in set(rows["rule"])
-    train = rows[(rows["split"] == Split.TRAIN) & rows["kept"]]
+    assert SelectionReason.BALANCE not in set(rows["reason"])
+    train = rows[(rows["split"] == Split.TRAIN) & rows["selected"]]
     assert train["antibody_id"].nunique() >= 14
     few = chosen(tmp_path, labels, max_tiles=8)
-    assert ((few["split"] == Split.TRAIN) & few["kept"] & few["label"].eq("positive")).sum() <= 4
-    assert Rule.LIMIT in set(few["rule"])
+    assert (
+        (few["split"] == Split.TRAIN) & few["selected"] & few["label"].eq("positive")
+    ).sum() <= 4
+    assert SelectionReason.LIMIT in set(few["reason"])
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_an_override_of_a_tile_is_about_the_first_class(tmp_path: Path) -> None:
     rows = chosen(tmp_path, labels, overrides).set_index(["image_id", "col"])
     assert rows.loc[("A/1", 0), "class_labels"] == "a=negative;b=positive"
     assert rows.loc[("A/1", 0), "label"] == "negative"
-    assert rows.loc[("A/1", 0), "rule"] == Rule.OVERRIDE
+    assert rows.loc[("A/1", 0), "reason"] == SelectionReason.OVERRIDE
     assert rows.loc[("A/1", 1), "class_labels"] == "a=positive;b=positive"
 
 

@@ -1,4 +1,4 @@
-"""What `select` may say of a tile, and what training understands."""
+"""Labels, splits and reasons of the selection of training tiles."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ LABELS = (POSITIVE, NEGATIVE)
 
 
 class Split(StrEnum):
-    """What an antibody's tiles are for."""
+    """The split of an antibody's tiles."""
 
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
 
 
-class Rule(StrEnum):
-    """Why a tile is kept or left out."""
+class SelectionReason(StrEnum):
+    """Why a tile is selected or left out."""
 
     OVERRIDE = "override"
     LITTLE_TISSUE = "little tissue"
