@@ -28,8 +28,8 @@ check: $(VENV)/dev.stamp      ## Formatting, types, lint
 	$(RUN) snakefmt --check workflow
 	$(RUN) snakemake --lint
 
-docs: $(VENV)/run.stamp       ## Write config/README.md from the schema
-	$(RUN) cacl docs --out config/README.md
+docs: $(VENV)/run.stamp       ## Write config/README.md and the JSON schema from cacl/config.py
+	$(RUN) cacl docs
 
 benchmark: $(VENV)/run.stamp  ## Compare methods against true masks; SEEDS=3 pools three runs
 	$(RUN) $(if $(filter 1,$(SEEDS)),snakemake --quiet host reason -- benchmark,\

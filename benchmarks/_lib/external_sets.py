@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cacl.benchmark.cacl_methods import methods
 from cacl.benchmark.evaluate import evaluate
 from cacl.benchmark.evaluation_set import Atlas, read_atlas
-from cacl.benchmark.external import STORE, TESTED, TRUTH
+from cacl.benchmark.external import STORE, TILES, TRUTH
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import SUMS
 from cacl.model.checkpoint import Model
@@ -25,9 +25,9 @@ def atlases(run: Path, seed: int) -> list[Atlas]:
     return [
         read_atlas(OWN, tiles, store, run / "resources/phantom/truth", seed=seed),
         *(
-            read_atlas(at.name, at / TESTED, at / STORE, at / TRUTH, seed=seed)
+            read_atlas(at.name, at / TILES, at / STORE, at / TRUTH, seed=seed)
             for at in places
-            if (at / TESTED).exists()
+            if (at / TILES).exists()
         ),
     ]
 

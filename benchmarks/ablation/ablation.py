@@ -29,7 +29,7 @@ from benchmarks._lib.postprocessing import JUDGED
 from benchmarks._lib.report import write_up
 from benchmarks._lib.variants import OF, RIMS, WHOLE
 from cacl.benchmark.evaluation_set import Core, read_atlas
-from cacl.benchmark.external import STORE, TESTED, TRUTH
+from cacl.benchmark.external import STORE, TILES, TRUTH
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, SUMS, measures
 from cacl.errors import TrainingError
@@ -88,7 +88,7 @@ class Plan:
         """Return the sums of each test antibody by a method's masks."""
         place = self.run / "results" / "benchmark" / "unseen" / self.unseen
         atlas = read_atlas(
-            self.unseen, place / TESTED, place / STORE, place / TRUTH, seed=self.seed
+            self.unseen, place / TILES, place / STORE, place / TRUTH, seed=self.seed
         )
         return sums_by(method, atlas, self.seed)
 

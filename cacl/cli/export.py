@@ -1,4 +1,4 @@
-"""The command that hands the census to other software."""
+"""The command that exports the census to other software."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cacl.cli import options as opt
-from cacl.config import default
+from cacl.config import SourceConfig
 from cacl.errors import ConfigError
 
 Labels = Annotated[
@@ -17,7 +17,11 @@ Labels = Annotated[
 ]
 
 
+Antibodies = Annotated[tuple[str, ...], opt.Key(SourceConfig, "antibodies")]
+
+
 def export(
+    antibodies: Antibodies,
     report: Annotated[Path, typer.Option(help="Folder of `cacl report`.")] = Path("results/report"),
     store: opt.StorePath = Path("results/atlas.zarr"),
     geojson: Annotated[
@@ -27,7 +31,6 @@ def export(
         Path | None, typer.Option(help="File for antibodies x measures as AnnData.")
     ] = None,
     label: Labels = None,
-    antibodies: opt.Antibodies = default("source.antibodies"),
     jobs: opt.Jobs = 1,
 ) -> None:
     """Export masks for QuPath (GeoJSON) and the table for scanpy (AnnData).
@@ -37,9 +40,9 @@ def export(
     """
     from cacl.steps import export as step
 
-    with opt.sentences():
+    with opt.report_errors():
         if geojson is None and h5ad is None:
-            raise ConfigError("Nothing to export: name --geojson FOLDER, --h5ad FILE, or both")
+            raise ConfigError("Nothing to export: give --geojson FOLDER, --h5ad FILE, or both")
         if h5ad is not None:
             rows, columns = step.export_table(report, h5ad)
             typer.echo(f"{h5ad}: {rows} antibodies x {columns} measures")

@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cacl import tables
-from cacl.config import flags
+from cacl.config import Config
 from cacl.diagnostics.status import RECEIPTS
 from cacl.errors import CaclError
 from cacl.model.config import ROBUST, TIMING, Architecture, named, with_classes
@@ -64,13 +63,13 @@ class Calibration:
     cores: int
 
 
-def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calibration:
+def calibrate(settings: Config, folder: Path, *, cores: int) -> Calibration:
     """Run every step on eight synthetic cores, the steps of a shard on all CPU cores at a time.
 
     Parameters
     ----------
     settings
-        A resolved configuration; its tiles, preset and morphology are what is run.
+        The configuration; its tiles, preset and morphology are what is run.
     folder
         An empty folder.
     cores
@@ -98,17 +97,17 @@ def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calib
     return Calibration(rates, cores)
 
 
-def networks_of(settings: Mapping[str, Any]) -> list[Planned]:
+def networks_of(settings: Config) -> list[Planned]:
     """Return the networks that a configuration trains, in turn."""
-    train, classes = settings["train"], max(1, len(settings["labels"]["classes"]))
-    preset = with_classes(named(train["preset"], train["seeds"]), classes)
-    return networks(preset, train["max_steps"])
+    train, classes = settings.train, max(1, len(settings.labels.classes))
+    preset = with_classes(named(train.preset, train.seeds), classes)
+    return networks(preset, train.max_steps)
 
 
 @dataclass(frozen=True)
 class _Runner:
     folder: Path
-    settings: Mapping[str, Any]
+    settings: Config
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -172,16 +171,16 @@ class _Runner:
         return self.receipts(before[step], copy)
 
     def _shard_command(self, step: str, copy: int, listed: Path) -> Sequence[str]:
-        home, tiles = self.path(str(copy)), self.settings["tiles"]
+        home, tiles = self.path(str(copy)), self.settings.tiles
         out = ("--out", self.receipts(step, copy), "--failures", home / f"{step}.csv")
         store = ("--store", home / "atlas.zarr")
-        tissue = ("--min-tissue-fraction", tiles["min_tissue_fraction"])
+        tissue = tiles.cli_args("min_tissue_fraction").split()
         given: dict[str, Sequence[object]] = {
             "acquire": ("--shard", listed, "--images", home / "images", *self._source(), *out),
-            "tile": ("--acquired", listed, *store, *out, *flags(tiles).split()),
+            "tile": ("--acquired", listed, *store, *out, *tiles.cli_args().split()),
             "segment": (
                 *("--tiles", listed, "--model", self.path("model"), "--threads", 1),
-                *(*store, *out, *flags(self.settings["segment"]).split()),
+                *(*store, *out, *self.settings.segment.cli_args().split()),
             ),
             "measure": (
                 *("--segmented", listed, "--images", self.path("catalog/shards/0.parquet")),
@@ -196,7 +195,7 @@ class _Runner:
 
     def train(self) -> Rate:
         """Train each kind of network for some steps."""
-        name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
+        name, seeds = self.settings.train.preset, self.settings.train.seeds
         short = TIMING.name if name == ROBUST.name else name
         tried = networks(named(short, seeds), TRAIN_STEPS)
         out = self.path("model")

@@ -14,9 +14,10 @@ import requests
 from packaging.requirements import Requirement
 from rich.table import Table
 
+from cacl.config import Config, SourceConfig
 from cacl.diagnostics.check_result import CheckStatus, Finding, judged
 from cacl.diagnostics.slurm_check import slurm_findings
-from cacl.hpa.urls import release_host
+from cacl.hpa.urls import CURRENT_HOST, release_host
 
 PACKAGE = "cacl-atlas"
 DISK_NEEDED_GB, DISK_WANTED_GB = 1.0, 10.0
@@ -25,7 +26,7 @@ SECONDS_FOR_THE_HOST = 10
 
 
 def examine(
-    folder: Path, settings: Mapping[str, Any], profile: Mapping[str, Any] | None = None
+    folder: Path, settings: Config, profile: Mapping[str, Any] | None = None
 ) -> list[Finding]:
     """Return the findings of all checks.
 
@@ -34,13 +35,13 @@ def examine(
     folder
         The run's working directory.
     settings
-        A resolved configuration; the atlas's host is asked only if its source is `hpa`.
+        The configuration; the atlas's host is asked only if its source is `hpa`.
     profile
         A Snakemake profile as read from YAML; Slurm is asked if its executor is `slurm`.
     """
     findings = [*_python(), *_packages(_constraints()), *_programs(), *_machine(folder), _gpu()]
-    if settings["source"]["kind"] == "hpa":
-        findings.append(_host(settings["source"]))
+    if settings.source.kind == "hpa":
+        findings.append(_host(settings.source))
     if profile is not None and profile.get("executor") == "slurm":
         findings += slurm_findings(profile)
     return findings
@@ -118,8 +119,12 @@ def _gpu() -> Finding:
     return Finding("GPU", CheckStatus.NOTE, f"none ({built})", remedy)
 
 
-def _host(source: Mapping[str, Any]) -> Finding:
-    address = f"https://{release_host(source['hpa_version'])}/"
+def _release_host(source: SourceConfig) -> str:
+    return release_host(source.hpa_version) if source.hpa_version else CURRENT_HOST
+
+
+def _host(source: SourceConfig) -> Finding:
+    address = source.host or f"https://{_release_host(source)}/"
     remedy = (
         f"open {address} in a browser; behind a proxy set HTTPS_PROXY; without a network use a "
         "mirror (source.kind: mirror)"

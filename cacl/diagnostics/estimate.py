@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from rich.filesize import decimal
 from rich.table import Table
 
+from cacl.config import Config
 from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
 from cacl.steps.report import MAX_PICTURES
 
@@ -47,48 +47,47 @@ class Step:
     disk_bytes: float
 
 
-def workload_of(settings: Mapping[str, Any], folder: Path) -> Workload:
+def workload_of(settings: Config, folder: Path) -> Workload:
     """Return how many images a configuration asks for.
 
     The catalog says so, where the run in `folder` has one; else it is the number that the
     configuration gives away, or for genes the atlas's mean of 1.3 antibodies a gene and three
     patients.
     """
-    source = settings["source"]
+    source = settings.source
     images, known = _images(settings, folder)
     return Workload(
         images=images,
-        shards=settings["census"]["shards"],
+        shards=settings.census.shards,
         train_steps=sum(one.steps for one in networks_of(settings)),
-        drawn=source["kind"] == "phantom",
+        drawn=source.kind == "phantom",
         source=known,
-        requests_per_second=source["requests_per_second"] if source["kind"] == "hpa" else None,
+        requests_per_second=source.requests_per_second if source.kind == "hpa" else None,
     )
 
 
-def _images(settings: Mapping[str, Any], folder: Path) -> tuple[int, str]:
-    source, phantom = settings["source"], settings["phantom"]
+def _images(settings: Config, folder: Path) -> tuple[int, str]:
+    source, phantom = settings.source, settings.phantom
     catalog = folder / "results" / "catalog" / "images.parquet"
     if catalog.exists():
         return pq.read_metadata(catalog).num_rows, "as the catalog lists them"
-    if source["kind"] == "phantom":
-        return phantom["antibodies"] * phantom["patients"], "as phantom.* asks for"
-    if source["kind"] == "manifest" and Path(source["manifest"]).exists():
-        lines = Path(source["manifest"]).read_text(encoding="utf-8-sig").splitlines()
+    if source.kind == "phantom":
+        return phantom.antibodies * phantom.patients, "as phantom.* asks for"
+    if source.manifest is not None and source.kind == "manifest" and source.manifest.exists():
+        lines = source.manifest.read_text(encoding="utf-8-sig").splitlines()
         return max(0, sum(bool(line.strip()) for line in lines) - 1), "as the manifest lists them"
-    tissues = max(1, len(source["tissues"]))
-    antibodies = len(source["antibodies"]) or round(ANTIBODIES_A_GENE * _genes(source["genes"]))
-    if source["genes"] in ("all", ["all"]) or not antibodies:
+    tissues = max(1, len(source.tissues))
+    antibodies = len(source.antibodies) or round(ANTIBODIES_A_GENE * sum(map(_genes, source.genes)))
+    if source.genes == ("all",) or not antibodies:
         antibodies = ATLAS_ANTIBODIES
     known = "a guess of three patients a tissue; `snakemake --until catalog` counts them"
     return antibodies * PATIENTS * tissues, known
 
 
-def _genes(genes: str | Sequence[str]) -> int:
-    if isinstance(genes, str):
-        path = Path(genes)
-        return len(path.read_text(encoding="utf-8").split()) if path.is_file() else 1
-    return sum(_genes(name) for name in genes)
+def _genes(name: str) -> int:
+    """Return how many genes an entry of `source.genes` names: a file's lines, else one."""
+    path = Path(name)
+    return len(path.read_text(encoding="utf-8").split()) if path.is_file() else 1
 
 
 def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[Step]:

@@ -5,61 +5,15 @@ Without `labels.classes` there is one, named `stain`, and everything is as in th
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from cacl.config import MAX_CLASSES as MAX_CLASSES
+from cacl.config import TargetClass as TargetClass
 from cacl.errors import ConfigError
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
-SHAPES = ("line", "area")
-KEYS = ("cell_type", "location", "shape")
 LABELS = ("positive", "negative", "")
-MAX_CLASSES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class TargetClass:
-    """One class (an entry of the section `labels.classes` of the config).
-
-    Parameters
-    ----------
-    name
-        A short lower-case word, at most 20 letters and digits.
-    cell_type
-        Cell type whose annotation gives the label, in any case.
-    location
-        Part of the location that the atlas must name, such as `nuclear`; empty for any.
-    shape
-        Which pixels may show the pattern: `line`, where DAB stands out from its surroundings, as
-        on a thin border; `area`, wherever a cell is DAB-positive, as in a stained cytoplasm.
-
-    Raises
-    ------
-    ConfigError
-        A value has no meaning.
-    """
-
-    name: str
-    cell_type: str = ""
-    location: str = ""
-    shape: str = "line"
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise ConfigError(
-                f"labels.classes: {self.name[:50]!r} is no name for a class; expected a short "
-                "lower-case word of letters and digits, such as nucleus"
-            )
-        if self.shape not in SHAPES:
-            raise ConfigError(
-                f"labels.classes.{self.name}.shape is {self.shape[:50]!r}; expected one of "
-                f"{', '.join(SHAPES)}"
-            )
-        object.__setattr__(self, "cell_type", self.cell_type.strip().lower())
-        object.__setattr__(self, "location", self.location.strip().lower())
 
 
 SINGLE_CLASS = TargetClass(name="stain")
@@ -68,50 +22,6 @@ SINGLE_CLASS = TargetClass(name="stain")
 def label_name(number: int, target_class: TargetClass) -> str:
     """Return the name of a class's mask in the store: `stain` for the first, number 0."""
     return "stain" if number == 0 else f"stain-{target_class.name}"
-
-
-def parse_classes(options: Iterable[str]) -> tuple[TargetClass, ...]:
-    """Return the classes that options of a command name, in order.
-
-    Parameters
-    ----------
-    options
-        `<name>=<JSON object>` each, with the keys `cell_type`, `location` and `shape`, such as
-        `nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}`.
-
-    Raises
-    ------
-    ConfigError
-        An option cannot be read, has no cell type or an unknown key, or two have one name.
-    """
-    found: list[TargetClass] = []
-    for option in options:
-        name, _, text = option.partition("=")
-        try:
-            values: Any = json.loads(text)
-        except ValueError:
-            values = None
-        if not isinstance(values, dict) or not all(
-            key in KEYS and isinstance(value, str) for key, value in values.items()
-        ):
-            raise ConfigError(
-                f"--classes {option[:100]!r} cannot be read; expected NAME={{...}} with texts for "
-                f"{', '.join(KEYS)}, such as "
-                'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
-            )
-        target_class = TargetClass(name=name, **values)
-        if not target_class.cell_type:
-            raise ConfigError(
-                f"labels.classes.{name} lacks its cell_type, so no annotation can label it; write "
-                f"`{name}: {{cell_type: enterocytes}}`"
-            )
-        found.append(target_class)
-    names = [target_class.name for target_class in found]
-    if len(set(names)) < len(names) or len(names) > MAX_CLASSES:
-        raise ConfigError(
-            f"labels.classes are {', '.join(names)}; expected at most {MAX_CLASSES}, each named once"
-        )
-    return tuple(found)
 
 
 def join_labels(labels: Mapping[str, str]) -> str:

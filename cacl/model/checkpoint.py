@@ -250,7 +250,7 @@ def _read_classes(
     classes, limits = [], []
     for entry in entries:
         try:
-            classes.append(TargetClass(name=str(entry["name"]), shape=str(entry["shape"])))
+            classes.append(TargetClass(name=entry["name"], shape=entry["shape"]))
         except (KeyError, TypeError, ConfigError) as error:
             raise CheckpointError(
                 f"{path} has a class without a name and a shape ({error}); run `cacl train` again"

@@ -1,8 +1,9 @@
-"""The table on a small atlas with known truth, the tiles it is made on, and unseen atlases."""
+"""The table on a small set with known truth, its sample of tiles, and external test sets."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,13 +13,16 @@ import pytest
 from cacl import tables
 from cacl.benchmark import classifier
 from cacl.benchmark.evaluation_set import balanced, read_atlas
-from cacl.benchmark.external import STORE, TESTED, TRUTH, synthesise_external
+from cacl.benchmark.external import STORE, TILES, TRUTH
 from cacl.benchmark.ground_truth import read_truth
 from cacl.benchmark.metrics import MIN_TRUTH_PX
-from cacl.benchmark.table import OWN, benchmark
+from cacl.config import PhantomConfig, SegmentConfig, TilesConfig
 from cacl.errors import ConfigError, TrainingError
 from cacl.image.tile_grid import TileGrid
 from cacl.model.training.train import train
+from cacl.steps.benchmark import OWN_TEST_SPLIT, benchmark
+from cacl.steps.parameters import EvaluationFiles, TrainedModels
+from cacl.steps.synthesise_external import synthesise_external
 from cacl.store import Store
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas
@@ -57,8 +61,10 @@ def places(atlas: ModelAtlas) -> dict[str, Path]:
 
 
 def run(atlas: ModelAtlas, out: Path, **changes: object) -> pd.DataFrame:
-    given = places(atlas) | {"model": atlas.path("model"), "morphology": "none", "radius_px": 0}
-    benchmark(out=out, threads=1, **(given | changes))  # type: ignore[arg-type]
+    given: dict[str, Any] = places(atlas) | changes
+    files = EvaluationFiles(**{name: given.pop(name) for name in places(atlas)})
+    models = TrainedModels(model=atlas.path("model"), **given)
+    benchmark(files, models, out, SegmentConfig(morphology="none", radius_px=0), threads=1)
     return pd.read_csv(out / "table.csv").set_index(["atlas", "method"])
 
 
@@ -93,7 +99,7 @@ def test_the_table_ranks_cacl_above_its_baselines(atlas: ModelAtlas, tmp_path: P
     train(*given, tmp_path / "paper", preset="paper", max_steps=1, threads=1)
     classifier.train_classifier(*given, tmp_path / "classifier", steps=4, threads=1)
     others = {"paper": tmp_path / "paper", "classifier": tmp_path / "classifier"}
-    table = run(atlas, tmp_path / "one", **others).loc[OWN]
+    table = run(atlas, tmp_path / "one", **others).loc[OWN_TEST_SPLIT]
     methods = list(table.index)
     assert len(methods) == 1 + 4 + 12 + 4 + 1
     assert table["tiles"].nunique() == table["cores"].nunique() == 1
@@ -134,15 +140,14 @@ def test_what_is_missing_is_named(atlas: ModelAtlas, tmp_path: Path) -> None:
         run(atlas, tmp_path / "out", tiles=few)
 
 
-def test_an_unseen_atlas_is_all_test_and_depends_on_the_seed(tmp_path: Path) -> None:
-    size = {"antibodies": 2, "patients": 1, "source_px": 375, "tile_px": 128}
+def test_external_set_is_all_test_split_and_depends_on_the_seed(tmp_path: Path) -> None:
+    phantom = PhantomConfig(setting="duodenum-a", antibodies=2, patients=1)
     for seed in (0, 1):
-        out = tmp_path / str(seed)
-        synthesise_external(out, setting="duodenum-a", min_tissue_fraction=0.2, seed=seed, **size)
+        synthesise_external(tmp_path / str(seed), phantom, TilesConfig(), seed=seed)
     first = tmp_path / "0"
-    cores = read_atlas("a", first / TESTED, first / STORE, first / TRUTH, seed=0).cores
+    cores = read_atlas("a", first / TILES, first / STORE, first / TRUTH, seed=0).cores
     assert {core.antibody_id for core in cores} == {"HPA900001", "HPA900002"}
-    rows = tables.read_frame([tmp_path / "0" / TESTED], TileRow)
+    rows = tables.read_frame([tmp_path / "0" / TILES], TileRow)
     assert set(rows["split"]) == {"test"}
     assert len(rows) == 2 * 64
     assert int(rows["kept"].sum()) == sum(len(core.windows) for core in cores)

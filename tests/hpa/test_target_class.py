@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-import shlex
-from typing import Any
 
 import pytest
 
-from cacl import config
 from cacl.errors import ConfigError
 from cacl.hpa.target_class import (
     SINGLE_CLASS,
@@ -16,73 +13,14 @@ from cacl.hpa.target_class import (
     class_labels_of,
     join_labels,
     label_name,
-    parse_classes,
     split_labels,
     with_first,
 )
 
-CLASSES = {
-    "microvilli": {"cell_type": "Enterocytes - Microvilli"},
-    "nucleus": {"cell_type": "enterocytes", "location": "Nuclear", "shape": "area"},
-}
 CLASSES = (
     TargetClass(name="microvilli", cell_type="enterocytes - microvilli"),
     TargetClass(name="nucleus", cell_type="enterocytes", location="nuclear", shape="area"),
 )
-
-
-def test_classes_of_the_config_reach_a_command_in_order() -> None:
-    labels = config.resolve({"labels": {"classes": CLASSES}})["labels"]
-    assert labels["cell_type"] == "Enterocytes - Microvilli"
-    assert labels["classes"]["microvilli"] == {
-        "cell_type": "Enterocytes - Microvilli",
-        "location": "",
-        "shape": "line",
-    }
-    option, *values = shlex.split(config.flags({"classes": labels["classes"]}))
-    assert (option, values[1]) == ("--classes", "--classes")
-    assert parse_classes(values[::2]) == CLASSES
-
-
-def test_without_classes_nothing_is_passed_on() -> None:
-    labels = config.resolve({})["labels"]
-    assert labels["cell_type"] == "enterocytes - microvilli"
-    assert config.flags({"classes": labels["classes"]}) == ""
-    assert parse_classes([]) == ()
-
-
-@pytest.mark.parametrize(
-    ("classes", "sentence"),
-    [
-        ({"Brush Border": {"cell_type": "x"}}, "'Brush Border' does not match"),
-        ({"a": {}}, "'cell_type' is a required property"),
-        ({"a": {"cell_type": "x", "shpae": "area"}}, "unknown key 'shpae'; did you mean 'shape'?"),
-        ({"a": {"cell_type": "x", "shape": "dot"}}, "'dot' is not one of"),
-        ({chr(97 + n): {"cell_type": "x"} for n in range(9)}, "too many properties"),
-    ],
-)
-def test_a_bad_section_is_named(classes: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(sentence)):
-        config.resolve({"labels": {"classes": classes}})
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (["nucleus"], "expected NAME={...}"),
-        (["nucleus=7"], "expected NAME={...}"),
-        (['nucleus={"cell_type": 3}'], "expected NAME={...}"),
-        (['nucleus={"stain": "x"}'], "expected NAME={...}"),
-        (['Nucleus={"cell_type": "x"}'], "'Nucleus' is no name for a class"),
-        (['../x={"cell_type": "x"}'], "'../x' is no name for a class"),
-        (["nucleus={}"], "nucleus lacks its cell_type"),
-        (['a={"cell_type": "x", "shape": "dot"}'], "shape is 'dot'; expected one of line, area"),
-        (['a={"cell_type": "x"}'] * 2, "each named once"),
-    ],
-)
-def test_a_bad_option_is_named(options: list[str], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(sentence)):
-        parse_classes(options)
 
 
 def test_labels_go_into_a_column_and_come_back_in_order() -> None:

@@ -15,7 +15,7 @@ CHECKOUT = Path(__file__).parents[2]
 PROFILE: dict[str, Any] = yaml.safe_load(
     (CHECKOUT / "profiles/slurm-gpu/config.yaml").read_text(encoding="utf-8")
 )
-ON_GPU = {"train", "segment", "paper"}
+ON_GPU = {"train", "segment", "train_paper"}
 
 
 def rules() -> set[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from cacl import config, tables
 from cacl.diagnostics.workflow_triggers import training_settings
+from cacl.runtime.validation import json_schema
 from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.workflow import Workflow
 
@@ -18,7 +19,8 @@ SETTLED = {"catalog", "report"}
 SEGMENTED = {"segment", "measure", "report"}
 TRAINED = {"train", *SEGMENTED}
 SELECTED = {"select", *TRAINED}
-TILED = {"tile", "tiled", *SELECTED}
+TILED = {"tile", "list_tile_tables", *SELECTED}
+RETILED = {"catalog", "acquire", "tile", "list_tile_tables", *SEGMENTED}
 DRAWN = {"phantom", "catalog", "report"}
 
 CHANGES: dict[str, tuple[Any, set[str]]] = {
@@ -30,7 +32,8 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "source.mirror": (None, set()),
     "source.manifest": ("other.csv", {"catalog", *SELECTED}),
     "source.requests_per_second": (1, set()),
-    "source.allowed_hosts": (["example.org"], {"catalog", "acquire", "tile", "tiled", *SEGMENTED}),
+    "source.allowed_hosts": (["example.org"], RETILED),
+    "source.host": ("https://example.org", {"catalog", "acquire", *TILED}),
     "source.max_minutes": (5, set()),
     "phantom.antibodies": (20, DRAWN),
     "phantom.patients": (1, DRAWN),
@@ -50,7 +53,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "train.max_tiles": (7, SELECTED),
     "segment.morphology": ("dilation", SEGMENTED),
     "segment.radius_px": (2, SEGMENTED),
-    "census.shards": (3, {"catalog", "acquire", "tile", "tiled", *SEGMENTED}),
+    "census.shards": (3, RETILED),
     "seed": (1, {"phantom", "catalog", "acquire", *TILED}),
 }
 """Another value of each key, and the rules that run again.
@@ -63,7 +66,7 @@ list, `test_workflow` shows.
 def keys() -> list[str]:
     return [
         f"{section}.{key}" if "properties" in node else section
-        for section, node in config.schema()["properties"].items()
+        for section, node in json_schema(config.Config)["properties"].items()
         for key in node.get("properties", [""])
     ]
 
@@ -90,8 +93,8 @@ def finished(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Workfl
         lists = workflow.folder / "results" / "catalog"
         tables.write_parquet(lists / f"shards/{shard}.parquet", [], ImageRow)
         tables.write_parquet(lists / f"annotations/{shard}.parquet", [], AnnotationRow)
-    asked = training_settings(config.resolve({"census": {"shards": SHARDS}}))
-    (workflow.folder / "results/training/asked.txt").write_text(asked)
+    trained = training_settings(config.resolve({"census": {"shards": SHARDS}}))
+    (workflow.folder / "results/training/config.txt").write_text(trained)
     touched = workflow("--configfile", path, "--touch", "--forceall")
     assert touched.returncode == 0, touched.stdout + touched.stderr
     assert workflow.jobs("--configfile", path) == {}

@@ -19,7 +19,9 @@ def workflow(checkout: Path, tmp_path: Path) -> Workflow:
 
 def test_plain_snakemake_is_the_demo(workflow: Workflow) -> None:
     per_shard = dict.fromkeys(("acquire", "tile", "segment", "measure"), 4)
-    once = dict.fromkeys(("all", "phantom", "catalog", "tiled", "select", "train", "report"), 1)
+    once = dict.fromkeys(
+        ("all", "phantom", "catalog", "list_tile_tables", "select", "train", "report"), 1
+    )
     assert workflow.jobs() == per_shard | once
 
 

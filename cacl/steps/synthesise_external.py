@@ -1,0 +1,85 @@
+"""Write an external test set: synthetic images on which no model is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cacl import tables
+from cacl.benchmark.external import STORE, TILES, TRUTH
+from cacl.config import PhantomConfig, SourceConfig, TilesConfig
+from cacl.hpa.catalog import build_catalog
+from cacl.hpa.options import LabelOptions
+from cacl.model.data.selection import Rule, Split
+from cacl.stats.intervals import seed_of
+from cacl.steps.acquire import acquire
+from cacl.steps.phantom import phantom as write_images
+from cacl.steps.tile import tile
+from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+
+
+def synthesise_external(
+    out: Path, phantom: PhantomConfig, tiles: TilesConfig, *, seed: int = 0, jobs: int = 1
+) -> None:
+    """Write synthetic images and tile them as a run does; all antibodies are test antibodies.
+
+    Parameters
+    ----------
+    out
+        Folder that gets `tiles.parquet` (`TileRow`, all of the test split), `atlas.zarr` and
+        `truth/`, to be read by `cacl.benchmark.evaluation_set.read_atlas`.
+    phantom
+        Setting, antibodies and patients.
+    tiles
+        How the run under test tiles its images.
+    seed
+        Seed of the run; the images differ from those of the run itself.
+    jobs
+        Images processed at the same time.
+
+    Raises
+    ------
+    StrictError
+        An image could not be used.
+    """
+    host, failures = out / "host", out / "failures"
+    # The text is part of the seed: another text gives other images.
+    image_seed = seed_of(f"unseen {phantom.setting}", seed) % 2**32
+    write_images(host, out / TRUTH, phantom, seed=image_seed, jobs=jobs)
+    source = SourceConfig(kind="mirror", mirror=host)
+    catalog = out / "catalog"
+    build_catalog(catalog, failures / "catalog.csv", source, LabelOptions(), shards=1)
+    acquired, tiled = out / "acquired.parquet", out / "tiled.parquet"
+    shard = catalog / "shards" / "0.parquet"
+    acquire(
+        shard, out / "images", acquired, failures / "acquire.csv", source, jobs=jobs, strict=True
+    )
+    tile(
+        acquired,
+        out / STORE,
+        tiled,
+        failures / "tile.csv",
+        source_px=tiles.source_px,
+        tile_px=tiles.tile_px,
+        min_tissue_fraction=tiles.min_tissue_fraction,
+        jobs=jobs,
+        strict=True,
+    )
+    labels = {row.image_id: row.label for row in tables.read_parquet(shard, ImageRow)}
+    rows = [
+        _test_tile(row, labels[row.image_id], row.tissue_fraction >= tiles.min_tissue_fraction)
+        for row in tables.read_parquet(tiled, TileStatRow)
+    ]
+    tables.write_parquet(out / TILES, rows, TileRow)
+
+
+def _test_tile(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
+    return TileRow(
+        image_id=row.image_id,
+        antibody_id=row.antibody_id,
+        row=row.row,
+        col=row.col,
+        label=label,
+        split=Split.TEST,
+        kept=has_tissue,
+        rule=Rule.TEST if has_tissue else Rule.LITTLE_TISSUE,
+    )
