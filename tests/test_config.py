@@ -74,8 +74,8 @@ def test_every_key_has_a_description_and_a_valid_default() -> None:
         ({1: 2}, "the configuration: unknown key 1; known keys: source, phantom"),
         ({"tiles": {2: 3}}, "tiles: unknown key 2; known keys: source_px"),
         (
-            {"seed": "one"},
-            "seed: expected a whole number, at least 0, at most 4294967295; got 'one'",
+            {"seed": "x"},
+            "seed: expected a whole number, at least 0, at most 4294967295; got 'x'",
         ),
         ({"seed": True}, "seed: expected a whole number, at least 0, at most 4294967295; got true"),
         ({"seed": 1.0}, "at most 4294967295; got 1.0 (Seed of every random choice"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cacl.errors import ConfigError, ManifestError
+from cacl.errors import ManifestError
 from cacl.hpa.catalog import build_catalog
 from cacl.hpa.manifest import read_manifest
 from cacl.hpa.options import LabelOptions, SourceOptions
@@ -166,21 +166,3 @@ def test_genes_and_antibodies_narrow_a_manifest(tmp_path: Path) -> None:
         return build_catalog(place, tmp_path / "f.csv", source, LabelOptions(), shards=1).images
 
     assert (images(), images(genes=("si",)), images(antibodies=("ab2",))) == (3, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"kind": "manifest"}, "set source.manifest"),
-        ({"kind": "mirror"}, "set source.mirror"),
-        ({"kind": "hpa"}, "write for example `genes: [SI, ANPEP]`"),
-        ({"kind": "zoo"}, "expected one of phantom, hpa, mirror, manifest"),
-        ({"kind": "hpa", "genes": ("SI",), "requests_per_second": 0}, "more than 0"),
-        ({"kind": "hpa", "genes": ("SI",), "hpa_version": "v23"}, "such as '23'"),
-        ({"kind": "hpa", "genes": ("SI",), "host": "hpa"}, "starts with https://"),
-    ],
-)
-def test_options_without_meaning(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        SourceOptions(**options).check_catalogable()  # type: ignore[arg-type]
-    assert message in str(caught.value)
