@@ -9,7 +9,7 @@ from cacl.benchmark.external import STORE, TILES, TRUTH
 from cacl.config import PhantomConfig, SourceConfig, TilesConfig
 from cacl.hpa.catalog import build_catalog
 from cacl.hpa.options import LabelOptions
-from cacl.model.data.selection import Rule, Split
+from cacl.model.data.selection import SelectionReason, Split
 from cacl.stats.intervals import seed_of
 from cacl.steps.acquire import acquire
 from cacl.steps.phantom import phantom as write_images
@@ -81,5 +81,5 @@ def _test_tile(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
         label=label,
         split=Split.TEST,
         kept=has_tissue,
-        rule=Rule.TEST if has_tissue else Rule.LITTLE_TISSUE,
+        rule=SelectionReason.TEST if has_tissue else SelectionReason.LITTLE_TISSUE,
     )

@@ -20,7 +20,7 @@ from cacl.errors import TrainingError
 from cacl.hpa.target_class import SINGLE_CLASS, TargetClass, class_labels_of
 from cacl.image import stain, tissue_edge
 from cacl.image.local_dab import FWHM_LEVEL, edge_blur_sigma, local_dab_mask
-from cacl.model.data.selection import NEGATIVE, POSITIVE, Rule, Split
+from cacl.model.data.selection import NEGATIVE, POSITIVE, SelectionReason, Split
 from cacl.model.networks.autoencoder import MULTIPLE_PX
 from cacl.store import Store, digest_of
 from cacl.tables.schemas import TileRow
@@ -153,7 +153,7 @@ def training_tiles(
                     "tiles (image_id,row,col,label), or lower tiles.min_tissue_fraction"
                 )
     left_out = train[~train["kept"] & (labels == POSITIVE).any(axis=1)]
-    left_out = left_out[left_out["rule"] != Rule.LITTLE_TISSUE]
+    left_out = left_out[left_out["rule"] != SelectionReason.LITTLE_TISSUE]
     limit = min(len(left_out), CANDIDATES_PER_TILE * len(kept))
     candidates = left_out.sample(limit, random_state=seed)
     return _read(pd.concat([kept, candidates]), store, classes)
@@ -224,7 +224,7 @@ def _read(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> T
                 place += 1
     labels = class_labels(rows, classes)
     fixed = np.zeros((len(rows), len(classes)), bool)
-    fixed[:, 0] = rows["rule"] == Rule.OVERRIDE
+    fixed[:, 0] = rows["rule"] == SelectionReason.OVERRIDE
     return TileDataset(
         pixels=torch.from_numpy(pixels),
         positive=torch.tensor((labels == POSITIVE).to_numpy(bool)),

@@ -1,4 +1,4 @@
-"""What `select` may say of a tile, and what training understands."""
+"""Labels and splits of tiles, and why a tile is selected for training or left out."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ LABELS = (POSITIVE, NEGATIVE)
 
 
 class Split(StrEnum):
-    """What an antibody's tiles are for."""
+    """The split that all tiles of an antibody belong to."""
 
     TRAIN = "train"
     VALIDATION = "validation"
     TEST = "test"
 
 
-class Rule(StrEnum):
-    """Why a tile is kept or left out."""
+class SelectionReason(StrEnum):
+    """Why a tile is kept or left out; the column `rule` of `TileRow`."""
 
     OVERRIDE = "override"
     LITTLE_TISSUE = "little tissue"
