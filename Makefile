@@ -6,25 +6,29 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
 
-.PHONY: help demo test test-slurm check docs benchmark profile clean
+.PHONY: help demo test test-fast test-slurm check docs benchmark profile clean
 
 help:       ## This list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
-demo: $(VENV)/run.stamp       ## Environment, then the census of a synthetic atlas
+demo: $(VENV)/run.stamp       ## Environment, then the whole workflow on a synthetic atlas
 	$(RUN) snakemake --quiet host reason
 	$(RUN) cacl top --report results/report
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
 	$(RUN) pytest --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
 
-test-slurm: $(VENV)/dev.stamp  ## Of these, the tests that start a real Slurm of their own
-	$(RUN) pytest tests/slurm
+test-fast: $(VENV)/dev.stamp  ## Environment, then unit tests: no Slurm, no browser, no workflow run
+	$(RUN) pytest -n 2 -m 'not slow and not slurm and not browser'
 
-check: $(VENV)/dev.stamp      ## Formatting, types, lint
+test-slurm: $(VENV)/dev.stamp  ## Only the tests that start a real one-node Slurm
+	$(RUN) pytest tests/workflow/slurm
+
+check: $(VENV)/dev.stamp      ## Formatting, types, import order, lint
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	$(RUN) lint-imports
 	$(RUN) snakefmt --check workflow
 	$(RUN) snakemake --lint
 
@@ -33,13 +37,13 @@ docs: $(VENV)/run.stamp       ## Write config/README.md and the JSON schema from
 
 benchmark: $(VENV)/run.stamp  ## Compare methods against true masks; SEEDS=3 pools three runs
 	$(RUN) $(if $(filter 1,$(SEEDS)),snakemake --quiet host reason -- benchmark,\
-	  python benchmarks/quality.py --seeds $(SEEDS))
+	  python -m benchmarks.quality.quality --seeds $(SEEDS))
 
 profile:    ## Make `snakemake --profile slurm-gpu` work from any folder
 	mkdir -p "$(PROFILES)"
 	ln -sfn "$(CURDIR)/profiles/slurm-gpu" "$(PROFILES)/slurm-gpu"
 
-clean:      ## Remove products; keeps acquired images
+clean:      ## Remove products; keep acquired images
 	rm -rf results logs .snakemake
 
 $(VENV)/run.stamp: pyproject.toml constraints.txt

@@ -7,10 +7,17 @@ from typing import Any
 import pytest
 
 from cacl.model.training import judge
-from tests.fixtures.browser import Seen, launched, opened
+from tests.fixtures.browser import OpenPage, launched_chromium, open_page
 from tests.fixtures.small_atlas import SmallAtlas
 
 CHECKOUT = Path(__file__).parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test-fast` leaves out."""
+    for item in items:
+        if "workflow" in item.path.relative_to(CHECKOUT).parts:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +42,12 @@ def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    with launched() as browser:
+    with launched_chromium() as browser:
         yield browser
 
 
 @pytest.fixture
-def seen(chromium: Any, atlas: SmallAtlas) -> Iterator[Seen]:
-    """The report of a module's own atlas."""
-    with opened(chromium, atlas.path("report") / "report.html") as found:
-        yield found
+def opened(chromium: Any, atlas: SmallAtlas) -> Iterator[OpenPage]:
+    """The report of the module's fixture `atlas`."""
+    with open_page(chromium, atlas.path("report") / "report.html") as page:
+        yield page

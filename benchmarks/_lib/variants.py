@@ -1,84 +1,86 @@
-"""The method without one of its parts: what `ablation.py` trains."""
+"""Ablations of the method: the presets that `ablation.py` trains."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
-from cacl.model.config import ROBUST, TEACHER, Preset
+from cacl.model.config import ROBUST, TEACHER, DistillConfig, Preset
 
 WHOLE = "robust"
 Change = Callable[[Preset], Preset]
 
-SCOUTS, PUPILS = {"scout"}, {"robust", "first pupil"}
-ALL = SCOUTS | PUPILS
 
-
-def changed(names: Collection[str], **changes: object) -> Change:
-    """Change the presets of these names, wherever they are in the line of teachers."""
+def changed(group: str, **changes: object) -> Change:
+    """Return a function that changes fields of one group of a preset."""
 
     def change(preset: Preset) -> Preset:
-        teacher = change(preset.teacher) if preset.teacher else None
-        own = changes if preset.name in names else {}
-        return dataclasses.replace(preset, **{"teacher": teacher, **own})  # type: ignore[arg-type]
+        settings = dataclasses.replace(getattr(preset, group), **changes)
+        return dataclasses.replace(preset, **{group: settings})
 
     return change
 
 
-def shape(names: Collection[str] = frozenset(PUPILS), **changes: object) -> Change:
-    """Change the architecture of these presets, all alike."""
-    known = (TEACHER if names == SCOUTS else ROBUST).architecture
-    architecture = dataclasses.replace(known, **changes)  # type: ignore[arg-type]
-    return changed(names, architecture=architecture)
+def without(group: str) -> Change:
+    """Return a function that switches a group of a preset off."""
+    return lambda preset: dataclasses.replace(preset, **{group: None})  # type: ignore[arg-type]
 
 
-def weight(**changes: float) -> Change:
-    """Change the weights of the scouts' losses."""
-    return changed(SCOUTS, weights=dataclasses.replace(TEACHER.weights, **changes))
+def of_teacher(change: Change) -> Change:
+    """Return a function that changes the teacher of a preset."""
+    return lambda preset: changed("distill", teacher=change(TEACHER))(preset)
 
 
-def second_pupil(preset: Preset) -> Preset:
-    """Let the whole teach one more network like itself."""
-    first = dataclasses.replace(preset, name="first pupil")
-    return dataclasses.replace(preset, teacher=first, teachers=1, heard=1)
+def second_student(preset: Preset) -> Preset:
+    """Return the preset of a student whose teacher is the preset itself."""
+    first = dataclasses.replace(preset, name="first student")
+    distill = DistillConfig(teacher=first, n_teachers=1, top_k=1)
+    return dataclasses.replace(preset, distill=distill)
+
+
+def no_stain_prior(preset: Preset) -> Preset:
+    """Return the preset without the restriction to local DAB maxima, for its teacher too."""
+    change = changed("post", use_stain_prior=False)
+    return of_teacher(change)(change(preset))
 
 
 VARIANTS: dict[str, Change] = {
     WHOLE: lambda preset: preset,
-    "the scout alone": lambda preset: TEACHER,
-    "a second pupil": second_pupil,
-    "one scout": changed({"robust"}, teachers=1),
-    "every scout is heard": changed({"robust"}, heard=ROBUST.teachers),
-    "pupils of 300 steps": changed(PUPILS, steps=300),
-    "a rim like the rest": lambda preset: preset,
-    "two seeds": changed({"robust"}, members=2),
-    "pupils see no eighth of the resolution": shape(far_context=()),
-    "pupils see stains, not relief": shape(view="stains"),
-    "pupils see colours alone": shape(view="colours"),
-    "pupils without moving average": changed(PUPILS, average=0.0),
-    "pupils' S follows the pattern too": changed(PUPILS, clear_shared=False),
-    "pupils' codes of S may crowd C": changed(PUPILS, apart=0.0),
-    "pupils without stain jitter": changed(PUPILS, jitter=0.0),
-    "pupils without blur": changed(PUPILS, blur=0.0),
-    "scouts without mosaics": changed(SCOUTS, mosaic=0.0),
-    "no edge by half of the light": changed(ALL, contrast=False),
+    "the teacher alone": lambda preset: TEACHER,
+    "a second student": second_student,
+    "one teacher": changed("distill", n_teachers=1),
+    "all teachers are used": changed("distill", top_k=8),
+    "student of 300 steps": changed("optim", steps=300),
+    "no tissue edge": lambda preset: preset,
+    "two seeds": lambda preset: dataclasses.replace(preset, n_ensemble=2),
+    "student without context at an eighth of the resolution": changed("network", dilations_8x=()),
+    "student's input is stains": changed("network", input="stains"),
+    "student's input is RGB": changed("network", input="rgb"),
+    "student without EMA of the weights": changed("optim", ema_decay=None),
+    "student's S uses all positions": changed("codebook", shared_from_background_only=False),
+    "student's codes of S at any distance to C": changed("codebook", min_separation=None),
+    "student without stain jitter": changed("augment", stain_jitter=None),
+    "student without blur": changed("augment", blur=None),
+    "teachers without CutMix": of_teacher(changed("augment", cutmix=None)),
+    "no stain prior": no_stain_prior,
 }
-OF_A_SCOUT: dict[str, Change] = {
-    "scout": lambda preset: preset,
-    "sees colours alone": shape(SCOUTS, view="colours"),
-    "embeddings of any length": shape(SCOUTS, unit_length=False),
-    "random codes, not k-means": changed(SCOUTS, warmup=0),
-    "no revival": changed(SCOUTS, revive=False),
-    "codes of S may crowd C": changed(SCOUTS, apart=0.0),
-    "a quarter of the batch, four times the steps": changed(SCOUTS, batch=4, steps=1600),
-    "no clipping": changed(SCOUTS, clip=float("inf")),
-    "no cosine": changed(SCOUTS, cosine=False),
-    "does not judge its tiles again": changed(SCOUTS, rescore=()),
-    "does not insist": weight(insist=0.0),
-    "does not avoid the highest": weight(avoid_top=0.0),
-    "no stain jitter": changed(SCOUTS, jitter=0.0),
-    "no blur": changed(SCOUTS, blur=0.0),
-    "no mosaics": changed(SCOUTS, mosaic=0.0),
+VARIANTS_OF_TEACHER: dict[str, Change] = {
+    TEACHER.name: lambda preset: preset,
+    "input is RGB": changed("network", input="rgb"),
+    "embeddings of any length": changed("network", unit_length=False),
+    "random codes instead of k-means": changed("codebook", warmup_steps=None),
+    "dead codes are not replaced": changed("codebook", replace_dead=False),
+    "codes of S at any distance to C": changed("codebook", min_separation=None),
+    "a quarter of the batch, four times the steps": changed("optim", batch_size=4, steps=1600),
+    "no gradient clipping": changed("optim", clip_norm=None),
+    "constant learning rate": changed("optim", cosine=False),
+    "tiles are not relabelled": changed("mil", relabel_at=()),
+    "no multiple-instance learning": without("mil"),
+    "no self-training": changed("loss", self_training=None),
+    "no hard negatives": changed("loss", hard_negative_bce=None),
+    "no stain jitter": changed("augment", stain_jitter=None),
+    "no blur": changed("augment", blur=None),
+    "no CutMix": changed("augment", cutmix=None),
 }
-OF = {WHOLE: (ROBUST, VARIANTS), "scout": (TEACHER, OF_A_SCOUT)}
-RIMS = {"a rim like the rest": -1}
+OF = {WHOLE: (ROBUST, VARIANTS), TEACHER.name: (TEACHER, VARIANTS_OF_TEACHER)}
+EDGE_WIDTHS_PX = {"no tissue edge": -1}

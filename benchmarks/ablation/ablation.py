@@ -2,11 +2,11 @@
 
 Needs a finished run on the synthetic atlas with its unseen atlas (`make demo`, then
 `snakemake -- results/benchmark/unseen/duodenum-a/tested.parquet`). Every variant is trained on the
-run's own tiles, with its seed; a difference from its model is paired by antibody. `--of scout`
-compares scouts that are delivered by themselves, which takes a minute each instead of ten.
+run's own tiles, with its seed; a difference from its model is paired by antibody. `--of teacher`
+compares teachers that are delivered by themselves, which takes a minute each instead of ten.
 
 Example: python benchmarks/ablation.py --run . --seed 0
-and: python benchmarks/ablation.py --run . --of scout --trainings 2 --out scout.md
+and: python benchmarks/ablation.py --run . --of teacher --trainings 2 --out teacher.md
 """
 
 from __future__ import annotations
@@ -27,14 +27,13 @@ from numpy.typing import NDArray
 from benchmarks._lib.external_sets import final_method, sums_by
 from benchmarks._lib.postprocessing import JUDGED
 from benchmarks._lib.report import write_up
-from benchmarks._lib.variants import OF, RIMS, WHOLE
+from benchmarks._lib.variants import EDGE_WIDTHS_PX, OF, WHOLE
 from cacl.benchmark.evaluation_set import Core, read_atlas
 from cacl.benchmark.external import STORE, TILES, TRUTH
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, SUMS, measures
 from cacl.errors import TrainingError
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.config import PRESETS
 from cacl.model.data import dataset
 from cacl.model.data.dataset import RIM_PX, calibration_tiles, read_rows, training_tiles
 from cacl.model.training.train import train
@@ -57,7 +56,7 @@ class Plan:
     seed, steps, threads
         Of each training; the seed is the run's, and the first training's.
     of
-        `robust`, or `scout`.
+        `robust`, or `teacher`.
     trainings
         Of each variant, with seeds that follow.
     """
@@ -126,14 +125,14 @@ def no_mask(core: Core) -> NDArray[np.float32]:
 def trained(plan: Plan, name: str, seed: int) -> Model:
     """Train a variant on the run's tiles."""
     preset, variants = OF[plan.of]
-    PRESETS[name] = dataclasses.replace(variants[name](preset), name=name)
-    dataset.RIM_PX = RIMS.get(name, RIM_PX)
+    variant = dataclasses.replace(variants[name](preset), name=name)
+    dataset.RIM_PX = EDGE_WIDTHS_PX.get(name, RIM_PX)
     with tempfile.TemporaryDirectory() as folder:
         given = plan.tiles, plan.store, Path(folder)
-        seeds = PRESETS[name].members
+        seeds = variant.n_ensemble
         options = {"max_steps": plan.steps, "seed": seed, "threads": plan.threads}
-        train(*given, preset=name, seeds=seeds, **options)  # type: ignore[arg-type]
-        return load_model(Path(folder))
+        train(*given, preset=variant, seeds=seeds, **options)  # type: ignore[arg-type]
+        return load_model(Path(folder), variant)
 
 
 def differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:

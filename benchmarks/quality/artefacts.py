@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from benchmarks._lib import images as cores
 from benchmarks._lib.report import write_up
 from cacl.image import stain, tile_stats, tissue_folds
+from cacl.image.cell_mask import background_od, cell_mask
 from cacl.phantom.settings import SETTINGS
 
 UInt8 = NDArray[np.uint8]
@@ -33,7 +34,7 @@ INKS = {
     "grey": (0.5, 0.5, 0.5),
     "pale grey": (0.25, 0.25, 0.25),
 }
-FINE = ("fine_cell", "fine_hematoxylin", "fine_dab")
+FINE = ("cell_map", "hematoxylin_map", "dab_map")
 
 
 def pictures(phantoms: int) -> Iterator[tuple[str, UInt8]]:
@@ -62,7 +63,7 @@ def with_fold(rgb: UInt8, width: int, length: int) -> tuple[UInt8, Bool]:
     along, across = 0.8 * columns + 0.6 * rows, 0.8 * rows - 0.6 * columns
     strip = (np.abs(along) < length / 2) & (np.abs(across) < width / 2)
     density = stain.optical_density(rgb)
-    second = np.maximum(np.roll(density, (37, 23), (1, 2)) - stain.background_od(rgb), 0.0)
+    second = np.maximum(np.roll(density, (37, 23), (1, 2)) - background_od(rgb), 0.0)
     second = np.stack([cv2.GaussianBlur(part, (0, 0), 1.5) for part in second])
     soft = cv2.GaussianBlur(strip.astype(np.float32), (0, 0), 2.0)
     return darkened(rgb, soft * second), strip
@@ -70,14 +71,14 @@ def with_fold(rgb: UInt8, width: int, length: int) -> tuple[UInt8, Bool]:
 
 def fold_share(rgb: UInt8) -> float:
     """Return the share of a core's tissue that is found folded."""
-    cell = stain.cell_mask(rgb)
+    cell = cell_mask(rgb)
     tops = range(0, SIDE, TILE)
     bands = [
         tile_stats.compute_row_stats(rgb[:, y : y + TILE], cell[y : y + TILE], cell[y : y + TILE])
         for y in tops
     ]
     maps = (np.concatenate([getattr(band, name) for band in bands]) for name in FINE)
-    return tissue_folds.fold_share(*maps)
+    return tissue_folds.fold_fraction(*maps)
 
 
 def with_stroke(rgb: UInt8, ink: tuple[float, float, float], seed: int) -> UInt8:
@@ -92,15 +93,15 @@ def fold_rows(named: list[tuple[str, UInt8]]) -> Iterator[list[str]]:
     """Yield kind, mean share of tissue, cores flagged; cores without any fold come first."""
     plain = [(name, rgb) for name, rgb in named if name != FOLDED]
     shares = [fold_share(rgb) for _, rgb in plain]
-    flagged = sum(share > tissue_folds.MAX_SHARE for share in shares)
+    flagged = sum(share > tissue_folds.MAX_FOLD_FRACTION for share in shares)
     yield ["no fold", "", f"{flagged} of {len(plain)}"]
     for width, length in FOLDS:
         flagged, laid = 0, []
         for _, rgb in plain:
             folded, strip = with_fold(rgb, width, length)
-            cell = stain.cell_mask(rgb)
+            cell = cell_mask(rgb)
             laid.append((strip & cell).sum() / cell.sum())
-            flagged += fold_share(folded) > tissue_folds.MAX_SHARE
+            flagged += fold_share(folded) > tissue_folds.MAX_FOLD_FRACTION
         share = f"{100 * np.mean(laid):.1f} %"
         yield [f"fold of {width} x {length} px", share, f"{flagged} of {len(plain)}"]
 
@@ -109,7 +110,7 @@ def ink_rows(named: list[tuple[str, UInt8]]) -> Iterator[list[str]]:
     """Yield kind, share of the stroke taken for cells, cores where it is mostly left out."""
     for ink, density in INKS.items():
         shares = [
-            stain.cell_mask(with_stroke(rgb, density, seed))[STROKE].mean()
+            cell_mask(with_stroke(rgb, density, seed))[STROKE].mean()
             for seed, (_, rgb) in enumerate(named)
         ]
         left_out = sum(share < 0.2 for share in shares)

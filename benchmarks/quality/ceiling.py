@@ -47,10 +47,10 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.device import make_fabric
-from cacl.model.inference.limits import thresholds
+from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.training.distributed import Team, launch
 from cacl.model.training.loop import Task, fit
-from cacl.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 from cacl.store import ImageMeta, Store
 
 TRUTH = Path("resources/phantom/truth")
@@ -92,15 +92,17 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     rows, store = read_rows(plan.tiles), Store(plan.store)
     tiles = told_truth(plan)
     negatives, _ = calibration_tiles(rows, store, plan.seed)
-    preset = dataclasses.replace(ROBUST, patience=0)
-    steps, state = plan.steps or ROBUST.steps, folder / "state.safetensors"
+    preset = dataclasses.replace(ROBUST, optim=dataclasses.replace(ROBUST.optim, patience=None))
+    steps, state = plan.steps or ROBUST.optim.steps, folder / "state.safetensors"
     how = (preset, steps, plan.seed, math.inf, state, "ceiling")
     task = Task(preset.name, (0,), tiles, negatives, *how)
     found = fit(task, team, asked)
     if found is None:
         raise StoppedError("stopped by SIGTERM")
-    limits = thresholds([found.network], tiles, negatives, preset)
-    save_model(folder, [found.network], ROBUST, classes=tiles.classes, thresholds=limits, facts={})
+    limits = calibrate_thresholds([found.network], tiles, negatives, preset)
+    save_model(
+        folder, [found.network], ROBUST, classes=tiles.classes, thresholds=limits, attributes={}
+    )
 
 
 def ceiling(plan: Plan) -> Model:
@@ -136,9 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
     options = parser.parse_args(arguments)
-    plan = Plan(options.run, BRUSH_BORDERS[0], options.seed, options.steps, options.threads)
+    plan = Plan(options.run, BRUSH_BORDER_SETTINGS[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
-    base = plan.steps or ROBUST.steps
+    base = plan.steps or ROBUST.optim.steps
     networks: dict[str, Model] = {}
     ways: list[Method] = []
     for times in options.times:
@@ -147,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ways.append(taught_unet(told_truth(plan), ROBUST, times * base, plan.seed))
     ways.append(Method("edges near the truth", edges_near_truth, 0.5, False))
     rows = []
-    for unseen in BRUSH_BORDERS:
+    for unseen in BRUSH_BORDER_SETTINGS:
         one = dataclasses.replace(plan, unseen=unseen)
         rows += [line(unseen, name, one.sums(model)) for name, model in networks.items()]
         rows += [line(unseen, way.name, one.sums_by(way)) for way in ways]

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from benchmarks._lib import images as cores
 from benchmarks._lib.report import write_up
-from cacl.image import stain
+from cacl.image.cell_mask import cell_mask
 from cacl.phantom.anatomy import draw_anatomy
-from cacl.phantom.camera import photograph
 from cacl.phantom.fields import generator
-from cacl.phantom.paint import paint
+from cacl.phantom.imaging import render_image
+from cacl.phantom.render import render
 from cacl.phantom.settings import SETTINGS, Setting
 from cacl.phantom.staining import draw_staining
 
@@ -50,8 +50,8 @@ def draw(setting: Setting, seed: int, number: int) -> Seen:
     staining = draw_staining(seed, setting, number)
     rng = generator("cell area", seed, setting.name, number)
     anatomy = draw_anatomy(rng, setting.geometry, CORE_PX)
-    canvas = paint(rng, anatomy, setting, staining, 0.7 * staining.cover)
-    picture = simplejpeg.decode_jpeg(photograph(rng, canvas, setting, CORE_PX))
+    canvas = render(rng, anatomy, setting, staining, 0.7 * staining.coverage)
+    picture = simplejpeg.decode_jpeg(render_image(rng, canvas, setting, CORE_PX))
     size = CORE_PX * TILE_PX // SOURCE_PX
     small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     rgb = np.ascontiguousarray(small.transpose(2, 0, 1))
@@ -76,7 +76,7 @@ def rows(seeds: int, antibodies: int) -> Iterator[list[float | str]]:
             for number in range(1, antibodies + 1):
                 core = draw(setting, seed, number)
                 start = time.process_time()
-                found = stain.cell_mask(core.rgb)
+                found = cell_mask(core.rgb)
                 seconds = time.process_time() - start
                 both = (found & core.cell).sum()
                 yield [
@@ -96,7 +96,7 @@ def draw_masks(folder: Path) -> None:
     for path in sorted(cores.REAL.glob("*.jpg")):
         picture = simplejpeg.decode_jpeg(path.read_bytes(), colorspace="BGR")
         small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        found = stain.cell_mask(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))
+        found = cell_mask(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))
         outlines, _ = cv2.findContours(
             found.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
         )

@@ -29,14 +29,15 @@ from cacl.benchmark.evaluate import evaluate
 from cacl.benchmark.evaluation_set import Atlas, Core, read_atlas
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import Tally, with_intervals
-from cacl.hpa.catalog import build_catalog
-from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.hpa.target_class import TargetClass, label_name
+from cacl.config import LabelsConfig, SourceConfig, TargetClass, TargetClassConfig
+from cacl.hpa.target_class import label_name
 from cacl.model.data.selection import Split
+from cacl.model.inference.masks import Morphology
 from cacl.model.training.train import train
 from cacl.phantom import write_phantom
-from cacl.phantom.camera import TRUTH
+from cacl.phantom.imaging import MASK_VALUES
 from cacl.steps.acquire import acquire
+from cacl.steps.catalog import catalog
 from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
@@ -79,10 +80,13 @@ class Run:
             jobs=options.threads,
             setting="patterns-a",
         )
-        source = SourceOptions(kind="mirror", mirror=self.path("host"))
+        source = SourceConfig(kind="mirror", mirror=self.path("host"))
         failures = self.path("failures.csv")
-        labels = LabelOptions(classes=CLASSES)
-        print(build_catalog(self.path("catalog"), failures, source, labels, shards=1))
+        entries = {each.name: each.model_dump(exclude={"name"}) for each in CLASSES}
+        labels = LabelsConfig(
+            classes={name: TargetClassConfig(**entry) for name, entry in entries.items()}
+        )
+        print(catalog(self.path("catalog"), failures, source, labels, shards=1))
         shard, acquired = self.path("catalog") / "shards/0.parquet", self.path("acquired.parquet")
         acquire(shard, self.path("images"), acquired, failures, source, jobs=1, strict=True)
         tile(
@@ -135,8 +139,7 @@ class Run:
             self.path(name),
             self.path("segmented.parquet"),
             self.path("failures.csv"),
-            morphology="none",
-            radius_px=0,
+            morphology=Morphology(),
             threads=threads,
             strict=True,
         )
@@ -144,7 +147,7 @@ class Run:
     def atlas(self, target_class: str, seed: int) -> Atlas:
         """Return the test cores with the truth of one pattern."""
         places = (self.path(name) for name in ("chosen.parquet", "atlas.zarr", "truth"))
-        return read_atlas(target_class, *places, seed=seed, value=TRUTH[target_class])
+        return read_atlas(target_class, *places, seed=seed, value=MASK_VALUES[target_class])
 
 
 def stored(name: str, core: Core) -> NDArray[np.float32]:

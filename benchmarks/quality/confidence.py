@@ -21,9 +21,10 @@ from benchmarks._lib.external_sets import atlases
 from benchmarks._lib.report import write_up
 from cacl.benchmark.evaluation_set import Core
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.inference.uncertainty import MOST_VIEWS, ViewAgreement
+from cacl.model.inference.masks import MAX_VIEWS, Morphology
+from cacl.model.inference.predict import predict_masks
+from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.stats.intervals import BOOTSTRAP_DRAWS
-from cacl.steps.segment import image_masks
 
 DOUBTED = 0.25
 HEADER = (
@@ -39,8 +40,9 @@ HEADER = (
 
 def judged(model: Model, core: Core) -> tuple[float | None, float | None, bool]:
     """Return a core's confidence and Dice, None without a mask, and whether it is stained."""
-    votes = ViewAgreement(min(MOST_VIEWS, len(model.networks) * model.preset.flips))
-    [found] = image_masks(core.store, core.store.meta(core.image_id), model, "none", 0, votes=votes)
+    votes = ViewAgreement(min(MAX_VIEWS, len(model.networks) * model.preset.post.n_tta))
+    meta = core.store.meta(core.image_id)
+    [found] = predict_masks(core.store, meta, model, Morphology(), agreement=votes)
     mask = np.asarray(found)
     stained = bool(core.truth.any())
     if not mask.any():

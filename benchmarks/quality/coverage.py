@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchmarks._lib.report import write_up
-from cacl.stats.intervals import ratio_interval, spatial_ci
+from cacl.stats.intervals import ratio_ci, spatial_ci
 
 SIDE = 8
 MEAN = 0.05
@@ -70,7 +70,7 @@ def antibody(
     cell = rng.uniform(0.4, 1.0, groups.size)
     own = np.exp(noise * rng.normal(size=groups.size) - noise**2 / 2)
     rate = MEAN * shape(rng.normal(size=patients))[groups] * own
-    return ratio_interval(*pixels(cell * np.minimum(rate, 1.0), cell), groups)
+    return ratio_ci(*pixels(cell * np.minimum(rate, 1.0), cell), groups)
 
 
 def pixels(stained: Float64, cell: Float64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -18,7 +18,7 @@ from torch import nn
 
 from cacl.benchmark.evaluation_set import Core
 from cacl.benchmark.method import Method
-from cacl.image import stain
+from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import Preset
 from cacl.model.data.dataset import SHOWS, TileDataset
 from cacl.model.data.sampling import draw
@@ -58,7 +58,9 @@ def taught_unet(tiles: TileDataset, preset: Preset, steps: int, seed: int) -> Me
         schedule.step()
         if step % 100 == 0:
             log.info("u-net: step %d of %d, loss %.3f", step, steps, loss.item())
-    return Method(f"{NAME}, {steps} steps", scorer(network.eval(), preset.min_px), 0.5, False)
+    return Method(
+        f"{NAME}, {steps} steps", scorer(network.eval(), preset.post.min_object_px or 1), 0.5, False
+    )
 
 
 def seen(rgb: torch.Tensor) -> torch.Tensor:
@@ -73,6 +75,6 @@ def scorer(network: nn.Module, min_px: int) -> Callable[[Core], NDArray[np.float
     def score(core: Core) -> NDArray[np.float32]:
         rgb = torch.from_numpy(core.rgb[None]).float()
         found = (network(seen(rgb))[0, 0] > 0.0).numpy() & core.cell
-        return stain.remove_small_objects(found, min_px).astype(np.float32)
+        return remove_small_objects(found, min_px).astype(np.float32)
 
     return score

@@ -64,12 +64,12 @@ def _repeat(tile: np.ndarray, tiles_a_side: int) -> Iterator[np.ndarray]:
 def write_model(folder: Path) -> None:
     """Write a model that was not trained."""
     torch.manual_seed(0)
-    network = AutoEncoder(ROBUST.architecture)
+    network = AutoEncoder(ROBUST.network)
     codes = torch.randn_like(network.codebook.codes)
-    network.codebook.place(codes, torch.ones(len(codes), dtype=torch.bool))
-    limits = (Thresholds(likely=0.0, sure=0.0, rim=0.0, least=0.0),)
+    network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
+    limits = (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),)
     folder.mkdir()
-    save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=limits, facts={})
+    save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=limits, attributes={})
 
 
 def run(folder: Path, side_px: int, threads: int) -> tuple[Cost, Cost, float]:

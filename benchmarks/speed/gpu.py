@@ -26,14 +26,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks._lib.report import write_up
 from benchmarks.speed.train_speed import equal, ours, tile_set
 from cacl.hpa.target_class import SINGLE_CLASS
-from cacl.image import stain
+from cacl.image.cell_mask import cell_mask
 from cacl.model.checkpoint import Model
 from cacl.model.config import ROBUST, Preset
 from cacl.model.device import make_fabric, prepare_for_device
-from cacl.model.inference.masks import Thresholds
-from cacl.model.inference.predict import pixel_log_odds
+from cacl.model.inference.masks import Morphology, Thresholds
+from cacl.model.inference.predict import pixel_logits, predict_block
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.steps.segment import block_bits
 
 HERE = Path(__file__).parents[1]
 TILE_PX = 128
@@ -94,13 +93,19 @@ def images_of(number: int, tiles_a_side: int) -> list[np.ndarray]:
     found = []
     for place in range(number):
         rgb = np.ascontiguousarray(np.roll(whole, 37 * place, 1))
-        found.append(np.concatenate([rgb, stain.cell_mask(rgb)[None]]).astype(np.uint8))
+        found.append(np.concatenate([rgb, cell_mask(rgb)[None]]).astype(np.uint8))
     return found
+
+
+def masks_of(layers: np.ndarray, model: Model) -> None:
+    """Predict and pack the masks of an image of (4, y, x) red, green, blue and the cell mask."""
+    interior = np.ones(layers.shape[1:], bool)
+    predict_block(layers[:3], layers[3], interior, model, Morphology("dilation", 1)).pack()
 
 
 def training_flops(preset: Preset) -> float:
     """Return the operations of forward and backward, a tile, counted on the CPU."""
-    network = AutoEncoder(preset.architecture).train()
+    network = AutoEncoder(preset.network).train()
     rgb = torch.randint(0, 256, (2, 3, TILE_PX, TILE_PX)).float()
 
     def step() -> None:
@@ -120,20 +125,20 @@ def rows_of(preset: Preset, sizes: Sizes, train_s: float) -> tuple[list[list[str
     speed = ours(preset, tiles, train_s).wall
     rows = [_row("training", speed, training_flops(preset), rate)]
 
-    network = prepare_for_device(AutoEncoder(preset.architecture).eval(), device)
-    limits = (Thresholds(likely=0.0, sure=2.0, rim=2.0, least=0.0),)
+    network = prepare_for_device(AutoEncoder(preset.network).eval(), device)
+    limits = (Thresholds(low=0.0, high=2.0, edge_high=2.0, min_area_fraction=0.0),)
     model = Model(
         networks=(network,), preset=preset, classes=(SINGLE_CLASS,), thresholds=limits, digest=""
     )
     block = torch.from_numpy(images[0][None, :3]).to(device)
     number = sizes.image_tiles**2
-    plain = AutoEncoder(preset.architecture).eval()
-    flops = counted(lambda: pixel_log_odds([plain], block.cpu(), preset.flips)) / number
-    score = seconds(lambda: pixel_log_odds([network], block, preset.flips), device, sizes.images)
+    plain = AutoEncoder(preset.network).eval()
+    flops = counted(lambda: pixel_logits([plain], block.cpu(), preset.post.n_tta)) / number
+    score = seconds(lambda: pixel_logits([network], block, preset.post.n_tta), device, sizes.images)
     rows.append(_row("segmentation: scores alone", number / score, flops, rate))
     turn = itertools.cycle(images[: sizes.images])
     masks = seconds(
-        lambda: block_bits(next(turn), model=model, morphology="dilation", radius_px=1),
+        lambda: masks_of(next(turn), model),
         device,
         sizes.images,
     )
@@ -158,7 +163,8 @@ def main() -> None:
     preset, sizes = equal(ROBUST), Sizes()
     if given.small:
         given.batch, given.seconds, sizes, preset = 4, 0.1, SMALL, ROBUST
-    preset = dataclasses.replace(preset, batch=given.batch)
+    optim = dataclasses.replace(preset.optim, batch_size=given.batch)
+    preset = dataclasses.replace(preset, optim=optim)
     rows, rate = rows_of(preset, sizes, given.seconds)
     header = ["work", "tiles/s", "GFLOP a tile", "of the dense rate"]
     if given.small:
@@ -167,9 +173,9 @@ def main() -> None:
     notes = [
         f"GPU: {torch.cuda.get_device_name()}, torch {torch.__version__}; dense bfloat16 rate: "
         f"{rate / 1e12:.0f} TFLOP/s, of a product of {sizes.matrix} x {sizes.matrix} matrices",
-        f"preset robust with feature maps of {preset.architecture.width} and embeddings of "
-        f"{preset.architecture.channels} channels, batch {preset.batch}, {sizes.tiles} tiles of "
-        f"{TILE_PX} px; {preset.flips} views a tile in segmentation",
+        f"preset robust with feature maps of {preset.network.width} and embeddings of "
+        f"{preset.network.embedding_channels} channels, batch {preset.optim.batch_size}, "
+        f"{sizes.tiles} tiles of {TILE_PX} px; {preset.post.n_tta} views a tile in segmentation",
         f"load average: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
         f"target of segmentation: {TARGET_SHARE:.0%} of the dense rate; where masks from memory "
         "are slower than scores alone, the CPU's part of them is what bounds it",

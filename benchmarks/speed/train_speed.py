@@ -28,7 +28,7 @@ from benchmarks._lib.images import cores
 from benchmarks._lib.report import write_up
 from benchmarks.speed.released import Released, Trainer, critic, masks
 from cacl.hpa.target_class import SINGLE_CLASS
-from cacl.image import stain
+from cacl.image.cell_mask import cell_mask
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.readers import open_source
 from cacl.image.tile_grid import TileGrid
@@ -36,12 +36,12 @@ from cacl.model.checkpoint import Model
 from cacl.model.config import PAPER, ROBUST, Preset
 from cacl.model.data.dataset import LACKS, SHOWS, STAINED, TileDataset, pixel_flags
 from cacl.model.device import default_device, make_fabric, prepare_for_device
-from cacl.model.inference.masks import Thresholds
+from cacl.model.inference.masks import Morphology, Thresholds
+from cacl.model.inference.predict import predict_block
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training.distributed import Team
 from cacl.model.training.loop import Task, fit
 from cacl.runtime.malloc import tune_malloc
-from cacl.steps.segment import block_bits
 
 HERE = Path(__file__).parents[1]
 WIDTH, CHANNELS = 128, 64
@@ -62,8 +62,8 @@ class Speed:
 
 def equal(preset: Preset) -> Preset:
     """Return the preset with the released code's channels."""
-    shape = dataclasses.replace(preset.architecture, width=WIDTH, channels=CHANNELS)
-    return dataclasses.replace(preset, architecture=shape)
+    shape = dataclasses.replace(preset.network, width=WIDTH, embedding_channels=CHANNELS)
+    return dataclasses.replace(preset, network=shape)
 
 
 def layers_of(path: Path) -> np.ndarray:
@@ -71,7 +71,7 @@ def layers_of(path: Path) -> np.ndarray:
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
         rgb = source.read(grid, range(grid.rows), range(grid.cols))
-    return np.concatenate([rgb, stain.cell_mask(rgb)[None]]).astype(np.uint8)
+    return np.concatenate([rgb, cell_mask(rgb)[None]]).astype(np.uint8)
 
 
 def tile_set(layers: list[np.ndarray]) -> TileDataset:
@@ -124,15 +124,20 @@ class Clock(threading.Event):
 
 def ours(preset: Preset, tiles: TileDataset, seconds: float) -> Speed:
     """Train for so long; what happens only now and then is left out."""
+    warmup = preset.codebook.warmup_steps
     steady = dataclasses.replace(
-        preset, warmup=min(preset.warmup, 2), rescore=(), patience=0, teacher=None
+        preset,
+        codebook=dataclasses.replace(preset.codebook, warmup_steps=warmup and min(warmup, 2)),
+        mil=preset.mil and dataclasses.replace(preset.mil, relabel_at=()),
+        optim=dataclasses.replace(preset.optim, patience=None),
+        distill=None,
     )
     clock = Clock(seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
         task = Task("robust", (0,), tiles, tiles, steady, MANY_STEPS, 0, math.inf, path, "")
         fit(task, Team(make_fabric(1)), clock)
-    return clock.speed(preset.batch)
+    return clock.speed(preset.optim.batch_size)
 
 
 def released(tiles: TileDataset) -> Iterator[int]:
@@ -147,15 +152,16 @@ def released(tiles: TileDataset) -> Iterator[int]:
 
 def our_masks(preset: Preset, layers: list[np.ndarray]) -> Iterator[int]:
     """Segment images as `cacl segment` does, but for reading and writing."""
-    network = prepare_for_device(AutoEncoder(preset.architecture).eval(), default_device())
-    limits = (Thresholds(likely=0.0, sure=2.0, rim=2.0, least=0.0),)
+    network = prepare_for_device(AutoEncoder(preset.network).eval(), default_device())
+    limits = (Thresholds(low=0.0, high=2.0, edge_high=2.0, min_area_fraction=0.0),)
     model = Model(
         networks=(network,), preset=preset, classes=(SINGLE_CLASS,), thresholds=limits, digest=""
     )
-    blocks = [np.concatenate([image, np.ones_like(image[:1])]) for image in layers]
+    morphology = Morphology("dilation", 1)
     while True:
-        for image in blocks:
-            block_bits(image, model=model, morphology="dilation", radius_px=1)
+        for image in layers:
+            interior = np.ones(image.shape[1:], bool)
+            predict_block(image[:3], image[3], interior, model, morphology).pack()
             yield (image.shape[1] // TILE_PX) * (image.shape[2] // TILE_PX)
 
 
@@ -229,24 +235,24 @@ def main() -> None:
         paths, what = cores(Path(folder), 2)
         layers = [layers_of(path) for path in paths]
     tiles = tile_set(layers)
-    one_view = dataclasses.replace(equal(ROBUST), flips=1)
+    one_view = dataclasses.replace(equal(ROBUST), post=dataclasses.replace(ROBUST.post, n_tta=1))
     shown: dict[str, Callable[[float], Speed]] = {
         TRAINING: lambda long: counted(released(tiles), long),
         "training: preset paper (batch 1, to the letter)": lambda long: ours(PAPER, tiles, long),
         f"training: preset robust at {WIDTH} channels": lambda long: ours(
             equal(ROBUST), tiles, long
         ),
-        f"training: preset robust as it is, {ROBUST.architecture.width} channels": (
+        f"training: preset robust as it is, {ROBUST.network.width} channels": (
             lambda long: ours(ROBUST, tiles, long)
         ),
         TESTING: lambda long: counted(released_masks(tiles), long),
         f"segmentation: preset robust at {WIDTH} channels": lambda long: counted(
             our_masks(equal(ROBUST), layers), long
         ),
-        f"segmentation: the same, one view in place of {ROBUST.flips}": lambda long: counted(
+        f"segmentation: the same, one view in place of {ROBUST.post.n_tta}": lambda long: counted(
             our_masks(one_view, layers), long
         ),
-        f"segmentation: preset robust as it is, {ROBUST.architecture.width} channels": (
+        f"segmentation: preset robust as it is, {ROBUST.network.width} channels": (
             lambda long: counted(our_masks(ROBUST, layers), long)
         ),
     }

@@ -16,10 +16,10 @@ from torch.nn import functional as F
 
 from cacl.benchmark.evaluation_set import Atlas
 from cacl.errors import TrainingError
-from cacl.model.checkpoint import fit, read_tensors, write_tensors
+from cacl.model.checkpoint import load_checked, read_tensors, write_tensors
 from cacl.model.data.dataset import read_rows
 from cacl.model.data.selection import LABELS, POSITIVE, Split
-from cacl.model.networks.preprocess import jitter_stain, turned
+from cacl.model.networks.preprocess import jitter_stain, random_dihedral
 from cacl.runtime.progress import track
 from cacl.store import Store
 
@@ -99,7 +99,7 @@ def train_classifier(
         drawn = [
             classes[int(k)][torch.randint(len(classes[int(k)]), (), generator=rng)] for k in targets
         ]
-        batch = jitter_stain(turned(pixels[torch.stack(drawn)], rng), JITTER, rng)
+        batch = jitter_stain(random_dihedral(pixels[torch.stack(drawn)], rng), JITTER, rng)
         loss = F.cross_entropy(model(scaled(batch)), targets)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -126,7 +126,7 @@ def load_classifier(folder: Path) -> tuple[nn.Module, dict[str, str]]:
     """
     tensors, description = read_tensors(folder / WEIGHTS)
     model = network()
-    fit(model, tensors, folder / WEIGHTS)
+    load_checked(model, tensors, folder / WEIGHTS)
     return model.eval(), json.loads(description.get("accuracy", "{}"))
 
 

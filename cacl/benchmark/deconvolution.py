@@ -29,7 +29,7 @@ def methods() -> list[Method]:
 
 def dab_density(core: Core) -> Float32:
     """Return the density of DAB (y, x) in OD."""
-    return stain.unmix(core.rgb)[1]
+    return stain.separate_stains(core.rgb)[1]
 
 
 def otsu_od(density: Float32, cell: Bool) -> float:

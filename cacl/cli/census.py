@@ -27,6 +27,7 @@ def segment(
     Example: cacl segment --tiles tiles.parquet --store atlas.zarr --model model
     --out segmented.parquet --failures failures.csv
     """
+    from cacl.model.inference.masks import Morphology
     from cacl.steps import segment as step
 
     with opt.report_errors(failures):
@@ -36,8 +37,7 @@ def segment(
             model,
             out,
             failures,
-            morphology=config.morphology,
-            radius_px=config.radius_px,
+            morphology=Morphology(config.morphology, config.radius_px),
             threads=threads,
             strict=strict,
         )

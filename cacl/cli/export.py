@@ -9,7 +9,6 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import SourceConfig
-from cacl.errors import ConfigError
 
 Labels = Annotated[
     list[str] | None,
@@ -41,18 +40,17 @@ def export(
     from cacl.steps import export as step
 
     with opt.report_errors():
-        if geojson is None and h5ad is None:
-            raise ConfigError("Nothing to export: give --geojson FOLDER, --h5ad FILE, or both")
-        if h5ad is not None:
-            rows, columns = step.export_table(report, h5ad)
+        summary = step.export(
+            report,
+            store,
+            geojson=geojson,
+            h5ad=h5ad,
+            labels=label or (),
+            antibodies=antibodies,
+            jobs=jobs,
+        )
+        if summary.table_shape is not None:
+            rows, columns = summary.table_shape
             typer.echo(f"{h5ad}: {rows} antibodies x {columns} measures")
-        if geojson is not None:
-            count = step.export_masks(
-                report,
-                store,
-                geojson,
-                labels=label or (),
-                antibodies=antibodies,
-                jobs=jobs,
-            )
-            typer.echo(f"{geojson}: masks of {count} images")
+        if summary.images is not None:
+            typer.echo(f"{geojson}: masks of {summary.images} images")

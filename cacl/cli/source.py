@@ -49,21 +49,11 @@ def catalog(
 
     Example: cacl catalog --out catalog --failures catalog.csv --kind mirror --mirror phantom/host
     """
-    from cacl.hpa.catalog import build_catalog
-    from cacl.hpa.options import LabelOptions
+    from cacl.steps import catalog as step
 
     with opt.report_errors():
-        options = LabelOptions(
-            cell_type=labels.cell_type,
-            positive=labels.positive,
-            negative=labels.negative,
-            overrides=labels.overrides,
-            classes=labels.target_classes,
-        )
-        summary = build_catalog(
-            out, failures, source, options, shards=census.shards, downloads=downloads
-        )
-        typer.echo(summary)
+        shards = census.shards
+        typer.echo(step.catalog(out, failures, source, labels, shards=shards, downloads=downloads))
 
 
 def acquire(

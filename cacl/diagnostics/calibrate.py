@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import os
 import statistics
 import subprocess
@@ -15,8 +16,9 @@ from pathlib import Path
 from cacl import tables
 from cacl.config import Config
 from cacl.diagnostics.status import RECEIPTS
+from cacl.diagnostics.timing import timing_preset
 from cacl.errors import CaclError
-from cacl.model.config import ROBUST, TIMING, Architecture, named, with_classes
+from cacl.model.config import NetworkConfig, get_preset, with_classes
 from cacl.model.training.plan import Planned, networks
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
@@ -100,7 +102,7 @@ def calibrate(settings: Config, folder: Path, *, cores: int) -> Calibration:
 def networks_of(settings: Config) -> list[Planned]:
     """Return the networks that a configuration trains, in turn."""
     train, classes = settings.train, max(1, len(settings.labels.classes))
-    preset = with_classes(named(train.preset, train.seeds), classes)
+    preset = with_classes(get_preset(train.preset, train.seeds), classes)
     return networks(preset, train.max_steps)
 
 
@@ -196,15 +198,14 @@ class _Runner:
     def train(self) -> Rate:
         """Train each kind of network for some steps."""
         name, seeds = self.settings.train.preset, self.settings.train.seeds
-        short = TIMING.name if name == ROBUST.name else name
-        tried = networks(named(short, seeds), TRAIN_STEPS)
+        tried = networks(dataclasses.replace(timing_preset(name), n_ensemble=seeds), TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
-            *("--preset", short, "--seeds", seeds, "--out", out),
+            *("--preset", name, "--seeds", seeds, "--out", out),
             *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
         )
-        cost = measured([_command("train", *options)])
+        cost = measured([_command("train", *options, module="cacl.diagnostics.timing")])
         with (out / "speed.csv").open(encoding="utf-8") as file:
             speed = {
                 int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
@@ -279,24 +280,24 @@ def seconds_a_step(
     tried, plan
         The networks that were trained in turn, and those that will be.
     """
-    parts: dict[Architecture, list[float]] = {}
+    parts: dict[NetworkConfig, list[float]] = {}
     end = 0
     for planned in tried:
         own = [one for step, one in speed.items() if end < step <= end + planned.steps]
-        parts.setdefault(planned.preset.architecture, []).extend(own)
+        parts.setdefault(planned.preset.network, []).extend(own)
         end += planned.steps
     every = list(speed.values())
     seconds = sum(
         one.steps
-        * one.preset.batch
-        / max(statistics.median(parts[with_classes(one.preset, 1).architecture] or every), 1e-9)
+        * one.preset.optim.batch_size
+        / max(statistics.median(parts[with_classes(one.preset, 1).network] or every), 1e-9)
         for one in plan
     )
     return seconds / sum(one.steps for one in plan)
 
 
-def _command(*parts: object) -> list[str]:
-    return [sys.executable, "-m", "cacl", *map(str, parts)]
+def _command(*parts: object, module: str = "cacl") -> list[str]:
+    return [sys.executable, "-m", module, *map(str, parts)]
 
 
 def measured(commands: Sequence[Sequence[str]]) -> Cost:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from cacl.config import Config
 from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
-from cacl.steps.report import MAX_PICTURES
+from cacl.report.thumbnails import MAX_THUMBNAILS
 
 SHARD_STEPS = ("acquire", "tile", "segment", "measure")
 ATLAS_ANTIBODIES = 25_000
@@ -135,7 +135,7 @@ def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[St
 
 def _all(name: str, work: Workload) -> int:
     """Return how many units a step has to do: most of a report's time goes into its pictures."""
-    own = {"train": work.train_steps, "select": 1, "report": min(work.images, MAX_PICTURES)}
+    own = {"train": work.train_steps, "select": 1, "report": min(work.images, MAX_THUMBNAILS)}
     return own.get(name, work.images)
 
 

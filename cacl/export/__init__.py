@@ -1,1 +1,1 @@
-"""The census in other software's formats: masks for QuPath, a table for scanpy."""
+"""Exports of the census to other software: GeoJSON for QuPath, AnnData for scanpy."""

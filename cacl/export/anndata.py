@@ -1,4 +1,4 @@
-"""The census as AnnData: antibodies x measures, for scanpy and its relatives."""
+"""The antibody table as AnnData: antibodies x measures, for scanpy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from cacl import __version__
+from cacl import __version__, tables
 from cacl.errors import ConfigError
 from cacl.tables.dictionary import described
-from cacl.tables.schemas import AntibodyRow
+from cacl.tables.schemas import AntibodyRow, MeasureRow
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,21 +20,49 @@ if TYPE_CHECKING:
 NAME = "antibody_id"
 
 
+def write_antibodies(report: Path, out: Path) -> tuple[int, int]:
+    """Write a report's antibodies as AnnData; see `to_anndata`.
+
+    Parameters
+    ----------
+    report
+        Folder of `cacl report`.
+    out
+        The `.h5ad` to write, compressed.
+
+    Returns
+    -------
+    Number of antibodies and of measures.
+
+    Raises
+    ------
+    ConfigError
+        The package `anndata` is not installed.
+    TableError
+        The folder contains no report of this version.
+    """
+    antibodies = tables.read_frame([report / "antibodies.parquet"], AntibodyRow)
+    images = tables.read_frame([report / "images.parquet"], MeasureRow)
+    table = to_anndata(antibodies, images)
+    tables.write_atomically(out, lambda path: table.write_h5ad(path, compression="gzip"))
+    return table.n_obs, table.n_vars
+
+
 def to_anndata(antibodies: pd.DataFrame, images: pd.DataFrame) -> AnnData:
-    """Return antibodies x measures.
+    """Return the table antibodies x measures.
 
     Parameters
     ----------
     antibodies
-        Columns of `AntibodyRow`, one row an antibody.
+        Columns of `AntibodyRow`, one row per antibody.
     images
-        Columns of `MeasureRow`, one row an image.
+        Columns of `MeasureRow`, one row per image.
 
     Returns
     -------
-    `X`: float64, the measures of `var`, NaN where unknown. `var`: their unit and meaning. `obs`:
-    every column that is no measure, by antibody. `obsm["ratio_by_tissue"]`: pooled ratio by
-    tissue, with the tissues' names in `uns["tissues"]`.
+    `X`: float64, one column per measure, NaN for unknown values. `var`: unit and meaning of the
+    measures. `obs`: all other columns, by antibody. `obsm["ratio_by_tissue"]`: pooled ratio by
+    tissue; `uns["tissues"]` has the names of the tissues.
 
     Raises
     ------
@@ -44,50 +72,47 @@ def to_anndata(antibodies: pd.DataFrame, images: pd.DataFrame) -> AnnData:
     anndata = _anndata()
     columns = {column.name: column for column in described(AntibodyRow)}
     measures = [name for name, column in columns.items() if column.kind == "number"]
-    kept = [name for name in columns if name not in measures and name != NAME]
+    other_columns = [name for name in columns if name not in measures and name != NAME]
     index = _objects(antibodies[NAME])
     obs = pd.DataFrame(
         {
             name: antibodies[name].to_numpy(dtype=np.int64)
             if columns[name].kind == "integer"
             else pd.Categorical(_objects(antibodies[name]))
-            for name in kept
+            for name in other_columns
         },
         index=index,
     )
-    about = {
+    descriptions = {
         key: _objects(getattr(columns[name], key) for name in measures)
         for key in ("unit", "meaning")
     }
     tissues, by_tissue = _by_tissue(images, antibodies[NAME].tolist())
-    made: AnnData = anndata.AnnData(
+    table: AnnData = anndata.AnnData(
         X=antibodies[measures].to_numpy(dtype=np.float64, na_value=np.nan),
         obs=obs,
-        var=pd.DataFrame(about, index=_objects(measures)),
+        var=pd.DataFrame(descriptions, index=_objects(measures)),
         obsm={"ratio_by_tissue": by_tissue},
         uns={"cacl_atlas": __version__, "tissues": np.array(tissues, dtype=object)},
     )
-    return made
+    return table
 
 
-def write_h5ad(table: AnnData, path: Path) -> None:
-    """Write a table as `.h5ad`, compressed."""
-    table.write_h5ad(path, compression="gzip")
-
-
-def _by_tissue(images: pd.DataFrame, names: list[str]) -> tuple[list[str], np.ndarray[Any, Any]]:
-    """Return the tissues, and antibodies x tissues: pooled ratio, NaN where not measured."""
+def _by_tissue(
+    images: pd.DataFrame, antibody_ids: list[str]
+) -> tuple[list[str], np.ndarray[Any, Any]]:
+    """Return the tissues, and the pooled ratio (antibodies, tissues), NaN if not measured."""
     tissues = sorted(set(images["tissue"]) - {""})
     sums = images.groupby([NAME, "tissue"])[["stained_area_px", "cell_area_px"]].sum()
     cell = sums["cell_area_px"].to_numpy(dtype=np.float64)
     stained = sums["stained_area_px"].to_numpy(dtype=np.float64)
     ratio = np.divide(stained, cell, out=np.full(cell.shape, np.nan), where=cell > 0)
     wide = pd.Series(ratio, index=sums.index).unstack("tissue")
-    return tissues, wide.reindex(index=names, columns=tissues).to_numpy(dtype=np.float64)
+    return tissues, wide.reindex(index=antibody_ids, columns=tissues).to_numpy(dtype=np.float64)
 
 
 def _objects(values: Iterable[object]) -> pd.Index[Any]:
-    """Return text as Python strings: anndata stores no Arrow strings."""
+    """Return texts as Python strings, because anndata cannot store Arrow strings."""
     index: pd.Index[Any] = pd.Index(
         np.array([str(value) for value in values], dtype=object), dtype=object
     )

@@ -1,4 +1,4 @@
-"""Masks as GeoJSON for QuPath: polygons with holes, in pixels of the original image."""
+"""GeoJSON features of masks for QuPath: polygons with holes, in pixels of the original image."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Polygon = list[Float64]
 
-DECIMALS = 3
+COORDINATE_DECIMALS = 3
+MEASUREMENT_DECIMALS = 6
 
 
 def polygons(mask: Bool) -> list[Polygon]:
-    """Trace a mask: one polygon for each 4-connected part, with its holes.
+    """Trace a mask: one polygon with holes per 4-connected component.
 
     Parameters
     ----------
@@ -32,30 +33,29 @@ def polygons(mask: Bool) -> list[Polygon]:
     Returns
     -------
     Polygons in the order of their first pixel. Each is a list of closed rings (n, 2) of (x, y) in
-    array pixels, where pixel (0, 0) covers 0 to 1: the outer ring, then the holes. They run half
-    way between the centres of pixels inside and outside, so that every pixel whose centre lies in
-    a polygon is one of the mask's, and no other.
+    array pixels, where pixel (0, 0) covers 0 to 1: the outer ring, then the holes. Rings run half
+    way between the centres of pixels inside and outside the mask, so that exactly the pixels of the
+    mask have their centres inside a polygon.
 
     References
     ----------
     Marching squares; `skimage.measure.find_contours`.
     """
-    parts = measure.label(mask, connectivity=1)
-    found = []
-    for part in measure.regionprops(parts):
-        top, left = part.bbox[:2]
-        framed = np.pad(part.image, 1).astype(np.uint8)
-        rings = [_corners(ring) for ring in measure.find_contours(framed, 0.5)]
+    traced = []
+    for component in measure.regionprops(measure.label(mask, connectivity=1)):
+        top, left = component.bbox[:2]
+        padded = np.pad(component.image, 1).astype(np.uint8)
+        rings = [_corners(ring) for ring in measure.find_contours(padded, 0.5)]
         rings.sort(key=_area, reverse=True)
-        found.append([ring[:, ::-1] + (left - 0.5, top - 0.5) for ring in rings])
-    return found
+        traced.append([ring[:, ::-1] + (left - 0.5, top - 0.5) for ring in rings])
+    return traced
 
 
 def _corners(ring: Float64) -> Float64:
-    """Return a closed ring without the points on a straight line between their neighbours."""
+    """Return a closed ring without points on the straight line between their neighbours."""
     steps = np.diff(ring, axis=0)
-    turns = np.any(steps != np.roll(steps, 1, axis=0), axis=1)
-    corners = ring[:-1][turns]
+    is_corner = np.any(steps != np.roll(steps, 1, axis=0), axis=1)
+    corners = ring[:-1][is_corner]
     return np.concatenate([corners, corners[:1]])
 
 
@@ -70,76 +70,79 @@ def stain_features(
     name: str,
     dab: Float32,
     meta: ImageMeta,
-    measures: Mapping[str, float],
+    measurements: Mapping[str, float],
     colour: Colour = palette.STAINS[0],
 ) -> list[dict[str, Any]]:
-    """Return one feature for each connected part of a class's stain, with its score.
+    """Return one feature per connected component of a stain mask, with its score.
 
     Parameters
     ----------
     mask
         (y, x), the stain.
     name
-        `stain` or `stain-<class>`, as the store names the mask.
+        `stain` or `stain-<class>`, the mask's name in the store.
     dab
-        (y, x), optical density of DAB; its mean over a part is the part's score.
+        (y, x), optical density of DAB; its mean over a component is the component's score.
     meta
-        What the image was made from; gives the original's pixels.
-    measures
-        Of the whole image, repeated on every part so that QuPath can show and filter them.
+        Scale and size of the original image.
+    measurements
+        Measurements of the whole image, repeated on every feature so that QuPath can filter by
+        them.
     colour
         Red, green, blue, 0-255.
     """
-    parts = measure.label(mask, connectivity=1)
-    count = int(parts.max(initial=0))
-    areas = np.bincount(parts.ravel(), minlength=count + 1)
-    summed = np.bincount(parts.ravel(), weights=dab.ravel(), minlength=count + 1)
+    components = measure.label(mask, connectivity=1)
+    count = int(components.max(initial=0))
+    areas = np.bincount(components.ravel(), minlength=count + 1)
+    dab_sums = np.bincount(components.ravel(), weights=dab.ravel(), minlength=count + 1)
     scale = meta.grid.downsample
     return [
         _feature(
-            {"type": "Polygon", "coordinates": _placed(polygon, meta)},
+            {"type": "Polygon", "coordinates": _source_coordinates(polygon, meta)},
             name,
             colour,
             f"{meta.image_id} {name} {number}",
             {
-                "Score: mean DAB OD": float(summed[number] / areas[number]),
+                "Score: mean DAB OD": float(dab_sums[number] / areas[number]),
                 "Area px^2": float(areas[number] * scale**2),
-                **measures,
+                **measurements,
             },
         )
         for number, polygon in enumerate(polygons(mask), start=1)
     ]
 
 
-def class_name(label: str) -> str:
-    """Return what QuPath calls a mask's class, such as "CaCL stain: nucleus"."""
+def qupath_class(label: str) -> str:
+    """Return the QuPath class of a mask, such as "CaCL stain: nucleus"."""
     return "CaCL cell area" if label == "cell" else f"CaCL {label.replace('-', ': ', 1)}"
 
 
 def area_feature(
-    mask: Bool, name: str, meta: ImageMeta, measures: Mapping[str, float]
+    mask: Bool, name: str, meta: ImageMeta, measurements: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Return a whole mask as one feature of many polygons; none for an empty mask."""
-    placed = [_placed(polygon, meta) for polygon in polygons(mask)]
-    if not placed:
+    """Return a mask as one feature of several polygons; no feature for an empty mask."""
+    coordinates = [_source_coordinates(polygon, meta) for polygon in polygons(mask)]
+    if not coordinates:
         return []
     area = float(mask.sum() * meta.grid.downsample**2)
     return [
         _feature(
-            {"type": "MultiPolygon", "coordinates": placed},
+            {"type": "MultiPolygon", "coordinates": coordinates},
             name,
             palette.CELL,
             f"{meta.image_id} {name}",
-            {"Area px^2": area, **measures},
+            {"Area px^2": area, **measurements},
         )
     ]
 
 
-def _placed(polygon: Polygon, meta: ImageMeta) -> list[list[list[float]]]:
-    """Return rings in pixels of the original image, none of them outside it."""
+def _source_coordinates(polygon: Polygon, meta: ImageMeta) -> list[list[list[float]]]:
+    """Return rings in pixels of the original image, clipped to it."""
     limits = (meta.source_width, meta.source_height)
     scale = meta.grid.downsample
-    return [np.clip(ring * scale, 0, limits).round(DECIMALS).tolist() for ring in polygon]
+    return [
+        np.clip(ring * scale, 0, limits).round(COORDINATE_DECIMALS).tolist() for ring in polygon
+    ]
 
 
 def _feature(
@@ -147,7 +150,7 @@ def _feature(
     label: str,
     colour: Colour,
     name: str,
-    measures: Mapping[str, float],
+    measurements: Mapping[str, float],
 ) -> dict[str, Any]:
     return {
         "type": "Feature",
@@ -157,9 +160,11 @@ def _feature(
             "name": name,
             "isLocked": True,
             "classification": {
-                "name": class_name(label),
+                "name": qupath_class(label),
                 "color": list(colour),
             },
-            "measurements": {key: round(value, 6) for key, value in measures.items()},
+            "measurements": {
+                key: round(value, MEASUREMENT_DECIMALS) for key, value in measurements.items()
+            },
         },
     }

@@ -1,1 +1,1 @@
-"""Where cores come from: the atlas's catalog and client, a mirror, a manifest, a phantom."""
+"""Catalog and client of the Human Protein Atlas (HPA), mirrors of it, and user manifests."""

@@ -1,16 +1,14 @@
-"""The atlas's words as ordered levels.
+"""Ordinal scales of the HPA's annotation words.
 
-Words the atlas writes for trends (ascending, descending) or for unusable tissue (not
-representative) have no level.
+Words for trends (ascending, descending) and for unusable tissue (not representative) have no rank.
 """
 
 from __future__ import annotations
 
-from cacl.image.tile_stats import WORD_SEPARATOR
-
+SEPARATOR = ";"
 STAINING = {"not detected": 0.0, "low": 1.0, "medium": 2.0, "high": 3.0}
 INTENSITY = {"negative": 0.0, "weak": 1.0, "moderate": 2.0, "strong": 3.0}
-# Releases differ in how they write the same class.
+# The releases spell the same class differently.
 QUANTITY = {
     "none": 0.0,
     "negative": 0.0,
@@ -23,18 +21,19 @@ QUANTITY = {
 
 
 def level(words: str, scale: dict[str, float]) -> float | None:
-    """Return the mean level of words joined by "; "; None if none of them has one.
+    """Return the mean rank of words on a scale; None if no word has a rank.
 
     Parameters
     ----------
     words
-        What the atlas says, in any case; several where the antibody has several annotations.
+        Annotation words separated by "; ", in any case; several if the antibody has several
+        annotations.
     scale
         `STAINING`, `INTENSITY` or `QUANTITY`.
     """
-    levels = [
+    ranks = [
         scale[word]
-        for word in (part.strip().lower() for part in words.split(WORD_SEPARATOR.strip()))
+        for word in (word.strip().lower() for word in words.split(SEPARATOR))
         if word in scale
     ]
-    return sum(levels) / len(levels) if levels else None
+    return sum(ranks) / len(ranks) if ranks else None

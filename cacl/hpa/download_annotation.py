@@ -1,4 +1,4 @@
-"""Fetch the annotation of the genes that were asked for, into a folder laid out as the host."""
+"""Download the annotation of the configured genes into a folder with the layout of the host."""
 
 from __future__ import annotations
 
@@ -8,223 +8,260 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError, ImageError, Reason
-from cacl.hpa.gene_index import NO_INDEX, Index, read_index
+from cacl.hpa.gene_index import NO_INDEX, GeneIndex
 from cacl.hpa.gene_xml import read_entries
-from cacl.hpa.genes import Missing, expand_names, nearest
-from cacl.hpa.http.client import MAX_CONNECTIONS, Client, HttpLimits
-from cacl.hpa.http.download import download
-from cacl.hpa.http.interrupt import stop_on_interrupt
+from cacl.hpa.genes import UnknownName, closest_name, expand_names
+from cacl.hpa.http.client import MAX_CONNECTIONS, Client
+from cacl.hpa.http.download import download_file
+from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.http.locks import commit, host_lock, locked_part
 from cacl.hpa.licence import licence_of
 from cacl.hpa.mirror import BULK_TABLES, BULK_XML, Mirror
-from cacl.hpa.options import SourceOptions
-from cacl.hpa.provenance import download_record, provenance_path, read_provenance, write_provenance
+from cacl.hpa.provenance import (
+    ProvenanceRecord,
+    provenance_path,
+    read_provenance,
+    write_provenance,
+)
 from cacl.hpa.urls import CURRENT_HOST, release_host
 from cacl.runtime.progress import track
+from cacl.runtime.signals import on_interrupt
 from cacl.tables.schemas import FailureRow
 
 log = logging.getLogger(__name__)
-INDEXES = ("download/tsv/proteinatlas.tsv.zip", "download/proteinatlas.tsv.zip")
-TABLE_BYTES = 500 * 10**6
-XML_BYTES = 20 * 10**9
-NEW_NAMES_SINCE = 24
-NEW = ("/tsv/", "normal_ihc")
+GENE_TABLES = ("download/tsv/proteinatlas.tsv.zip", "download/proteinatlas.tsv.zip")
+MAX_TABLE_BYTES = 500 * 10**6
+MAX_XML_BYTES = 20 * 10**9
+NEW_PATHS_SINCE = 24
+NEW_PATH_PARTS = ("/tsv/", "normal_ihc")
 NO_TISSUE = frozenset(("-",))
 XML_START = (b"<?xml", b"\xef\xbb\xbf<?xml", b"<proteinAtlas")
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What was fetched: the genes that are now there (None: no gene is), and what is not."""
+class AnnotationDownload:
+    """Result of a download: the source with the available genes, and what is missing.
 
-    source: SourceOptions | None
-    missing: list[Missing]
+    Parameters
+    ----------
+    source
+        The source with the genes that are available; None if no gene is.
+    unknown_names
+        Configured names that the host does not have.
+    failures
+        Files that could not be downloaded.
+    """
+
+    source: SourceConfig | None
+    unknown_names: list[UnknownName]
     failures: list[FailureRow]
 
 
 def fetch_annotation(
-    source: SourceOptions, downloads: Path, limits: HttpLimits | None = None
-) -> Fetched:
-    """Fetch the annotation table and the XML of the genes and antibodies that were asked for.
+    source: SourceConfig, downloads: Path, limits: HttpLimits | None = None
+) -> AnnotationDownload:
+    """Download the annotation table and the XML of the configured genes and antibodies.
 
-    For "all" that is the file of all genes, else one file a gene. What is there is not fetched
-    again, unless it is of another release than the configured one: a release does not change, so
-    there is no refreshing within it. With `hpa_version` None the host's current release is kept
-    as it was first fetched; delete the files to fetch them anew.
+    For "all" that is the file of all genes, else one file per gene. An existing file is downloaded
+    again only if it belongs to another release: the files of a release do not change. With
+    `hpa_version` None the files of the current release stay as they were first downloaded; delete
+    them to download them again.
 
     Parameters
     ----------
     source
         Release, genes, antibodies.
     downloads
-        Folder, made if it is missing, that afterwards is a mirror of what was fetched.
+        Folder of the files, created if it is missing. Afterwards it is a mirror of them.
     limits
-        Of the client.
+        Timeouts, retries and sizes of the client.
 
     Raises
     ------
     CatalogError
-        The host does not serve what is needed to find any gene.
+        The host does not serve the tables that are needed to resolve any gene name.
     ConfigError
         The folder cannot be written, or its disk is full.
     """
-    with host_lock(downloads), Client(source, limits) as client, stop_on_interrupt(client):
+    with (
+        host_lock(downloads),
+        Client(source, limits) as client,
+        on_interrupt(client.stop),
+    ):
         try:
-            return _Fetcher(source, downloads, client).fetch()
+            return _Downloader(source, downloads, client).download()
         except OSError as error:
             raise ConfigError(
-                f"The annotation cannot be kept in {downloads} ({error.strerror}); make space or "
-                "name another folder and run again, what came whole is there"
+                f"The annotation cannot be written to {downloads} ({error.strerror}); free space "
+                "or name another folder and run again, complete files are kept"
             ) from error
 
 
-class _Fetcher:
-    """One run over the host."""
+class _Downloader:
+    """One download of annotation from the host."""
 
-    def __init__(self, source: SourceOptions, downloads: Path, client: Client) -> None:
+    def __init__(self, source: SourceConfig, downloads: Path, client: Client) -> None:
         self.source = source
         self.mirror = Mirror(downloads)
         self.client = client
         self.failures: list[FailureRow] = []
         version = source.hpa_version
         self.release = CURRENT_HOST if version is None else release_host(version)
-        self.is_new = version is None or int(version.split(".")[0]) >= NEW_NAMES_SINCE
+        self.has_new_paths = version is None or int(version.split(".")[0]) >= NEW_PATHS_SINCE
 
-    def fetch(self) -> Fetched:
-        """Fetch everything; see `fetch_annotation`."""
+    def download(self) -> AnnotationDownload:
+        """Download all files; see `fetch_annotation`."""
         names = expand_names(self.source.genes)
-        table = self._first([f"{name}.zip" for name in BULK_TABLES], "annotation table")
+        table = self._first_available([f"{name}.zip" for name in BULK_TABLES], "annotation table")
         if self.source.genes and not names:
-            self._fetch_all()
-            return Fetched(self.source, [], self.failures)
-        index = self._index(names, table)
-        missing = [
-            Missing(name, nearest(name, index.known)) for name in names if not index.genes(name)
+            self._download_all_genes()
+            return AnnotationDownload(self.source, [], self.failures)
+        index = self._gene_index(names, table)
+        unknown = [
+            UnknownName(name, closest_name(name, index.known_names))
+            for name in names
+            if not index.genes(name)
         ]
-        wanted = {gene for name in names for gene in index.genes(name)}
+        ensembl_ids = {ensembl_id for name in names for ensembl_id in index.genes(name)}
         if not names:
-            wanted, missing = self._genes_of_antibodies(index)
-        there = self._fetch_genes(sorted(wanted))
-        lost = {one.name for one in missing}
-        found = replace(
+            ensembl_ids, unknown = self._genes_of_antibodies(index)
+        available = self._download_genes(sorted(ensembl_ids))
+        unknown_names = {name.name for name in unknown}
+        source = replace(
             self.source,
-            genes=there or self.source.genes,
-            antibodies=tuple(one for one in self.source.antibodies if one not in lost),
+            genes=available or self.source.genes,
+            antibodies=tuple(
+                antibody for antibody in self.source.antibodies if antibody not in unknown_names
+            ),
         )
-        return Fetched(found if there else None, missing, self.failures)
+        return AnnotationDownload(source if available else None, unknown, self.failures)
 
-    def _genes_of_antibodies(self, index: Index) -> tuple[set[str], list[Missing]]:
-        genes: set[str] = set()
-        missing: list[Missing] = []
+    def _genes_of_antibodies(self, index: GeneIndex) -> tuple[set[str], list[UnknownName]]:
+        ensembl_ids: set[str] = set()
+        unknown: list[UnknownName] = []
         for antibody in self.source.antibodies:
-            found = index.by_antibody.get(antibody.lower())
-            genes |= found or set()
-            if not found:
-                missing.append(Missing(antibody, nearest(antibody, index.known_antibodies)))
-        return genes, missing
+            genes = index.by_antibody.get(antibody.lower(), set())
+            ensembl_ids |= genes
+            if not genes:
+                unknown.append(
+                    UnknownName(antibody, closest_name(antibody, index.known_antibodies))
+                )
+        return ensembl_ids, unknown
 
-    def _index(self, names: Iterable[str], table: Path | None) -> Index:
-        """Return names of genes: of the annotation table, and of the larger one if need be."""
-        index = Index()
+    def _gene_index(self, names: Iterable[str], table: Path | None) -> GeneIndex:
+        """Return the names of genes: of the annotation table, and if needed of the gene table."""
+        index = GeneIndex()
         if table is not None:
             try:
-                index.note_bulk(table)
+                index.add_annotation_table(table)
             except CatalogError as error:
-                self._fail(table.name, Reason.BAD_ANNOTATION, str(error), str(table))
-        unmet = [name for name in names if not index.genes(name)]
-        if unmet or self.source.antibodies:
-            path = self._first(INDEXES, "table of gene names")
+                self._add_failure(table.name, Reason.BAD_ANNOTATION, str(error), str(table))
+        unresolved = [name for name in names if not index.genes(name)]
+        if unresolved or self.source.antibodies:
+            path = self._first_available(GENE_TABLES, "table of gene names")
             if path is not None:
-                read_index(path, index)
-            elif index == Index():
+                index.add_gene_table(path)
+            elif index == GeneIndex():
                 raise CatalogError(NO_INDEX.format(host=self.release))
         return index
 
-    def _first(self, names: Iterable[str], what: str) -> Path | None:
-        """Fetch the first of several files that the host has, those of its own time first."""
-        candidates = sorted(names, key=lambda name: self.is_new != any(new in name for new in NEW))
+    def _first_available(self, names: Iterable[str], title: str) -> Path | None:
+        """Download the first of several files that the host has; try the release's paths first."""
+        candidates = sorted(
+            names,
+            key=lambda name: self.has_new_paths != any(part in name for part in NEW_PATH_PARTS),
+        )
         targets = {name: self.mirror.root / name for name in candidates}
         for name, target in targets.items():
-            self._drop_other_release(target, self._url(name))
-        there = next((target for target in targets.values() if target.exists()), None)
-        if there is not None:
-            return there
-        problems: list[ImageError] = []
+            self._remove_other_release(target, self._url(name))
+        existing = next((target for target in targets.values() if target.exists()), None)
+        if existing is not None:
+            return existing
+        errors: list[ImageError] = []
         for name, target in targets.items():
             try:
-                self._download(name, target, TABLE_BYTES)
+                self._download_file(name, target, MAX_TABLE_BYTES)
             except ImageError as error:
-                problems.append(error)
+                errors.append(error)
                 if error.reason is Reason.NOT_FOUND:
                     continue
                 break
             return target
-        self._fail(what, problems[-1].reason, f"No {what}: {problems[0]}", self.release)
+        self._add_failure(title, errors[-1].reason, f"No {title}: {errors[0]}", self.release)
         return None
 
-    def _fetch_all(self) -> None:
+    def _download_all_genes(self) -> None:
         for path in self.mirror.gene_files():
-            self._drop_other_release(path, self._url(path.name))
+            self._remove_other_release(path, self._url(path.name))
         name = f"{BULK_XML}.gz"
         target = self.mirror.root / name
-        self._drop_other_release(target, self._url(name))
+        self._remove_other_release(target, self._url(name))
         try:
-            self._download(name, target, XML_BYTES)
+            self._download_file(name, target, MAX_XML_BYTES)
         except ImageError as error:
-            raise CatalogError(f"The file of all genes cannot be fetched: {error}") from error
+            raise CatalogError(f"The file of all genes cannot be downloaded: {error}") from error
 
-    def _fetch_genes(self, genes: list[str]) -> tuple[str, ...]:
-        """Fetch the XML of genes; return the ids of those that are there."""
+    def _download_genes(self, ensembl_ids: list[str]) -> tuple[str, ...]:
+        """Download the XML of genes; return the ids of the available genes."""
         with ThreadPoolExecutor(max_workers=MAX_CONNECTIONS) as pool:
-            done = list(track(pool.map(self._try_gene, genes), "catalog: genes", len(genes)))
-        for ensembl_id, error in zip(genes, done, strict=True):
+            results = pool.map(self._download_gene, ensembl_ids)
+            errors = list(track(results, "catalog: genes", len(ensembl_ids)))
+        for ensembl_id, error in zip(ensembl_ids, errors, strict=True):
             if error is not None:
-                self._fail(ensembl_id, error.reason, str(error), self._url(f"{ensembl_id}.xml"))
-        return tuple(gene for gene, error in zip(genes, done, strict=True) if error is None)
+                url = self._url(f"{ensembl_id}.xml")
+                self._add_failure(ensembl_id, error.reason, str(error), url)
+        return tuple(
+            ensembl_id
+            for ensembl_id, error in zip(ensembl_ids, errors, strict=True)
+            if error is None
+        )
 
-    def _try_gene(self, ensembl_id: str) -> ImageError | None:
+    def _download_gene(self, ensembl_id: str) -> ImageError | None:
         target = self.mirror.gene_file(ensembl_id)
         url = self._url(target.name)
-        self._drop_other_release(target, url)
+        self._remove_other_release(target, url)
         try:
             with locked_part(target) as part:
                 if target.exists():
                     return None
-                answer = self.client.fetch(url, _check_xml)
-                part.write_bytes(answer.data)
-                _check_entries(part, ensembl_id)
-                self._write_receipt(target, part, url, answer.etag)
+                response = self.client.fetch(url, _check_xml)
+                part.write_bytes(response.data)
+                _check_gene(part, ensembl_id)
+                self._write_record(target, part, url, response.etag)
                 commit(part, target)
         except ImageError as error:
             return error
         return None
 
-    def _download(self, name: str, target: Path, max_bytes: int) -> None:
+    def _download_file(self, name: str, target: Path, max_bytes: int) -> None:
         url = self._url(name)
 
-        def sign(part: Path, etag: str) -> None:
-            self._write_receipt(target, part, url, etag)
+        def write_record(part: Path, etag: str) -> None:
+            self._write_record(target, part, url, etag)
 
-        download(self.client, url, target, max_bytes=max_bytes, sign=sign)
+        download_file(self.client, url, target, max_bytes=max_bytes, write_record=write_record)
 
-    def _write_receipt(self, target: Path, part: Path, url: str, etag: str) -> None:
+    def _write_record(self, target: Path, part: Path, url: str, etag: str) -> None:
         version = self.source.hpa_version or ""
-        receipt = download_record(part, url, etag, version, licence_of(version))
-        write_provenance(target, receipt)
+        record = ProvenanceRecord.for_download(
+            part, url=url, etag=etag, hpa_version=version, licence=licence_of(version)
+        )
+        write_provenance(target, record)
 
-    def _drop_other_release(self, target: Path, url: str) -> None:
-        """Remove a file that came from another release, or that nothing vouches for."""
-        receipt = read_provenance(target)
-        if target.exists() and (receipt is None or receipt.url != url):
-            log.warning("%s is not of %s, it is fetched again", target, self.release)
+    def _remove_other_release(self, target: Path, url: str) -> None:
+        """Remove a file of another release, or a file without a provenance record."""
+        record = read_provenance(target)
+        if target.exists() and (record is None or record.url != url):
+            log.warning("%s is not a file of %s; downloading it again", target, self.release)
             target.unlink()
             provenance_path(target).unlink(missing_ok=True)
 
     def _url(self, name: str) -> str:
         return f"https://{self.release}/{name}"
 
-    def _fail(self, name: str, reason: Reason, message: str, source: str) -> None:
+    def _add_failure(self, name: str, reason: Reason, message: str, source: str) -> None:
         log.warning("catalog: %s: %s: %s", name, reason, message)
         self.failures.append(
             FailureRow(
@@ -237,12 +274,12 @@ def _check_xml(data: bytes) -> None:
     if not data.lstrip().startswith(XML_START):
         raise ImageError(
             Reason.BAD_ANNOTATION,
-            f"The answer is no XML, it begins with {data[:20]!r}; try again later",
+            f"The response is not XML, it starts with {data[:20]!r}; try again later",
         )
 
 
-def _check_entries(path: Path, ensembl_id: str) -> None:
-    """Check that a file is whole and about the gene it was asked for."""
+def _check_gene(path: Path, ensembl_id: str) -> None:
+    """Check that the XML of a gene is complete and describes this gene."""
     try:
         genes = {entry.name.ensembl_id for entry in read_entries(path, tissues=NO_TISSUE)}
     except CatalogError as error:
@@ -250,5 +287,5 @@ def _check_entries(path: Path, ensembl_id: str) -> None:
     if ensembl_id not in genes:
         raise ImageError(
             Reason.BAD_ANNOTATION,
-            f"The XML of {ensembl_id} is about {', '.join(sorted(genes)) or 'no gene'} instead",
+            f"The XML of {ensembl_id} describes {', '.join(sorted(genes)) or 'no gene'} instead",
         )

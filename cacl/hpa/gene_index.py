@@ -1,4 +1,4 @@
-"""Look up genes by the names that people use, in the tables that the host serves."""
+"""Look up Ensembl ids by symbol, synonym or antibody in the tables of the host."""
 
 from __future__ import annotations
 
@@ -9,43 +9,44 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cacl.errors import CatalogError
-from cacl.hpa.annotation_table import open_table, read_bulk, table_lines, unreadable
+from cacl.hpa.annotation_table import (
+    open_table,
+    read_annotation_table,
+    read_errors_as_catalog_errors,
+    table_lines,
+)
 from cacl.hpa.gene_xml import ENSEMBL_ID
 
 NO_INDEX = (
-    "{host} serves no table of gene names, so that names cannot be looked up; name genes by "
-    "Ensembl id, such as ENSG00000090402"
+    "{host} serves no table of gene names, so names cannot be looked up; name genes by Ensembl id, "
+    "such as ENSG00000090402"
 )
 ENSEMBL, SYMBOL, SYNONYM, ANTIBODY = "ensembl", "gene", "gene synonym", "antibody"
 
 
 @dataclass
-class Index:
-    """Ensembl ids by symbol or id, synonym, and antibody, all in lower case."""
+class GeneIndex:
+    """Ensembl ids by symbol or id, by synonym, and by antibody; all keys are in lower case."""
 
     by_name: dict[str, set[str]] = field(default_factory=dict)
     by_synonym: dict[str, set[str]] = field(default_factory=dict)
     by_antibody: dict[str, set[str]] = field(default_factory=dict)
-    known: set[str] = field(default_factory=set)
+    known_names: set[str] = field(default_factory=set)
     known_antibodies: set[str] = field(default_factory=set)
 
     def genes(self, name: str) -> set[str]:
-        """Return the Ensembl ids of a symbol, an id (known or not), or else a synonym."""
-        found = self.by_name.get(name.lower()) or self.by_synonym.get(name.lower())
-        return found or ({name.upper()} if ENSEMBL_ID.fullmatch(name.upper()) else set())
+        """Return the Ensembl ids of a symbol or id, else of a synonym; any valid id is accepted."""
+        ensembl_ids = self.by_name.get(name.lower()) or self.by_synonym.get(name.lower())
+        is_id = ENSEMBL_ID.fullmatch(name.upper())
+        return ensembl_ids or ({name.upper()} if is_id else set())
 
-    def note_bulk(self, path: Path) -> None:
-        """Add the ids and symbols of the annotation table; see `read_bulk` for errors."""
-        for row in read_bulk(path):
-            self.note(row.ensembl_id, row.gene, (), ())
-
-    def note(
+    def add(
         self, ensembl_id: str, gene: str, synonyms: Iterable[str], antibodies: Iterable[str]
     ) -> None:
-        """Add one gene; ids that are none are left out."""
+        """Add a gene; a gene without a valid Ensembl id is skipped."""
         if not ENSEMBL_ID.fullmatch(ensembl_id):
             return
-        self.known |= {ensembl_id, gene} - {""}
+        self.known_names |= {ensembl_id, gene} - {""}
         self.known_antibodies |= set(antibodies)
         for names, index in (
             ((ensembl_id, gene), self.by_name),
@@ -55,35 +56,39 @@ class Index:
             for name in names:
                 index.setdefault(name.lower(), set()).add(ensembl_id)
 
+    def add_annotation_table(self, path: Path) -> None:
+        """Add ids and symbols of the annotation table; see `read_annotation_table` for errors."""
+        for row in read_annotation_table(path):
+            self.add(row.ensembl_id, row.gene, (), ())
 
-def read_index(path: Path, index: Index) -> None:
-    """Add the genes of the host's `proteinatlas.tsv`, with synonyms and antibodies.
+    def add_gene_table(self, path: Path) -> None:
+        """Add the genes of the host's `proteinatlas.tsv`, with synonyms and antibodies.
 
-    Raises
-    ------
-    CatalogError
-        The table cannot be read or lacks the columns Gene and Ensembl.
-    """
-    with ExitStack() as stack, unreadable(path):
-        lines = csv.reader(table_lines(open_table(path, stack), path), delimiter="\t")
-        header = [name.strip().lower() for name in next(lines, [])]
-        if not {ENSEMBL, SYMBOL} <= set(header):
-            raise CatalogError(
-                f"The table {path} has no columns Gene and Ensembl; name genes by Ensembl id"
-            )
-        for fields in lines:
-            values = dict(zip(header, fields, strict=False))
-            index.note(
-                values.get(ENSEMBL, ""),
-                values.get(SYMBOL, ""),
-                tuple(_listed(values.get(SYNONYM, ""))),
-                tuple(_listed(values.get(ANTIBODY, ""))),
-            )
+        Raises
+        ------
+        CatalogError
+            The table cannot be read or lacks the columns Gene and Ensembl.
+        """
+        with ExitStack() as stack, read_errors_as_catalog_errors(path):
+            lines = csv.reader(table_lines(open_table(path, stack), path), delimiter="\t")
+            header = [name.strip().lower() for name in next(lines, [])]
+            if not {ENSEMBL, SYMBOL} <= set(header):
+                raise CatalogError(
+                    f"The table {path} has no columns Gene and Ensembl; name genes by Ensembl id"
+                )
+            for fields in lines:
+                values = dict(zip(header, fields, strict=False))
+                self.add(
+                    values.get(ENSEMBL, ""),
+                    values.get(SYMBOL, ""),
+                    tuple(_split_list(values.get(SYNONYM, ""))),
+                    tuple(_split_list(values.get(ANTIBODY, ""))),
+                )
 
 
-def _listed(text: str) -> Iterator[str]:
+def _split_list(text: str) -> Iterator[str]:
     """Yield the names of a list such as `HPA001, CAB002: RRID`."""
-    for part in text.split(","):
-        name = part.split(":")[0].strip()
+    for item in text.split(","):
+        name = item.split(":")[0].strip()
         if name:
             yield name

@@ -1,8 +1,8 @@
-"""Read the Human Protein Atlas's gene XML, one gene or all in one stream.
+"""Read the gene XML of the Human Protein Atlas (HPA), of one gene or of all genes in one stream.
 
-One tolerant parser for the forms of releases 18 to 25: only `entry/antibody` is read, unknown
-elements are passed over, repeated ones give their first value, values come lower-cased. Nothing
-in a file can make the parser expand entities, read other files, or hold more than one entry.
+One tolerant parser reads the forms of releases 18 to 25. It reads only `entry/antibody`, ignores
+unknown elements, takes the first value of repeated elements, and returns values in lower case. The
+parser does not expand entities, read other files, or hold more than one entry in memory.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from cacl.errors import CatalogError
 from cacl.hpa.xml_stream import (
     BLOCK_BYTES,
     MAX_ENTRY_BYTES,
+    check_markup,
+    count_markup,
     documents,
-    marks,
-    met,
+    iter_events,
     open_xml,
-    refuse_marks,
-    safe_options,
+    safe_parser_options,
 )
 
-MAX_TEXT = 500
-OLDEST_PATIENT_YEARS = 130
-FAULTS = (etree.XMLSyntaxError, EOFError, OSError, zlib.error)
+MAX_TEXT_CHARACTERS = 500
+MAX_AGE_YEARS = 130
+READ_ERRORS = (etree.XMLSyntaxError, EOFError, OSError, zlib.error)
 NORMAL_TISSUE = "tissue"
 SAMPLE_IMAGE = "sampleimage"
 ENSEMBL_ID = re.compile(r"ENSG\d{11}")
@@ -38,7 +38,7 @@ ENSEMBL_ID = re.compile(r"ENSG\d{11}")
 
 @dataclass(frozen=True, slots=True)
 class CellLevel:
-    """The staining of one cell type of a tissue; empty where the atlas says nothing."""
+    """The staining of one cell type of a tissue; a missing value is an empty text."""
 
     cell_type: str
     staining: str
@@ -49,7 +49,7 @@ class CellLevel:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One core: its image's URL, and the patient."""
+    """One core: the URL of its image, and the patient (age in years)."""
 
     url: str
     patient_id: str
@@ -59,7 +59,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class TissueData:
-    """One tissue of an antibody, or of a gene (then without samples)."""
+    """Annotation and samples of one tissue of an antibody, or of a gene (then without samples)."""
 
     tissue: str
     cells: tuple[CellLevel, ...]
@@ -68,7 +68,7 @@ class TissueData:
 
 @dataclass(frozen=True, slots=True)
 class Antibody:
-    """One antibody and the tissues that were stained with it."""
+    """One antibody and the tissues that are stained with it."""
 
     antibody_id: str
     tissues: tuple[TissueData, ...]
@@ -76,7 +76,7 @@ class Antibody:
 
 @dataclass(frozen=True, slots=True)
 class GeneName:
-    """How one gene is called."""
+    """Ensembl id, symbol and synonyms of a gene."""
 
     ensembl_id: str
     gene: str
@@ -85,7 +85,7 @@ class GeneName:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One gene: names, release, reliability, its consensus by tissue, its antibodies."""
+    """One gene: names, release, reliability, gene-level annotation by tissue, antibodies."""
 
     name: GeneName
     version: str
@@ -95,35 +95,35 @@ class Entry:
 
 
 def read_entries(path: Path, *, tissues: frozenset[str] = frozenset()) -> Iterator[Entry]:
-    """Yield the genes of an XML file, plain or gzip-compressed, in the file's order.
+    """Yield the genes of a plain or gzip-compressed XML file, in the order of the file.
 
     Parameters
     ----------
     path
-        A gene's XML, or all genes in one (`proteinatlas.xml.gz`).
+        XML of a gene, or of all genes (`proteinatlas.xml.gz`).
     tissues
         Lower-case names of the tissues to read; empty for all.
 
     Raises
     ------
     CatalogError
-        The file is missing, no XML, cut short, declares a DTD, or has an entry larger than 32 MB.
-        Entries before the fault have been yielded.
+        The file is missing, not XML, or truncated, declares a DTD, or has an entry larger than
+        32 MB. The entries before the error are yielded.
     """
-    parser = etree.XMLParser(**safe_options())
+    parser = etree.XMLParser(**safe_parser_options())
     with open_xml(path) as stream:
         try:
             for document in documents(stream, path):
                 root = etree.fromstring(document, parser)
-                _refuse_dtd(root, path)
+                _reject_dtd(root, path)
                 for entry in _entries_below(root):
                     yield _entry(entry, tissues)
-        except FAULTS as error:
-            raise CatalogError(_unreadable(path, error)) from error
+        except READ_ERRORS as error:
+            raise CatalogError(_unreadable_message(path, error)) from error
 
 
 def read_name(path: Path) -> GeneName:
-    """Return how the first gene of an XML file is called, reading no more than its head.
+    """Return the names of the first gene of an XML file; reads only the start of the file.
 
     Raises
     ------
@@ -131,16 +131,16 @@ def read_name(path: Path) -> GeneName:
         As for `read_entries`, or the file has no gene.
     """
     parser = etree.XMLPullParser(
-        events=("end",), tag=["{*}identifier", "{*}antibody"], **safe_options()
+        events=("end",), tag=["{*}identifier", "{*}antibody"], **safe_parser_options()
     )
     with open_xml(path) as stream:
         try:
             count = 0
             for block in iter(lambda: stream.read(BLOCK_BYTES), b""):
-                count += marks(block)
-                refuse_marks(count, path)
+                count += count_markup(block)
+                check_markup(count, path)
                 parser.feed(block)
-                for element in met(parser):
+                for element in iter_events(parser):
                     entry = element.getparent()
                     if entry is not None and etree.QName(entry).localname == "entry":
                         return _name(entry)
@@ -148,16 +148,16 @@ def read_name(path: Path) -> GeneName:
                     break
             else:
                 parser.close()
-        except FAULTS as error:
-            raise CatalogError(_unreadable(path, error)) from error
-    raise CatalogError(f"The annotation {path} names no gene; fetch it again")
+        except READ_ERRORS as error:
+            raise CatalogError(_unreadable_message(path, error)) from error
+    raise CatalogError(f"The annotation {path} names no gene; download it again")
 
 
-def _refuse_dtd(root: etree._Element, path: Path) -> None:
+def _reject_dtd(root: etree._Element, path: Path) -> None:
     if root.getroottree().docinfo.internalDTD is not None:
         raise CatalogError(
-            f"The annotation {path} declares a DTD, which the atlas never does, so it is refused; "
-            "fetch it again"
+            f"The annotation {path} declares a DTD, which no file of the HPA does, so it is "
+            "rejected; download it again"
         )
 
 
@@ -165,8 +165,8 @@ def _entries_below(root: etree._Element) -> Iterator[etree._Element]:
     return iter((root,)) if etree.QName(root).localname == "entry" else _children(root, "entry")
 
 
-def _unreadable(path: Path, error: Exception) -> str:
-    return f"The annotation {path} cannot be read as XML ({error}); fetch it again"
+def _unreadable_message(path: Path, error: Exception) -> str:
+    return f"The annotation {path} cannot be read as XML ({error}); download it again"
 
 
 def _entry(entry: etree._Element, tissues: frozenset[str]) -> Entry:
@@ -197,9 +197,9 @@ def _name(entry: etree._Element) -> GeneName:
         for element in _children(entry, "identifier")
         if _attribute(element, "db") == "ensembl"
     ]
-    in_url = ENSEMBL_ID.findall(entry.get("url") or "")
+    ids_in_url = ENSEMBL_ID.findall(entry.get("url") or "")
     return GeneName(
-        ensembl_id=next(iter([*identifiers, *in_url]), ""),
+        ensembl_id=next(iter([*identifiers, *ids_in_url]), ""),
         gene=_text(entry, "name"),
         synonyms=tuple(_clean(element.text) for element in _children(entry, "synonym")),
     )
@@ -215,7 +215,7 @@ def _antibody(element: etree._Element, tissues: frozenset[str]) -> Antibody:
 
 
 def _tissues(expressions: list[etree._Element], wanted: frozenset[str]) -> tuple[TissueData, ...]:
-    found: list[TissueData] = []
+    tissues: list[TissueData] = []
     for expression in expressions:
         for data in _children(expression, "data"):
             tissue = _word(data, "tissue")
@@ -223,8 +223,8 @@ def _tissues(expressions: list[etree._Element], wanted: frozenset[str]) -> tuple
                 cells = tuple(_cell(cell) for cell in _children(data, "tissueCell"))
                 patients = _children(data, "patient")
                 samples = tuple(sample for patient in patients for sample in _samples(patient))
-                found.append(TissueData(tissue, cells, samples))
-    return tuple(found)
+                tissues.append(TissueData(tissue, cells, samples))
+    return tuple(tissues)
 
 
 def _cell(cell: etree._Element) -> CellLevel:
@@ -242,7 +242,7 @@ def _cell(cell: etree._Element) -> CellLevel:
 
 def _samples(patient: etree._Element) -> Iterator[Sample]:
     age = _text(patient, "age")
-    known = age.isdecimal() and int(age) <= OLDEST_PATIENT_YEARS
+    is_age_valid = age.isdecimal() and int(age) <= MAX_AGE_YEARS
     patient_id, sex = sys.intern(_text(patient, "patientId")), _word(patient, "sex")
     for sample in _children(patient, "sample"):
         for assay in _children(sample, "assayImage"):
@@ -250,14 +250,17 @@ def _samples(patient: etree._Element) -> Iterator[Sample]:
                 url = _image_url(image)
                 if url and _attribute(image, "imageType") == SAMPLE_IMAGE:
                     yield Sample(
-                        url=url, patient_id=patient_id, sex=sex, age=int(age) if known else None
+                        url=url,
+                        patient_id=patient_id,
+                        sex=sex,
+                        age=int(age) if is_age_valid else None,
                     )
 
 
 def _image_url(image: etree._Element) -> str:
-    """Return the address of the JPEG among an image's addresses, empty if it has none.
+    """Return the URL of the JPEG of an image; empty if it has no URL.
 
-    Some releases write the TIFF's address as `imageUrl`; its JPEG lies beside it.
+    Some releases have the URL of the TIFF as `imageUrl`; the JPEG has the same name beside it.
     """
     urls = [
         _clean(element.text, limit=2000)
@@ -275,13 +278,13 @@ def _children(element: etree._Element, tag: str) -> Iterator[etree._Element]:
 
 
 def _text(element: etree._Element, tag: str) -> str:
-    """Return the first text of the children `tag` that is not empty, with single spaces."""
+    """Return the first non-empty text of the children `tag`, with single spaces."""
     texts = (_clean(child.text) for child in _children(element, tag))
     return next((text for text in texts if text), "")
 
 
 def _word(element: etree._Element, tag: str) -> str:
-    """Return a text that many entries share: lower-case, and held in memory once."""
+    """Return a text that many entries share: in lower case, and interned to save memory."""
     return sys.intern(_text(element, tag).lower())
 
 
@@ -289,5 +292,5 @@ def _attribute(element: etree._Element, name: str) -> str:
     return _clean(element.get(name)).lower()
 
 
-def _clean(text: str | None, *, limit: int = MAX_TEXT) -> str:
+def _clean(text: str | None, *, limit: int = MAX_TEXT_CHARACTERS) -> str:
     return " ".join((text or "").split())[:limit]

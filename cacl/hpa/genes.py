@@ -1,4 +1,4 @@
-"""Find the genes that were asked for, and say which ones are not there."""
+"""Resolve the configured gene and antibody names against the annotation of a mirror."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError, Reason
 from cacl.hpa.gene_xml import Entry, GeneName, read_entries, read_name
 from cacl.hpa.mirror import LAYOUT, Mirror
-from cacl.hpa.options import SourceOptions
 from cacl.tables.schemas import FailureRow
 
 ALL = "all"
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".list")
-NEAR_ENOUGH = 0.6
+MIN_SIMILARITY = 0.6
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A name that the source does not have, and the nearest one that it has (or empty)."""
+class UnknownName:
+    """A name that the source does not have, and the most similar known name (or empty)."""
 
     name: str
-    nearest: str
+    suggestion: str
 
 
 @dataclass(frozen=True)
 class ResolvedGenes:
-    """The genes that were found, by Ensembl id, what was not found, what could not be read."""
+    """Genes sorted by Ensembl id, names that were not found, and files that cannot be read."""
 
     entries: list[Entry]
-    missing: list[Missing]
+    unknown_names: list[UnknownName]
     failures: list[FailureRow]
 
 
 def expand_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Return gene names with files of them read in; empty for "all".
+    """Return gene names, with the names in list files; empty for "all".
 
-    A file has one name a line; what follows a `#`, a comma or a tab is left out.
+    A list file has one name per line. Text after a `#`, a comma or a tab is ignored.
 
     Raises
     ------
@@ -46,144 +46,152 @@ def expand_names(names: Iterable[str]) -> tuple[str, ...]:
         A name is the path of a list that does not exist, cannot be read, or is empty.
     """
     expanded: list[str] = []
-    for name in (given.strip() for given in names):
+    for name in (raw_name.strip() for raw_name in names):
         path = Path(name)
         if name.lower() == ALL:
             return ()
         if "/" in name or path.suffix.lower() in LIST_SUFFIXES or path.is_file():
-            expanded += _listed(path)
+            expanded += _read_list(path)
         elif name:
             expanded.append(name)
     return tuple(dict.fromkeys(expanded))
 
 
-def gather(mirror: Mirror, source: SourceOptions, tissues: frozenset[str]) -> ResolvedGenes:
-    """Return the genes of a mirror that were asked for, with their annotation.
+def resolve_genes(mirror: Mirror, source: SourceConfig, tissues: frozenset[str]) -> ResolvedGenes:
+    """Return the configured genes of a mirror with their annotation.
 
-    Single genes' files go before the file of all genes. A symbol or Ensembl id goes before an
-    equal synonym of another gene. A file that cannot be read becomes a failure, the rest is read.
+    The files of single genes have priority over the file of all genes. A symbol or Ensembl id has
+    priority over an equal synonym of another gene. A file that cannot be read becomes a failure,
+    and the other files are read.
 
     Parameters
     ----------
     mirror
-        Folder laid out as the host is.
+        Folder with the layout of the host.
     source
-        Names the genes and antibodies.
+        Names of genes and antibodies.
     tissues
         Lower-case names of the tissues to read; empty for all.
 
     Raises
     ------
     CatalogError
-        The mirror has no annotation at all.
+        The mirror has no annotation.
     ConfigError
-        A list of genes cannot be read.
+        A gene list cannot be read.
     """
     names = expand_names(source.genes)
     files, bulk = mirror.gene_files(), mirror.bulk_xml()
     if not files and bulk is None:
         raise CatalogError(
-            f"The mirror {mirror.root} has no annotation; a mirror is laid out as {LAYOUT}"
+            f"The mirror {mirror.root} has no annotation; a mirror has the layout {LAYOUT}"
         )
     search = _Search(names=names, antibodies=source.antibodies, tissues=tissues)
-    direct = {f"{name.upper()}.xml" for name in names}
-    if direct and direct <= {path.name for path in files}:
-        files = [path for path in files if path.name in direct]
+    files_by_name = {f"{name.upper()}.xml" for name in names}
+    if files_by_name and files_by_name <= {path.name for path in files}:
+        files = [path for path in files if path.name in files_by_name]
     for path in files:
-        search.read_gene(path)
-    if bulk is not None and not search.satisfied():
-        search.read_all(bulk)
+        search.read_gene_file(path)
+    if bulk is not None and not search.is_complete():
+        search.read_bulk_file(bulk)
     return search.result()
 
 
 @dataclass
 class _Search:
-    """What is wanted, and what was met while the source is read."""
+    """The configured names, and the genes that match them while the files are read."""
 
     names: tuple[str, ...]
     antibodies: tuple[str, ...]
     tissues: frozenset[str]
     entries: dict[str, Entry] = field(default_factory=dict)
-    known: set[str] = field(default_factory=set)
+    known_names: set[str] = field(default_factory=set)
     known_antibodies: set[str] = field(default_factory=set)
     failures: list[FailureRow] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._wanted = {name.lower() for name in self.names}
-        self._named: dict[str, set[str]] = {}
-        self._nicknamed: dict[str, set[str]] = {}
+        self._wanted_names = {name.lower() for name in self.names}
+        self._wanted_antibodies = {antibody.lower() for antibody in self.antibodies}
+        self._keys_by_name: dict[str, set[str]] = {}
+        self._keys_by_synonym: dict[str, set[str]] = {}
 
-    def read_gene(self, path: Path) -> None:
-        """Read a gene's file if its name is wanted."""
+    def read_gene_file(self, path: Path) -> None:
+        """Read the file of a gene if the gene is wanted."""
         try:
-            if self._note(read_name(path)):
+            if self._match(read_name(path)):
                 for entry in list(read_entries(path, tissues=self.tissues)):
-                    self._keep(entry)
+                    self._add(entry)
         except CatalogError as error:
-            self._fail(path, path.stem, error)
+            self._add_failure(path, path.stem, error)
 
-    def read_all(self, path: Path) -> None:
-        """Read the wanted genes of a file of all genes that were not read yet."""
+    def read_bulk_file(self, path: Path) -> None:
+        """Read the wanted genes of a file of all genes, except those that were read before."""
         try:
             for entry in read_entries(path, tissues=self.tissues):
-                if self._note(entry.name):
-                    self._keep(entry)
+                if self._match(entry.name):
+                    self._add(entry)
         except CatalogError as error:
-            self._fail(path, path.name, error)
+            self._add_failure(path, path.name, error)
 
-    def satisfied(self) -> bool:
-        """Return whether every name was met, so that there is no need to read on."""
-        met = self._named.keys() | self._nicknamed.keys()
-        wanted_antibodies = {antibody.lower() for antibody in self.antibodies}
+    def is_complete(self) -> bool:
+        """Return whether every configured name was found, so that no other file is needed."""
+        found = self._keys_by_name.keys() | self._keys_by_synonym.keys()
         return (
-            bool(self._wanted or wanted_antibodies)
-            and met >= self._wanted
-            and wanted_antibodies <= {antibody.lower() for antibody in self.known_antibodies}
+            bool(self._wanted_names or self._wanted_antibodies)
+            and found >= self._wanted_names
+            and self._wanted_antibodies <= {name.lower() for name in self.known_antibodies}
         )
 
     def result(self) -> ResolvedGenes:
-        """Return the genes, sorted, without those that only share a synonym with a symbol."""
-        kept: set[str] = set() if self._wanted else set(self.entries)
-        missing: list[Missing] = []
+        """Return the genes, sorted; a synonym counts only if no gene has the name as its symbol."""
+        keys: set[str] = set() if self._wanted_names else set(self.entries)
+        unknown: list[UnknownName] = []
         for name in self.names:
-            met = self._named.get(name.lower()) or self._nicknamed.get(name.lower())
-            if met:
-                kept |= met
+            matches = self._keys_by_name.get(name.lower()) or self._keys_by_synonym.get(
+                name.lower()
+            )
+            if matches:
+                keys |= matches
             else:
-                missing.append(Missing(name, nearest(name, self.known)))
-        spelling = {antibody.lower() for antibody in self.known_antibodies}
-        missing += [
-            Missing(antibody, nearest(antibody, self.known_antibodies))
+                unknown.append(UnknownName(name, closest_name(name, self.known_names)))
+        found_antibodies = {antibody.lower() for antibody in self.known_antibodies}
+        unknown += [
+            UnknownName(antibody, closest_name(antibody, self.known_antibodies))
             for antibody in self.antibodies
-            if antibody.lower() not in spelling
+            if antibody.lower() not in found_antibodies
         ]
-        entries = [self._with_wanted_antibodies(self.entries[key]) for key in sorted(kept)]
+        entries = [self._with_wanted_antibodies(self.entries[key]) for key in sorted(keys)]
         return ResolvedGenes(
             entries=[entry for entry in entries if entry.antibodies or not self.antibodies],
-            missing=missing,
+            unknown_names=unknown,
             failures=self.failures,
         )
 
-    def _note(self, name: GeneName) -> bool:
-        """Remember a gene's names; return whether it is wanted."""
-        strong = {name.ensembl_id.lower(), name.gene.lower()} - {""}
-        weak = {synonym.lower() for synonym in name.synonyms} - strong
-        self.known |= {name.ensembl_id, name.gene, *name.synonyms} - {""}
-        for names, index in ((strong, self._named), (weak, self._nicknamed)):
-            for one in names & self._wanted:
-                index.setdefault(one, set()).add(_key(name))
-        return not self._wanted or bool((strong | weak) & self._wanted)
+    def _match(self, gene: GeneName) -> bool:
+        """Record the names of a gene; return whether the gene is wanted."""
+        names = {gene.ensembl_id.lower(), gene.gene.lower()} - {""}
+        synonyms = {synonym.lower() for synonym in gene.synonyms} - names
+        self.known_names |= {gene.ensembl_id, gene.gene, *gene.synonyms} - {""}
+        for aliases, index in ((names, self._keys_by_name), (synonyms, self._keys_by_synonym)):
+            for alias in aliases & self._wanted_names:
+                index.setdefault(alias, set()).add(_key(gene))
+        return not self._wanted_names or bool((names | synonyms) & self._wanted_names)
 
-    def _keep(self, entry: Entry) -> None:
+    def _add(self, entry: Entry) -> None:
         self.entries.setdefault(_key(entry.name), entry)
         self.known_antibodies |= {antibody.antibody_id for antibody in entry.antibodies}
 
     def _with_wanted_antibodies(self, entry: Entry) -> Entry:
-        wanted = {antibody.lower() for antibody in self.antibodies}
-        kept = tuple(one for one in entry.antibodies if one.antibody_id.lower() in wanted)
-        return replace(entry, antibodies=kept) if wanted else entry
+        if not self._wanted_antibodies:
+            return entry
+        antibodies = tuple(
+            antibody
+            for antibody in entry.antibodies
+            if antibody.antibody_id.lower() in self._wanted_antibodies
+        )
+        return replace(entry, antibodies=antibodies)
 
-    def _fail(self, path: Path, name: str, error: CatalogError) -> None:
+    def _add_failure(self, path: Path, name: str, error: CatalogError) -> None:
         self.failures.append(
             FailureRow(
                 image_id=name,
@@ -195,27 +203,27 @@ class _Search:
         )
 
 
+def closest_name(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most similar to `name`, in any case; empty if none is."""
+    by_lower_case = {known_name.lower(): known_name for known_name in sorted(known)}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=MIN_SIMILARITY)
+    return by_lower_case[matches[0]] if matches else ""
+
+
 def _key(name: GeneName) -> str:
     return name.ensembl_id or name.gene
 
 
-def _listed(path: Path) -> list[str]:
+def _read_list(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"The list of genes {path} cannot be read ({error}); expected a text file with one "
-            "symbol or Ensembl id a line"
+            f"The gene list {path} cannot be read ({error}); expected a text file with one symbol "
+            "or Ensembl id per line"
         ) from error
     lines = (line.replace("\t", ",").partition("#")[0].split(",")[0] for line in text.splitlines())
     names = [line.strip() for line in lines if line.strip()]
     if not names:
-        raise ConfigError(f"The list of genes {path} is empty; write one symbol or id a line")
+        raise ConfigError(f"The gene list {path} is empty; write one symbol or Ensembl id per line")
     return names
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most like `name`, in any case; empty if none is."""
-    spelling = {one.lower(): one for one in sorted(known)}
-    near = difflib.get_close_matches(name.lower(), spelling, n=1, cutoff=NEAR_ENOUGH)
-    return spelling[near[0]] if near else ""

@@ -1,22 +1,57 @@
-"""The rule that makes an image positive or negative, and the user's exceptions from it."""
+"""The rule that labels an image positive or negative, and the user's overrides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cacl.config import LabelsConfig
 from cacl.errors import ConfigError
-from cacl.hpa.options import FALL_BACK_CELL_TYPE, FALL_BACK_LOCATION, LABELS, LabelOptions
 from cacl.tables.schemas import AnnotationRow
 from cacl.tables.user_csv import read_lines
 
-LEAVE_OUT = ""
+LABELS = ("positive", "negative")
+NO_LABEL = ""
+FALL_BACK_CELL_TYPE = "glandular cells"
+FALL_BACK_LOCATION = "membran"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRule:
+    """The rule of one class; all texts are in lower case.
+
+    Parameters
+    ----------
+    cell_type
+        Cell type whose annotation gives the label.
+    positive, negative
+        Staining levels of the two labels.
+    location
+        Text that the location of a positive staining must contain; empty for any.
+    """
+
+    cell_type: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    location: str = ""
+
+
+def label_rules(labels: LabelsConfig) -> dict[str, LabelRule]:
+    """Return the rule of each class by its name; the name of a single class is empty."""
+    plain = LabelRule(
+        cell_type=labels.cell_type, positive=labels.positive, negative=labels.negative
+    )
+    rules = {
+        name: replace(plain, cell_type=entry.cell_type, location=entry.location)
+        for name, entry in labels.classes.items()
+    }
+    return rules or {"": plain}
 
 
 @dataclass(frozen=True)
 class Label:
-    """`positive`, `negative` or empty, and where that comes from."""
+    """`positive`, `negative` or empty, and the annotation that it is based on."""
 
     label: str
     source: str
@@ -24,7 +59,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Override:
-    """A user's label for an image, or for one of its tiles (then with row and column)."""
+    """A user's label of an image, or of one of its tiles (then with row and column)."""
 
     image_id: str
     row: int | None
@@ -33,117 +68,126 @@ class Override:
 
 
 def label_of(
-    antibody: Sequence[AnnotationRow], gene: Sequence[AnnotationRow], options: LabelOptions
+    antibody: Sequence[AnnotationRow], gene: Sequence[AnnotationRow], rule: LabelRule
 ) -> Label:
     """Return the label of an antibody's images in one tissue.
 
-    The configured cell type decides: first as annotated for the antibody, else for its gene. Where
-    both lack it, the antibody's glandular cells do, then the gene's; there, positive also needs a
-    membranous location, because cytoplasmic staining says nothing of the brush border. Where the
-    antibody and its gene say opposite things the label is empty and the source begins with
-    "disagree".
+    The label comes from the annotation of the configured cell type: of the antibody, else of its
+    gene. If both lack it, the label comes from the glandular cells of the antibody, else of the
+    gene. There a positive label also needs a membranous location, because cytoplasmic staining is
+    no evidence for the brush border. If antibody and gene contradict each other, the label is
+    empty and the source starts with "disagree".
 
-    A rule with a location asks for that one everywhere: staining at other places only is negative,
-    and staining at an unknown place gives no label.
+    A rule with a location applies it to every annotation: staining only at other locations is
+    negative, and staining at an unknown location gives no label.
 
     Parameters
     ----------
     antibody, gene
         Annotation of one tissue, of any cell types.
-    options
+    rule
         Cell type and staining levels.
     """
-    mine = _judge(antibody, options.cell_type, "antibody", options)
-    genes = _judge(gene, options.cell_type, "gene", options)
-    if options.cell_type != FALL_BACK_CELL_TYPE:
-        body = _judge(antibody, FALL_BACK_CELL_TYPE, "antibody", options)
-        mine = mine or (body if genes is None or _denies(body, genes) else None)
-        genes = genes or (_judge(gene, FALL_BACK_CELL_TYPE, "gene", options) if not mine else None)
-    if mine and genes and {mine.label, genes.label} == set(LABELS):
-        return Label("", f"disagree: {mine.source}; {genes.source}")
-    return mine or genes or Label("", "")
+    of_antibody = _label_from_rows(antibody, rule.cell_type, "antibody", rule)
+    of_gene = _label_from_rows(gene, rule.cell_type, "gene", rule)
+    if rule.cell_type != FALL_BACK_CELL_TYPE:
+        fall_back = _label_from_rows(antibody, FALL_BACK_CELL_TYPE, "antibody", rule)
+        if of_antibody is None and (of_gene is None or _contradicts(fall_back, of_gene)):
+            of_antibody = fall_back
+        if of_gene is None and of_antibody is None:
+            of_gene = _label_from_rows(gene, FALL_BACK_CELL_TYPE, "gene", rule)
+    if of_antibody and of_gene and {of_antibody.label, of_gene.label} == set(LABELS):
+        return Label(NO_LABEL, f"disagree: {of_antibody.source}; {of_gene.source}")
+    return of_antibody or of_gene or Label(NO_LABEL, "")
 
 
 def read_overrides(path: Path) -> list[Override]:
-    """Return a user's own labels, of images and of tiles.
+    """Return the user's labels of images and tiles.
 
     Raises
     ------
     ConfigError
-        The file cannot be read as a table, a label is unknown, only one of row and col is given or
-        is no whole number, or an image or tile is named twice.
+        The file is not a table, a label is unknown, only one of row and col is set, a row or col
+        is not a whole number, or an image or tile is listed twice.
     """
     overrides: list[Override] = []
-    seen: dict[tuple[str, int | None, int | None], int] = {}
+    line_numbers: dict[tuple[str, int | None, int | None], int] = {}
     for line in read_lines(
         path, required=("image_id", "label"), optional=("row", "col"), error=ConfigError
     ):
-        where = f"{path}, line {line.number}"
+        location = f"{path}, line {line.number}"
         label = line.values["label"].lower()
-        if label not in (*LABELS, LEAVE_OUT):
+        if label not in (*LABELS, NO_LABEL):
             raise ConfigError(
-                f"{where}: the label {line.values['label'][:50]!r} is unknown; expected positive, "
-                "negative, or nothing to leave the image out"
+                f"{location}: the label {line.values['label'][:50]!r} is unknown; expected "
+                "positive, negative, or nothing to exclude the image"
             )
-        row, col = (_whole(line.values[name], where, name) for name in ("row", "col"))
+        row, col = (_parse_int(line.values[name], location, name) for name in ("row", "col"))
         if (row is None) != (col is None):
-            raise ConfigError(f"{where}: a tile needs both row and col, an image neither")
+            raise ConfigError(f"{location}: a tile needs both row and col, an image neither")
         override = Override(line.values["image_id"], row, col, label)
         key = (override.image_id, row, col)
-        if key in seen:
+        if key in line_numbers:
             raise ConfigError(
-                f"{where}: {override.image_id} is already labelled on line {seen[key]}; remove one"
+                f"{location}: {override.image_id} is already labelled on line {line_numbers[key]}; "
+                "remove one"
             )
-        seen[key] = line.number
+        line_numbers[key] = line.number
         overrides.append(override)
     return overrides
 
 
-def _denies(body: Label | None, genes: Label) -> bool:
-    """Return whether an antibody that stains nothing contradicts its gene's positive label."""
-    return body is not None and (body.label, genes.label) == ("negative", "positive")
+def _contradicts(of_antibody: Label | None, of_gene: Label) -> bool:
+    """Return whether a negative antibody contradicts the positive label of its gene."""
+    return of_antibody is not None and (of_antibody.label, of_gene.label) == (
+        "negative",
+        "positive",
+    )
 
 
-def _judge(
-    rows: Iterable[AnnotationRow], cell_type: str, level: str, options: LabelOptions
+def _label_from_rows(
+    rows: Iterable[AnnotationRow], cell_type: str, level: str, rule: LabelRule
 ) -> Label | None:
-    """Return what the annotation of one cell type says, or None if there is none."""
-    found = [row for row in rows if row.cell_type == cell_type and row.staining]
-    if not found:
+    """Return the label from the annotation of one cell type, or None if it is not annotated.
+
+    `level` is "antibody" or "gene", for the source.
+    """
+    rows = [row for row in rows if row.cell_type == cell_type and row.staining]
+    if not rows:
         return None
-    labels = {_label(row, options) for row in found}
-    said = ", ".join(sorted({_said(row, options) for row in found}))
-    source = f"{cell_type} {said} ({level})"
+    labels = {_label(row, rule) for row in rows}
+    descriptions = ", ".join(sorted({_describe(row, rule) for row in rows}))
+    source = f"{cell_type} {descriptions} ({level})"
     if len(labels) > 1:
-        return Label("", f"disagree: {source}")
+        return Label(NO_LABEL, f"disagree: {source}")
     return Label(labels.pop(), source)
 
 
-def _label(row: AnnotationRow, options: LabelOptions) -> str:
-    if row.staining in options.negative:
+def _label(row: AnnotationRow, rule: LabelRule) -> str:
+    if row.staining in rule.negative:
         return "negative"
-    if row.staining not in options.positive:
-        return ""
-    if _location(row, options) in row.location:
+    if row.staining not in rule.positive:
+        return NO_LABEL
+    if _required_location(row, rule) in row.location:
         return "positive"
-    return "negative" if options.location and row.location else ""
+    return "negative" if rule.location and row.location else NO_LABEL
 
 
-def _location(row: AnnotationRow, options: LabelOptions) -> str:
-    """Return what a positive staining's location must name; empty for anything."""
-    falls_back = row.cell_type == FALL_BACK_CELL_TYPE != options.cell_type
-    return options.location or (FALL_BACK_LOCATION if falls_back else "")
+def _required_location(row: AnnotationRow, rule: LabelRule) -> str:
+    """Return the text that the location of a positive staining must contain; empty for any."""
+    is_fall_back = row.cell_type == FALL_BACK_CELL_TYPE != rule.cell_type
+    return rule.location or (FALL_BACK_LOCATION if is_fall_back else "")
 
 
-def _said(row: AnnotationRow, options: LabelOptions) -> str:
+def _describe(row: AnnotationRow, rule: LabelRule) -> str:
     location = row.location or "location unknown"
-    shown = _location(row, options) and row.staining in options.positive
-    return f"{row.staining}, {location}" if shown else row.staining
+    has_location = _required_location(row, rule) and row.staining in rule.positive
+    return f"{row.staining}, {location}" if has_location else row.staining
 
 
-def _whole(text: str, where: str, name: str) -> int | None:
+def _parse_int(text: str, location: str, name: str) -> int | None:
     if not text:
         return None
     if not text.isdecimal():
-        raise ConfigError(f"{where}: {name} is {text[:50]!r}; expected a whole number from 0")
+        raise ConfigError(f"{location}: {name} is {text[:50]!r}; expected a whole number from 0")
     return int(text)

@@ -1,4 +1,4 @@
-"""Whose the images are: licence by release, and the credit that goes with every use."""
+"""Licence of each HPA release, and the attribution that it requires."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SHARE_ALIKE_SINCE = 18
 
 
 def licence_of(hpa_version: str) -> str:
-    """Return the licence of a release's images, or where it is to be read if it is not known.
+    """Return the licence of a release, or the page of the licence if it is not known.
 
     Parameters
     ----------
     hpa_version
-        Such as "18" or "23.0"; empty if unknown.
+        Release such as "18" or "23.0"; empty if unknown.
     """
     release = hpa_version.split(".")[0]
     if not release.isdecimal():

@@ -1,13 +1,12 @@
-"""Read a user's own table of images."""
+"""Read a manifest: a user's CSV of images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 from cacl.errors import ConfigError, ImageError, ManifestError
-from cacl.hpa.options import LABELS
+from cacl.hpa.labels import LABELS
 from cacl.hpa.target_class import join_labels, split_labels
 from cacl.hpa.urls import image_id_of
 from cacl.tables.schemas import ImageRow
@@ -19,38 +18,38 @@ MAX_PROBLEMS = 10
 
 
 def read_manifest(path: Path) -> list[ImageRow]:
-    """Return one row an image, in the manifest's order.
+    """Return one row per image, in the order of the manifest.
 
-    Relative image paths resolve against the manifest's folder. A missing `image_id` is
-    `<antibody_id>/<file stem>`. Whether the files exist is for `acquire` to say.
+    Relative image paths resolve against the folder of the manifest. The default `image_id` is
+    `<antibody_id>/<file stem>`. The step `acquire` checks whether the files exist.
 
     Raises
     ------
     ManifestError
-        The file cannot be read as a table, or lines are wrong: an unknown label, an id that cannot
-        be a file name, an mpp that is no positive number, a web address, or an image that is named
-        twice. Up to ten lines are named.
+        The file is not a table, or lines are invalid: an unknown label, an id that cannot be a
+        file name, an mpp that is not a positive number, a URL instead of a path, or a duplicate
+        image. The message lists up to ten lines.
     """
     rows: list[ImageRow] = []
     problems: list[str] = []
-    first_line: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     for line in read_lines(path, required=REQUIRED, optional=OPTIONAL, error=ManifestError):
         try:
             row = _row(path, line)
         except (ManifestError, ImageError, ConfigError) as error:
             problems.append(f"{path}, line {line.number}: {error}")
             continue
-        first = first_line.setdefault(row.image_id.lower(), line.number)
-        if first != line.number:
+        first_line = first_lines.setdefault(row.image_id.lower(), line.number)
+        if first_line != line.number:
             problems.append(
-                f"{path}, line {line.number}: the image {row.image_id} is already on line {first}; "
-                "remove one, or tell them apart in a column image_id"
+                f"{path}, line {line.number}: the image {row.image_id} is already on line "
+                f"{first_line}; remove one, or give them different names in a column image_id"
             )
         rows.append(row)
     if problems:
-        more = len(problems) - MAX_PROBLEMS
-        rest = [f"... and {more} more line(s)"] if more > 0 else []
-        raise ManifestError("\n".join([*problems[:MAX_PROBLEMS], *rest]))
+        omitted = len(problems) - MAX_PROBLEMS
+        ending = [f"... and {omitted} more line(s)"] if omitted > 0 else []
+        raise ManifestError("\n".join([*problems[:MAX_PROBLEMS], *ending]))
     return rows
 
 
@@ -61,21 +60,21 @@ def _row(path: Path, line: Line) -> ImageRow:
         raise ManifestError("image_path is empty; write the path of an image file")
     if "://" in image_path:
         raise ManifestError(
-            f"image_path is the web address {image_path[:100]!r}; a manifest lists files on this "
-            "machine, so download it first"
+            f"image_path is the URL {image_path[:100]!r}; a manifest lists files on this machine, "
+            "so download the image first"
         )
     label = values["label"].lower()
     if label not in (*LABELS, ""):
         raise ManifestError(
             f"the label {values['label'][:50]!r} is unknown; expected positive, negative or nothing"
         )
-    classes = split_labels(values["class_labels"].lower())
-    if classes and label not in (next(iter(classes.values())), ""):
+    class_labels = split_labels(values["class_labels"].lower())
+    if class_labels and label not in (next(iter(class_labels.values())), ""):
         raise ManifestError(
-            f"the label {label} is not that of the first of class_labels, "
+            f"the label {label} differs from the first of class_labels, "
             f"{values['class_labels'][:100]!r}; leave one of the two columns empty"
         )
-    label = next(iter(classes.values()), label)
+    label = next(iter(class_labels.values()), label)
     antibody_id = values["antibody_id"]
     name = values["image_id"].removeprefix(f"{antibody_id}/") or Path(image_path).stem
     return ImageRow(
@@ -91,14 +90,14 @@ def _row(path: Path, line: Line) -> ImageRow:
         path=str(path.parent / image_path),
         hpa_version="",
         licence="",
-        mpp=_number(values["mpp"], lambda value: f"mpp is {value!r}"),
+        mpp=_parse_mpp(values["mpp"]),
         label=label,
         label_source=path.name if label else "",
-        class_labels=join_labels(classes),
+        class_labels=join_labels(class_labels),
     )
 
 
-def _number(text: str, what: Callable[[str], str]) -> float | None:
+def _parse_mpp(text: str) -> float | None:
     if not text:
         return None
     try:
@@ -106,5 +105,5 @@ def _number(text: str, what: Callable[[str], str]) -> float | None:
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
-        raise ManifestError(f"{what(text[:50])}; expected micrometres per pixel, such as 0.5")
+        raise ManifestError(f"mpp is {text[:50]!r}; expected micrometres per pixel, such as 0.5")
     return value

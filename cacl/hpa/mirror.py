@@ -1,4 +1,4 @@
-"""A folder laid out as the Human Protein Atlas's host is."""
+"""A mirror: a folder with the layout of the host of the Human Protein Atlas (HPA)."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ BULK_TABLES = (
     "download/normal_ihc_data.tsv",
     "download/normal_tissue.tsv",
 )
-PACKED = (".zip", ".gz", "")
+COMPRESSED_SUFFIXES = (".zip", ".gz", "")
 BULK_XML = "download/proteinatlas.xml"
 LAYOUT = "ENSG*.xml, download/normal_tissue.tsv.zip and images/<number>/<name>.jpg"
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """The folder, and where things lie in it.
+    """The paths of a mirror.
+
+    Parameters
+    ----------
+    root
+        Folder of the mirror.
 
     Raises
     ------
     CatalogError
-        There is no such folder.
+        The folder does not exist.
     """
 
     root: Path
@@ -32,39 +37,46 @@ class Mirror:
     def __post_init__(self) -> None:
         if not self.root.is_dir():
             raise CatalogError(
-                f"The mirror {self.root} is no folder; set source.mirror to one with {LAYOUT}"
+                f"The mirror {self.root} is not a folder; set source.mirror to one with {LAYOUT}"
             )
 
     def gene_files(self) -> list[Path]:
-        """Return the XML files of single genes, by name."""
+        """Return the XML files of single genes, sorted by name."""
         return sorted(self.root.glob("ENSG*.xml"))
 
     def gene_file(self, ensembl_id: str) -> Path:
-        """Return where the XML of a gene lies, whether or not it does."""
+        """Return the path of the XML of a gene, which may not exist."""
         return self.root / f"{ensembl_id}.xml"
 
     def bulk_xml(self) -> Path | None:
-        """Return the XML of all genes, if the mirror has it."""
-        return self._first([f"{BULK_XML}{packed}" for packed in (".gz", "")])
+        """Return the XML of all genes, or None if the mirror lacks it."""
+        return self._first_existing([f"{BULK_XML}{suffix}" for suffix in (".gz", "")])
 
     def bulk_table(self) -> Path | None:
-        """Return the table of gene-level annotation, if the mirror has it."""
-        return self._first([f"{name}{packed}" for name in BULK_TABLES for packed in PACKED])
+        """Return the table of gene-level annotation, or None if the mirror lacks it."""
+        return self._first_existing(
+            [f"{name}{suffix}" for name in BULK_TABLES for suffix in COMPRESSED_SUFFIXES]
+        )
 
-    def image(self, place: PurePosixPath) -> Path:
-        """Return an image's file.
+    def image(self, relative_path: PurePosixPath) -> Path:
+        """Return the path of an image.
+
+        Parameters
+        ----------
+        relative_path
+            Path below the root, as `check_image_url` returns it.
 
         Raises
         ------
         ImageError
-            `NOT_FOUND`: there is no such file.
+            `NOT_FOUND`: the file does not exist.
         """
-        path = self.root / place
+        path = self.root / relative_path
         if not path.is_file():
             raise ImageError(
-                Reason.NOT_FOUND, f"The mirror has no file {path}; copy it there or drop its gene"
+                Reason.NOT_FOUND, f"The mirror has no file {path}; copy it there or remove its gene"
             )
         return path
 
-    def _first(self, names: list[str]) -> Path | None:
+    def _first_existing(self, names: list[str]) -> Path | None:
         return next((self.root / name for name in names if (self.root / name).is_file()), None)

@@ -1,4 +1,4 @@
-"""Verify an image's bytes, and keep beside it a receipt that says where they came from."""
+"""Verification of image bytes, and the provenance record beside each file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import simplejpeg
 
@@ -26,7 +26,25 @@ BLOCK_BYTES = 2**20
 
 @dataclass(frozen=True, kw_only=True)
 class ProvenanceRecord:
-    """Where a file's bytes came from. The time is for people; no table depends on it."""
+    """Origin of a file; stored as JSON beside the file.
+
+    Parameters
+    ----------
+    url
+        URL in the catalog.
+    sha256, size_bytes
+        Digest (hexadecimal) and size of the file.
+    hpa_version
+        Release of the Human Protein Atlas, such as "23"; empty if unknown.
+    licence
+        Licence of the release.
+    etag
+        ETag of the host; empty if the host sent none.
+    fetched
+        Time of the download, ISO 8601 in UTC; empty for a file of a mirror. No table depends on it.
+    credit
+        Attribution that the licence requires.
+    """
 
     url: str
     sha256: str
@@ -37,39 +55,52 @@ class ProvenanceRecord:
     fetched: str = ""
     credit: str = CREDIT
 
+    @classmethod
+    def for_download(
+        cls, path: Path, *, url: str, etag: str, hpa_version: str, licence: str
+    ) -> Self:
+        """Return the record of a file that was downloaded now.
 
-def provenance_path(image: Path) -> Path:
-    """Return where the receipt of an image lies: beside it, `<stem>.json`."""
-    return image.with_suffix(".json")
+        Parameters
+        ----------
+        path
+            The complete file, which may still have its temporary name.
+        url, etag, hpa_version, licence
+            As for the class.
+
+        Raises
+        ------
+        ImageError
+            `NOT_FOUND`: the file cannot be read.
+        """
+        sha256, size = digest_file(path)
+        return cls(
+            url=url,
+            sha256=sha256,
+            size_bytes=size,
+            etag=etag,
+            fetched=datetime.now(UTC).isoformat(timespec="seconds"),
+            hpa_version=hpa_version,
+            licence=licence,
+        )
 
 
-def write_provenance(image: Path, receipt: ProvenanceRecord) -> None:
-    """Write the receipt of a file, whole or not at all, while the file is claimed."""
-    text = json.dumps(asdict(receipt), indent=2, ensure_ascii=False) + "\n"
-    write_locked(provenance_path(image), text.encode("utf-8"))
+def provenance_path(path: Path) -> Path:
+    """Return the path of a file's provenance record: `<stem>.json` beside the file."""
+    return path.with_suffix(".json")
 
 
-def download_record(
-    image: Path, url: str, etag: str, hpa_version: str, licence: str
-) -> ProvenanceRecord:
-    """Return the receipt of a file that came from the host just now."""
-    sha256, size = digest_file(image)
-    return ProvenanceRecord(
-        url=url,
-        sha256=sha256,
-        size_bytes=size,
-        etag=etag,
-        fetched=datetime.now(UTC).isoformat(timespec="seconds"),
-        hpa_version=hpa_version,
-        licence=licence,
-    )
+def write_provenance(path: Path, record: ProvenanceRecord) -> None:
+    """Write the provenance record of a file atomically, while the caller holds the file's lock."""
+    text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
+    write_locked(provenance_path(path), text.encode("utf-8"))
 
 
-def read_provenance(image: Path) -> ProvenanceRecord | None:
-    """Return the receipt of an image, or None if it has none that can be read."""
+def read_provenance(path: Path) -> ProvenanceRecord | None:
+    """Return the provenance record of a file, or None if it has no valid record."""
     try:
-        loaded: Any = json.loads(provenance_path(image).read_bytes())
-        return ProvenanceRecord(**loaded)
+        values: Any = json.loads(provenance_path(path).read_bytes())
+        return ProvenanceRecord(**values)
     except (OSError, ValueError, TypeError):
         return None
 
@@ -80,7 +111,7 @@ def digest_file(path: Path) -> tuple[str, int]:
     Raises
     ------
     ImageError
-        `NOT_FOUND`: it cannot be read.
+        `NOT_FOUND`: the file cannot be read.
     """
     digest, size = hashlib.sha256(), 0
     try:
@@ -96,13 +127,13 @@ def digest_file(path: Path) -> tuple[str, int]:
 
 
 def check_jpeg_markers(path: Path) -> None:
-    """Check that a file begins and ends as a JPEG does, without reading what is between.
+    """Check the start and end markers of a JPEG file without decoding it.
 
     Raises
     ------
     ImageError
-        `NOT_AN_IMAGE`: empty, a web page, or another format. `DAMAGED`: the end is missing.
-        `NOT_FOUND`: it cannot be read.
+        `NOT_AN_IMAGE`: the file is empty, a web page, or of another format. `DAMAGED`: the end
+        marker is missing. `NOT_FOUND`: the file cannot be read.
     """
     try:
         with path.open("rb") as stream:
@@ -123,21 +154,21 @@ def _check_markers(start: bytes, end: bytes, size: int) -> None:
     if start.lstrip().startswith(MARKUP):
         raise ImageError(
             Reason.NOT_AN_IMAGE,
-            "A web page came instead of a JPEG; the image is missing or the host is busy, so try "
-            "again later",
+            "The host sent a web page instead of a JPEG; the image is missing or the host is busy, "
+            "so try again later",
         )
     if not start.startswith(JPEG_START):
         raise ImageError(
-            Reason.NOT_AN_IMAGE, f"Not a JPEG: it begins with {start[:8].hex()}, expected ffd8ff"
+            Reason.NOT_AN_IMAGE, f"Not a JPEG: it starts with {start[:8].hex()}, expected ffd8ff"
         )
     if JPEG_END not in end:
         raise ImageError(
-            Reason.DAMAGED, f"The JPEG is cut short after {size} bytes; fetch it again"
+            Reason.DAMAGED, f"The JPEG is truncated after {size} bytes; download it again"
         )
 
 
 def check_jpeg(data: bytes) -> None:
-    """Check that bytes are a whole JPEG of a bounded size, by decoding them.
+    """Decode a JPEG to check that it is complete and of a bounded size.
 
     Raises
     ------
@@ -150,10 +181,10 @@ def check_jpeg(data: bytes) -> None:
         if height * width > MAX_PIXELS:
             raise ImageError(
                 Reason.TOO_LARGE,
-                f"The JPEG claims {width} x {height} px; a core has at most {MAX_PIXELS} px",
+                f"The JPEG header declares {width} x {height} px; expected at most {MAX_PIXELS} px",
             )
         simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, min_height=1, min_width=1)
     except ValueError as error:
         raise ImageError(
-            Reason.DAMAGED, f"The JPEG cannot be decoded ({error}); fetch it again"
+            Reason.DAMAGED, f"The JPEG cannot be decoded ({error}); download it again"
         ) from error

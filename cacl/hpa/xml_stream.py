@@ -1,9 +1,9 @@
-"""Cut the XML of many genes into documents of one gene each.
+"""Split the XML of many genes into documents of one gene each.
 
-The file of all genes has 13 GB. It is cut after every `</entry>`, and each entry is parsed as a
-document of its own below the file's root: libxml2 then runs through an entry without calling back
-into Python, which is faster than events for the elements of a stream, and memory is that of one
-entry. A file that cannot be cut so is one document, of bounded size.
+The file of all genes has 13 GB. It is split after every `</entry>`, and each entry is parsed as a
+separate document with the root of the file. libxml2 parses an entry without callbacks into Python,
+which is faster than a stream of element events, and memory is bounded by one entry. A file that
+cannot be split is one document of bounded size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lxml import etree
 from cacl.errors import CatalogError
 
 MAX_ENTRY_BYTES = 32 * 2**20
-MAX_MARKS = 2 * 10**6
+MAX_MARKUP = 2 * 10**6
 UNCOUNTED_BYTES = 4 * 2**20
 MAX_HEAD_BYTES = 2**13
 BLOCK_BYTES = 2**18
@@ -29,8 +29,8 @@ ENTRY_END = b"</entry>"
 LOOK_AHEAD = b"    "
 
 
-class Options(TypedDict):
-    """Options of lxml's parsers."""
+class ParserOptions(TypedDict):
+    """Options of the parsers of lxml."""
 
     resolve_entities: bool
     no_network: bool
@@ -42,9 +42,9 @@ class Options(TypedDict):
     collect_ids: bool
 
 
-def safe_options() -> Options:
-    """Return options with which a file can neither reach out nor blow up."""
-    return Options(
+def safe_parser_options() -> ParserOptions:
+    """Return options that disable entities, DTDs, network access and huge trees."""
+    return ParserOptions(
         resolve_entities=False,
         no_network=True,
         load_dtd=False,
@@ -57,12 +57,12 @@ def safe_options() -> Options:
 
 
 def open_xml(path: Path) -> IO[bytes]:
-    """Open a file, plain or gzip-compressed.
+    """Open a plain or gzip-compressed file.
 
     Raises
     ------
     CatalogError
-        It cannot be opened.
+        The file cannot be opened.
     """
     try:
         stream = path.open("rb")
@@ -78,87 +78,96 @@ def open_xml(path: Path) -> IO[bytes]:
 
 
 def documents(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    """Yield each entry below the file's root, and last what follows them: so a cut is noticed.
+    """Yield one document per entry, and last the text after the entries.
+
+    The last document makes the parser notice a truncated file.
+
+    Parameters
+    ----------
+    stream
+        Content of the file.
+    path
+        Path of the file, for messages.
 
     Raises
     ------
     CatalogError
-        An entry has more than 32 MB or 2 million elements and attributes, or what comes before the
-        first more than 8 KB, or an entry that is the root is not the end.
+        An entry has more than 32 MB or 2 million elements and attributes, the text before the
+        first entry has more than 8 KB, or text follows an entry that is the root.
     """
-    waiting = bytearray()
+    buffer = bytearray()
     head: bytes | None = None
     tail = b""
     while block := stream.read(BLOCK_BYTES):
-        searched = max(0, len(waiting) - len(ENTRY_END) + 1)
-        waiting += block
-        while (head is None or tail) and (found := waiting.find(ENTRY_END, searched)) >= 0:
-            end, searched = found + len(ENTRY_END), 0
+        search_from = max(0, len(buffer) - len(ENTRY_END) + 1)
+        buffer += block
+        while (head is None or tail) and (index := buffer.find(ENTRY_END, search_from)) >= 0:
+            end, search_from = index + len(ENTRY_END), 0
             if head is None:
-                head = _head(waiting[:end], path)
-                tail = _closing(head)
-                del waiting[: len(head)]
+                head = _document_head(buffer[:end], path)
+                tail = _closing_tag(head)
+                del buffer[: len(head)]
                 end -= len(head)
-            with memoryview(waiting) as view:
+            with memoryview(buffer) as view:
                 document = b"".join((head, view[:end], tail))
-            del waiting[:end]
-            yield checked(document, path)
-        if len(waiting) > MAX_ENTRY_BYTES:
+            del buffer[:end]
+            yield _with_bounded_markup(document, path)
+        if len(buffer) > MAX_ENTRY_BYTES:
             raise CatalogError(
                 f"The annotation {path} has an entry of more than {MAX_ENTRY_BYTES // 2**20} MB; "
-                "no gene of the atlas is that large, so it is refused"
+                "no gene of the HPA is that large, so the file is rejected"
             )
     if head is None or tail:
-        yield checked((head or b"") + waiting, path)
-    elif waiting.strip():
-        raise CatalogError(f"The annotation {path} goes on after its end; fetch it again")
+        yield _with_bounded_markup((head or b"") + buffer, path)
+    elif buffer.strip():
+        raise CatalogError(f"The annotation {path} continues after its end; download it again")
 
 
-def checked(document: bytes, path: Path) -> bytes:
-    """Return a document unless a tree of it would take many times the memory of its text."""
-    if len(document) > UNCOUNTED_BYTES:
-        refuse_marks(marks(document), path)
-    return document
-
-
-def marks(data: bytes) -> int:
-    """Return at least how many elements and attributes there are, whatever they are called."""
+def count_markup(data: bytes) -> int:
+    """Return an upper bound of the number of elements and attributes in a text."""
     return data.count(b"<") + data.count(b"=")
 
 
-def refuse_marks(count: int, path: Path) -> None:
-    """Raise `CatalogError` for more elements and attributes than an entry of the atlas has."""
-    if count > MAX_MARKS:
+def check_markup(count: int, path: Path) -> None:
+    """Raise `CatalogError` for more elements and attributes than an entry of the HPA has."""
+    if count > MAX_MARKUP:
         raise CatalogError(
-            f"The annotation {path} has an entry of more than {MAX_MARKS:,} elements and "
-            "attributes; no gene of the atlas has as many, so it is refused"
+            f"The annotation {path} has an entry of more than {MAX_MARKUP:,} elements and "
+            "attributes; no gene of the HPA has as many, so the file is rejected"
         )
 
 
-def _head(first: bytearray, path: Path) -> bytes:
-    """Return what stands before the first entry: declaration and start of the root."""
-    start = ENTRY_START.search(first)
-    head = first[: start.start()] if start else first
+def iter_events(parser: etree.XMLPullParser) -> Iterator[etree._Element]:
+    """Yield the elements of the parser's events since the last call."""
+    for _, element in parser.read_events():
+        if isinstance(element, etree._Element):
+            yield element
+
+
+def _with_bounded_markup(document: bytes, path: Path) -> bytes:
+    """Return a document unless its tree would take many times the memory of its text."""
+    if len(document) > UNCOUNTED_BYTES:
+        check_markup(count_markup(document), path)
+    return document
+
+
+def _document_head(text: bytearray, path: Path) -> bytes:
+    """Return the text before the first entry: the XML declaration and the start of the root."""
+    start = ENTRY_START.search(text)
+    head = text[: start.start()] if start else text
     if start is None or len(head) > MAX_HEAD_BYTES:
         raise CatalogError(
-            f"The annotation {path} does not begin as the atlas's does, with an entry in its first "
-            f"{MAX_HEAD_BYTES // 2**10} KB; fetch it again"
+            f"The annotation {path} has no entry in its first {MAX_HEAD_BYTES // 2**10} KB, as the "
+            "files of the HPA have; download it again"
         )
     return bytes(head)
 
 
-def _closing(head: bytes) -> bytes:
-    """Return the tag that closes the root which a head opens; empty if it opens none."""
-    parser = etree.XMLPullParser(events=("start",), **safe_options())
+def _closing_tag(head: bytes) -> bytes:
+    """Return the closing tag of the root element; empty if the head opens no element."""
+    parser = etree.XMLPullParser(events=("start",), **safe_parser_options())
     parser.feed(head + LOOK_AHEAD)
-    for root in met(parser):
+    for root in iter_events(parser):
         prefix = f"{root.prefix}:" if root.prefix else ""
         return f"</{prefix}{etree.QName(root).localname}>".encode()
     return b""
-
-
-def met(parser: etree.XMLPullParser) -> Iterator[etree._Element]:
-    """Yield the elements that a parser has met since it was last asked."""
-    for _, element in parser.read_events():
-        if isinstance(element, etree._Element):
-            yield element

@@ -1,4 +1,4 @@
-"""How an image is cut into tiles."""
+"""The grid of tiles over an image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ class TileGrid:
     """A grid of square tiles laid over an image from its upper left corner.
 
     Every tile covers `source_px` x `source_px` pixels of the source and is stored as
-    `tile_px` x `tile_px` pixels. Tiles at the right and lower edge may reach past the image;
-    what lies outside is white.
+    `tile_px` x `tile_px` pixels. Tiles at the right and lower edge may extend beyond
+    the image; the pixels outside it are white.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class TileGrid:
     Raises
     ------
     ValueError
-        A size below 1, or tiles that would have to be enlarged.
+        A size is below 1, or `tile_px` exceeds `source_px`.
     """
 
     source_height: int
@@ -42,7 +42,7 @@ class TileGrid:
         if self.tile_px > self.source_px:
             raise ValueError(
                 f"tile_px must be at most source_px ({self.source_px}), got {self.tile_px}: "
-                "tiles are made smaller, never enlarged"
+                "tiles are downsampled, never enlarged"
             )
 
     @property
@@ -77,7 +77,7 @@ class TileGrid:
                 yield row, col
 
     def window(self, row: int, col: int) -> tuple[slice, slice]:
-        """Return the tile's place in the stored image, as (y, x) slices in analysis pixels."""
+        """Return the tile's window in the stored image, as (y, x) slices in analysis pixels."""
         size = self.tile_px
         return slice(row * size, (row + 1) * size), slice(col * size, (col + 1) * size)
 

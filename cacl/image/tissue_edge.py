@@ -1,4 +1,4 @@
-"""The rim of a core: where it was cut, tissue dries, curls and takes up stain (edge effect)."""
+"""Tissue edge of a core: cut tissue dries, curls and takes up stain (edge effect)."""
 
 from __future__ import annotations
 
@@ -11,38 +11,41 @@ from numpy.typing import NDArray
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
 
+# A component is debris if the largest one has more than this many times its area.
+DEBRIS_AREA_RATIO = 100
 
-def depth(tissue: Bool, gap_px: int) -> Float32:
-    """Return how far each pixel lies within the outline of the tissue.
 
-    The outline is that of the tissue closed with a disc: gaps narrower than twice its radius,
-    such as the lumen between two villi, lie within. Parts smaller than a hundredth of the largest
-    are debris and do not count.
+def edge_distance(tissue: Bool, closing_radius_px: int) -> Float32:
+    """Return the distance of each pixel from the outline of the tissue, inwards.
+
+    The outline is that of the tissue after closing with a disc. Gaps narrower than the disc's
+    diameter, such as the lumen between two villi, therefore lie inside. Debris, that
+    is components of less than 1 / `DEBRIS_AREA_RATIO` of the largest area, is ignored.
 
     Parameters
     ----------
     tissue
-        (y, x), anything else being glass.
-    gap_px
+        (y, x) mask of the tissue.
+    closing_radius_px
         Radius of the disc.
 
     Returns
     -------
-    (y, x) px; 0 outside, and everywhere without tissue.
+    (y, x) float32 in px; 0 outside the outline, and everywhere without tissue.
     """
     stats: Any
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(tissue.astype(np.uint8), connectivity=8)
     areas = stats[:, cv2.CC_STAT_AREA]
     areas[0] = 0
-    large = (areas > 0) & (100 * areas >= areas.max())
-    margin = gap_px + 2
-    glass = np.pad(~large[parts], margin, constant_values=True).astype(np.uint8)
-    near = np.asarray(_distance(glass) <= gap_px, np.uint8)
-    outside: Any = cv2.floodFill(near, None, (0, 0), 2)[1]
-    within = _distance(np.asarray(outside != 2, np.uint8))[margin:-margin, margin:-margin]
-    return np.asarray(np.maximum(within - gap_px, 0.0), np.float32)
+    large = (areas > 0) & (DEBRIS_AREA_RATIO * areas >= areas.max())
+    margin = closing_radius_px + 2
+    background = np.pad(~large[labels], margin, constant_values=True).astype(np.uint8)
+    dilated = np.asarray(_distance(background) <= closing_radius_px, np.uint8)
+    outside: Any = cv2.floodFill(dilated, None, (0, 0), 2)[1]
+    distance = _distance(np.asarray(outside != 2, np.uint8))[margin:-margin, margin:-margin]
+    return np.asarray(np.maximum(distance - closing_radius_px, 0.0), np.float32)
 
 
 def _distance(mask: NDArray[np.uint8]) -> Float32:
-    found: Any = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(found, np.float32)
+    distance: Any = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance, np.float32)

@@ -17,36 +17,38 @@ import torch
 from torch import Tensor, nn
 
 from cacl import __version__
+from cacl.config import MAX_CLASSES, TargetClass
 from cacl.errors import CheckpointError, ConfigError
-from cacl.hpa.target_class import MAX_CLASSES, SINGLE_CLASS, TargetClass
-from cacl.model.config import PRESETS, Architecture, Preset, with_classes
+from cacl.hpa.target_class import SINGLE_CLASS
+from cacl.model.config import PRESETS, TEACHER, NetworkConfig, Preset, with_classes
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.tables import write_atomically, write_text
 
-MODEL_VERSION = 3
-MOST_MEMBERS = 16
+MODEL_VERSION = 4
+MAX_ENSEMBLE = 16
 CHECKPOINT = "checkpoint.safetensors"
 DESCRIPTION = "model.json"
-PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
-HEADER_START = b"{"  # of safetensors, behind eight bytes of its length, whatever those are
+PICKLE_MAGIC = (b"\x80", b"PK\x03\x04")
+# A safetensors file starts with eight bytes, the length of its JSON header, which may be any.
+HEADER_START = b"{"
 MAX_DESCRIPTION_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A trained model, ready to score.
+    """A trained model for prediction.
 
     Parameters
     ----------
     networks
-        Its members, in evaluation mode; their scores are averaged.
+        Networks of the ensemble, in evaluation mode; their logits are averaged.
     preset
-        How it was trained, and how its scores become masks.
-    patterns
-        Its classes.
+        Settings of the training and of the masks.
+    classes
+        Target classes.
     thresholds
-        What turns the scores of each into a mask.
+        Thresholds of each class.
     digest
         Digest of weights and description: equal digests give equal masks.
     """
@@ -59,27 +61,27 @@ class Model:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors as safetensors, whole or not at all; equal tensors give equal bytes."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(plain, metadata)
+    """Write a safetensors file atomically; equal tensors give equal bytes."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    data = safetensors.torch.save(contiguous, metadata)
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata that `write_tensors` wrote.
+    """Read tensors and metadata of a safetensors file.
 
     Raises
     ------
     CheckpointError
-        The file is missing, a pickle, or no safetensors.
+        The file is missing, a pickle, or no safetensors file.
     """
     try:
         with path.open("rb") as file:
             start = file.read(9)
-        if start.startswith(PICKLE_STARTS) and not start.endswith(HEADER_START):
+        if start.startswith(PICKLE_MAGIC) and not start.endswith(HEADER_START):
             raise CheckpointError(
-                f"{path} is a pickle, which may run code when it is opened, so it was not; "
-                "expected safetensors: train again, or convert it where you trust it"
+                f"{path} is a pickle, expected safetensors; it was not opened, because a pickle "
+                "can run any code. Train again, or convert the file if you trust its source"
             )
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
@@ -97,18 +99,18 @@ def save_model(
     *,
     classes: Sequence[TargetClass],
     thresholds: Sequence[Thresholds],
-    facts: dict[str, Any],
+    attributes: dict[str, Any],
 ) -> None:
     """Write a model's weights and description.
 
     Parameters
     ----------
     folder
-        Where they go.
-    networks, preset, patterns, thresholds
+        Folder of the model.
+    networks, preset, classes, thresholds
         The model; see `Model`.
-    facts
-        What else the description says, such as the training data's digest.
+    attributes
+        Further entries of the description, such as the digest of the training data.
     """
     path = folder / CHECKPOINT
     write_tensors(path, nn.ModuleList(networks).state_dict(), {"model_version": str(MODEL_VERSION)})
@@ -116,122 +118,145 @@ def save_model(
         "model_version": MODEL_VERSION,
         "code_version": __version__,
         "preset": preset.name,
-        "members": len(networks),
-        "architecture": dataclasses.asdict(preset.architecture),
+        "n_ensemble": len(networks),
+        "architecture": dataclasses.asdict(preset.network),
         "thresholds": dataclasses.asdict(thresholds[0]),
-        **facts,
-        **_classes(classes, thresholds),
+        **attributes,
+        **_describe_classes(classes, thresholds),
         "checkpoint_sha256": _sha256(path),
     }
     write_text(folder / DESCRIPTION, json.dumps(description, indent=1) + "\n")
 
 
-def _classes(
+def _describe_classes(
     classes: Sequence[TargetClass], thresholds: Sequence[Thresholds]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return what the description says of classes; nothing of the only one of the paper."""
+    """Return the `classes` entry of the description; none for the single class of the paper."""
     if tuple(classes) == (SINGLE_CLASS,):
         return {}
-    found = [
-        {"name": one.name, "shape": one.shape, "thresholds": dataclasses.asdict(limits)}
-        for one, limits in zip(classes, thresholds, strict=True)
+    entries = [
+        {"name": target.name, "shape": target.shape, "thresholds": dataclasses.asdict(values)}
+        for target, values in zip(classes, thresholds, strict=True)
     ]
-    return {"classes": found}
+    return {"classes": entries}
 
 
-def load_model(folder: Path) -> Model:
-    """Read a model, checking that weights and description belong together and to this code.
+def load_model(folder: Path, preset: Preset | None = None) -> Model:
+    """Read a model, and check that weights, description and this version fit together.
+
+    Parameters
+    ----------
+    folder
+        Folder that `save_model` wrote.
+    preset
+        The preset of the training; None for the preset that the description names.
 
     Raises
     ------
     CheckpointError
         A file is missing or damaged, a pickle, or of another version or architecture.
     """
-    description = _read_description(folder / DESCRIPTION)
-    classes, thresholds = _read_classes(description, folder / DESCRIPTION)
-    preset = _preset(description, len(classes), folder / DESCRIPTION)
-    path = folder / CHECKPOINT
+    path, description_path = folder / CHECKPOINT, folder / DESCRIPTION
+    description = _read_description(description_path)
+    classes, thresholds = _read_classes(description, description_path)
+    preset = _read_preset(description, preset, len(classes), description_path)
     tensors, _ = read_tensors(path)
-    networks = tuple(AutoEncoder(preset.architecture).eval() for _ in range(preset.members))
-    fit(nn.ModuleList(networks), tensors, path)
-    found = _sha256(path)
-    if description.get("checkpoint_sha256") != found:
+    networks = tuple(AutoEncoder(preset.network).eval() for _ in range(preset.n_ensemble))
+    load_checked(nn.ModuleList(networks), tensors, path)
+    expected, actual = str(description.get("checkpoint_sha256")), _sha256(path)
+    if actual != expected:
         raise CheckpointError(
-            f"{path} is not the file that {DESCRIPTION} describes (SHA-256 {found[:12]}..., "
-            f"expected {str(description.get('checkpoint_sha256'))[:12]}...); run `cacl train` again"
+            f"{path} is not the file that {DESCRIPTION} describes (SHA-256 {actual[:12]}..., "
+            f"expected {expected[:12]}...); run `cacl train` again"
         )
-    digest = hashlib.sha256((folder / DESCRIPTION).read_bytes()).hexdigest()
-    return Model(networks, preset, classes, thresholds, digest)
+    return Model(networks, preset, classes, thresholds, digest=_sha256(description_path))
 
 
-def fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
-    """Load tensors into a network of the same names, shapes and types.
+def load_checked(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load tensors into a network after a check of their names, shapes, types and values.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+    tensors
+        State of a network of the same architecture, by name.
+    path
+        File of the tensors, for messages.
 
     Raises
     ------
     CheckpointError
-        They are of another architecture, or not finite.
+        The tensors belong to another architecture, or are not finite.
     """
-    expected = network.state_dict()
-    missing = sorted(set(expected) - set(tensors))
-    unknown = sorted(set(tensors) - set(expected))
+    state = network.state_dict()
+    missing = sorted(set(state) - set(tensors))
+    unknown = sorted(set(tensors) - set(state))
     if missing or unknown:
         raise CheckpointError(
             f"{path} is of another architecture: it lacks {missing[:3] or 'nothing'} and has "
             f"{unknown[:3] or 'nothing'} in excess; run `cacl train` again"
         )
     for name, tensor in tensors.items():
-        wanted = expected[name]
-        if tensor.shape != wanted.shape or tensor.dtype != wanted.dtype:
+        expected = state[name]
+        if tensor.shape != expected.shape or tensor.dtype != expected.dtype:
             raise CheckpointError(
                 f"{path} is of another architecture: {name} is {tensor.dtype} "
-                f"{tuple(tensor.shape)}, expected {wanted.dtype} {tuple(wanted.shape)}; run "
+                f"{tuple(tensor.shape)}, expected {expected.dtype} {tuple(expected.shape)}; run "
                 "`cacl train` again"
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"{path} holds numbers that are not finite in {name}")
+            raise CheckpointError(
+                f"{path} has values that are not finite in {name}; run `cacl train` again"
+            )
     network.load_state_dict(tensors)
 
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_DESCRIPTION_BYTES:
-            raise CheckpointError(f"{path} is too large to be a model's description")
-        description = json.loads(path.read_text(encoding="utf-8"))
+            raise CheckpointError(
+                f"{path} is larger than {MAX_DESCRIPTION_BYTES} bytes, so it is no description of "
+                "a model; run `cacl train` again"
+            )
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is missing or damaged ({error}); run `cacl train` again"
         ) from error
-    version = description.get("model_version") if isinstance(description, dict) else None
+    version = content.get("model_version") if isinstance(content, dict) else None
     if version != MODEL_VERSION:
         raise CheckpointError(
             f"{path} describes a model of version {version}, expected {MODEL_VERSION}; run "
             "`cacl train` again, or use the software that wrote it"
         )
-    found: dict[str, Any] = description
-    return found
+    description: dict[str, Any] = content
+    return description
 
 
-def _preset(description: dict[str, Any], classes: int, path: Path) -> Preset:
-    named = PRESETS.get(str(description.get("preset")))
-    if named is None:
+def _read_preset(
+    description: dict[str, Any], preset: Preset | None, n_classes: int, path: Path
+) -> Preset:
+    known = PRESETS | {TEACHER.name: TEACHER}
+    preset = preset or known.get(str(description.get("preset")))
+    if preset is None:
         raise CheckpointError(
             f"{path} names the preset {description.get('preset')!r}, expected one of "
             f"{sorted(PRESETS)}; run `cacl train` again"
         )
-    members = description.get("members")
-    if not isinstance(members, int) or not 1 <= members <= MOST_MEMBERS:
+    n_ensemble = description.get("n_ensemble")
+    if not isinstance(n_ensemble, int) or not 1 <= n_ensemble <= MAX_ENSEMBLE:
         raise CheckpointError(
-            f"{path} says that the model has {members!r} members, expected 1 to {MOST_MEMBERS}; "
+            f"{path} describes an ensemble of {n_ensemble!r} models, expected 1 to {MAX_ENSEMBLE}; "
             "run `cacl train` again"
         )
-    preset = dataclasses.replace(with_classes(named, classes), members=members)
-    expected = json.loads(json.dumps(dataclasses.asdict(preset.architecture)))
-    found = description.get("architecture")
-    if found != expected:
-        found = found if isinstance(found, dict) else {}
-        names = [field.name for field in dataclasses.fields(Architecture)]
-        differing = [name for name in names if found.get(name) != expected[name]]
+    preset = dataclasses.replace(with_classes(preset, n_classes), n_ensemble=n_ensemble)
+    expected = json.loads(json.dumps(dataclasses.asdict(preset.network)))
+    architecture = description.get("architecture")
+    if architecture != expected:
+        architecture = architecture if isinstance(architecture, dict) else {}
+        names = [field.name for field in dataclasses.fields(NetworkConfig)]
+        differing = [name for name in names if architecture.get(name) != expected[name]]
         raise CheckpointError(
             f"{path} is of another architecture ({', '.join(differing)} differ from this "
             f"version's preset {preset.name}); run `cacl train` again"
@@ -244,10 +269,12 @@ def _read_classes(
 ) -> tuple[tuple[TargetClass, ...], tuple[Thresholds, ...]]:
     entries = description.get("classes")
     if entries is None:
-        return (SINGLE_CLASS,), (_thresholds(description, path),)
+        return (SINGLE_CLASS,), (_read_thresholds(description, path),)
     if not isinstance(entries, list) or not 1 <= len(entries) <= MAX_CLASSES:
-        raise CheckpointError(f"{path} lists no classes that can be read; run `cacl train` again")
-    classes, limits = [], []
+        raise CheckpointError(
+            f"{path} has no readable list of 1 to {MAX_CLASSES} classes; run `cacl train` again"
+        )
+    classes, thresholds = [], []
     for entry in entries:
         try:
             classes.append(TargetClass(name=entry["name"], shape=entry["shape"]))
@@ -255,20 +282,24 @@ def _read_classes(
             raise CheckpointError(
                 f"{path} has a class without a name and a shape ({error}); run `cacl train` again"
             ) from error
-        limits.append(_thresholds(entry, path))
-    return tuple(classes), tuple(limits)
+        thresholds.append(_read_thresholds(entry, path))
+    return tuple(classes), tuple(thresholds)
 
 
-def _thresholds(description: dict[str, Any], path: Path) -> Thresholds:
-    found = description.get("thresholds")
+def _read_thresholds(description: dict[str, Any], path: Path) -> Thresholds:
+    values = description.get("thresholds")
     names = [field.name for field in dataclasses.fields(Thresholds)]
-    if not isinstance(found, dict) or sorted(found) != sorted(names):
+    if not isinstance(values, dict) or sorted(values) != sorted(names):
         raise CheckpointError(
             f"{path} lacks the thresholds {', '.join(names)}; run `cacl train` again"
         )
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in found.values()):
-        raise CheckpointError(f"{path} has a threshold that is no number; run `cacl train` again")
-    return Thresholds(**{name: float(found[name]) for name in names})
+    if not all(
+        isinstance(value, int | float) and math.isfinite(value) for value in values.values()
+    ):
+        raise CheckpointError(
+            f"{path} has a threshold that is not a finite number; run `cacl train` again"
+        )
+    return Thresholds(**{name: float(values[name]) for name in names})
 
 
 def _sha256(path: Path) -> str:

@@ -1,375 +1,413 @@
-"""What a model is made of and how it is trained: two presets of one set of numbers."""
+"""Presets: settings of a model's network, training and masks, in nested groups.
+
+A group that a preset does not use is None, and so is a setting that is switched off. An ablation
+is `dataclasses.replace(preset, mil=None)`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal
 
 from cacl.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """The shape of a model; two models of equal architecture have the same tensors.
+class NetworkConfig:
+    """Shape of a network; two networks of equal settings have the same tensors.
 
     Parameters
     ----------
-    view
-        What the encoder sees of a pixel: `colours`, `stains` or `relief`; see
-        `inputs.network_input`.
+    input
+        Input channels computed from RGB; see `preprocess.network_input`.
     width
         Channels of the encoder's and decoder's feature maps, at half the tile's resolution.
-    residual
+    residual_channels
         Channels inside a residual block.
     blocks
-        Residual blocks of the encoder and of the decoder at half resolution.
-    context, far_context
-        Dilation of each residual block at a quarter and at an eighth of the resolution, where
-        the encoder sees the surroundings; empty for none.
-    normalise
-        Whether convolutions are followed by batch normalisation.
-    channels
+        Residual blocks of the encoder and of the decoder, at half resolution.
+    dilations_4x, dilations_8x
+        Dilation of each residual block of the encoder's context branch at a quarter and at an
+        eighth of the resolution; empty for no branch.
+    batch_norm
+        Whether batch normalisation follows the convolutions.
+    embedding_channels
         Channels of an embedding and of a code.
     shared_codes
         Codes of the shared codebook S.
     class_codes
-        Codes of each discriminative codebook C_k, one codebook a class.
+        Codes of each class codebook C_k, one codebook per class.
     split_channels
-        Whether S lives in the first channels and each C_k in its own later ones, the rest
-        being zero (the paper); else every code uses all channels.
+        Whether S uses the first channels and each C_k its own later ones, the rest being zero
+        (the paper); otherwise every code uses all channels.
     unit_length
         Whether embeddings and codes are scaled to length 1.
     temperature
-        T of the soft share of a code, `softmax(-d^2 / T)`; 0 for the nearest code alone.
+        T of the soft assignment to codes, `softmax(-d^2 / T)`; None for the nearest code.
     """
 
-    view: str
+    input: Literal["rgb", "stains", "stain_contrast"]
     width: int
-    residual: int
+    residual_channels: int
     blocks: int
-    context: tuple[int, ...]
-    far_context: tuple[int, ...]
-    normalise: bool
-    channels: int
-    shared_codes: int
-    class_codes: tuple[int, ...]
-    split_channels: bool
-    unit_length: bool
-    temperature: float
+    embedding_channels: int
+    dilations_4x: tuple[int, ...] = ()
+    dilations_8x: tuple[int, ...] = ()
+    batch_norm: bool = False
+    shared_codes: int = 27
+    class_codes: tuple[int, ...] = (5,)
+    split_channels: bool = False
+    unit_length: bool = False
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Weight of each loss; a loss of weight 0 is not computed."""
+class OptimConfig:
+    """Optimisation by Adam.
+
+    Parameters
+    ----------
+    steps
+        Training steps, unless the caller sets another number.
+    batch_size
+        Tiles per step and device. Half of them are positive; a batch of one is positive or
+        negative at random.
+    learning_rate
+        Learning rate of encoder and decoder.
+    cosine
+        Whether the learning rate has a short warm-up and a cosine decay to 0; else it is constant.
+    clip_norm
+        Largest norm of the gradient; None for no clipping.
+    ema_decay
+        Decay of the exponential moving average (EMA) of the weights, which is the final model;
+        None for the weights of the last step.
+    patience
+        Training stops after this many checks in a row without a lower validation loss; None for
+        no early stopping.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    cosine: bool = False
+    clip_norm: float | None = None
+    ema_decay: float | None = None
+    patience: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodebookConfig:
+    """Initialisation and update of the codes.
+
+    Parameters
+    ----------
+    decay
+        Decay of the codes' EMA.
+    warmup_steps
+        Steps as a plain auto-encoder before k-means sets the codes, at most a quarter of all
+        steps; None for codes drawn at random in the first step.
+    replace_dead
+        Whether unused codes are reset.
+    min_separation
+        A code of S at a smaller squared distance to a code of any C_k is reset too; None to allow
+        any distance.
+    shared_from_background_only
+        Whether the EMA of S uses only positions that cannot show a class.
+    """
+
+    decay: float = 0.98
+    warmup_steps: int | None = None
+    replace_dead: bool = False
+    min_separation: float | None = None
+    shared_from_background_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossWeights:
+    """Weight of each loss of `cacl.model.training.losses`; a loss without a weight is not computed.
+
+    `mapping` needs a critic, `hard_negative_bce` and `topk_positive` need `mil`, and
+    `pseudo_label_bce` needs tiles with pseudo-labels.
+    """
 
     commitment: float = 0.25
     reconstruction: float = 1.0
-    discriminative: float = 0.0
-    mapping: float = 0.0
-    avoid_mean: float = 0.0
-    avoid_top: float = 0.0
-    elsewhere: float = 0.0
-    claim: float = 0.0
-    insist: float = 0.0
-    told: float = 0.0
+    discriminative: float | None = None
+    mapping: float | None = None
+    negative_bce: float | None = None
+    hard_negative_bce: float | None = None
+    background_bce: float | None = None
+    topk_positive: float | None = None
+    self_training: float | None = None
+    pseudo_label_bce: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Augmentation beyond flips and quarter turns, which every preset uses.
+
+    Parameters
+    ----------
+    stain_jitter
+        Standard deviation of the log of each stain's factor; see `preprocess.jitter_stain`.
+    blur
+        Largest strength of the blur, 0 to 1; see `preprocess.random_blur`.
+    cutmix
+        Fraction of a positive tile that is replaced by squares of negative tiles, 0 to 1.
+    """
+
+    stain_jitter: float | None = None
+    blur: float | None = None
+    cutmix: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositiveFraction:
+    """Smallest fraction of a positive tile that must show its class, 0 to 1.
+
+    It starts at `start` and is multiplied by `decay` each step until it is `end`. After the first
+    relabelling every tile has its own; see `mil.relabel_instances`.
+    """
+
+    start: float
+    end: float
+    decay: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MilConfig:
+    """Multiple-instance learning: an image is a bag, its tiles are the instances.
+
+    Parameters
+    ----------
+    relabel_at
+        Fractions of the training, 0 to 1, after which the model relabels the tiles of positive
+        images.
+    positive_fraction
+        See `PositiveFraction`.
+    hard_negatives_px
+        Pixels of a negative tile that `hard_negative_bce` uses, those of the highest score.
+    """
+
+    relabel_at: tuple[float, ...]
+    positive_fraction: PositiveFraction
+    hard_negatives_px: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig:
+    """The critic of the paper, eqs. (5) and (6).
+
+    Parameters
+    ----------
+    learning_rate
+        Of its own Adam.
+    every
+        Training steps between two updates.
+    pool_size
+        Past reconstructions of each kind that it learns from.
+    """
+
+    learning_rate: float
+    every: int
+    pool_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillConfig:
+    """Teachers whose most confident pixels become the pseudo-labels of the student.
+
+    Parameters
+    ----------
+    teacher
+        Preset of the teachers.
+    n_teachers
+        Teachers to train, each with its own seed and for one class; for several classes see
+        `plan.teacher_classes`.
+    top_k
+        Teachers of each class that are used; see `pseudo_labels.select_teachers`.
+    """
+
+    teacher: Preset
+    n_teachers: int
+    top_k: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostConfig:
+    """From scores to masks; see `masks.Thresholds`.
+
+    Parameters
+    ----------
+    high_recall
+        Fraction of the class that exceeds the high threshold; also what teachers label positive.
+        None for even odds in place of all thresholds: without a temperature, the nearest code.
+    low_fpr
+        Fraction of negative pixels that may exceed the low threshold; None for the high threshold
+        in its place.
+    image_fnr
+        Fraction of the images of each label that the image gate may get wrong; None for no gate.
+    min_core_fraction
+        Fraction of a connected component that must exceed the high threshold, at least one pixel;
+        None for one pixel.
+    min_core_px
+        So many such pixels are always enough, analysis px; None for no such limit.
+    min_object_px
+        Smaller connected components are removed, analysis px; None to keep all.
+    n_tta
+        Flips and quarter turns over which a score is averaged (test-time augmentation), 1 to 8.
+    use_stain_prior
+        Whether masks are restricted to local DAB maxima; see `cacl.image.local_dab`.
+    fail_on_collapse
+        Whether a model that uses C_k nowhere, or everywhere, is an error. Of several teachers, one
+        that has not collapsed is enough.
+    """
+
+    high_recall: float | None = None
+    low_fpr: float | None = None
+    image_fnr: float | None = None
+    min_core_fraction: float | None = None
+    min_core_px: int | None = None
+    min_object_px: int | None = None
+    n_tta: int = 1
+    use_stain_prior: bool = False
+    fail_on_collapse: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """How a model is trained.
+    """How a model is built, trained and turned into masks.
 
     Parameters
     ----------
     name
-        `robust`, `paper`, or that of a teacher.
-    teacher
-        How a model is trained first whose surest pixels this one is then taught; None to learn
-        from the image-wise labels alone.
-    teachers
-        Teachers of as many seeds: one alone may take for the pattern what others do not. Each
-        knows one class; of several, see `lineage.teachers`.
-    heard
-        How many of them, the best of each class, are believed; see `elect.elect`.
-    members
-        Models of as many seeds, each with teachers of its own, whose scores are averaged.
-    architecture, weights
-        The model's shape and the losses' weights.
-    steps, batch
-        Steps of training unless the caller says otherwise, and tiles a step, half of them
-        positive where there are two or more.
-    learning_rate, critic_learning_rate
-        Of Adam; the generator's follows a cosine to 0 if `cosine`.
-    clip
-        Largest norm of the gradient; infinite for no limit.
-    decay
-        Of the codes' moving average.
-    average
-        Decay of the weights' moving average, which is the model that is delivered; 0 for the
-        weights of the last step.
-    warmup
-        Steps as a plain auto-encoder before k-means sets the codes, at most a quarter of all; 0
-        for random codes.
-    clear_shared
-        Whether S follows only places that cannot show any class; see `codes.clear`.
-    revive
-        Whether codes out of use are set again.
-    apart
-        Squared distance below which a code of S is too near to one of C, and is set again; see
-        `ClassAwareCodebook.crowding`.
-    jitter
-        Strength of the stain jitter, see `inputs.jitter_stain`.
-    blur
-        Largest blur, see `inputs.random_blur`.
-    mosaic
-        Share of a positive tile that is replaced by parts of negative ones; see `draw`.
-    critic_every, pool
-        Rounds between two updates of the critic, and past fakes it keeps of each kind; 0 for
-        no critic.
-    rescore
-        Parts of the training after which the model judges the tiles of positive cores.
-    patience
-        Training ends when `judge.unease` was not lower this many times in a row; 0 for never.
-    share
-        Share of a positive tile that must be C to begin with; see `losses.claim`. From the
-        first judgement on, each tile has its own.
-    share_end, share_decay
-        That share is multiplied by `share_decay` each step until it is `share_end`.
-    top
-        Pixels of a negative tile that `losses.avoid` takes for its second part.
-    likely_area
-        Share of negative pixels that may exceed the lower threshold of a mask; see
-        `mask.Thresholds`.
-    sure_part
-        Share of the pixels of each part of a mask that exceed the higher threshold, at least one.
-    sure_px
-        So many are always enough, analysis px.
-    surest
-        Part of the pattern that exceeds the higher threshold, and that a teacher shows its pupil;
-        see `levels`. 0 for even odds instead of thresholds: without a temperature, the nearest
-        code's choice.
-    missed
-        Part of the images of each label that the least share of sure cells may get wrong, see
-        `levels.between`; 0 for no gate.
-    flips
-        Symmetries over which a score is averaged.
-    contrast
-        Whether a mask keeps only what stands out in DAB; see `cacl.image.local_dab`.
-    min_px
-        Smaller parts of a mask are dropped, analysis px.
-    refuse_collapse
-        Whether a model whose C is used nowhere, or everywhere, is an error, not delivered. Teachers
-        may be so, if not all of them are: the best are heard.
+        Name in `model.json` and in messages.
+    network, optim, codebook, loss, augment, mil, critic, distill, post
+        See the class of each; None for a group that is not used.
+    n_ensemble
+        Models of consecutive seeds, each with teachers of its own, whose scores are averaged.
     """
 
     name: str
-    teacher: Preset | None
-    teachers: int
-    heard: int
-    members: int
-    architecture: Architecture
-    weights: Weights
-    steps: int
-    batch: int
-    learning_rate: float
-    critic_learning_rate: float
-    cosine: bool
-    clip: float
-    decay: float
-    average: float
-    warmup: int
-    clear_shared: bool
-    revive: bool
-    apart: float
-    jitter: float
-    blur: float
-    mosaic: float
-    critic_every: int
-    pool: int
-    rescore: tuple[float, ...]
-    patience: int
-    share: float
-    share_end: float
-    share_decay: float
-    top: int
-    likely_area: float
-    sure_part: float
-    sure_px: int
-    surest: float
-    missed: float
-    flips: int
-    contrast: bool
-    min_px: int
-    refuse_collapse: bool
+    network: NetworkConfig
+    optim: OptimConfig
+    codebook: CodebookConfig = CodebookConfig()
+    loss: LossWeights
+    augment: AugmentConfig | None = None
+    mil: MilConfig | None = None
+    critic: CriticConfig | None = None
+    distill: DistillConfig | None = None
+    post: PostConfig = PostConfig()
+    n_ensemble: int = 1
 
 
 TEACHER = Preset(
-    name="scout",
-    teacher=None,
-    teachers=0,
-    heard=0,
-    members=1,
-    architecture=Architecture(
-        view="stains",
+    name="teacher",
+    network=NetworkConfig(
+        input="stains",
         width=32,
-        residual=32,
+        residual_channels=32,
         blocks=1,
-        context=(1,),
-        far_context=(),
-        normalise=True,
-        channels=32,
-        shared_codes=27,
-        class_codes=(5,),
-        split_channels=False,
+        dilations_4x=(1,),
+        batch_norm=True,
+        embedding_channels=32,
         unit_length=True,
         temperature=0.2,
     ),
-    weights=Weights(
-        commitment=0.25,
+    optim=OptimConfig(steps=400, batch_size=16, learning_rate=4e-3, cosine=True, clip_norm=1.0),
+    codebook=CodebookConfig(warmup_steps=30, replace_dead=True, min_separation=0.3),
+    loss=LossWeights(
         reconstruction=10.0,
-        avoid_mean=1.0,
-        avoid_top=0.5,
-        elsewhere=0.3,
-        claim=1.0,
-        insist=0.3,
+        negative_bce=1.0,
+        hard_negative_bce=0.5,
+        background_bce=0.3,
+        topk_positive=1.0,
+        self_training=0.3,
     ),
-    steps=400,
-    batch=16,
-    learning_rate=4e-3,
-    critic_learning_rate=1e-4,
-    cosine=True,
-    clip=1.0,
-    decay=0.98,
-    average=0.0,
-    warmup=30,
-    clear_shared=False,
-    revive=True,
-    apart=0.3,
-    jitter=0.45,
-    blur=0.5,
-    mosaic=0.4,
-    critic_every=0,
-    pool=0,
-    rescore=(0.35, 0.6, 0.8),
-    patience=0,
-    share=0.05,
-    share_end=0.02,
-    share_decay=0.98,
-    top=40,
-    likely_area=0.01,
-    sure_part=0.25,
-    sure_px=16,
-    surest=0.5,
-    missed=0.05,
-    flips=2,
-    contrast=True,
-    min_px=12,
-    refuse_collapse=True,
+    augment=AugmentConfig(stain_jitter=0.45, blur=0.5, cutmix=0.4),
+    mil=MilConfig(
+        relabel_at=(0.35, 0.6, 0.8),
+        positive_fraction=PositiveFraction(start=0.05, end=0.02, decay=0.98),
+        hard_negatives_px=40,
+    ),
+    post=PostConfig(
+        high_recall=0.5,
+        low_fpr=0.01,
+        image_fnr=0.05,
+        min_core_fraction=0.25,
+        min_core_px=16,
+        min_object_px=12,
+        n_tta=2,
+        use_stain_prior=True,
+        fail_on_collapse=True,
+    ),
 )
 
-ROBUST = dataclasses.replace(
-    TEACHER,
+ROBUST = Preset(
     name="robust",
-    teacher=TEACHER,
-    teachers=8,
-    heard=2,
-    architecture=dataclasses.replace(
-        TEACHER.architecture, view="relief", context=(1, 2), far_context=(1, 2)
+    network=dataclasses.replace(
+        TEACHER.network, input="stain_contrast", dilations_4x=(1, 2), dilations_8x=(1, 2)
     ),
-    weights=Weights(commitment=0.25, reconstruction=2.0, elsewhere=0.3, told=1.0),
-    learning_rate=3e-3,
-    average=0.98,
-    clear_shared=True,
-    apart=0.4,
-    mosaic=0.0,
-    steps=900,
-    rescore=(),
-    patience=10,
-    surest=0.9,
-    blur=1.0,
+    optim=OptimConfig(
+        steps=900,
+        batch_size=16,
+        learning_rate=3e-3,
+        cosine=True,
+        clip_norm=1.0,
+        ema_decay=0.98,
+        patience=10,
+    ),
+    codebook=CodebookConfig(
+        warmup_steps=30,
+        replace_dead=True,
+        min_separation=0.4,
+        shared_from_background_only=True,
+    ),
+    loss=LossWeights(reconstruction=2.0, background_bce=0.3, pseudo_label_bce=1.0),
+    augment=AugmentConfig(stain_jitter=0.45, blur=1.0),
+    distill=DistillConfig(teacher=TEACHER, n_teachers=8, top_k=2),
+    post=dataclasses.replace(TEACHER.post, high_recall=0.9),
 )
 
-# Of the networks of `robust` one of each kind, to see how fast they are trained.
-TIMING = dataclasses.replace(ROBUST, name="rehearsal", teachers=1, heard=1, refuse_collapse=False)
-
-# To the letter, with three liberties: eq. (4) pulls through e_P alone (`objective.coded_losses`),
-# tiles are flipped and turned, and the paper's many epochs of 1,480 tiles are one.
+# The published method, with three deviations: eq. (4) has a gradient through e_P alone (see
+# `objective.batch_losses`), tiles are flipped and turned, and one epoch replaces the paper's many.
 PAPER = Preset(
     name="paper",
-    teacher=None,
-    teachers=0,
-    heard=0,
-    members=1,
-    architecture=Architecture(
-        view="colours",
+    network=NetworkConfig(
+        input="rgb",
         width=128,
-        residual=32,
+        residual_channels=32,
         blocks=2,
-        context=(),
-        far_context=(),
-        normalise=False,
-        channels=64,
-        shared_codes=27,
-        class_codes=(5,),
+        embedding_channels=64,
         split_channels=True,
-        unit_length=False,
-        temperature=0.0,
     ),
-    weights=Weights(commitment=0.25, reconstruction=100.0, discriminative=50.0, mapping=1.0),
-    steps=1480,
-    batch=1,
-    learning_rate=3e-4,
-    critic_learning_rate=1e-4,
-    cosine=False,
-    clip=float("inf"),
-    decay=0.98,
-    average=0.0,
-    warmup=0,
-    clear_shared=False,
-    revive=False,
-    apart=0.0,
-    jitter=0.0,
-    blur=0.0,
-    mosaic=0.0,
-    critic_every=10,
-    pool=64,
-    rescore=(),
-    patience=0,
-    share=0.0,
-    share_end=0.0,
-    share_decay=1.0,
-    top=0,
-    likely_area=0.0,
-    sure_part=0.0,
-    sure_px=0,
-    surest=0.0,
-    missed=0.0,
-    flips=1,
-    contrast=False,
-    min_px=0,
-    refuse_collapse=False,
+    optim=OptimConfig(steps=1480, batch_size=1, learning_rate=3e-4),
+    loss=LossWeights(reconstruction=100.0, discriminative=50.0, mapping=1.0),
+    critic=CriticConfig(learning_rate=1e-4, every=10, pool_size=64),
 )
 
-PRESETS = {preset.name: preset for preset in (ROBUST, TEACHER, TIMING, PAPER)}
+PRESETS = {preset.name: preset for preset in (ROBUST, PAPER)}
 
 
-def with_classes(preset: Preset, classes: int) -> Preset:
-    """Return the preset with as many codebooks C_k, each of the size of its first.
+def with_classes(preset: Preset, n_classes: int) -> Preset:
+    """Return the preset with `n_classes` codebooks C_k, each of the size of its first.
 
-    Its teachers keep theirs; see `lineage.teachers`.
+    Its teachers stay as they are: each learns one class.
     """
-    codes = preset.architecture.class_codes[:1] * classes
-    architecture = dataclasses.replace(preset.architecture, class_codes=codes)
-    return dataclasses.replace(preset, architecture=architecture)
+    codes = preset.network.class_codes[:1] * n_classes
+    network = dataclasses.replace(preset.network, class_codes=codes)
+    return dataclasses.replace(preset, network=network)
 
 
-def named(name: str, members: int = 1) -> Preset:
-    """Return the preset of that name, with so many members.
+def get_preset(name: str, n_ensemble: int = 1) -> Preset:
+    """Return the preset of that name for an ensemble of `n_ensemble` models.
 
     Raises
     ------
     ConfigError
-        There is none.
+        No preset has that name.
     """
     if name not in PRESETS:
         raise ConfigError(f"No preset {name!r}; choose one of {', '.join(sorted(PRESETS))}")
-    return dataclasses.replace(PRESETS[name], members=members)
+    return dataclasses.replace(PRESETS[name], n_ensemble=n_ensemble)

@@ -1,4 +1,4 @@
-"""Where a network is trained and applied: one device or several, and in which precision."""
+"""Devices: selection, distributed training, precision and compilation of networks."""
 
 from __future__ import annotations
 
@@ -9,63 +9,63 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cacl.model.networks.autoencoder import AutoEncoder, merge_norms
+from cacl.model.networks.autoencoder import AutoEncoder, fuse_batchnorm
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
-COMPILED_PX = 64
-MAX_SAID = 300
+WARMUP_PX = 64
+MAX_MESSAGE_LENGTH = 300
 
 
 def make_fabric(devices: int | None = None, *, deterministic: bool = False) -> Fabric:
-    """Return the devices to compute on: GPUs where there are some, else the CPU.
+    """Return a Fabric on all GPUs, or on the CPU if there is no GPU.
 
-    Several devices are a process each, which `Fabric.launch` starts; nothing else has to be
-    started by hand.
+    With several devices, `Fabric.launch` starts one process per device; no external launcher is
+    needed.
 
     Parameters
     ----------
     devices
-        How many; None for all GPUs that are visible (`CUDA_VISIBLE_DEVICES`), or one CPU.
+        Number of devices; None for all visible GPUs (`CUDA_VISIBLE_DEVICES`), or one CPU.
     deterministic
-        Ask for algorithms that give equal bits in equal runs on a GPU too, where there are any;
-        on the CPU all are.
+        Use deterministic algorithms on a GPU where PyTorch has them, so that equal runs give equal
+        bits; on the CPU all algorithms are deterministic.
     """
-    from lightning_fabric import Fabric  # takes two seconds, and scoring does not need it
+    from lightning_fabric import Fabric  # the import takes two seconds; inference does not need it
     from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
     on_gpu = torch.cuda.is_available()
-    number = devices or (torch.cuda.device_count() if on_gpu else 1)
+    n_devices = devices or (torch.cuda.device_count() if on_gpu else 1)
     if deterministic and on_gpu:
-        # cuBLAS reads it when it is first used.
+        # cuBLAS reads this variable on first use.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     return Fabric(
         accelerator="cuda" if on_gpu else "cpu",
-        devices=number,
-        strategy="ddp_spawn" if number > 1 else "auto",
+        devices=n_devices,
+        strategy="ddp_spawn" if n_devices > 1 else "auto",
         plugins=[LightningEnvironment()],
     )
 
 
 def default_device() -> torch.device:
-    """Return the device of a process that has but one: the first GPU, else the CPU."""
+    """Return the device of a single-device process: the first GPU, else the CPU."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def prepare_for_device(network: AutoEncoder, device: torch.device) -> AutoEncoder:
-    """Move a network to a device, as fast as the device allows.
+    """Move a network to a device and optimise it for that device.
 
-    On GPUs that have it, encoder and decoder compute in bfloat16, while weights, codes, distances
-    and losses stay in float32: codes lie closer together than bfloat16 can tell. They are compiled
-    too. On the CPU all is float32, as it is written. The norms of a network that is not to be
-    trained are merged into its convolutions.
+    On a GPU, encoder and decoder are compiled, and they compute in bfloat16 if the GPU supports
+    it. Weights, codes, distances and losses stay in float32: bfloat16 cannot resolve the distances
+    between codes. On the CPU everything is float32 and nothing is compiled. Batch normalisation of
+    a network in evaluation mode is fused into its convolutions.
     """
     network.to(device)
     if not network.training:
-        merge_norms(network)
+        fuse_batchnorm(network)
     if device.type == "cuda":
         network.use_bf16(torch.cuda.is_bf16_supported())
         _compile(network)
@@ -73,27 +73,27 @@ def prepare_for_device(network: AutoEncoder, device: torch.device) -> AutoEncode
 
 
 def _compile(network: AutoEncoder) -> None:
-    """Compile encoder and decoder, unless this machine cannot: then they run as they are."""
-    parts: tuple[nn.Module, ...] = (network.encoder, network.decoder)
-    before = {name: values.clone() for name, values in network.state_dict().items()}
-    for part in parts:
-        part.compile()
+    """Compile encoder and decoder; on a machine without a working compiler, log a warning."""
+    modules: tuple[nn.Module, ...] = (network.encoder, network.decoder)
+    state = {name: values.clone() for name, values in network.state_dict().items()}
+    for module in modules:
+        module.compile()
     try:
-        _try_out(network)
+        _warm_up(network)
     except (RuntimeError, OSError, ImportError) as error:
-        said = " ".join(str(error).split())[:MAX_SAID]
-        log.warning("networks are not compiled, for that failed: %s", said)
-        for part in parts:
-            part._compiled_call_impl = None
-    network.load_state_dict(before)
+        message = " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
+        log.warning("networks are not compiled, because compilation failed: %s", message)
+        for module in modules:
+            module._compiled_call_impl = None
+    network.load_state_dict(state)
 
 
-def _try_out(network: AutoEncoder) -> None:
-    """Run a network once, and back where it is to be trained."""
+def _warm_up(network: AutoEncoder) -> None:
+    """Run a forward pass, and a backward pass in training mode, to trigger compilation."""
     device = next(network.parameters()).device
     with torch.set_grad_enabled(network.training):
-        seen = torch.zeros(2, 3, COMPILED_PX, COMPILED_PX, device=device)
-        levels: Tensor = network.decoder(network.embed(seen))
+        rgb = torch.zeros(2, 3, WARMUP_PX, WARMUP_PX, device=device)
+        levels: Tensor = network.decoder(network.embed(rgb))
         if network.training:
             torch.autograd.backward(levels.mean())
             network.zero_grad(set_to_none=True)

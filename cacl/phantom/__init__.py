@@ -1,4 +1,4 @@
-"""A synthetic atlas with known masks: a host folder as the Human Protein Atlas lays it out."""
+"""Phantom: synthetic cores with known masks, in a folder with the layout of the HPA host."""
 
 from cacl.phantom.host import write_phantom
 from cacl.phantom.settings import SETTINGS, Setting

@@ -1,4 +1,4 @@
-"""Columnar epithelium: cells side by side along the lumen, goblet cells, the brush border."""
+"""Columnar epithelium: cells along the contour of the lumen, goblet cells, the brush border."""
 
 from __future__ import annotations
 
@@ -10,204 +10,224 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.phantom.anatomy import CRYPT, VILLUS, Anatomy, Mask
-from cacl.phantom.canvas import Canvas
+from cacl.phantom.ellipses import NUCLEUS_THRESHOLD, draw_ellipses
 from cacl.phantom.fields import Float32, blur, ramp, smooth_noise, within
-from cacl.phantom.stamps import NUCLEUS_TONE, stamp
+from cacl.phantom.stain_maps import StainMaps
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-MARCH_PX = 1.5
+STEP_PX = 1.5
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The epithelium's cells; arrays (cells,) but for `height` and `of`: (contour pixels,)."""
+    """The cells of the epithelium; lengths in work pixels."""
 
-    middle: Int64  # contour pixel at the middle of the cell's surface
-    side: Int64  # contour pixel where the cell begins
-    width: Float64
-    goblet: Mask
-    height: Float32
-    of: Int64
+    middle: Int64  # per cell: contour pixel at the middle of its surface
+    start: Int64  # per cell: contour pixel of its first side wall
+    width: Float64  # per cell
+    goblet: Mask  # per cell
+    height: Float32  # per contour pixel
+    cell_index: Int64  # per contour pixel
 
 
-def paint_epithelium(
-    rng: np.random.Generator, canvas: Canvas, anatomy: Anatomy, cover: float
+def render_epithelium(
+    rng: np.random.Generator, maps: StainMaps, anatomy: Anatomy, coverage: float
 ) -> Mask:
-    """Paint the epithelium and the truth of its patterns; return where the epithelium is.
+    """Render the epithelium and the ground truth of its structures; return its mask.
 
-    `cover` is the share of the villi's surface whose border is stained, in a positive core.
+    Parameters
+    ----------
+    rng
+        Random generator of the core.
+    maps
+        Changed in place.
+    anatomy
+        Tissue of the core.
+    coverage
+        Fraction of the villus surface with a stained brush border in a positive core, 0 to 1.
     """
-    staining, strengths = canvas.staining, canvas.setting.strengths
-    cells = _cells(rng, canvas, anatomy)
-    pixels, depth, deep = _pixels(anatomy, cells)
+    staining, densities = maps.staining, maps.setting.densities
+    cells = _divide_into_cells(rng, maps, anatomy)
+    pixels, depth, relative_depth = _epithelium_pixels(anatomy, cells)
     contour = anatomy.contour.ravel()[pixels]
-    nuclei, vacuoles, walls = _stamped(rng, canvas, anatomy, cells)
+    nuclei, vacuoles, walls = _draw_cell_structures(rng, maps, anatomy, cells)
     nucleus, vacuole = nuclei.ravel()[pixels], vacuoles.ravel()[pixels]
     wall = walls.ravel()[pixels] * (1.0 - vacuole)
     nucleus *= 1.0 - vacuole
-    inside = np.minimum(nucleus * 2.0, 1.0)
-    fine, middle = canvas.fine.ravel()[pixels], canvas.middle.ravel()[pixels]
-    patchy = 1.0 + 0.16 * smooth_noise(rng, canvas.size, 9.0 * canvas.px).ravel()[pixels]
+    nucleus_mask = np.minimum(nucleus * 2.0, 1.0)
+    fine, middle = maps.fine.ravel()[pixels], maps.middle.ravel()[pixels]
+    patchiness = 1.0 + 0.16 * smooth_noise(rng, maps.size, 9.0 * maps.px).ravel()[pixels]
 
-    width, level = _border(rng, canvas, anatomy, cells, cover)
-    reach = width[contour] * (1.0 + 0.12 * middle)
-    band = np.clip(reach - depth + np.float32(0.5), 0.0, 1.0) * (1.0 - vacuole)
-    shine = level[contour]
+    border_width, border_level = _brush_border(rng, maps, anatomy, cells, coverage)
+    width = border_width[contour] * (1.0 + 0.12 * middle)
+    border = np.clip(width - depth + np.float32(0.5), 0.0, 1.0) * (1.0 - vacuole)
+    level = border_level[contour]
 
-    body = within(rng, strengths.cytoplasm_h_od) * patchy * (1.0 + 0.1 * fine + 0.1 * middle)
-    blue = body * (1.0 - 0.45 * band) * (1.0 - vacuole) + 0.05 * vacuole + 0.05 * wall
-    blue += within(rng, strengths.nucleus_h_od) * nucleus * (1.0 + 0.14 * fine)
+    cytoplasm = within(rng, densities.cytoplasm_h_od) * patchiness
+    cytoplasm = cytoplasm * (1.0 + 0.1 * fine + 0.1 * middle)
+    hematoxylin = cytoplasm * (1.0 - 0.45 * border) * (1.0 - vacuole)
+    hematoxylin = hematoxylin + 0.05 * vacuole + 0.05 * wall
+    hematoxylin += within(rng, densities.nucleus_h_od) * nucleus * (1.0 + 0.14 * fine)
 
-    apical = 1.0 + np.float32(staining.apical) * (0.25 - 0.7 * deep)
+    apical = 1.0 + np.float32(staining.apical) * (0.25 - 0.7 * relative_depth)
     lateral = 1.0 - 0.4 * np.float32(staining.lateral) + np.float32(1.3 * staining.lateral) * wall
-    brown = staining.cytoplasm_od * apical * lateral * patchy * (1.0 - 0.75 * inside)
-    brown *= (1.0 + 0.13 * fine + 0.12 * middle) * (1.0 - vacuole)
-    brown += staining.nuclei_od * nucleus * (1.0 + 0.15 * fine)
-    brown += staining.mucus_od * vacuole * (1.0 + 0.12 * middle)
-    brown += staining.background_od
+    dab = staining.cytoplasm_od * apical * lateral * patchiness * (1.0 - 0.75 * nucleus_mask)
+    dab *= (1.0 + 0.13 * fine + 0.12 * middle) * (1.0 - vacuole)
+    dab += staining.nuclei_od * nucleus * (1.0 + 0.15 * fine)
+    dab += staining.mucus_od * vacuole * (1.0 + 0.12 * middle)
+    dab += staining.background_od
     if staining.positive:
-        lit = shine > 0
-        fading = 1.08 - 0.25 * depth / reach.clip(1.0)
-        stained = staining.border_od * shine * fading * (1.0 + 0.08 * fine) + 0.45 * brown
-        brown = np.where(lit, brown * (1.0 - band) + band * stained, brown)
-        canvas.border.ravel()[pixels] = (band > 0.5) & lit
-    in_nucleus = nucleus > NUCLEUS_TONE
+        has_border = level > 0
+        gradient = 1.08 - 0.25 * depth / width.clip(1.0)
+        border_dab = staining.border_od * level * gradient * (1.0 + 0.08 * fine) + 0.45 * dab
+        dab = np.where(has_border, dab * (1.0 - border) + border * border_dab, dab)
+        maps.border.ravel()[pixels] = (border > 0.5) & has_border
+    in_nucleus = nucleus > NUCLEUS_THRESHOLD
     if staining.nuclei_od > 0:
-        canvas.nuclei.ravel()[pixels] = in_nucleus
+        maps.nuclei.ravel()[pixels] = in_nucleus
     if staining.cytoplasm_od > 0:
-        canvas.cytoplasm.ravel()[pixels] = ~in_nucleus & (vacuole < 0.5)
+        maps.cytoplasm.ravel()[pixels] = ~in_nucleus & (vacuole < 0.5)
 
-    canvas.hematoxylin.ravel()[pixels] = blue
-    canvas.dab.ravel()[pixels] = brown
-    canvas.cell.ravel()[pixels] = True  # goblet cells whole: their mucus lies inside a cell
-    epithelium = np.zeros_like(canvas.cell)
+    maps.hematoxylin.ravel()[pixels] = hematoxylin
+    maps.dab.ravel()[pixels] = dab
+    maps.cell.ravel()[pixels] = True  # including vacuoles: the mucus is inside a goblet cell
+    epithelium = np.zeros_like(maps.cell)
     epithelium.ravel()[pixels] = True
     return epithelium
 
 
-def _cells(rng: np.random.Generator, canvas: Canvas, anatomy: Anatomy) -> Cells:
-    """Cut the epithelium into cells along the lumen's contour."""
-    geometry, px = canvas.setting.geometry, canvas.px
+def _divide_into_cells(rng: np.random.Generator, maps: StainMaps, anatomy: Anatomy) -> Cells:
+    """Divide the epithelium into cells along the contour of the lumen."""
+    geometry, px = maps.setting.geometry, maps.px
     villus = within(rng, geometry.epithelium_um) * px
     crypt = within(rng, geometry.crypt_epithelium_um) * px
-    swell = 1.0 + 0.1 * smooth_noise(rng, canvas.size, 30.0 * px).ravel()[anatomy.position]
-    height = np.where(anatomy.lining == VILLUS, villus, crypt) * swell
+    height_factor = 1.0 + 0.1 * smooth_noise(rng, maps.size, 30.0 * px).ravel()[anatomy.position]
+    height = np.where(anatomy.lining == VILLUS, villus, crypt) * height_factor
 
-    # Cells are wedges where they line a narrow tube: many small surfaces, bases of full width.
-    narrow = np.array([1.0, geometry.crypt_wedge, geometry.gland_wedge])[anatomy.lining]
-    along = np.cumsum(np.diff(anatomy.along, prepend=np.float32(0.0)) * narrow)
+    # Cells that line a narrow tube are wedges: the surface is narrower than the base.
+    wedge = np.array([1.0, geometry.crypt_wedge, geometry.gland_wedge])[anatomy.lining]
+    along = np.cumsum(np.diff(anatomy.along, prepend=np.float32(0.0)) * wedge)
     length = float(along[-1]) if along.size else 0.0
     count = int(length / (geometry.cell_width_um[0] * px)) + 2
-    odds = rng.random(count)
+    draws = rng.random(count)
     widths = rng.uniform(*geometry.cell_width_um, count) * px
-    widths = np.where(odds < geometry.goblet_share_villus, 1.3 * widths, widths)
+    widths = np.where(draws < geometry.goblet_fraction_villus, 1.3 * widths, widths)
     ends = np.cumsum(widths)
     used = int(np.searchsorted(ends, length)) + 1
-    starts, widths, odds = (ends - widths)[:used], widths[:used], odds[:used]
+    starts, widths, draws = (ends - widths)[:used], widths[:used], draws[:used]
     last = max(along.size - 1, 0)
     middle = np.searchsorted(along, starts + 0.5 * widths).clip(0, last)
     lining = anatomy.lining[middle]
-    share = np.where(lining == CRYPT, geometry.goblet_share_crypt, 0.0)
-    share = np.where(lining == VILLUS, geometry.goblet_share_villus, share)
+    goblet_fraction = np.where(lining == CRYPT, geometry.goblet_fraction_crypt, 0.0)
+    goblet_fraction = np.where(lining == VILLUS, geometry.goblet_fraction_villus, goblet_fraction)
     return Cells(
         middle=middle,
-        side=np.searchsorted(along, starts).clip(0, last),
+        start=np.searchsorted(along, starts).clip(0, last),
         width=widths,
-        goblet=odds < share,
+        goblet=draws < goblet_fraction,
         height=height.astype(np.float32),
-        of=(np.searchsorted(starts, along, side="right") - 1).clip(0),
+        cell_index=(np.searchsorted(starts, along, side="right") - 1).clip(0),
     )
 
 
-def _pixels(anatomy: Anatomy, cells: Cells) -> tuple[Int64, Float32, Float32]:
-    """Return the epithelium's pixels, their depth (work pixels), and depth / height."""
+def _epithelium_pixels(anatomy: Anatomy, cells: Cells) -> tuple[Int64, Float32, Float32]:
+    """Return flat indices of the epithelium, depth (work pixels), and depth / cell height."""
     near = anatomy.solid & anatomy.tissue & (anatomy.depth < float(cells.height.max()))
     pixels = np.flatnonzero(near)
     depth = anatomy.depth.ravel()[pixels] - np.float32(0.5)
-    deep = depth / cells.height[anatomy.contour.ravel()[pixels]]
-    keep = deep < 1.0
-    return pixels[keep], depth[keep], deep[keep]
+    relative_depth = depth / cells.height[anatomy.contour.ravel()[pixels]]
+    keep = relative_depth < 1.0
+    return pixels[keep], depth[keep], relative_depth[keep]
 
 
-def _stamped(
-    rng: np.random.Generator, canvas: Canvas, anatomy: Anatomy, cells: Cells
+def _draw_cell_structures(
+    rng: np.random.Generator, maps: StainMaps, anatomy: Anatomy, cells: Cells
 ) -> tuple[Float32, Float32, Float32]:
-    """Return maps of nuclei, vacuoles and side walls, 0 to about 1."""
-    shape = canvas.dab.shape
+    """Return maps (y, x) of nuclei, vacuoles and side walls, from 0 to about 1."""
+    shape = maps.dab.shape
     nuclei, vacuoles = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    steps = int(float(cells.height.max()) / MARCH_PX) + 1
+    steps = int(float(cells.height.max()) / STEP_PX) + 1
     smooth = blur(anatomy.depth, 2.5)
-    slope: Any = (cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
-    inward = _march(anatomy.position[cells.middle], slope, steps)
+    gradient: Any = (cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    paths = _inward_paths(anatomy.position[cells.middle], gradient, steps)
     height = cells.height[cells.middle].astype(np.float64)
     count = len(height)
 
-    place = np.where(cells.goblet, 0.86, rng.normal(0.68, 0.08, count)).clip(0.4, 0.88)
-    centres, angle, reached = _at(inward, place * height, anatomy)
+    depth = np.where(cells.goblet, 0.86, rng.normal(0.68, 0.08, count)).clip(0.4, 0.88)
+    centres, angle, reached = _point_at_depth(paths, depth * height, anatomy)
     long = np.where(cells.goblet, 0.09, rng.uniform(0.13, 0.19, count)) * height
-    tone = rng.normal(0.85, 0.16, count).clip(0.4, 1.2)
-    ok = reached > 0.8
-    across = 0.46 * cells.width
-    stamp(rng, nuclei, centres[ok], (long[ok], across[ok]), angle[ok], tone[ok])
-    stamp(rng, nuclei, centres[ok], (0.7 * long[ok], 0.6 * across[ok]), angle[ok], 0.8 * tone[ok])
+    level = rng.normal(0.85, 0.16, count).clip(0.4, 1.2)
+    valid = reached > 0.8
+    centres, angle, level = centres[valid], angle[valid], level[valid]
+    long, across = long[valid], (0.46 * cells.width)[valid]
+    draw_ellipses(rng, nuclei, centres, (long, across), angle, level)
+    draw_ellipses(rng, nuclei, centres, (0.7 * long, 0.6 * across), angle, 0.8 * level)
 
-    centres, angle, reached = _at(inward, rng.uniform(0.24, 0.36, count) * height, anatomy)
-    ok = cells.goblet & (reached > 0.8)
+    depth = rng.uniform(0.24, 0.36, count)
+    centres, angle, reached = _point_at_depth(paths, depth * height, anatomy)
+    valid = cells.goblet & (reached > 0.8)
     long = rng.uniform(0.2, 0.3, count) * height
     across = rng.uniform(0.6, 0.8, count) * cells.width
-    stamp(
+    draw_ellipses(
         rng,
         vacuoles,
-        centres[ok],
-        (long[ok], across[ok]),
-        angle[ok],
-        np.ones(ok.sum()),
-        ragged=0.04,
+        centres[valid],
+        (long[valid], across[valid]),
+        angle[valid],
+        np.ones(valid.sum()),
+        roughness=0.04,
     )
 
-    lines = _march(anatomy.position[cells.side], slope, steps)[::4].transpose(1, 0, 2)
+    lines = _inward_paths(anatomy.position[cells.start], gradient, steps)[::4].transpose(1, 0, 2)
     walls = np.zeros(shape, np.uint8)
     cv2.polylines(walls, list(np.ascontiguousarray(np.rint(lines), np.int32)), False, 255, 1)
     wall = blur(walls.astype(np.float32), 0.8) / np.float32(160.0)
     return blur(nuclei, 0.7), blur(vacuoles, 0.7), wall
 
 
-def _march(position: NDArray[np.int32], slope: tuple[Float32, Float32], steps: int) -> Float64:
-    """Walk from the surface inwards, against the depth's slope; (steps, cells, 2) as x, y."""
-    size = slope[0].shape[0]
-    at = np.stack([position % size, position // size], axis=1).astype(np.float64)
-    path = np.empty((steps, len(at), 2))
+def _inward_paths(
+    position: NDArray[np.int32], gradient: tuple[Float32, Float32], steps: int
+) -> Float64:
+    """Follow the gradient of the depth from surface pixels; (steps, cells, 2) as x, y."""
+    size = gradient[0].shape[0]
+    points = np.stack([position % size, position // size], axis=1).astype(np.float64)
+    path = np.empty((steps, len(points), 2))
     for step in range(steps):
-        path[step] = at
-        x, y = np.rint(at).astype(np.int64).clip(0, size - 1).T
-        way = np.stack([slope[0][y, x], slope[1][y, x]], axis=1).astype(np.float64)
-        at = at + MARCH_PX * way / (np.hypot(way[:, 0], way[:, 1]) + 1e-3)[:, None]
+        path[step] = points
+        x, y = np.rint(points).astype(np.int64).clip(0, size - 1).T
+        vector = np.stack([gradient[0][y, x], gradient[1][y, x]], axis=1).astype(np.float64)
+        norm = np.hypot(vector[:, 0], vector[:, 1]) + 1e-3
+        points = points + STEP_PX * vector / norm[:, None]
     return path.clip(0, size - 1)
 
 
-def _at(path: Float64, depth: Float64, anatomy: Anatomy) -> tuple[Float64, Float64, Float64]:
-    """Return place and direction of the paths at a depth, and which share of it they reach."""
-    step = np.rint(depth / MARCH_PX).astype(np.int64).clip(1, len(path) - 1)
+def _point_at_depth(
+    path: Float64, depth: Float64, anatomy: Anatomy
+) -> tuple[Float64, Float64, Float64]:
+    """Return point and direction (radians) of each path at a depth, and the fraction reached."""
+    step = np.rint(depth / STEP_PX).astype(np.int64).clip(1, len(path) - 1)
     cell = np.arange(path.shape[1])
-    here, before = path[step, cell], path[step - 1, cell]
-    way = here - before
-    x, y = np.rint(here).astype(np.int64).T
-    return here, np.arctan2(way[:, 1], way[:, 0]), anatomy.depth[y, x] / np.maximum(depth, 1.0)
+    point, previous = path[step, cell], path[step - 1, cell]
+    vector = point - previous
+    x, y = np.rint(point).astype(np.int64).T
+    reached = anatomy.depth[y, x] / np.maximum(depth, 1.0)
+    return point, np.arctan2(vector[:, 1], vector[:, 0]), reached
 
 
-def _border(
-    rng: np.random.Generator, canvas: Canvas, anatomy: Anatomy, cells: Cells, cover: float
+def _brush_border(
+    rng: np.random.Generator, maps: StainMaps, anatomy: Anatomy, cells: Cells, coverage: float
 ) -> tuple[Float32, Float32]:
-    """Return the border's width (work pixels) and relative density per contour pixel."""
-    px, size = canvas.px, canvas.size
-    low, high = canvas.setting.geometry.border_um
-    thick = ramp(smooth_noise(rng, size, 20.0 * px).ravel()[anatomy.position], -1.6, 1.6)
-    width = np.float32(low * px) + np.float32((high - low) * px) * thick
-    where = smooth_noise(rng, size, 55.0 * px) + 0.35 * smooth_noise(rng, size, 10.0 * px)
-    presence = where.ravel()[anatomy.position]
+    """Return width (work pixels) and relative density of the border per contour pixel."""
+    px, size = maps.px, maps.size
+    low, high = maps.setting.geometry.border_um
+    thickness = ramp(smooth_noise(rng, size, 20.0 * px).ravel()[anatomy.position], -1.6, 1.6)
+    width = np.float32(low * px) + np.float32((high - low) * px) * thickness
+    noise = smooth_noise(rng, size, 55.0 * px) + 0.35 * smooth_noise(rng, size, 10.0 * px)
+    presence = noise.ravel()[anatomy.position]
     eligible = (anatomy.lining == VILLUS) & anatomy.tissue.ravel()[anatomy.position]
-    limit = np.quantile(presence[eligible], 1.0 - cover) if eligible.any() else np.inf
+    threshold = np.quantile(presence[eligible], 1.0 - coverage) if eligible.any() else np.inf
     level = (0.84 + 0.14 * smooth_noise(rng, size, 12.0 * px)).ravel()[anatomy.position]
-    shown = (presence > limit) & (anatomy.lining == VILLUS) & ~cells.goblet[cells.of]
-    return width, np.where(shown, level.clip(0.62, 1.0), 0.0).astype(np.float32)
+    is_goblet = cells.goblet[cells.cell_index]
+    has_border = (presence > threshold) & (anatomy.lining == VILLUS) & ~is_goblet
+    return width, np.where(has_border, level.clip(0.62, 1.0), 0.0).astype(np.float32)

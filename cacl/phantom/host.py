@@ -1,4 +1,4 @@
-"""Write a host folder as the atlas lays it out, with the truth beside it."""
+"""Write a folder with the layout of the HPA host, and a folder of ground truth masks."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ import numpy as np
 from cacl import tables
 from cacl.errors import ConfigError
 from cacl.phantom.anatomy import draw_anatomy
-from cacl.phantom.camera import photograph, truth_png
+from cacl.phantom.annotation_files import Antibody, Core, Patient, bulk_table, gene_xml
 from cacl.phantom.fields import generator, within
-from cacl.phantom.listing import Antibody, Core, Patient, bulk_table, gene_xml
-from cacl.phantom.paint import paint
-from cacl.phantom.settings import Setting, named
+from cacl.phantom.imaging import ground_truth_png, render_image
+from cacl.phantom.render import render
+from cacl.phantom.settings import Setting, setting_by_name
 from cacl.phantom.staining import annotate, draw_staining
 from cacl.runtime.progress import track
 
 POSITIONS = ("7_2", "8_2", "9_2")
-MOST_ANTIBODIES = 99_999
-FEWEST_PX = 250
-# Part of every receipt: raise it whenever the pictures change for the same settings.
+MAX_ANTIBODIES = 99_999
+MIN_CORE_PX = 250
+# Part of every digest: increase it if the images change for the same settings.
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Job:
-    """One core to draw, and where its files go."""
+class CoreTask:
+    """One core, the paths of its files, and the digest of its parameters."""
 
     core: Core
     antibody: Antibody
@@ -43,14 +43,14 @@ class Job:
     digest: str
 
     @property
-    def receipt(self) -> Path:
-        """The file that says what the other two were made from."""
+    def record(self) -> Path:
+        """Path of the provenance record of image and mask."""
         return self.mask.with_suffix(".json")
 
 
 def write_phantom(
     host: Path,
-    truth: Path,
+    ground_truth: Path,
     *,
     antibodies: int,
     patients: int,
@@ -59,103 +59,106 @@ def write_phantom(
     setting: str | Setting = "duodenum-a",
     core_px: int = 3000,
 ) -> None:
-    """Write a synthetic atlas; what is there already and still matches is left as it is.
+    """Write a phantom; existing images and masks that match their records are kept.
 
     Parameters
     ----------
     host
-        Folder of gene XML, the bulk table and JPEG cores, usable as a mirror.
-    truth
-        Folder of masks, `<antibody_id>/<stem>.png`, uint8 of the core's size: 0 = neither,
-        1 = cell, 2 = stained brush border (which is also cell), and where the setting shows more
-        patterns 3 = stained cytoplasm, 4 = stained nucleus; beside each a receipt.
+        Folder of gene XML, the bulk table and JPEG images, usable as a mirror.
+    ground_truth
+        Folder of masks `<antibody_id>/<stem>.png`, uint8 of the size of the core: 0 = no cell,
+        1 = cell, 2 = stained brush border (which is also cell) and, if the setting has these
+        structures, 3 = stained cytoplasm, 4 = stained nucleus. Each has a provenance record beside
+        it.
     antibodies
-        How many, each of a gene of its own. Of each pair one stains the brush border.
+        Number of antibodies, each with its own gene. Of each pair one stains the brush border.
     patients
-        How many patients each, 1 to 3; the same people for all antibodies.
+        Number of patients, 1 to 3; the same for all antibodies.
     seed
-        With the setting, decides every byte. More antibodies leave the earlier ones unchanged.
+        Seed; with the setting it determines every byte. A larger number of antibodies does not
+        change the earlier ones.
     jobs
-        Cores at a time; does not change the result.
+        Number of cores in parallel; does not change the result.
     setting
-        A setting or the name of one.
+        A setting or its name.
     core_px
-        Height and width of a core's picture, in source pixels.
+        Height and width of the image of a core, in source pixels.
 
     Raises
     ------
     ConfigError
-        A number out of range, or no setting of that name.
+        A number is out of range, or no setting has this name.
     OSError
-        Disk full or no permission.
+        The disk is full or a folder cannot be written.
     """
-    chosen = named(setting) if isinstance(setting, str) else setting
-    _check("antibodies", antibodies, 1, MOST_ANTIBODIES)
-    _check("patients", patients, 1, len(POSITIONS))
-    _check("jobs", jobs, 1, 1024)
-    _check("core_px", core_px, FEWEST_PX, 20_000)
-    people = [_patient(seed, chosen, place) for place in range(patients)]
-    everyone = [_antibody(seed, chosen, number, people) for number in range(1, antibodies + 1)]
-    work = [
-        _job(host, truth, chosen, antibody, core, seed, core_px)
-        for antibody in everyone
+    parameters = setting_by_name(setting) if isinstance(setting, str) else setting
+    _check_range("antibodies", antibodies, 1, MAX_ANTIBODIES)
+    _check_range("patients", patients, 1, len(POSITIONS))
+    _check_range("jobs", jobs, 1, 1024)
+    _check_range("core_px", core_px, MIN_CORE_PX, 20_000)
+    people = [_patient(seed, parameters, index) for index in range(patients)]
+    numbers = range(1, antibodies + 1)
+    all_antibodies = [_antibody(seed, parameters, number, people) for number in numbers]
+    tasks = [
+        _task(host, ground_truth, parameters, antibody, core, seed, core_px)
+        for antibody in all_antibodies
         for core in antibody.cores
     ]
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        done = pool.map(lambda job: _draw(job, seed, chosen, core_px), work)
-        for _ in track(done, "phantom: cores", len(work)):
+        results = pool.map(lambda task: _write_core(task, seed, parameters, core_px), tasks)
+        for _ in track(results, "phantom: cores", len(tasks)):
             pass
-    for antibody in everyone:
+    for antibody in all_antibodies:
         tables.write_text(host / f"{antibody.ensembl_id}.xml", gene_xml(antibody))
-    archive = _zipped("normal_tissue.tsv", bulk_table(everyone))
-    place = host / "download" / "normal_tissue.tsv.zip"
-    tables.write_atomically(place, lambda temporary: temporary.write_bytes(archive))
+    archive = _zip_text("normal_tissue.tsv", bulk_table(all_antibodies))
+    path = host / "download" / "normal_tissue.tsv.zip"
+    tables.write_atomically(path, lambda temporary: temporary.write_bytes(archive))
 
 
-def _draw(job: Job, seed: int, setting: Setting, core_px: int) -> None:
-    """Draw one core, unless it is there."""
-    if _is_there(job):
+def _write_core(task: CoreTask, seed: int, setting: Setting, core_px: int) -> None:
+    """Render and write one core unless its files are up to date."""
+    if _is_up_to_date(task):
         return
-    core = job.core
-    image_id = f"{job.antibody.antibody_id}/{core.stem}"
+    core = task.core
+    image_id = f"{task.antibody.antibody_id}/{core.stem}"
     rng = generator("core", seed, setting.name, image_id)
     anatomy = draw_anatomy(rng, setting.geometry, core_px)
-    staining = job.antibody.staining
-    stronger = float(np.exp(rng.normal(0.0, 0.07)))
-    border = dataclasses.replace(staining, border_od=staining.border_od * stronger)
-    cover = staining.cover * core.patient.cover
-    painting = paint(rng, anatomy, setting, border, cover)
-    jpeg = photograph(rng, painting, setting, core_px)
-    png = truth_png(painting, core_px)
-    tables.write_atomically(job.image, lambda temporary: temporary.write_bytes(jpeg))
-    tables.write_atomically(job.mask, lambda temporary: temporary.write_bytes(png))
-    receipt = {"digest": job.digest, "image_sha256": _sha256(jpeg), "truth_sha256": _sha256(png)}
-    tables.write_text(job.receipt, json.dumps(receipt, indent=1) + "\n")
+    staining = task.antibody.staining
+    core_factor = float(np.exp(rng.normal(0.0, 0.07)))
+    core_staining = dataclasses.replace(staining, border_od=staining.border_od * core_factor)
+    coverage = staining.coverage * core.patient.coverage
+    maps = render(rng, anatomy, setting, core_staining, coverage)
+    jpeg = render_image(rng, maps, setting, core_px)
+    png = ground_truth_png(maps, core_px)
+    tables.write_atomically(task.image, lambda temporary: temporary.write_bytes(jpeg))
+    tables.write_atomically(task.mask, lambda temporary: temporary.write_bytes(png))
+    record = {"digest": task.digest, "image_sha256": _sha256(jpeg), "truth_sha256": _sha256(png)}
+    tables.write_text(task.record, json.dumps(record, indent=1) + "\n")
 
 
-def _is_there(job: Job) -> bool:
-    """Tell whether image and mask are the ones that the receipt speaks of."""
+def _is_up_to_date(task: CoreTask) -> bool:
+    """Return whether image and mask match their provenance record."""
     try:
-        receipt = json.loads(job.receipt.read_text(encoding="utf-8"))
-        found = {
-            "digest": job.digest,
-            "image_sha256": _sha256(job.image.read_bytes()),
-            "truth_sha256": _sha256(job.mask.read_bytes()),
+        record = json.loads(task.record.read_text(encoding="utf-8"))
+        expected = {
+            "digest": task.digest,
+            "image_sha256": _sha256(task.image.read_bytes()),
+            "truth_sha256": _sha256(task.mask.read_bytes()),
         }
     except (FileNotFoundError, ValueError):
         return False
-    return bool(receipt == found)
+    return bool(record == expected)
 
 
-def _job(
+def _task(
     host: Path,
-    truth: Path,
+    ground_truth: Path,
     setting: Setting,
     antibody: Antibody,
     core: Core,
     seed: int,
     core_px: int,
-) -> Job:
+) -> CoreTask:
     parameters = {
         "version": VERSION,
         "seed": seed,
@@ -164,31 +167,31 @@ def _job(
         "antibody": antibody.antibody_id,
         "stem": core.stem,
     }
-    return Job(
+    return CoreTask(
         core=core,
         antibody=antibody,
         image=host / "images" / str(antibody.number) / f"{core.stem}.jpg",
-        mask=truth / antibody.antibody_id / f"{core.stem}.png",
+        mask=ground_truth / antibody.antibody_id / f"{core.stem}.png",
         digest=_sha256(json.dumps(parameters, sort_keys=True).encode()),
     )
 
 
-def _patient(seed: int, setting: Setting, place: int) -> Patient:
-    rng = generator("patient", seed, setting.name, place)
+def _patient(seed: int, setting: Setting, index: int) -> Patient:
+    rng = generator("patient", seed, setting.name, index)
     return Patient(
         patient_id=str(int(rng.integers(1000, 9999))),
         sex="Female" if rng.random() < 0.5 else "Male",
         age=int(rng.integers(25, 85)),
-        position=POSITIONS[place],
-        cover=within(rng, setting.strengths.patient_cover),
+        position=POSITIONS[index],
+        coverage=within(rng, setting.densities.patient_coverage),
     )
 
 
-def _antibody(seed: int, setting: Setting, index: int, people: Sequence[Patient]) -> Antibody:
+def _antibody(seed: int, setting: Setting, index: int, patients: Sequence[Patient]) -> Antibody:
     number = 900_000 + index
     staining = draw_staining(seed, setting, index)
     cores = tuple(
-        Core(stem=f"{number}_A_{patient.position}", patient=patient) for patient in people
+        Core(stem=f"{number}_A_{patient.position}", patient=patient) for patient in patients
     )
     return Antibody(
         number=number,
@@ -201,8 +204,8 @@ def _antibody(seed: int, setting: Setting, index: int, people: Sequence[Patient]
     )
 
 
-def _zipped(name: str, text: str) -> bytes:
-    """Return a zip archive of one text file; the same bytes for the same text."""
+def _zip_text(name: str, text: str) -> bytes:
+    """Return a zip archive of one text file; equal texts give equal bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         entry = zipfile.ZipInfo(name, date_time=(2023, 6, 19, 0, 0, 0))
@@ -215,7 +218,7 @@ def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _check(name: str, value: int, low: int, high: int) -> None:
+def _check_range(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ConfigError(
             f"The phantom got {name}={value}; choose a whole number from {low} to {high}"

@@ -1,1 +1,1 @@
-"""The report: tables and what describes them, figures, pictures, and the page that shows them."""
+"""The report: tables and their descriptions, figures, thumbnails, and the page."""

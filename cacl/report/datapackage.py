@@ -1,4 +1,4 @@
-"""`datapackage.json`: the report's tables as a Frictionless Data Package."""
+"""`datapackage.json`: description of the report's tables as a Frictionless Data Package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from cacl.tables import write_text
 from cacl.tables.dictionary import Column, Table, described
 
 HOMEPAGE = "https://arxiv.org/abs/2011.00794"
-SHARE = "0-1"
+FRACTION_UNIT = "0-1"
 LICENCE_URLS = {
     "CC-BY-SA-4.0": "https://creativecommons.org/licenses/by-sa/4.0/",
     "CC-BY-SA-3.0": "https://creativecommons.org/licenses/by-sa/3.0/",
@@ -27,19 +27,19 @@ LICENCE_NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9._]*")
 READ_BLOCK = 1 << 20
 
 
-def write_package(
+def write_datapackage(
     out: Path, tables: Sequence[Table], *, title: str, description: str, catalog: pd.DataFrame
 ) -> None:
-    """Describe the CSVs of a report, which are there already, in `datapackage.json`.
+    """Write `datapackage.json`, which describes the CSVs of a report.
 
     Parameters
     ----------
     out
         Folder of the report.
     tables
-        What to describe; `<out>/<name>.csv` each.
+        Tables to describe; `<out>/<name>.csv` must exist.
     title, description
-        Of the package.
+        Title and description of the package.
     catalog
         Columns of `ImageRow`, for sources and licences.
 
@@ -58,23 +58,23 @@ def write_package(
         "sources": sources(catalog),
         "resources": [_resource(out, table) for table in tables],
     }
-    filled = {key: value for key, value in package.items() if value}
-    write_text(out / "datapackage.json", json.dumps(filled, indent=1, ensure_ascii=False) + "\n")
+    non_empty = {key: value for key, value in package.items() if value}
+    write_text(out / "datapackage.json", json.dumps(non_empty, indent=1, ensure_ascii=False) + "\n")
 
 
 def licences(catalog: pd.DataFrame) -> list[dict[str, str]]:
-    """Return the images' licences as the specification wants them; those unknown are left out."""
-    found = []
+    """Return the images' licences in the form of the specification; unknown ones are left out."""
+    entries = []
     for text in sorted(set(catalog["licence"]) - {"", SYNTHETIC}):
         name = re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
         if LICENCE_NAME.fullmatch(name):
             url = LICENCE_URLS.get(name.upper())
-            found.append({"name": name, "title": text} | ({"path": url} if url else {}))
-    return found
+            entries.append({"name": name, "title": text} | ({"path": url} if url else {}))
+    return entries
 
 
 def sources(catalog: pd.DataFrame) -> list[dict[str, str]]:
-    """Return where the images come from, one source a release of the atlas."""
+    """Return the sources of the images, one per release of the HPA."""
     releases = sorted(set(catalog["hpa_version"][catalog["licence"] != SYNTHETIC]) - {""})
     return [
         {"title": f"Human Protein Atlas, release {release}", "path": "https://www.proteinatlas.org"}
@@ -119,16 +119,16 @@ def _field(column: Column, table: Table) -> dict[str, Any]:
         constraints |= {"required": True, "unique": True}
     elif column.kind != "string" and not column.is_optional:
         constraints |= {"required": True}
-    if column.unit == SHARE:
+    if column.unit == FRACTION_UNIT:
         constraints |= {"minimum": 0, "maximum": 1}
-    described_field = {
+    field = {
         "name": column.name,
         "type": column.kind,
         "description": column.meaning,
         "unit": column.unit,
         "constraints": constraints,
     }
-    return {key: value for key, value in described_field.items() if value}
+    return {key: value for key, value in field.items() if value}
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Where ratio and annotation disagree most: what a curator wants to see first."""
+"""Antibodies whose ratio disagrees with the annotation of the Human Protein Atlas (HPA)."""
 
 from __future__ import annotations
 
@@ -13,41 +13,42 @@ from cacl.tables.schemas import AntibodyRow, DisagreementRow
 
 Float64 = NDArray[np.float64]
 
-LABELS = {"negative": 0.0, "positive": 2.5}
+# Levels of an antibody without HPA staining, on the scale of `annotation_scales.STAINING`.
+LABEL_LEVELS = {"negative": 0.0, "positive": 2.5}
 
 
 def disagreement_rows(antibodies: Sequence[AntibodyRow]) -> list[DisagreementRow]:
-    """Return the antibodies whose ratio is not where their annotation would have it.
+    """Return the antibodies whose rank by ratio contradicts their annotation.
 
     Parameters
     ----------
     antibodies
-        As `pooling.antibody_rows` returns them.
+        As `aggregate.antibody_rows` returns them.
 
     Returns
     -------
-    Largest disagreement first; nothing for antibodies without ratio or annotation.
+    Largest disagreement first; antibodies without a ratio or an annotation are left out.
 
     Notes
     -----
-    Antibodies are ordered by ratio. If the annotation were right, those annotated "not detected"
-    would take the first places, "low" the next, and so on: each level has a range of places.
-    `difference` is how far an antibody's place lies outside the range of its own level, as a share
-    of all compared antibodies, and `expected` the ratio at the near end of that range. Places and
-    not ratios are compared because the atlas's levels are ordered but have no areas. An antibody
-    without the atlas's staining is compared by its label.
+    Antibodies are ranked by ratio. If the annotation were right, the antibodies annotated "not
+    detected" would take the lowest ranks, "low" the next ranks, and so on: each level has a range
+    of ranks. `difference` is the distance of an antibody's rank from the range of its level, as a
+    fraction of all compared antibodies, and `expected` is the ratio at the near end of that range.
+    Ranks and not ratios are compared because the levels of the HPA are ordered but have no areas.
+    An antibody without HPA staining is compared by its label.
     """
     compared = [
         (row, row.stained_to_cell_ratio, level)
         for row in antibodies
         if row.stained_to_cell_ratio is not None
-        and (level := level_of(row.hpa_staining, row.label)) is not None
+        and (level := annotation_level(row.hpa_staining, row.label)) is not None
     ]
     ratios = np.array([ratio for _, ratio, _ in compared], dtype=np.float64)
     levels = np.array([level for _, _, level in compared], dtype=np.float64)
-    differences, expected = misplaced(ratios, levels)
+    differences, expected = rank_displacement(ratios, levels)
     rows = [
-        _row(row, ratio, float(expected[index]), float(differences[index]))
+        _disagreement(row, ratio, float(expected[index]), float(differences[index]))
         for index, (row, ratio, _) in enumerate(compared)
         if differences[index] != 0.0
     ]
@@ -55,39 +56,47 @@ def disagreement_rows(antibodies: Sequence[AntibodyRow]) -> list[DisagreementRow
     return [dataclasses.replace(row, rank=rank) for rank, row in enumerate(rows, start=1)]
 
 
-def misplaced(ratios: Float64, levels: Float64) -> tuple[Float64, Float64]:
-    """Return how far ratios lie outside the range of places that their level has.
+def rank_displacement(ratios: Float64, levels: Float64) -> tuple[Float64, Float64]:
+    """Return how far the ranks of ratios lie outside the range of ranks of their level.
 
     Parameters
     ----------
     ratios, levels
-        What is measured and what is annotated, (n,) each, all known.
+        Measured ratio and annotated level, (n,) each, without NaN.
 
     Returns
     -------
-    Signed distance as a share of n, positive = too high; and the ratio at the near end of the
-    range, the ratio itself where the distance is 0. See `disagreement_rows`.
+    displacement
+        Signed distance as a fraction of n, (n,); positive if the ratio is too high.
+    expected
+        Ratio at the near end of the range, (n,); the ratio itself if the distance is 0.
+
+    See Also
+    --------
+    disagreement_rows : defines the range of ranks.
     """
-    ordered, ranked = np.sort(ratios), np.sort(levels)
-    below = np.searchsorted(ranked, levels, side="left")
-    upto = np.searchsorted(ranked, levels, side="right")
-    # Equal ratios share their places, so that the nearest of them counts.
-    first = np.searchsorted(ordered, ratios, side="left")
-    last = np.searchsorted(ordered, ratios, side="right")
-    over = np.maximum(first - (upto - 1), 0)
-    under = np.maximum(below - (last - 1), 0)
-    near = np.where(over > 0, upto - 1, below)
-    expected = np.where(over + under > 0, ordered[near], ratios)
-    return (over - under) / max(ratios.size, 1), expected
+    sorted_ratios, sorted_levels = np.sort(ratios), np.sort(levels)
+    range_start = np.searchsorted(sorted_levels, levels, side="left")
+    range_stop = np.searchsorted(sorted_levels, levels, side="right")
+    # Equal ratios share a range of ranks; the rank nearest to the range of the level counts.
+    first_rank = np.searchsorted(sorted_ratios, ratios, side="left")
+    last_rank = np.searchsorted(sorted_ratios, ratios, side="right")
+    above = np.maximum(first_rank - (range_stop - 1), 0)
+    below = np.maximum(range_start - (last_rank - 1), 0)
+    near_end = np.where(above > 0, range_stop - 1, range_start)
+    expected = np.where(above + below > 0, sorted_ratios[near_end], ratios)
+    return (above - below) / max(ratios.size, 1), expected
 
 
-def level_of(staining: str, label: str) -> float | None:
-    """Return the level of the atlas's staining, else of the label; None if there is neither."""
+def annotation_level(staining: str, label: str) -> float | None:
+    """Return the level of the HPA staining, else of the label; None if both are missing."""
     level = annotation_scales.level(staining, annotation_scales.STAINING)
-    return LABELS.get(label) if level is None else level
+    return LABEL_LEVELS.get(label) if level is None else level
 
 
-def _row(row: AntibodyRow, ratio: float, expected: float, difference: float) -> DisagreementRow:
+def _disagreement(
+    row: AntibodyRow, ratio: float, expected: float, difference: float
+) -> DisagreementRow:
     return DisagreementRow(
         rank=0,
         antibody_id=row.antibody_id,
@@ -101,20 +110,28 @@ def _row(row: AntibodyRow, ratio: float, expected: float, difference: float) -> 
         ratio_high=row.ratio_high,
         expected=expected,
         difference=difference,
-        why=_why(row, ratio, expected),
+        why=_explain(row, ratio, expected),
     )
 
 
-def _why(row: AntibodyRow, ratio: float, expected: float) -> str:
-    text = contrast(row.hpa_staining or f"labelled {row.label}", ratio, expected)
+def _explain(row: AntibodyRow, ratio: float, expected: float) -> str:
+    text = describe_contradiction(describe_annotation(row.hpa_staining, row.label), ratio, expected)
     if row.ratio_low is None or row.ratio_high is None:
-        return f"{text}; it has no interval, so that this may be chance"
+        return f"{text}; without an interval, chance cannot be excluded"
     if row.ratio_low <= expected <= row.ratio_high:
-        return f"{text}, which its interval includes"
-    return f"{text}, which its interval excludes"
+        return f"{text}; the 95 % interval includes this value"
+    return f"{text}; the 95 % interval excludes this value"
 
 
-def contrast(said: str, ratio: float, expected: float) -> str:
-    """Return in words how a ratio contradicts what is said of it."""
+def describe_annotation(staining: str, label: str) -> str:
+    """Return an annotation in words, such as `annotated “high”` or `labelled positive`."""
+    return f"annotated “{staining}”" if staining else f"labelled {label}"
+
+
+def describe_contradiction(annotation: str, ratio: float, expected: float) -> str:
+    """Return a sentence on a ratio that contradicts an annotation."""
     bound = "at most" if ratio > expected else "at least"
-    return f"{said}, but {ratio:.2%} of the cell area is stained; {bound} {expected:.2%} expected"
+    return (
+        f"{annotation}, but {ratio:.2%} of the cell area is stained; expected {bound} "
+        f"{expected:.2%}"
+    )

@@ -1,4 +1,4 @@
-"""The report's figures, as Plotly's JSON."""
+"""Figures of the report, as Plotly's JSON."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from cacl.report.text import SIGNIFICANT_Q, negatives_are
+from cacl.image import palette
+from cacl.report.text import SIGNIFICANT_Q, describe_negatives
 from cacl.tables.schemas import AntibodyRow
 
-# Okabe & Ito's colours, told apart with every kind of colour vision.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#7A7A7A"
-LABEL_COLOURS = {"positive": ORANGE, "negative": BLUE, "": GREY}
+POSITIVE_COLOUR = palette.hex_code(palette.VERMILLION)
+NEGATIVE_COLOUR = palette.hex_code(palette.BLUE)
+NEUTRAL_COLOUR = palette.hex_code(palette.GREY)
+CURVE_COLOUR = palette.hex_code(palette.BLUE)
+LABEL_COLOURS = {"positive": POSITIVE_COLOUR, "negative": NEGATIVE_COLOUR, "": NEUTRAL_COLOUR}
 LABEL_SYMBOLS = {"positive": "circle", "negative": "diamond", "": "circle-open"}
-ANNOTATED = {"positive": "annotated as stained", "negative": "not detected", "": "no label"}
-LABELLED = {"positive": "labelled positive", "negative": "labelled negative", "": "no label"}
+ANNOTATION_NAMES = {"positive": "annotated as stained", "negative": "not detected", "": "no label"}
+LABEL_NAMES = {"positive": "labelled positive", "negative": "labelled negative", "": "no label"}
 STAINING_ORDER = ("not detected", "low", "medium", "high")
 NOT_ANNOTATED = "not annotated"
 MAX_POINTS = 2000
-MAX_WHISKERS = 20
-SMALLEST_Q = 1e-12
+MAX_RANKED = 20
+MIN_PLOTTED_Q = 1e-12
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -36,13 +39,13 @@ class Figure:
     Parameters
     ----------
     key
-        Its id on the page.
+        Id on the page.
     title, caption
-        What it shows, and how to read it.
+        What the figure shows, and how to read it.
     spec
         Plotly's `data` and `layout`.
     size
-        Its place: `wide`, `half` of the page, or `small`.
+        Width on the page: `wide`, `half`, or `small`.
     """
 
     key: str
@@ -52,9 +55,29 @@ class Figure:
     size: str
 
 
+def report_figures(antibodies: Sequence[AntibodyRow], curves: pd.DataFrame) -> list[Figure]:
+    """Return the figures of the page, in its order, without those that have no data.
+
+    Parameters
+    ----------
+    antibodies
+        By rank.
+    curves
+        `training.csv`; may be empty.
+    """
+    plots = (
+        volcano(antibodies),
+        against_annotation(antibodies),
+        specificity(antibodies),
+        ranking(antibodies),
+        *training(curves),
+    )
+    return [plot for plot in plots if plot]
+
+
 def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
-    """Return the highest ratios with their intervals; None where no antibody has a ratio."""
-    rows = [row for row in antibodies if row.stained_to_cell_ratio is not None][:MAX_WHISKERS]
+    """Return the highest ratios with their intervals; None if no antibody has a ratio."""
+    rows = [row for row in antibodies if row.stained_to_cell_ratio is not None][:MAX_RANKED]
     if not rows:
         return None
     figure = _blank()
@@ -84,20 +107,21 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         figure,
         "ranking",
         "Highest ratios",
-        f"{_counted(len(rows))} with the highest stained-to-cell ratio. Lines: 95 % interval over "
-        "patients (images, where patients are unknown); none where an antibody has a single one, "
-        "or no stain at all.",
+        f"{_count_antibodies(len(rows))} with the highest stained-to-cell ratio. Lines show the "
+        "95 % interval over patients (over images if patients are unknown). An antibody with a "
+        "single patient or without stain has no interval.",
         "half",
     )
 
 
-def _counted(antibodies: int) -> str:
-    return "The antibody" if antibodies == 1 else f"The {antibodies} antibodies"
+def _count_antibodies(count: int) -> str:
+    return "The antibody" if count == 1 else f"The {count} antibodies"
 
 
 def label_names(rows: Sequence[AntibodyRow]) -> dict[str, str]:
-    """Return what the marks' labels are called: the atlas's annotation, or the user's labels."""
-    return ANNOTATED if all(row.hpa_staining for row in rows if row.label) else LABELLED
+    """Return the legend of the labels: the annotation of the HPA, or the user's labels."""
+    is_annotated = all(row.hpa_staining for row in rows if row.label)
+    return ANNOTATION_NAMES if is_annotated else LABEL_NAMES
 
 
 def _whiskers(rows: Sequence[AntibodyRow]) -> dict[str, Any]:
@@ -117,24 +141,28 @@ def _whiskers(rows: Sequence[AntibodyRow]) -> dict[str, Any]:
 
 
 def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
-    """Return ratios by the atlas's staining; None where nothing is annotated."""
+    """Return ratios by the HPA's staining; None if no antibody is annotated."""
     rows = [row for row in antibodies if row.stained_to_cell_ratio is not None]
-    found = {row.hpa_staining for row in rows}
-    if not found - {""}:
+    annotations = {row.hpa_staining for row in rows}
+    if not annotations - {""}:
         return None
-    others = sorted(found - set(STAINING_ORDER) - {""})
-    order = [word for word in (*STAINING_ORDER, *others) if word in found]
-    order += [""] if "" in found else []
-    points, drawn = "outliers", "Points are antibodies beyond the whiskers"
+    others = sorted(annotations - set(STAINING_ORDER) - {""})
+    order = [staining for staining in (*STAINING_ORDER, *others) if staining in annotations]
+    order += [""] if "" in annotations else []
+    points, points_caption = "outliers", "Points are antibodies beyond the whiskers"
     if len(rows) <= MAX_POINTS:
-        points, drawn = "all", "Each point is an antibody"
+        points, points_caption = "all", "Each point is an antibody"
     figure = _blank()
-    for word in order:
-        group = [row for row in rows if row.hpa_staining == word]
-        colour = BLUE if word == "not detected" else GREY if word in ("", *others) else ORANGE
+    for staining in order:
+        group = [row for row in rows if row.hpa_staining == staining]
+        colour = POSITIVE_COLOUR
+        if staining == "not detected":
+            colour = NEGATIVE_COLOUR
+        elif staining in ("", *others):
+            colour = NEUTRAL_COLOUR
         figure.add_box(
             y=[row.stained_to_cell_ratio for row in group],
-            name=f"{_text(word or NOT_ANNOTATED).replace(' ', '<br>')}<br>n = {len(group)}",
+            name=f"{_escape(staining or NOT_ANNOTATED).replace(' ', '<br>')}<br>n = {len(group)}",
             boxpoints=points,
             jitter=0.5,
             pointpos=0,
@@ -151,15 +179,16 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     return _figure(
         figure,
         "annotation",
-        "Ratio against the atlas's annotation",
-        f"{drawn}; boxes show quartiles. The annotation was made by eye and took no part in "
-        "measuring, but it labelled the images that trained the model.",
+        "Ratio against the HPA annotation",
+        f"{points_caption}; boxes show quartiles. The Human Protein Atlas (HPA) annotates images "
+        "by eye. The measurement does not use the annotation, but the model was trained with "
+        "labels from it.",
         "half",
     )
 
 
 def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
-    """Return ratio against q, q on a falling logarithmic axis; None where no antibody has both."""
+    """Return ratio against q on a falling logarithmic axis; None if no antibody has both."""
     rows = [
         row
         for row in antibodies
@@ -167,11 +196,11 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     ]
     if not rows:
         return None
-    shown = thinned(rows, MAX_POINTS)
+    shown = thin(rows, MAX_POINTS)
     figure = _points(
-        shown, lambda row: max(row.q_value or 0.0, SMALLEST_Q), "ratio %{x:.2%}, q %{y:.2g}"
+        shown, lambda row: max(row.q_value or 0.0, MIN_PLOTTED_Q), "ratio %{x:.2%}, q %{y:.2g}"
     )
-    least = min(min(row.q_value or 1.0 for row in rows), SIGNIFICANT_Q)
+    lowest_q = min(min(row.q_value or 1.0 for row in rows), SIGNIFICANT_Q)
     figure.add_hline(
         y=SIGNIFICANT_Q,
         line={"color": "#333", "width": 1, "dash": "dash"},
@@ -187,9 +216,9 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         showarrow=False,
     )
     figure.update_yaxes(
-        title="q (smaller is surer)",
+        title="q (smaller = more significant)",
         type="log",
-        range=[0.04, math.log10(max(least, SMALLEST_Q)) - 0.2],
+        range=[0.04, math.log10(max(lowest_q, MIN_PLOTTED_Q)) - 0.2],
         tickformat=".2~g",
         dtick="D2",
         minor={"showgrid": False},
@@ -198,10 +227,10 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     return _figure(
         figure,
         "volcano",
-        "How much, and how surely",
-        "To the right: more of the cell area is stained. Upwards: rarer among the antibodies "
-        f"{negatives_are(antibodies)}. Above the dashed line q is below {SIGNIFICANT_Q}."
-        + _thinned_note(shown, rows),
+        "Ratio and significance",
+        "Further to the right, more of the cell area is stained. Further up, the ratio is less "
+        f"likely among the antibodies {describe_negatives(antibodies)}. Above the dashed line, "
+        f"q is below {SIGNIFICANT_Q}." + _thinned_note(shown, rows),
         "half",
     )
 
@@ -209,11 +238,14 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
 def _thinned_note(shown: Sequence[AntibodyRow], rows: Sequence[AntibodyRow]) -> str:
     if len(shown) == len(rows):
         return ""
-    return f" {len(shown):,} of {len(rows):,} antibodies are drawn, all of the highest ratios."
+    return (
+        f" The figure shows {len(shown):,} of {len(rows):,} antibodies, including all of the "
+        "highest ratios."
+    )
 
 
 def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
-    """Return ratio against border share; None where no antibody has both."""
+    """Return ratio against border share; None if no antibody has both."""
     rows = [
         row
         for row in antibodies
@@ -221,73 +253,77 @@ def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     ]
     if not rows:
         return None
-    shown = thinned(rows, MAX_POINTS)
+    shown = thin(rows, MAX_POINTS)
     figure = _points(shown, lambda row: row.border_share, "ratio %{x:.2%}, border share %{y:.0%}")
     figure.update_yaxes(title="border share of all DAB", tickformat=".0%", range=[-0.03, 1.03])
     figure.update_layout(height=420)
     return _figure(
         figure,
         "specificity",
-        "How much, and how exclusively",
-        "To the right: more of the cell area is stained brush border. Upwards: more of all DAB "
-        "lies there. Upper right: strong and specific." + _thinned_note(shown, rows),
+        "Ratio and specificity",
+        "Further to the right, more of the cell area is stained brush border. Further up, a larger "
+        "share of all DAB lies in it. Upper right: strong and specific staining."
+        + _thinned_note(shown, rows),
         "half",
     )
 
 
 def _points(
-    rows: Sequence[AntibodyRow], height: Callable[[AntibodyRow], float | None], said: str
+    rows: Sequence[AntibodyRow], y_value: Callable[[AntibodyRow], float | None], hover: str
 ) -> go.Figure:
-    """Return a figure with a point an antibody: its ratio to the right, marked by its label."""
+    """Return a figure with one point per antibody: ratio on the x axis, symbol by label."""
     figure = _blank()
     for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
             figure.add_scatter(
                 x=[row.stained_to_cell_ratio for row in group],
-                y=[height(row) for row in group],
+                y=[y_value(row) for row in group],
                 mode="markers",
                 cliponaxis=False,
                 name=name,
                 marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 8},
                 text=[_name(row) for row in group],
                 customdata=[row.antibody_id for row in group],
-                hovertemplate=f"%{{text}}<br>{said}<extra></extra>",
+                hovertemplate=f"%{{text}}<br>{hover}<extra></extra>",
             )
     figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
     return figure
 
 
-def thinned(rows: Sequence[AntibodyRow], most: int) -> list[AntibodyRow]:
-    """Return at most `most` rows: the first half of them as they are, of the rest every n-th."""
-    if len(rows) <= most:
+def thin(rows: Sequence[AntibodyRow], max_rows: int) -> list[AntibodyRow]:
+    """Return at most `max_rows` rows: the first `max_rows / 2`, and every n-th of the rest."""
+    if len(rows) <= max_rows:
         return list(rows)
-    kept = most // 2
-    every = -(-(len(rows) - kept) // (most - kept))
-    return [*rows[:kept], *rows[kept::every]]
+    head = max_rows // 2
+    step = -(-(len(rows) - head) // (max_rows - head))
+    return [*rows[:head], *rows[head::step]]
 
 
 def training(curves: pd.DataFrame) -> list[Figure]:
-    """Return a small figure for every numeric column of `training.csv`, against its steps.
+    """Return a small figure for each numeric column of `training.csv`, against the step.
 
-    Columns that are 0 throughout, such as losses that the preset does not use, are left out. Where
-    networks were trained one after the other, each has a line; that of the last is blue.
+    Columns of zeros, such as losses that the preset does not use, are left out. If several networks
+    were trained in turn, each has a line; the line of the last network is blue.
     """
     numbers = curves.apply(pd.to_numeric, errors="coerce").dropna(axis="columns", how="all")
     numbers = numbers.loc[:, numbers.fillna(0).ne(0).any()]
     has_steps = "step" in numbers
     numbers = numbers.assign(step=numbers["step"] if has_steps else range(len(numbers)))
     network = numbers["network"] if "network" in numbers else pd.Series(1, index=numbers.index)
-    parts = [part for _, part in numbers.groupby(network)]
+    curves_by_network = [rows for _, rows in numbers.groupby(network)]
     plots: list[Figure] = []
     for name in numbers.columns.drop(["step", "network"], errors="ignore"):
         figure = _blank()
-        for part in parts:
+        for rows in curves_by_network:
             figure.add_scatter(
-                x=part["step"].tolist(),
-                y=part[name].tolist(),
+                x=rows["step"].tolist(),
+                y=rows[name].tolist(),
                 mode="lines",
-                line={"color": BLUE if part is parts[-1] else GREY, "width": 1.75},
+                line={
+                    "color": CURVE_COLOUR if rows is curves_by_network[-1] else NEUTRAL_COLOUR,
+                    "width": 1.75,
+                },
                 hovertemplate="step %{x}<br>%{y:.4g}<extra></extra>",
             )
         figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 60})
@@ -298,14 +334,12 @@ def training(curves: pd.DataFrame) -> list[Figure]:
 
 
 def _blank() -> go.Figure:
-    """Return a figure without a template, which would be copied with every change to it.
-
-    The page sets its own.
-    """
+    """Return a figure without Plotly's template, which every update of the figure would copy."""
     return go.Figure(layout={"template": {}})
 
 
 def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) -> Figure:
+    """Apply the common layout and convert a Plotly figure to a `Figure`."""
     figure.update_layout(
         font={"family": FONT, "size": 14, "color": "#222"},
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
@@ -319,9 +353,9 @@ def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) ->
 
 
 def _name(row: AntibodyRow) -> str:
-    return _text(f"{row.gene} {row.antibody_id}".strip())
+    return _escape(f"{row.gene} {row.antibody_id}".strip())
 
 
-def _text(text: str) -> str:
-    """Return text that Plotly shows as it is: it reads some HTML."""
+def _escape(text: str) -> str:
+    """Escape text for Plotly, which interprets some HTML."""
     return html.escape(text, quote=False)

@@ -1,4 +1,4 @@
-"""What was done, with what, and whom to credit: the methods paragraph and `methods.md`."""
+"""Methods paragraph, credits and licences, and `methods.md`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 from cacl import __version__
 from cacl.hpa.licence import SYNTHETIC
 from cacl.image import stain, tile_stats
-from cacl.report.text import NO_BREAK, Settings
+from cacl.report.text import NO_BREAK, RunSettings
 from cacl.stats import intervals, significance
 from cacl.tables.schemas import FailureRow
 
@@ -46,93 +46,114 @@ CITATIONS = (
     "Efron B, Tibshirani RJ. An Introduction to the Bootstrap. Chapman & Hall, 1993.",
 )
 PAPER = "paper"
-# What the preset of the paper does without.
-GROWTH = (
-    "; a part of a mask counts if enough of it is sure, and on the cut rim of a core it has to be "
-    "surer, so that few of what is found there are false by negative training images; an "
-    "area of about a core of whose cells too few are surely stained, fewer than tells positive "
-    "from negative training images, counts as unstained"
+# All presets except `paper` have this post-processing.
+POSTPROCESSING = (
+    "; a connected component of the mask counts if enough of it exceeds a high threshold, which is "
+    "higher at the cut edge of a core, so that negative training images have few false positives "
+    "there; an area of about a core counts as unstained if the fraction of its cell area above the "
+    "high threshold is below the value that separates positive from negative training images"
 )
-ATLAS_CREDIT = (
-    "Images and annotation are credited to the Human Protein Atlas, proteinatlas.org; pictures in "
-    "the report are scaled down and carry a computed overlay."
+HPA_CREDIT = (
+    "Images and annotation are credited to the Human Protein Atlas, proteinatlas.org. The report "
+    "shows the images at a reduced size, with computed masks."
 )
 
 
-def methods(settings: Settings, images: pd.DataFrame, grid: str, preset: str) -> list[str]:
-    """Return the methods paragraph, one sentence an item; `preset` is the model's."""
-    share = settings.min_tissue_fraction
+def methods_paragraph(
+    settings: RunSettings, images: pd.DataFrame, tiling: str, preset: str
+) -> list[str]:
+    """Return the methods paragraph, one sentence per item.
+
+    Parameters
+    ----------
+    settings
+        Settings of the run.
+    images
+        Columns of `MeasureRow`, one row per image.
+    tiling
+        Tile size in words; empty if unknown.
+    preset
+        Preset of the model; empty if unknown.
+    """
+    min_tissue = settings.min_tissue_fraction
     tiles = (
-        "Tiles with enough" if share is None else f"Tiles with at least {100 * share:g}{NO_BREAK}%"
+        "Tiles with enough"
+        if min_tissue is None
+        else f"Tiles with at least {100 * min_tissue:g}{NO_BREAK}%"
     )
     cores = f"{len(images)} images of {images['antibody_id'].nunique()} antibodies"
     return [
-        f"{cores} were measured{f', each cut into {grid}' if grid else ''}.",
-        "Tissue and cell area were found by optical density above that of the image's own glass.",
+        f"{cores} were measured{f', each cut into {tiling}' if tiling else ''}.",
+        "Tissue and cell area are the pixels whose optical density exceeds that of the image's "
+        "background.",
         "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
-        f"DAB-positive means a density above {stain.DAB_THRESHOLD_OD} OD.",
+        f"pixels with a DAB density above {stain.DAB_THRESHOLD_OD} OD are DAB-positive.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
-        f"trained on image-wise labels only{_labels(settings, images)}"
-        f"{_morphology(settings)}{'' if preset == PAPER else GROWTH}.",
-        f"{tiles} tissue were counted; the stained-to-cell ratio is the mask's area inside the "
-        "cell area over the cell area.",
-        "By DAB density, cell area is weak above "
+        f"trained with image-wise labels only{_labels(settings, images)}"
+        f"{_morphology(settings)}{'' if preset == PAPER else POSTPROCESSING}.",
+        f"{tiles} tissue were counted; the stained-to-cell ratio is the area of the mask inside "
+        "the cell area divided by the cell area.",
+        "Cell area is classified by DAB density: weak above "
         f"{tile_stats.WEAK_OD}, moderate above {tile_stats.MODERATE_OD} and strong above "
-        f"{tile_stats.STRONG_OD} OD (the thresholds of QuPath; Bankhead et al. 2017); the H-score is "
-        "weak + 2 moderate + 3 strong, in per cent of the cell area.",
+        f"{tile_stats.STRONG_OD} OD (the thresholds of QuPath; Bankhead et al. 2017); the H-score "
+        "is weak + 2 moderate + 3 strong, in per cent of the cell area.",
         *_confidence(images),
         *_scale(images),
         *_tissues(images),
-        "95 % intervals of a ratio are Student's t on its logit: an image's over its tiles, whose "
-        "correlation with their neighbours is estimated (Handcock & Stein 1993), corrected for "
-        "skewness (Hall 1992) and calibrated by simulation (Loh 1987); an antibody's and "
-        "a gene's over patients (images where patients are unknown), with the variance of a ratio "
-        "of sums (Cochran 1977) and an upper end no lower than that of log-normal ratios (Olsson "
-        "2005).",
-        "Agreement with the annotation is Spearman's rank correlation and the area under the ROC "
-        "curve (Hanley & McNeil 1982), agreement of a gene's antibodies Krippendorff's alpha of "
-        "ranks (Krippendorff 2004); their intervals are percentile bootstraps over antibodies with "
+        "95 % intervals of a ratio are Student's t intervals on the logit. The interval of an "
+        "image is over its tiles, with the estimated correlation of neighbouring tiles (Handcock & "
+        "Stein 1993), corrected for skewness (Hall 1992) and calibrated by simulation (Loh 1987). "
+        "The interval of an antibody or a gene is over patients (over images if patients are "
+        "unknown), with the variance of a ratio of sums (Cochran 1977) and an upper end no lower "
+        "than that of log-normal ratios (Olsson 2005).",
+        "Agreement with the annotation is given as Spearman's rank correlation and the area under "
+        "the ROC curve (Hanley & McNeil 1982), agreement of a gene's antibodies as Krippendorff's "
+        "alpha of ranks (Krippendorff 2004); intervals are percentile bootstraps over antibodies "
+        "with "
         f"{intervals.BOOTSTRAP_DRAWS} draws (Efron & Tibshirani 1993).",
-        "p values are one-sided and empirical, against the antibodies labelled negative, "
-        "leaving out the antibody itself; q values are Benjamini–Hochberg; z is "
+        "p values are one-sided and empirical, against the antibodies labelled negative without "
+        "the antibody itself; q values are Benjamini–Hochberg; z is "
         f"(ratio − median) / ({significance.MAD_TO_SIGMA} MAD) of the same antibodies.",
         f"CaCL Atlas {__version__}, {_software()}; seed {settings.seed}.",
     ]
 
 
-def _labels(settings: Settings, images: pd.DataFrame) -> str:
-    """Return where the labels come from; empty where the user gave them."""
+def _labels(settings: RunSettings, images: pd.DataFrame) -> str:
+    """Return the source of the labels; empty if the user provided them."""
     annotated = bool((images["hpa_staining"] != "").any())
     return f" (annotation of “{settings.cell_type}”)" if annotated else ""
 
 
 def _scale(images: pd.DataFrame) -> list[str]:
-    """Return where the size of a pixel comes from."""
+    """Return the sources of the pixel size."""
     counts = Counter(images["mpp_source"])
     given, cores, unknown = counts["given"], counts["core diameter"], counts[""]
     parts = [
-        f"{what} {_images(count)}"
-        for count, what in (
-            (given, "given for"),
-            (cores, "from the core, taken to be 1 mm wide (Kampf et al. 2012), for"),
-            (unknown, "unknown, so that areas are in pixels only, for"),
+        f"{source} for {_count_images(count)}"
+        for count, source in (
+            (given, "given"),
+            (
+                cores,
+                "estimated from the diameter of the core, assumed to be 1 mm (Kampf et al. 2012),",
+            ),
+            (unknown, "unknown, so that areas are in pixels only,"),
         )
         if count
     ]
     return [f"The size of a pixel is {'; '.join(parts)}."] if parts else []
 
 
-def _images(count: int) -> str:
+def _count_images(count: int) -> str:
     return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _confidence(images: pd.DataFrame) -> list[str]:
-    """Return what confidence means, where any image has one."""
+    """Return the definition of confidence, if any image has one."""
     if images["confidence"].isna().all():
         return []
     return [
-        "An image's confidence is the Dice coefficient between the masks of two single views of "
-        "the model (members of the ensemble, flips), over all pairs of views."
+        "The confidence of an image is the Dice coefficient between the masks of two single views "
+        "of the model (members of the ensemble, flips), over all pairs of views."
     ]
 
 
@@ -140,8 +161,8 @@ def _tissues(images: pd.DataFrame) -> list[str]:
     if len(set(images["tissue"]) - {""}) < 2:
         return []
     return [
-        "Tissue specificity is tau of the pooled ratios per tissue (Yanai et al. 2005): 0 for the "
-        "same ratio in every tissue, 1 for one tissue only."
+        "Tissue specificity is tau of the pooled ratios per tissue (Yanai et al. 2005): 0 = the "
+        "same ratio in every tissue, 1 = staining in one tissue only."
     ]
 
 
@@ -150,7 +171,7 @@ def _software() -> str:
     return ", ".join([f"Python {platform.python_version()}", *libraries])
 
 
-def _morphology(settings: Settings) -> str:
+def _morphology(settings: RunSettings) -> str:
     if settings.morphology is None:
         return ""
     if settings.morphology == "none":
@@ -159,71 +180,78 @@ def _morphology(settings: Settings) -> str:
 
 
 def credit_lines(catalog: pd.DataFrame) -> list[str]:
-    """Return whose images these are and under which licence, one line a release."""
+    """Return source and licence of the images, one line per release."""
     if catalog.empty:
         return []
     pairs = zip(catalog["hpa_version"], catalog["licence"], strict=True)
     lines = []
     for (version, licence), count in sorted(Counter(pairs).items()):
         if licence == SYNTHETIC:
-            lines.append(f"{_images(count)}: synthetic, drawn by this software; nobody's tissue.")
+            lines.append(
+                f"{_count_images(count)}: synthetic, generated by this software; not human tissue."
+            )
             continue
         source = f"Human Protein Atlas, release {version}" if version else "the user's own images"
         terms = f"licence: {licence}" if licence else "licence not recorded"
-        lines.append(f"{_images(count)}: {source}; {terms}.")
+        lines.append(f"{_count_images(count)}: {source}; {terms}.")
     return lines
 
 
 def is_synthetic(catalog: pd.DataFrame) -> bool:
-    """Return whether there are images and all of them are drawn."""
+    """Return whether there are images and all of them are synthetic."""
     return len(catalog) > 0 and bool((catalog["licence"] == SYNTHETIC).all())
 
 
-def has_atlas_images(catalog: pd.DataFrame) -> bool:
-    """Return whether any image is the Human Protein Atlas's own."""
+def has_hpa_images(catalog: pd.DataFrame) -> bool:
+    """Return whether any image is from the Human Protein Atlas."""
     return bool(((catalog["hpa_version"] != "") & (catalog["licence"] != SYNTHETIC)).any())
 
 
 def markdown(
-    settings: Settings,
+    settings: RunSettings,
     images: pd.DataFrame,
     failures: Sequence[FailureRow],
     catalog: pd.DataFrame,
     model: Mapping[str, Any],
-    grid: str,
-    about_p: str,
+    tiling: str,
+    p_values: str,
 ) -> str:
-    """Return `methods.md`: a paragraph to paste into a paper, counts, parameters, credit."""
+    """Return `methods.md`: methods paragraph, counts, parameters, credits and references.
+
+    `p_values` is the sentence of `text.explain_p_values`; the other parameters are those of
+    `ReportContent`.
+    """
     preset = str(model.get("preset", ""))
-    paragraph = " ".join(methods(settings, images, grid, preset)).replace(NO_BREAK, " ")
-    asked = len(set(catalog["image_id"]))
+    paragraph = " ".join(methods_paragraph(settings, images, tiling, preset)).replace(NO_BREAK, " ")
+    has_radius = settings.morphology not in (None, "none")
+    thresholds = model.get("thresholds", {})
     parameters = {
         "cell type": settings.cell_type,
-        "least tissue in a tile": settings.min_tissue_fraction,
+        "minimum tissue fraction of a tile": settings.min_tissue_fraction,
         "morphology": settings.morphology,
-        "its radius (px)": None if settings.morphology in (None, "none") else settings.radius_px,
+        "morphology radius (px)": settings.radius_px if has_radius else None,
         "seed": settings.seed,
         "model": model.get("preset"),
         "training steps": model.get("steps"),
         "model digest (SHA-256)": model.get("checkpoint_sha256"),
         "threshold source": model.get("threshold_source"),
-        "least share of cells surely stained": model.get("thresholds", {}).get("least"),
+        "minimum fraction of cell area above the high threshold": thresholds.get("least"),
     }
     counts = {
-        "images asked for": asked,
+        "images requested": len(set(catalog["image_id"])),
         "images measured": len(images),
         "images left out": len(failures),
         "antibodies measured": images["antibody_id"].nunique(),
         "genes measured": len(set(images["ensembl_id"]) - {""}),
         "patients": len(set(images["patient_id"]) - {""}),
-        "images flagged for quality": int((images["qc"] != "").sum()),
+        "images with a quality flag": int((images["qc"] != "").sum()),
     }
     lines = [
         "# Methods",
         "",
         paragraph,
         "",
-        about_p.replace(NO_BREAK, " "),
+        p_values.replace(NO_BREAK, " "),
         "",
         "## Counts",
         "",
@@ -233,9 +261,9 @@ def markdown(
         "",
         *(f"- {name}: {value}" for name, value in parameters.items() if value is not None),
         "",
-        "## Data, credit and licence",
+        "## Data, credits and licences",
         "",
-        *([ATLAS_CREDIT, ""] if has_atlas_images(catalog) else []),
+        *([HPA_CREDIT, ""] if has_hpa_images(catalog) else []),
         *(f"- {line}" for line in credit_lines(catalog)),
         "",
         "## References",

@@ -1,4 +1,4 @@
-"""What the page's scripts read: tables and cores as JSON, in files that load when needed."""
+"""Data of the page's scripts: tables and cores as JSON, in files that load on demand."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from cacl.hpa.licence import SYNTHETIC
+from cacl.report.content import ReportContent
 from cacl.report.text import percent
-from cacl.report.thumbnails import Picture
+from cacl.report.thumbnails import Thumbnail
 from cacl.tables import columns, write_text
 from cacl.tables.schemas import AntibodyRow, ClassRow, FailureRow, GeneRow
 
 SIGNIFICANT_DIGITS = 6
 ANTIBODIES_PER_FILE = 500
-LEFT_OUT = ("cell_area_px", "stained_area_px")
+OMITTED_COLUMNS = ("cell_area_px", "stained_area_px")
 CORE_COLUMNS = (
     "image_id",
     "patient_id",
@@ -41,109 +43,114 @@ CORE_COLUMNS = (
     "h_score",
     "qc",
 )
-PICTURE_COLUMNS = ("core", "mask", "aspect", "url")
+THUMBNAIL_COLUMNS = ("core", "mask", "aspect", "url")
 CLASSES_COLUMN = "classes"
 
 
-def write_data(
-    out: Path,
-    antibodies: Sequence[AntibodyRow],
-    genes: Sequence[GeneRow],
-    images: pd.DataFrame,
-    pictures: Mapping[str, Picture],
-    urls: Mapping[str, str],
-    failures: Sequence[FailureRow],
-    classes: Sequence[ClassRow],
-    *,
-    linked: bool,
-) -> None:
-    """Write the page's data into `out`, the folder of its assets.
+def write_page_data(content: ReportContent, folder: Path) -> None:
+    """Write the data of the page's scripts.
 
     Parameters
     ----------
-    out
-        Gets `data.js` (antibodies; read at once), `genes.js` and `cores-<k>.js` (the cores of
-        `ANTIBODIES_PER_FILE` antibodies by rank; read when one of them is opened).
-    antibodies, genes
-        By rank.
-    images
-        Columns of `MeasureRow`.
-    pictures
-        By image; the panel of an image without one links to its original.
-    urls
-        Address of the original by image; used only if it is one of the web.
-    failures
-        Images left out; a panel names those of its antibody, a search those of an antibody none
-        of whose images was measured.
-    patterns
-        Classes of each image; a panel names their ratios where there are several.
-    linked
-        Whether antibodies and genes have pages in the Human Protein Atlas.
+    content
+        What the page shows.
+    folder
+        The page's assets. Gets `data.js` (antibodies; loaded at once), `genes.js` and
+        `cores-<k>.js` (the cores of `ANTIBODIES_PER_FILE` antibodies by rank; loaded when one of
+        them is opened).
+
+    Notes
+    -----
+    A panel names the failed images of its antibody; a search names the failures of an antibody
+    without any measured image. A panel lists the ratios of the classes if there are several.
     """
-    tissues, failed = tissues_of(images), failures_of(failures)
-    known = {row.antibody_id for row in antibodies}
-    fields = [name for name in columns(AntibodyRow) if name not in LEFT_OUT]
+    _write_antibodies(content, folder)
+    _write_genes(content.genes, folder)
+    _write_cores(content, folder)
+
+
+def _write_antibodies(content: ReportContent, folder: Path) -> None:
+    tissues = tissues_by_antibody(content.images)
+    failures = failures_by_antibody(content.failures)
+    measured = {row.antibody_id for row in content.antibodies}
+    fields = [name for name in columns(AntibodyRow) if name not in OMITTED_COLUMNS]
     write_script(
-        out / "data.js",
+        folder / "data.js",
         "ATLAS",
         {
             "columns": [*fields, "tissues"],
             "rows": [
-                [*_values(row, fields), tissues.get(row.antibody_id, "")] for row in antibodies
+                [*_field_values(row, fields), tissues.get(row.antibody_id, "")]
+                for row in content.antibodies
             ],
             "perFile": ANTIBODIES_PER_FILE,
-            "linked": linked,
-            "lost": [[name, _summed(rows)] for name, rows in failed.items() if name not in known],
+            "hasHpaPages": not content.is_synthetic,
+            "unmeasured": [
+                [name, _count_failures(rows)]
+                for name, rows in failures.items()
+                if name not in measured
+            ],
         },
     )
-    gene_fields = [name for name in columns(GeneRow) if name not in LEFT_OUT]
-    gene_rows = [_values(row, gene_fields) for row in genes]
-    write_script(out / "genes.js", "ATLAS_GENES", {"columns": gene_fields, "rows": gene_rows})
-    cores = _cores(images, pictures, urls, classes_of(classes))
-    for number, start in enumerate(range(0, len(antibodies), ANTIBODIES_PER_FILE)):
-        names = [row.antibody_id for row in antibodies[start : start + ANTIBODIES_PER_FILE]]
+
+
+def _write_genes(genes: Sequence[GeneRow], folder: Path) -> None:
+    fields = [name for name in columns(GeneRow) if name not in OMITTED_COLUMNS]
+    rows = [_field_values(row, fields) for row in genes]
+    write_script(folder / "genes.js", "ATLAS_GENES", {"columns": fields, "rows": rows})
+
+
+def _write_cores(content: ReportContent, folder: Path) -> None:
+    failures = failures_by_antibody(content.failures)
+    cores = _cores_by_antibody(content)
+    for number, start in enumerate(range(0, len(content.antibodies), ANTIBODIES_PER_FILE)):
+        rows = content.antibodies[start : start + ANTIBODIES_PER_FILE]
+        antibody_ids = [row.antibody_id for row in rows]
         value = {
-            "columns": [*CORE_COLUMNS, *PICTURE_COLUMNS, CLASSES_COLUMN],
-            "rows": {name: cores[name] for name in names},
+            "columns": [*CORE_COLUMNS, *THUMBNAIL_COLUMNS, CLASSES_COLUMN],
+            "rows": {antibody_id: cores[antibody_id] for antibody_id in antibody_ids},
             "failed": {
-                name: [[row.image_id, row.stage, _readable(row.reason)] for row in failed[name]]
-                for name in names
-                if name in failed
+                antibody_id: [
+                    [row.image_id, row.stage, _readable(row.reason)]
+                    for row in failures[antibody_id]
+                ]
+                for antibody_id in antibody_ids
+                if antibody_id in failures
             },
         }
-        write_script(out / f"cores-{number}.js", f"ATLAS_CORES_{number}", value)
+        write_script(folder / f"cores-{number}.js", f"ATLAS_CORES_{number}", value)
 
 
-def tissues_of(images: pd.DataFrame) -> dict[str, str]:
+def tissues_by_antibody(images: pd.DataFrame) -> dict[str, str]:
     """Return the tissues of each antibody, sorted and joined by "; "."""
     pairs = images.loc[images["tissue"] != "", ["antibody_id", "tissue"]].drop_duplicates()
-    found: dict[str, list[str]] = {}
+    tissues: dict[str, list[str]] = {}
     for antibody_id, tissue in sorted(zip(pairs["antibody_id"], pairs["tissue"], strict=True)):
-        found.setdefault(antibody_id, []).append(tissue)
-    return {antibody_id: "; ".join(names) for antibody_id, names in found.items()}
+        tissues.setdefault(antibody_id, []).append(tissue)
+    return {antibody_id: "; ".join(names) for antibody_id, names in tissues.items()}
 
 
-def failures_of(failures: Sequence[FailureRow]) -> dict[str, list[FailureRow]]:
+def failures_by_antibody(failures: Sequence[FailureRow]) -> dict[str, list[FailureRow]]:
     """Return the failures of each antibody, or of each gene that the catalog could not read."""
-    found: dict[str, list[FailureRow]] = {}
+    grouped: dict[str, list[FailureRow]] = {}
     for row in sorted(failures, key=lambda row: row.image_id):
-        found.setdefault(row.image_id.split("/")[0], []).append(row)
-    return found
+        grouped.setdefault(row.image_id.split("/")[0], []).append(row)
+    return grouped
 
 
-def classes_of(classes: Sequence[ClassRow]) -> dict[str, str]:
-    """Return the ratios of an image's classes in words; nothing for images of one class."""
-    found: dict[str, list[str]] = {}
+def class_ratios_by_image(classes: Sequence[ClassRow]) -> dict[str, str]:
+    """Return the ratios of an image's classes in words; only for images with several classes."""
+    ratios: dict[str, list[str]] = {}
     for row in classes:
-        said = f"{row.class_name} {percent(row.stained_to_cell_ratio)}"
-        found.setdefault(row.image_id, []).append(said)
-    return {image_id: ", ".join(said) for image_id, said in found.items() if len(said) > 1}
+        ratio = f"{row.class_name} {percent(row.stained_to_cell_ratio)}"
+        ratios.setdefault(row.image_id, []).append(ratio)
+    return {image_id: ", ".join(texts) for image_id, texts in ratios.items() if len(texts) > 1}
 
 
-def _summed(failures: Sequence[FailureRow]) -> str:
+def _count_failures(failures: Sequence[FailureRow]) -> str:
     """Return failures in words, such as "2 not found at acquire, 1 blank at tile"."""
     counts = Counter(f"{_readable(row.reason)} at {row.stage}" for row in failures)
-    return ", ".join(f"{count} {what}" for what, count in counts.most_common())
+    return ", ".join(f"{count} {failure}" for failure, count in counts.most_common())
 
 
 def _readable(reason: str) -> str:
@@ -151,45 +158,46 @@ def _readable(reason: str) -> str:
 
 
 def write_script(path: Path, name: str, value: Any) -> None:
-    """Write a value as a script that sets `window.<name>`: a page on disk may read no JSON."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    write_text(path, f"window.{name} = {text};\n")
+    """Write a value as a script that sets `window.<name>`.
+
+    A browser refuses to load JSON into a page that is opened from disk, but it loads scripts.
+    """
+    document = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    write_text(path, f"window.{name} = {document};\n")
 
 
 def is_web_address(url: str) -> bool:
-    """Return whether an address may become a link: of the web, not of a script or a file."""
+    """Return whether a URL may become a link: an address of the web, not a script or a file."""
     return url.startswith(("https://", "http://"))
 
 
-def _values(row: AntibodyRow | GeneRow, fields: Sequence[str]) -> list[Any]:
+def _field_values(row: AntibodyRow | GeneRow, fields: Sequence[str]) -> list[Any]:
     values = dataclasses.asdict(row)
-    return [_rounded(values[name]) for name in fields]
+    return [_round(values[name]) for name in fields]
 
 
-def _cores(
-    images: pd.DataFrame,
-    pictures: Mapping[str, Picture],
-    urls: Mapping[str, str],
-    classes: Mapping[str, str],
-) -> dict[str, list[list[Any]]]:
-    frame = images[["antibody_id", *CORE_COLUMNS]]
+def _cores_by_antibody(content: ReportContent) -> dict[str, list[list[Any]]]:
+    frame = content.images[["antibody_id", *CORE_COLUMNS]]
     values = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-    by_antibody: dict[str, list[list[Any]]] = {}
-    for antibody_id, image_id, *rest in values:
-        row = [image_id, *(_rounded(value) for value in rest)]
-        row += _place(pictures.get(image_id), urls.get(image_id, ""))
-        row.append(classes.get(image_id, ""))
-        by_antibody.setdefault(antibody_id, []).append(row)
-    return by_antibody
+    real = content.catalog[content.catalog["licence"] != SYNTHETIC]
+    urls: Mapping[str, str] = dict(zip(real["image_id"], real["url"], strict=True))
+    class_ratios = class_ratios_by_image(content.classes)
+    cores: dict[str, list[list[Any]]] = {}
+    for antibody_id, image_id, *numbers in values:
+        row = [image_id, *(_round(value) for value in numbers)]
+        row += _thumbnail_values(content.thumbnails.get(image_id), urls.get(image_id, ""))
+        row.append(class_ratios.get(image_id, ""))
+        cores.setdefault(antibody_id, []).append(row)
+    return cores
 
 
-def _place(picture: Picture | None, url: str) -> list[Any]:
+def _thumbnail_values(thumbnail: Thumbnail | None, url: str) -> list[Any]:
     address = url if is_web_address(url) else None
-    if picture is None:
+    if thumbnail is None:
         return [None, None, None, address]
-    aspect = round(picture.width / picture.height, 4)
-    return [quote(picture.core), quote(picture.mask), aspect, address]
+    aspect = round(thumbnail.width / thumbnail.height, 4)
+    return [quote(thumbnail.core), quote(thumbnail.mask), aspect, address]
 
 
-def _rounded(value: Any) -> Any:
+def _round(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}") if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""The answer in a terminal: the antibodies of highest ratio."""
+"""Summary for a terminal: the antibodies with the highest ratios."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from cacl.tables.schemas import AntibodyRow
 
 
 def top_antibodies(report: Path, count: int) -> Table:
-    """Return the first rows of a report's antibodies as a table for the terminal.
+    """Return the first rows of `antibodies` as a table for the terminal.
 
     Parameters
     ----------
     report
         Folder of `cacl report`.
     count
-        How many rows.
+        Number of rows.
 
     Raises
     ------

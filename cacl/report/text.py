@@ -1,4 +1,4 @@
-"""The report's sentences: the question, its answer, what p means, why something is missing."""
+"""Sentences and number formats of the report."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from cacl.stats import significance
 from cacl.tables.schemas import AntibodyRow, FailureRow
 
 ENSEMBL_ID = re.compile(r"ENSG[0-9]{11}")
-HPA_ID = re.compile(r"(HPA|CAB)[0-9]{6}")
-HPA_PAGE = "https://www.proteinatlas.org/"
+HPA_ANTIBODY_ID = re.compile(r"(HPA|CAB)[0-9]{6}")
+HPA_URL = "https://www.proteinatlas.org/"
 SIGNIFICANT_Q = 0.05
-MOST_NAMED_TISSUES = 3
+MAX_NAMED_TISSUES = 3
 NO_BREAK = "\u00a0"
-BENCHMARK_WORDS = ("atlas", "method")
+WORD_JOINER = "\u2060"
+DASH = "–"
+BENCHMARK_TEXT_COLUMNS = ("atlas", "method")
 BENCHMARK_TITLES = {
     "atlas": "Test antibodies",
     "method": "Method",
-    "dice": "Dice, paper's",
+    "dice": "Dice, as in the paper",
     "dice_positive": "Dice, positive tiles",
     "boundary_f1": "Boundary F1",
     "negative_percent": "Negatives stained, %",
@@ -35,8 +37,20 @@ BENCHMARK_TITLES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the run was asked for, as far as the report quotes it; None is left unsaid."""
+class RunSettings:
+    """Settings of the run that the report quotes; None is not quoted.
+
+    Parameters
+    ----------
+    cell_type
+        Cell type whose annotation labelled the images.
+    min_tissue_fraction
+        Minimum tissue fraction of a tile that counts, 0-1.
+    morphology, radius_px
+        Morphological operation on the masks and its radius, in analysis px.
+    seed
+        Seed of the run.
+    """
 
     cell_type: str
     min_tissue_fraction: float | None
@@ -46,120 +60,157 @@ class Settings:
 
 
 def percent(value: float | None) -> str:
-    """Return a share as per cent with three significant digits; a dash for None."""
+    """Return a fraction as per cent with three significant digits; a dash for None."""
     if value is None:
-        return "–"
+        return DASH
     digits = 0 if value >= 0.9995 or value == 0 else 1 if value >= 0.0995 else 2
     return f"{100 * value:.{digits}f}{NO_BREAK}%"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """Return an interval of shares in per cent; empty where it is unknown."""
+def percent_range(low: float | None, high: float | None) -> str:
+    """Return an interval of fractions in per cent; empty if it is unknown."""
     if low is None or high is None:
         return ""
     digits = 1 if high >= 0.0995 else 2
-    return f"{100 * low:.{digits}f}\u2060–\u2060{100 * high:.{digits}f}{NO_BREAK}%"
+    separator = f"{WORD_JOINER}{DASH}{WORD_JOINER}"
+    return f"{100 * low:.{digits}f}{separator}{100 * high:.{digits}f}{NO_BREAK}%"
 
 
-def antibody_page(row: AntibodyRow) -> str:
-    """Return the address of an antibody in the atlas: its gene's page, else a search for it."""
+def signed_percent(value: float) -> str:
+    """Return a difference of fractions as per cent with its sign."""
+    return f"{'−' if value < 0 else '+'}{100 * abs(value):.0f}{NO_BREAK}%"
+
+
+def format_number(value: object) -> str:
+    """Return a number with three digits, other text unchanged, a dash for None and NaN."""
+    if value is None or value == "":
+        return DASH
+    try:
+        number = float(str(value))
+    except ValueError:
+        return str(value)
+    if not math.isfinite(number):
+        return DASH
+    if number == int(number):
+        return f"{number:,.0f}"
+    return f"{number:.3f}" if 0.001 <= abs(number) < 10 else f"{number:.3g}"
+
+
+def hpa_url(row: AntibodyRow) -> str:
+    """Return the HPA page of an antibody's gene, else of a search for the antibody; else empty."""
     if ENSEMBL_ID.fullmatch(row.ensembl_id):
-        return HPA_PAGE + row.ensembl_id
-    return f"{HPA_PAGE}search/{row.antibody_id}" if HPA_ID.fullmatch(row.antibody_id) else ""
+        return HPA_URL + row.ensembl_id
+    is_hpa_antibody = HPA_ANTIBODY_ID.fullmatch(row.antibody_id)
+    return f"{HPA_URL}search/{row.antibody_id}" if is_hpa_antibody else ""
 
 
 def question(cell_type: str, tissues: Sequence[str]) -> str:
     """Return the question that this run answers."""
     target_class = "the brush border" if "microvilli" in cell_type.lower() else cell_type
-    if len(tissues) > MOST_NAMED_TISSUES:
+    if len(tissues) > MAX_NAMED_TISSUES:
         return f"Which antibodies stain {target_class} in {len(tissues)} human tissues?"
-    where = " and ".join(tissues)
-    return f"Which antibodies stain {target_class}{' of human ' + where if where else ''}?"
+    names = " and ".join(tissues)
+    return f"Which antibodies stain {target_class}{' of human ' + names if names else ''}?"
 
 
-def answer(antibodies: Sequence[AntibodyRow], *, failed: int) -> str:
-    """Return the answer in one or two sentences; where there is none, the reason.
+def headline(antibodies: Sequence[AntibodyRow], *, failures: int) -> str:
+    """Return the answer in one or two sentences, or the reason why there is none.
 
     Parameters
     ----------
     antibodies
         By rank.
-    failed
-        How many images a step could not use.
+    failures
+        Number of images that a step could not use.
     """
-    rated = [row for row in antibodies if row.stained_to_cell_ratio is not None]
-    if not rated and antibodies:
-        return "No answer yet: no measured image holds cell area; look at the quality flags."
-    if not rated and failed:
-        return "No answer yet: no image could be measured. The reasons are listed under Failures."
-    if not rated:
+    measured = [row for row in antibodies if row.stained_to_cell_ratio is not None]
+    if not measured:
+        return _why_no_answer(antibodies, failures)
+    best = measured[0]
+    if not best.stained_to_cell_ratio:
+        if len(measured) == 1:
+            return "No answer yet: the model finds no stain in any core of the only antibody."
         return (
-            "No answer yet: there was no image to measure and none failed; the catalog has none of "
-            "the genes, antibodies and tissues asked for."
+            f"The model finds no stain in any core of the {len(measured)} measured antibodies. "
+            "Either no antibody stains the target class, or the model has not learned it; check "
+            "the cores and the training curves."
         )
-    if not rated[0].stained_to_cell_ratio:
-        return (
-            f"None of the {len(rated)} measured: the model finds the pattern in no core. Either no "
-            "antibody stains it, or the model has not learned it; look at the cores and at the "
-            "training curves."
-            if len(rated) > 1
-            else "No answer yet: the model finds the pattern in no core of the one antibody."
-        )
-    best = rated[0]
     name = f"{best.gene} ({best.antibody_id})" if best.gene else best.antibody_id
-    spread = interval(best.ratio_low, best.ratio_high)
-    text = (
-        f"{name} stains most: {percent(best.stained_to_cell_ratio)} of the cell area"
-        f"{f' (95 % interval {spread})' if spread else ''}"
-        f"{f'; the atlas annotates it as “{best.hpa_staining}”' if best.hpa_staining else ''}."
+    interval = percent_range(best.ratio_low, best.ratio_high)
+    sentence = (
+        f"{name} has the highest ratio: {percent(best.stained_to_cell_ratio)} of the cell area is "
+        f"stained{f' (95 % interval {interval})' if interval else ''}"
+        f"{_annotation_clause(best.hpa_staining)}."
     )
-    negatives = [row.stained_to_cell_ratio or 0.0 for row in rated if row.label == NEGATIVE]
+    negatives = [row.stained_to_cell_ratio or 0.0 for row in measured if row.label == NEGATIVE]
     if len(negatives) < significance.MIN_NEGATIVES:
-        return text
-    others = [row for row in rated if row.label != NEGATIVE]
+        return sentence
+    others = [row for row in measured if row.label != NEGATIVE]
     above = sum((row.stained_to_cell_ratio or 0.0) > max(negatives) for row in others)
     return (
-        f"{text} {above} of {len(others)} antibodies stain more of it than any of the "
-        f"{len(negatives)} that are {negatives_are(antibodies)}."
+        f"{sentence} {above} of {len(others)} other antibodies have a higher ratio than all "
+        f"{len(negatives)} antibodies {describe_negatives(antibodies)}."
     )
 
 
-def negatives_are(antibodies: Sequence[AntibodyRow]) -> str:
-    """Return what makes an antibody negative in this run: the atlas's annotation, or a label."""
-    negative = [row for row in antibodies if row.label == NEGATIVE]
-    annotated = [row for row in negative or antibodies if row.hpa_staining]
-    if len(annotated) == len(negative) if negative else annotated:
+def _why_no_answer(antibodies: Sequence[AntibodyRow], failures: int) -> str:
+    if antibodies:
+        return "No answer yet: no measured image contains cell area. Check the quality flags."
+    if failures:
+        return "No answer yet: no image could be measured. The section Failures lists the reasons."
+    return (
+        "No answer yet: there were no images to measure, and no image failed. The catalog contains "
+        "none of the requested genes, antibodies and tissues."
+    )
+
+
+def _annotation_clause(staining: str) -> str:
+    return f"; the Human Protein Atlas annotates its staining as “{staining}”" if staining else ""
+
+
+def describe_negatives(antibodies: Sequence[AntibodyRow]) -> str:
+    """Return what makes an antibody negative in this run: the HPA annotation, or a label."""
+    negatives = [row for row in antibodies if row.label == NEGATIVE]
+    annotated = [row for row in negatives or antibodies if row.hpa_staining]
+    if len(annotated) == len(negatives) if negatives else annotated:
         return "annotated as “not detected”"
     return "labelled negative"
 
 
-def about_p(antibodies: Sequence[AntibodyRow]) -> str:
-    """Return what p and q are compared with, or why they are empty."""
+def explain_p_values(antibodies: Sequence[AntibodyRow]) -> str:
+    """Return what p, q and z compare with, or why they are empty."""
     count = sum(
         row.label == NEGATIVE and row.stained_to_cell_ratio is not None for row in antibodies
     )
+    negatives = f"antibodies {describe_negatives(antibodies)}"
     if count < significance.MIN_NEGATIVES:
         return (
-            f"p, q and z are empty: they compare with antibodies {negatives_are(antibodies)}, of "
-            f"which {count} were measured and {significance.MIN_NEGATIVES} are needed."
+            f"p, q and z are empty: they need at least {significance.MIN_NEGATIVES} measured "
+            f"{negatives}; this run has {count}."
         )
-    floor = 1 / (count + 1)
-    text = (
-        f"p is the share of the {count} antibodies {negatives_are(antibodies)} that reach the same "
-        f"ratio, one-sided; it cannot be smaller than 1/{count + 1} = {floor:.3g}. q is p after "
-        "Benjamini–Hochberg; z counts robust standard deviations above the same antibodies."
-    )
+    sentences = [
+        f"p is the fraction of the {count} {negatives} that reach the same ratio (empirical, "
+        f"one-sided); the smallest possible p is 1/{count + 1} = {1 / (count + 1):.3g}.",
+        "q is p after Benjamini–Hochberg correction.",
+        "z is the distance from the median of the same antibodies in robust standard deviations.",
+    ]
     if not any(row.z is not None for row in antibodies):
-        text = f"{text} z is empty: all of these antibodies have the same ratio."
+        sentences.append("z is empty: all of these antibodies have the same ratio.")
     significant = sum(
         row.q_value is not None and row.q_value <= SIGNIFICANT_Q for row in antibodies
     )
     if significant:
-        return f"{text} {significant} antibodies have q ≤ {SIGNIFICANT_Q}."
-    return f"{text} None has q ≤ {SIGNIFICANT_Q}; more negative antibodies would sharpen both."
+        verb = "antibody has" if significant == 1 else "antibodies have"
+        sentences.append(f"{significant} {verb} q ≤ {SIGNIFICANT_Q}.")
+    else:
+        sentences.append(
+            f"No antibody has q ≤ {SIGNIFICANT_Q}; more negative antibodies would allow smaller p "
+            "and q."
+        )
+    return " ".join(sentences)
 
 
-def reasons(failures: Sequence[FailureRow]) -> list[tuple[str, str, int, str]]:
+def failure_counts(failures: Sequence[FailureRow]) -> list[tuple[str, str, int, str]]:
     """Return step, reason, number of images and the reason's meaning, most frequent first."""
     counts = Counter((row.stage, row.reason) for row in failures)
     meanings = {str(reason): reason.__doc__ or "" for reason in Reason}
@@ -169,85 +220,68 @@ def reasons(failures: Sequence[FailureRow]) -> list[tuple[str, str, int, str]]:
     ]
 
 
-def flattened(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def quality_flag_counts(column: Iterable[str]) -> list[tuple[str, int]]:
+    """Return the quality flags and the number of images with each, most frequent first."""
+    counts = Counter(flag for flags in column for flag in flags.split(";") if flag)
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield a JSON object's leaves as (dotted name, text), in the order of the document."""
     for key, value in document.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
-            yield from flattened(value, f"{name}.")
+            yield from flatten(value, f"{name}.")
         elif isinstance(value, list):
             yield name, ", ".join(str(item) for item in value)
         else:
             yield name, "" if value is None else str(value)
 
 
-def trained(model: Mapping[str, Any], images: pd.DataFrame) -> str:
-    """Return in a sentence what the model is and was trained on; empty without a description."""
+def describe_training(model: Mapping[str, Any], images: pd.DataFrame) -> str:
+    """Return preset, steps and labels of the training; empty if `model.json` lacks them."""
     if not {"preset", "steps"} <= model.keys():
         return ""
     labels = Counter(images["label"])
     tiles = model.get("positive_tiles")
-    taken = f" In the end {tiles:,} training tiles were taken to show the pattern." if tiles else ""
-    warned = "".join(f" Warning: {sentence}." for sentence in model.get("warnings", ()))
+    positive = f" At the end of training, {tiles:,} tiles counted as positive." if tiles else ""
+    warnings = "".join(f" Warning: {warning}." for warning in model.get("warnings", ()))
     return (
-        f"Preset {model['preset']}, {model['steps']} steps. Of the measured images "
-        f"{labels['positive']:,} are labelled positive, {labels['negative']:,} negative, "
-        f"{labels['']:,} neither.{taken}{warned}"
+        f"Preset {model['preset']}, {model['steps']} steps. Labels of the measured images: "
+        f"{labels['positive']:,} positive, {labels['negative']:,} negative, {labels['']:,} without "
+        f"a label.{positive}{warnings}"
     )
 
 
-def missing(antibodies: Sequence[AntibodyRow], images: pd.DataFrame, cell_type: str) -> list[str]:
-    """Return what this run cannot tell and why, one sentence each; empty if nothing is missing."""
+def limitations(
+    antibodies: Sequence[AntibodyRow], images: pd.DataFrame, cell_type: str
+) -> list[str]:
+    """Return what this run cannot answer and why, one sentence per item."""
     if not antibodies:
         return []
-    found = []
-    unrated = sum(row.stained_to_cell_ratio is None for row in antibodies)
-    if unrated:
-        found.append(
-            f"{unrated} antibod{'y has' if unrated == 1 else 'ies have'} no ratio: the counted "
-            "tiles hold no cell area, and 0/0 says nothing."
+    sentences = []
+    without_ratio = sum(row.stained_to_cell_ratio is None for row in antibodies)
+    if without_ratio:
+        sentences.append(
+            f"{without_ratio} antibod{'y has' if without_ratio == 1 else 'ies have'} no ratio: the "
+            "counted tiles contain no cell area."
         )
     if len(antibodies) == 1:
-        found.append("One antibody was measured, so there is nothing to rank it against.")
+        sentences.append("Only one antibody was measured, so there is no ranking.")
     if not any(row.hpa_staining for row in antibodies):
-        found.append(
-            f"No antibody has annotation of “{cell_type}”, so nothing is compared with the atlas."
+        sentences.append(
+            f"No antibody has an annotation of “{cell_type}”, so no ratio is compared with the "
+            "annotation."
         )
     if all(row.stained_to_cell_ratio == 0.0 for row in antibodies):
-        found.append(
-            "Every ratio is 0, so there is no order and no interval: the rank is that of the names."
+        sentences.append(
+            "Every ratio is 0, so there are no intervals, and the rank is the order of the names."
         )
     elif all(row.ratio_low is None for row in antibodies):
-        found.append(
-            "No antibody has an interval: that needs two patients (images, where patients are "
-            "unknown)."
+        sentences.append(
+            "No antibody has an interval: an interval needs two patients (two images if patients "
+            "are unknown)."
         )
     if not (images["patient_id"] != "").any():
-        found.append("Patients are unknown, so intervals are over images.")
-    return found
-
-
-def flags(column: Iterable[str]) -> list[tuple[str, int]]:
-    """Return the quality flags and how many images have each, most frequent first."""
-    counts = Counter(flag for text in column for flag in text.split(";") if flag)
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-
-
-def signed_percent(value: float) -> str:
-    """Return a difference of shares as per cent with its sign."""
-    return f"{'−' if value < 0 else '+'}{100 * abs(value):.0f}{NO_BREAK}%"
-
-
-def number(value: object) -> str:
-    """Return a number with three digits, other text as it is, a dash for nothing."""
-    if value is None or value == "":
-        return "–"
-    try:
-        found = float(str(value))
-    except ValueError:
-        return str(value)
-    if not math.isfinite(found):
-        return "–"
-    if found == int(found):
-        return f"{found:,.0f}"
-    return f"{found:.3f}" if 0.001 <= abs(found) < 10 else f"{found:.3g}"
+        sentences.append("Patients are unknown, so intervals are over images.")
+    return sentences

@@ -1,37 +1,51 @@
-"""Small pictures of cores and of their masks, for a browser."""
+"""Thumbnails of cores and of their masks, for a browser."""
 
 from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from cacl.errors import ImageError, StoreError
+from cacl.image import palette
+from cacl.runtime.progress import track
 from cacl.store import Store
 from cacl.store.shard import StoredArray
 from cacl.tables import write_atomically
 
 log = logging.getLogger(__name__)
 
+MAX_THUMBNAILS = 1500
+MAX_CORES_PER_ANTIBODY = 12
 MAX_SIDE_PX = 512
 MAX_BYTES = 60_000
 STRIP_PX = 1 << 22
-QUALITIES = (82, 70, 55, 40, 25, 10)
-MASK_RGB = (0, 185, 245)
+WEBP_QUALITIES = (82, 70, 55, 40, 25, 10)
 MASK_ALPHA = 225
 ALPHA_LEVELS = 16
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A core's picture and the mask to lay on it, as paths relative to the report."""
+class Thumbnail:
+    """Thumbnail of a core.
+
+    Parameters
+    ----------
+    core, mask
+        Paths of the picture and of its mask, relative to the report's folder.
+    width, height
+        Size of both, in px.
+    """
 
     core: str
     mask: str
@@ -39,8 +53,47 @@ class Picture:
     height: int
 
 
-def write_picture(store: Store, image_id: str, folder: Path) -> Picture | None:
-    """Write a core's picture and its mask, each at most `MAX_SIDE_PX` px and `MAX_BYTES` bytes.
+def write_thumbnails(
+    store: Store, images: pd.DataFrame, antibody_ids: Sequence[str], folder: Path, jobs: int
+) -> dict[str, Thumbnail]:
+    """Write the thumbnails of the cores of some antibodies.
+
+    Parameters
+    ----------
+    store
+        The OME-Zarr store.
+    images
+        Columns of `MeasureRow`, one row per image.
+    antibody_ids
+        Antibodies in the order of their priority: of each the first `MAX_CORES_PER_ANTIBODY`
+        images get a thumbnail, at most `MAX_THUMBNAILS` in all.
+    folder
+        The report's folder; the files go to its `images/`, which is created in any case.
+    jobs
+        Thumbnails at a time.
+
+    Returns
+    -------
+    The thumbnails by image; without the images that the store cannot read.
+    """
+    priority = {antibody_id: index for index, antibody_id in enumerate(antibody_ids)}
+    candidates = images[images["antibody_id"].isin(priority)]
+    cores = candidates.groupby("antibody_id", sort=False).head(MAX_CORES_PER_ANTIBODY)
+    order = cores["antibody_id"].map(priority).argsort(kind="stable")
+    image_ids = cores["image_id"].iloc[order].tolist()[:MAX_THUMBNAILS]
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        results = pool.map(lambda image_id: write_thumbnail(store, image_id, folder), image_ids)
+        written = list(track(results, "report: thumbnails", len(image_ids)))
+    return {
+        image_id: thumbnail
+        for image_id, thumbnail in zip(image_ids, written, strict=True)
+        if thumbnail
+    }
+
+
+def write_thumbnail(store: Store, image_id: str, folder: Path) -> Thumbnail | None:
+    """Write a core's thumbnail and its mask, each at most `MAX_SIDE_PX` px and `MAX_BYTES` bytes.
 
     Parameters
     ----------
@@ -53,79 +106,78 @@ def write_picture(store: Store, image_id: str, folder: Path) -> Picture | None:
 
     Returns
     -------
-    The paths, with `/` and safe characters only; None, with a warning, where the store cannot give
-    the image: a report without one picture is better than none.
+    The paths, with `/` and safe characters only; None, with a warning, if the store cannot read
+    the image: a report that lacks one thumbnail is still of use.
     """
     try:
         store.path(image_id)
-        pixels = _shrunk(store.image(image_id))
-        mask = _shrunk(store.label(image_id, "stain"))
+        pixels = _downsample(store.image(image_id))
+        mask = _downsample(store.label(image_id, "stain"))
     except (ImageError, StoreError, ValueError, RuntimeError) as error:
-        log.warning("report: no picture of %s: %s", image_id, error)
+        log.warning("report: no thumbnail of %s: %s", image_id, error)
         return None
     core_path, mask_path = f"images/{image_id}.webp", f"images/{image_id}.mask.png"
     write_bytes(folder / core_path, encode_core(pixels))
     write_bytes(folder / mask_path, encode_mask(mask))
-    return Picture(core_path, mask_path, width=pixels.shape[2], height=pixels.shape[1])
+    return Thumbnail(core_path, mask_path, width=pixels.shape[2], height=pixels.shape[1])
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a binary file, whole or not at all."""
+    """Write a binary file atomically."""
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
-def _shrunk(array: StoredArray) -> NDArray[np.float32]:
-    """Return the array's means over squares, with at most `MAX_SIDE_PX` px a side.
+def _downsample(array: StoredArray) -> NDArray[np.float32]:
+    """Return the array's means over squares, with at most `MAX_SIDE_PX` px per side.
 
-    It is read as strips, so that a whole slide needs no more memory than a core.
+    The array is read in strips, so that a whole slide needs no more memory than a core.
     """
     height, width = array.shape[-2:]
     factor = -(-max(height, width) // MAX_SIDE_PX)
     strip = factor * max(1, max(array.chunks[-2], STRIP_PX // width) // factor)
-    parts = [
-        _averaged(np.asarray(array[..., top : min(top + strip, height), :]), factor)
+    strips = [
+        _block_means(np.asarray(array[..., top : min(top + strip, height), :]), factor)
         for top in range(0, height // factor * factor, strip)
     ]
-    return np.concatenate(parts, axis=-2)
+    return np.concatenate(strips, axis=-2)
 
 
-def _averaged(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
-    """Return means over squares of (..., y, x); what does not fill a square is left out."""
+def _block_means(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Return means of (..., y, x) over squares of `factor` px; incomplete squares are left out."""
     height, width = (size // factor for size in values.shape[-2:])
-    whole = values[..., : height * factor, : width * factor].astype(np.float32)
+    complete = values[..., : height * factor, : width * factor].astype(np.float32)
     planes = [
         cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
-        for plane in whole.reshape(-1, *whole.shape[-2:])
+        for plane in complete.reshape(-1, *complete.shape[-2:])
     ]
     return np.stack(planes).reshape(*values.shape[:-2], height, width)
 
 
 def encode_core(pixels: NDArray[np.float32]) -> bytes:
-    """Return a (3, y, x) picture as WebP, at the best quality that fits into `MAX_BYTES`.
+    """Return a (3, y, x) image of 0-255 as WebP, at the best quality that fits into `MAX_BYTES`.
 
-    Where none does, as for noise, the picture is halved.
+    The image is halved if no quality fits, as for noise.
     """
     image = Image.fromarray(np.rint(pixels).astype(np.uint8).transpose(1, 2, 0))
-    for quality in QUALITIES:
+    for quality in WEBP_QUALITIES:
         buffer = io.BytesIO()
         image.save(buffer, format="WEBP", quality=quality, method=2)
         if buffer.tell() <= MAX_BYTES:
             return buffer.getvalue()
-    return encode_core(_averaged(pixels, 2))
+    return encode_core(_block_means(pixels, 2))
 
 
 def encode_mask(mask: NDArray[np.float32]) -> bytes:
-    """Return a (y, x) mask of coverage 0-1 as PNG: one colour, more opaque where more is covered.
+    """Return a (y, x) coverage of 0-1 as PNG in `palette.OVERLAY`, opacity by coverage.
 
-    Light blue is told from brown and violet with every kind of colour vision. A mask that does
-    not fit into `MAX_BYTES` is halved.
+    A mask that does not fit into `MAX_BYTES` is halved.
     """
     levels = np.rint(mask * (ALPHA_LEVELS - 1)).astype(np.uint8)
     image = Image.fromarray(levels, mode="P")
-    image.putpalette(MASK_RGB * ALPHA_LEVELS)
+    image.putpalette(palette.OVERLAY * ALPHA_LEVELS)
     alpha = bytes(MASK_ALPHA * level // (ALPHA_LEVELS - 1) for level in range(ALPHA_LEVELS))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", transparency=alpha, bits=4)
     if buffer.tell() <= MAX_BYTES:
         return buffer.getvalue()
-    return encode_mask(_averaged(mask, 2))
+    return encode_mask(_block_means(mask, 2))

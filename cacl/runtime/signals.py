@@ -37,3 +37,31 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
     if came:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def on_interrupt(callback: Callable[[], object]) -> Iterator[None]:
+    """Call `callback` on SIGINT, then raise `KeyboardInterrupt` in the main thread.
+
+    The callback can end the waits of other threads, so that they can be joined. Outside the main
+    thread, which alone receives signals, the context has no effect.
+
+    Parameters
+    ----------
+    callback
+        Called in the main thread, between two instructions of the block; must not block.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous_handler = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        callback()
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous_handler)

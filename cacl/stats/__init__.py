@@ -1,1 +1,1 @@
-"""Statistics: intervals, significance, agreement."""
+"""Statistics on arrays: ratios, confidence intervals, significance, agreement."""

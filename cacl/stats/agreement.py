@@ -1,6 +1,7 @@
-"""How specific and how consistent: tau over tissues, agreement of a gene's antibodies.
+"""Tissue specificity (tau) and agreement: Krippendorff's alpha, Spearman's rho, AUROC.
 
-Pure functions on arrays; NaN stands for "unknown" on the way in.
+Pure functions on arrays; NaN stands for "unknown" in arguments. Every statistic is available as a
+function of resampled indices for `cacl.stats.intervals.bootstrap_ci`.
 """
 
 from __future__ import annotations
@@ -10,29 +11,32 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-Statistic = Callable[[NDArray[np.intp]], float]
+Indices = NDArray[np.intp]
+Statistic = Callable[[Indices], float]
+"""From indices of the resampled units to a number, NaN if the resample has none."""
 
 
 def tissue_tau(ratios: Float64) -> float | None:
-    """Return the tissue specificity of one antibody: 0 = alike in all tissues, 1 = in one only.
+    """Return the tissue specificity of one antibody: 0 = equal in all tissues, 1 = in one only.
 
     Parameters
     ----------
     ratios
-        Its ratio in each tissue (tissues,), none of them unknown.
+        Its ratio in each tissue (tissues,), all of them known.
 
     Returns
     -------
-    `sum(1 - x / max(x)) / (n - 1)`; None with fewer than two tissues, or where nothing is stained
-    in any of them.
+    `sum(1 - x / max(x)) / (n - 1)`; None with fewer than two tissues, or if nothing is stained in
+    any of them.
 
     References
     ----------
-    Yanai et al., Bioinformatics 2005. Ratios are taken as they are, without the logarithm that
-    is usual for RNA counts: areas do not span orders of magnitude by chance.
+    Yanai et al., Bioinformatics 2005. Ratios enter without the logarithm that is usual for RNA
+    counts: areas do not span orders of magnitude by chance.
     """
     highest = ratios.max(initial=0.0)
     if ratios.size < 2 or highest <= 0.0:
@@ -41,31 +45,31 @@ def tissue_tau(ratios: Float64) -> float | None:
 
 
 def agreement_within(values: Float64, groups: Sequence[str]) -> dict[str, float]:
-    """Return how well the members of each group agree, such as the antibodies of a gene.
+    """Return the agreement of the members of each group, such as the antibodies of a gene.
 
     Parameters
     ----------
     values
-        One ratio an antibody (n,), NaN where unknown.
+        One ratio per antibody (n,), NaN if unknown.
     groups
-        The gene of each, (n,).
+        The gene of each antibody, (n,), empty if unknown.
 
     Returns
     -------
-    By group with at least two known values: 1 - (mean distance of the ranks of two of its
-    members) / (mean distance of the ranks of any two antibodies). 1 = the same rank, 0 = as far
-    apart as two antibodies taken blindly, down to -2 where one is first and the other last.
-    Empty where all ranks are equal, so that agreement would be no merit.
+    By group with at least two known values: 1 - (mean rank distance of two of its members) / (mean
+    rank distance of any two antibodies). 1 = equal ranks, 0 = as far apart as two random
+    antibodies, down to -2 if one is first and the other last. Empty if all ranks are equal, as
+    agreement is not defined then.
 
     Notes
     -----
-    This is Krippendorff's alpha of one unit, with the distance of ranks as metric (Krippendorff,
+    This is Krippendorff's alpha of one unit with the distance of ranks as metric (Krippendorff,
     Content Analysis, 2004, chapter 11). A correlation or an intraclass correlation needs many
-    genes; this is defined from two antibodies up, for two to four on the same scale, does not
-    depend on how strongly the gene's antibodies stain as a coefficient of variation does, and
-    counts chance as 0.
+    genes. Alpha is defined from two antibodies up and is on the same scale for two and for four;
+    unlike a coefficient of variation it does not depend on how strongly the gene's antibodies
+    stain; and its expectation by chance is 0.
     """
-    distances = distances_within(values, groups)
+    distances = rank_distances(values, groups)
     if distances is None:
         return {}
     agreement = 1.0 - distances.within / distances.expected
@@ -73,17 +77,17 @@ def agreement_within(values: Float64, groups: Sequence[str]) -> dict[str, float]
 
 
 @dataclass(frozen=True)
-class Distances:
-    """How far apart the ranks of the members of each group are.
+class RankDistances:
+    """Mean rank distances within groups, and of any two values.
 
     Parameters
     ----------
     names
-        Groups of at least two members.
+        Groups of at least two members, sorted.
     within
-        Mean distance of two members of each, (groups,).
+        Mean distance of two members of each group, (groups,).
     size
-        Members of each, (groups,).
+        Number of members of each group, (groups,).
     expected
         Mean distance of any two values.
     """
@@ -93,111 +97,99 @@ class Distances:
     size: Float64
     expected: float
 
-    def alpha(self, chosen: NDArray[np.intp]) -> float:
-        """Return Krippendorff's alpha over the groups of these indices."""
-        size = self.size[chosen]
-        return float(1.0 - (self.within[chosen] * size).sum() / size.sum() / self.expected)
+    def alpha(self, indices: Indices) -> float:
+        """Return Krippendorff's alpha over the groups with these indices."""
+        size = self.size[indices]
+        return float(1.0 - (self.within[indices] * size).sum() / size.sum() / self.expected)
 
 
-def distances_within(values: Float64, groups: Sequence[str]) -> Distances | None:
-    """Return the distances that `agreement_within` is made of; None where all ranks are equal."""
-    known = np.flatnonzero(~np.isnan(values))
-    ranks = np.full(values.shape, np.nan)
-    ranks[known] = mean_ranks(values[known])
-    expected = _mean_distance(ranks[known])
+def rank_distances(values: Float64, groups: Sequence[str]) -> RankDistances | None:
+    """Return the rank distances behind `agreement_within`; None if all ranks are equal."""
+    known = ~np.isnan(values)
+    ranks = stats.rankdata(values[known])
+    (expected,) = _mean_distances(ranks, np.zeros(ranks.size, dtype=np.intp), 1)
     if expected == 0.0:
         return None
-    members: dict[str, list[int]] = {}
-    for index in known.tolist():
-        if groups[index]:
-            members.setdefault(groups[index], []).append(index)
-    several = {name: places for name, places in sorted(members.items()) if len(places) > 1}
-    return Distances(
-        names=tuple(several),
-        within=np.array([_mean_distance(ranks[places]) for places in several.values()]),
-        size=np.array([len(places) for places in several.values()], dtype=np.float64),
-        expected=expected,
+    group_of_rank = np.asarray(groups, dtype=np.str_)[known]
+    named = group_of_rank != ""
+    names, code, size = np.unique(group_of_rank[named], return_inverse=True, return_counts=True)
+    several = size > 1
+    return RankDistances(
+        names=tuple(names[several].tolist()),
+        within=_mean_distances(ranks[named], code, names.size)[several],
+        size=size[several].astype(np.float64),
+        expected=float(expected),
     )
 
 
-def mean_ranks(values: Float64) -> Float64:
-    """Return ranks from 1, ties with their mean rank."""
-    _, of, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Float64 = (counts.cumsum() - (counts - 1) / 2.0)[of]
-    return ranks
+def _mean_distances(ranks: Float64, group: Indices, n_groups: int) -> Float64:
+    """Return the mean distance of all pairs in each group (n_groups,); 0 below two members.
 
-
-def spearman(x: Float64, y: Float64) -> float:
-    """Return Spearman's rank correlation, ties with their mean rank; NaN where one is constant."""
-    ranks = np.stack([mean_ranks(x), mean_ranks(y)])
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    spread = np.sqrt((ranks**2).sum(axis=1).prod())
-    return float((ranks[0] * ranks[1]).sum() / spread) if spread > 0 else float("nan")
+    The sum over pairs is a weighted sum of the sorted values. Ranks are multiples of 1/2, so that
+    all sums are exact in any order.
+    """
+    order = np.lexsort((ranks, group))
+    ranks, group = ranks[order], group[order]
+    size = np.bincount(group, minlength=n_groups)
+    position = np.arange(ranks.size) - (np.cumsum(size) - size)[group]
+    weights = 2.0 * position - size[group] + 1.0
+    pairs = size * (size - 1) / 2
+    distance_sum = np.bincount(group, weights=ranks * weights, minlength=n_groups)
+    return np.asarray(distance_sum / np.maximum(pairs, 1.0), np.float64)
 
 
 def resampled_spearman(x: Float64, y: Float64) -> Statistic:
-    """Return `spearman` of the values at given indices, in linear time for every draw.
+    """Return Spearman's rank correlation as a function of resampled indices.
 
-    How often each value was drawn, summed up along the values' order, gives the ranks of a draw
-    without sorting it.
+    Ties have their mean rank; the correlation is NaN if `x` or `y` is constant. A resample takes
+    linear time: its ranks follow from the counts of the values in their order, without sorting.
     """
-    _, of_x = np.unique(x, return_inverse=True)
-    _, of_y = np.unique(y, return_inverse=True)
+    _, x_code = np.unique(x, return_inverse=True)
+    _, y_code = np.unique(y, return_inverse=True)
 
-    def statistic(chosen: NDArray[np.intp]) -> float:
-        times = np.bincount(chosen, minlength=x.size)
-        middle = (chosen.size + 1) / 2.0
-        left = _ranks_of_draw(of_x, times) - middle
-        right = _ranks_of_draw(of_y, times) - middle
-        spread = np.sqrt((times * left**2).sum() * (times * right**2).sum())
-        return float((times * left * right).sum() / spread) if spread > 0 else float("nan")
+    def statistic(indices: Indices) -> float:
+        counts = np.bincount(indices, minlength=x.size)
+        mean_rank = (indices.size + 1) / 2.0
+        x_rank = _resampled_ranks(x_code, counts) - mean_rank
+        y_rank = _resampled_ranks(y_code, counts) - mean_rank
+        scale = np.sqrt((counts * x_rank**2).sum() * (counts * y_rank**2).sum())
+        return float((counts * x_rank * y_rank).sum() / scale) if scale > 0 else float("nan")
 
     return statistic
 
 
 def resampled_auroc(values: Float64, is_positive: Bool) -> Statistic:
-    """Return `auroc` of the values at given indices, as `resampled_spearman` does."""
-    _, of = np.unique(values, return_inverse=True)
+    """Return the area under the ROC curve as a function of resampled indices.
 
-    def statistic(chosen: NDArray[np.intp]) -> float:
-        times = np.bincount(chosen, minlength=values.size)
-        positives = int(times[is_positive].sum())
-        negatives = chosen.size - positives
+    It is the probability that a positive has the higher value, where ties count half: the
+    Mann-Whitney U statistic over the number of pairs (Hanley & McNeil, Radiology 1982). NaN if one
+    class is empty. A resample takes linear time, see `resampled_spearman`.
+    """
+    _, code = np.unique(values, return_inverse=True)
+
+    def statistic(indices: Indices) -> float:
+        counts = np.bincount(indices, minlength=values.size)
+        positives = int(counts[is_positive].sum())
+        negatives = indices.size - positives
         if not positives or not negatives:
             return float("nan")
-        ranks = _ranks_of_draw(of, times)
-        wins = (times * ranks)[is_positive].sum() - positives * (positives + 1) / 2
+        ranks = _resampled_ranks(code, counts)
+        wins = (counts * ranks)[is_positive].sum() - positives * (positives + 1) / 2
         return float(wins / (positives * negatives))
 
     return statistic
 
 
-def _ranks_of_draw(of: NDArray[np.intp], times: NDArray[np.intp]) -> Float64:
-    """Return the mean rank that each value has in a draw, from how often each was drawn."""
-    drawn = np.bincount(of, weights=times)
-    ranks: Float64 = (np.cumsum(drawn) - drawn + (drawn + 1.0) / 2.0)[of]
-    return ranks
+def _resampled_ranks(code: Indices, counts: Indices) -> Float64:
+    """Return each value's mean rank in a resample.
 
-
-def auroc(values: Float64, is_positive: Bool) -> float:
-    """Return the area under the ROC curve: chance that a positive has the higher value.
-
-    Ties count half; NaN where one class is empty. It is the Mann-Whitney U statistic over the
-    number of pairs (Hanley & McNeil, Radiology 1982).
+    Parameters
+    ----------
+    code
+        Position of each value among the distinct values, (n,).
+    counts
+        How often the resample contains each value, (n,).
     """
-    positives = int(is_positive.sum())
-    negatives = values.size - positives
-    if not positives or not negatives:
-        return float("nan")
-    ranks = mean_ranks(values)
-    wins = ranks[is_positive].sum() - positives * (positives + 1) / 2
-    return float(wins / (positives * negatives))
-
-
-def _mean_distance(ranks: Float64) -> float:
-    """Return the mean distance of all pairs; 0 with fewer than two values."""
-    count = ranks.size
-    if count < 2:
-        return 0.0
-    weights = 2.0 * np.arange(count) - count + 1.0
-    return float((np.sort(ranks) * weights).sum() / (count * (count - 1) / 2))
+    per_code = np.bincount(code, weights=counts)
+    ranks: Float64 = (np.cumsum(per_code) - per_code + (per_code + 1.0) / 2.0)[code]
+    return ranks

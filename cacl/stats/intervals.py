@@ -1,4 +1,4 @@
-"""Intervals: of a ratio over groups, over tiles, and of any statistic by the bootstrap."""
+"""Confidence intervals: of a ratio over groups, of a ratio over tiles, and by the bootstrap."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg, special, stats
 
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+Integers = NDArray[np.integer]
+Interval = tuple[float | None, float | None]
+
 BOOTSTRAP_DRAWS = 1000
 CONFIDENCE = 0.95
-# Shorter reaches than 0.6 tiles cannot be told from none in a core's 50 tiles.
-REACHES = (0.0, 0.6, 1.2, 2.4, 4.0)
-# Weights beforehand, as simulation asks for: no correlation at all is the likeliest.
-PRIOR = (7.0, 1.0, 1.0, 1.0, 1.0)
-# Averaging over reaches covers too much where there is no correlation and enough elsewhere.
-CALIBRATION = 1.2
-LEAST_DIFFERENCE = 0.01
-MOST_TILES = 256
-LEAST_INDEPENDENT = 4.0
-JITTER = 1e-6
+# In tiles. Length scales below 0.6 cannot be distinguished from 0 with the 50 tiles of a core.
+LENGTH_SCALES = (0.0, 0.6, 1.2, 2.4, 4.0)
+# Prior weights, calibrated by simulation: no correlation is the most likely.
+LENGTH_SCALE_PRIOR = (7.0, 1.0, 1.0, 1.0, 1.0)
+# Averaging over length scales covers too much without correlation, and enough otherwise.
+TAIL_CALIBRATION = 1.2
+TIE_TOLERANCE = 0.01
+MAX_TILES = 256
+MIN_INDEPENDENT_TILES = 4.0
+DIAGONAL_JITTER = 1e-6
 
 
 def seed_of(name: str, seed: int) -> int:
@@ -28,261 +33,255 @@ def seed_of(name: str, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big")
 
 
-def ratio_interval(
-    part: NDArray[np.integer],
-    whole: NDArray[np.integer],
-    groups: NDArray[np.int64] | NDArray[np.str_],
+def ratio_ci(
+    numerator: Integers,
+    denominator: Integers,
+    groups: Int64 | NDArray[np.str_],
     *,
     level: float = CONFIDENCE,
-) -> tuple[float | None, float | None]:
-    """Return an interval of `sum(part) / sum(whole)` from the spread between groups.
+) -> Interval:
+    """Return an interval of `sum(numerator) / sum(denominator)` from the spread between groups.
 
     Parameters
     ----------
-    part, whole
+    numerator, denominator
         Areas per unit (n,): tiles of an image, or images of an antibody.
     groups
-        Which group a unit belongs to (n,): units of one group resemble each other, groups are
-        taken to be independent.
+        The group of each unit (n,): units of one group are correlated, groups are independent.
     level
         Confidence, 0-1.
 
     Returns
     -------
-    Lower and upper end, between 0 and 1; None with fewer than two groups that have a `whole`, and
-    where nothing or all is covered, as then no spread is seen.
+    Lower and upper end, between 0 and 1; None with fewer than two groups with a denominator, and
+    for a ratio of 0 or 1, as the sample then shows no spread.
 
     Notes
     -----
     With k groups of sums (s, c), R = sum s / sum c and residuals e = s - R c, the variance of R is
     k / (k - 1) * sum e^2 / (sum c)^2 (Cochran, Sampling Techniques, 1977, section 6.3). The
     interval is that of Student's t with k - 1 degrees of freedom on the logit of R, where ratios
-    are less skewed and cannot leave 0 to 1. A percentile bootstrap of three patients would cover
-    less than 80 %, as three units do not show their spread.
+    are less skewed and remain between 0 and 1. A percentile bootstrap of three patients would
+    cover less than 80 %, as three units do not show their spread.
 
-    Few groups rarely hold one of the high ratios that a skewed distribution has, and then show
-    too little spread and too low a ratio. So the upper end is at least that of log-normal ratios
-    (Cox's method with Student's t; Olsson, J Stat Educ 2005), where every group has some stain.
+    A few groups rarely include one of the high ratios of a skewed distribution, and then
+    underestimate both spread and ratio. The upper end is therefore at least that of log-normal
+    ratios (Cox's method with Student's t; Olsson, J Stat Educ 2005), if every group has some stain.
 
-    How often it covers: `benchmarks/results/coverage.md`.
+    Coverage: `benchmarks/results/coverage.md`.
     """
-    _, of = np.unique(groups, return_inverse=True)
-    wholes = np.bincount(of, weights=whole)
-    parts = np.bincount(of, weights=part)[wholes > 0]
-    wholes = wholes[wholes > 0]
-    pooled = _pooled(parts, wholes)
+    _, code = np.unique(groups, return_inverse=True)
+    denominators = np.bincount(code, weights=denominator)
+    numerators = np.bincount(code, weights=numerator)[denominators > 0]
+    denominators = denominators[denominators > 0]
+    pooled = _pooled(numerators, denominators)
     if pooled is None:
         return None, None
-    count = wholes.size
-    residuals = parts - pooled * wholes
-    deviation = np.sqrt(count / (count - 1) * (residuals**2).sum()) / wholes.sum()
+    count = denominators.size
+    residuals = numerators - pooled * denominators
+    deviation = np.sqrt(count / (count - 1) * (residuals**2).sum()) / denominators.sum()
     quantile = float(special.stdtrit(count - 1, 0.5 + level / 2.0))
-    reach = quantile * deviation / (pooled * (1.0 - pooled))
-    return _ends(pooled, reach, max(reach, _reach_of_logs(parts / wholes, pooled, quantile)))
+    half_width = quantile * deviation / (pooled * (1.0 - pooled))
+    cox_half_width = _cox_half_width(numerators / denominators, pooled, quantile)
+    return _from_logit(pooled, half_width, max(half_width, cox_half_width))
 
 
-def _reach_of_logs(ratios: NDArray[np.float64], pooled: float, quantile: float) -> float:
-    """Return how far above `pooled`, on the logit, the upper end of log-normal ratios lies.
+def _cox_half_width(ratios: Float64, pooled: float, quantile: float) -> float:
+    """Return the distance on the logit from `pooled` to the upper end of log-normal ratios.
 
     Modified Cox: the mean of log-normal ratios is exp(mean + variance / 2) of their logs, with
-    variance s^2 / k + s^4 / (2 (k - 1)). On the logit, variance / 2 counts times 1 - 2 `pooled`:
-    1 for small ratios, 0 at a half, where the logit is not bent.
+    variance s^2 / k + s^4 / (2 (k - 1)). On the logit, variance / 2 has the weight 1 - 2 `pooled`:
+    1 for small ratios, 0 at a ratio of 1/2, where the logit has no curvature.
     """
     if ratios.min() <= 0.0 or ratios.max() >= 1.0:
         return 0.0
     logits, count = special.logit(ratios), ratios.size
-    variance, bent = float(logits.var(ddof=1)), 1.0 - 2.0 * pooled
-    error = np.sqrt(variance / count + (bent * variance) ** 2 / (2.0 * (count - 1)))
-    middle = float(logits.mean()) + bent * variance / 2.0
-    return float(middle + quantile * error - special.logit(pooled))
+    variance, curvature = float(logits.var(ddof=1)), 1.0 - 2.0 * pooled
+    error = np.sqrt(variance / count + (curvature * variance) ** 2 / (2.0 * (count - 1)))
+    mean = float(logits.mean()) + curvature * variance / 2.0
+    return float(mean + quantile * error - special.logit(pooled))
 
 
 def spatial_ci(
-    part: NDArray[np.integer],
-    whole: NDArray[np.integer],
-    rows: NDArray[np.int64],
-    cols: NDArray[np.int64],
+    numerator: Integers,
+    denominator: Integers,
+    rows: Int64,
+    cols: Int64,
     *,
     level: float = CONFIDENCE,
-) -> tuple[float | None, float | None]:
-    """Return an interval of `sum(part) / sum(whole)` over tiles that resemble their neighbours.
+) -> Interval:
+    """Return an interval of `sum(numerator) / sum(denominator)` over spatially correlated tiles.
 
     Parameters
     ----------
-    part, whole
+    numerator, denominator
         Areas per tile (n,).
     rows, cols
-        Place of each tile (n,).
+        Position of each tile (n,).
     level
         Confidence, 0-1.
 
     Returns
     -------
-    Lower and upper end, between 0 and 1; None with fewer than two tiles that have a `whole`, and
-    where nothing or all is covered, as then no spread is seen.
+    Lower and upper end, between 0 and 1; None with fewer than two tiles with a denominator, and
+    for a ratio of 0 or 1, as the sample then shows no spread.
 
     Notes
     -----
-    Tiles' ratios are taken to be correlated by exp(-distance / reach). How far the correlation
-    reaches is not known, so the variance of the ratio is averaged over a few reaches, each weighted
-    by its restricted likelihood (Handcock & Stein, Technometrics 1993: Bayesian kriging of an
-    area's mean). The likelihood is that of the ratios' normal scores, in which a few tiles with
-    much stain do not hide how much neighbours resemble each other. The interval is Student's t on
-    the logit of the ratio, with tails of `CALIBRATION` times the wanted size, as simulation asks
-    for (Loh, J Am Stat Assoc 1987). More than 256 tiles are merged four by four first.
+    The ratios of two tiles have the correlation exp(-distance / length scale). The length scale is
+    unknown, so the variance of the ratio is averaged over `LENGTH_SCALES`, each weighted by its
+    restricted likelihood (Handcock & Stein, Technometrics 1993: Bayesian kriging of an area's
+    mean). The likelihood is that of the ratios' normal scores, in which a few tiles with much
+    stain do not hide the correlation of neighbours. The interval is Student's t on the logit of
+    the ratio, with tails of `TAIL_CALIBRATION` times the nominal size, as calibrated by simulation
+    (Loh, J Am Stat Assoc 1987). More than `MAX_TILES` tiles are first merged four by four.
 
-    The logit suits ratios that are skewed as much as log-normal ones. Where the tiles are skewed
-    more, the upper end is raised, and where they are skewed less, the lower end is lowered, by at
-    most its own distance (Hall, The Bootstrap and Edgeworth Expansion, 1992, section 2.6). Neither
-    end moves inwards, as a sample's skewness is too small more often than not.
+    The logit suits ratios with the skewness of a log-normal distribution. If the tiles have a
+    higher skewness, the upper end is raised; if they have a lower one, the lower end is lowered,
+    by at most its distance from the ratio (Hall, The Bootstrap and Edgeworth Expansion, 1992,
+    section 2.6). Neither end moves inwards, as a sample's skewness is mostly too small.
 
-    How often it covers, and where it does not: `benchmarks/results/coverage.md`.
+    Coverage, and where it is too low: `benchmarks/results/coverage.md`.
     """
-    while (used := whole > 0).sum() > MOST_TILES:
-        part, whole, rows, cols = _merged(part, whole, rows // 2, cols // 2)
-    part, whole, rows, cols = part[used], whole[used], rows[used], cols[used]
-    pooled = _pooled(part, whole)
+    while (used := denominator > 0).sum() > MAX_TILES:
+        numerator, denominator, rows, cols = _merge_tiles(
+            numerator, denominator, rows // 2, cols // 2
+        )
+    numerator, denominator, rows, cols = numerator[used], denominator[used], rows[used], cols[used]
+    pooled = _pooled(numerator, denominator)
     if pooled is None:
         return None, None
-    ratios, weights = part / whole, whole / whole.sum()
+    ratios, weights = numerator / denominator, denominator / denominator.sum()
     distance = np.hypot(rows[:, None] - rows, cols[:, None] - cols)
-    scores = _normal_scores(ratios, LEAST_DIFFERENCE * pooled)
-    fits = [_fit(ratios, scores, weights, distance, reach) for reach in REACHES]
-    variances, likelihoods = np.array(fits).T
-    chances = np.array(PRIOR) * np.exp(likelihoods - likelihoods.max())
-    variance = float(chances @ variances / chances.sum())
+    scores = _normal_scores(ratios, TIE_TOLERANCE * pooled)
+    fits = [_fit(ratios, scores, weights, distance, scale) for scale in LENGTH_SCALES]
+    variances, log_likelihoods = np.array(fits).T
+    posterior = np.array(LENGTH_SCALE_PRIOR) * np.exp(log_likelihoods - log_likelihoods.max())
+    variance = float(posterior @ variances / posterior.sum())
     deviation = np.sqrt(variance) / (pooled * (1.0 - pooled))
-    tail = CALIBRATION * (1.0 - level) / 2.0
+    tail = TAIL_CALIBRATION * (1.0 - level) / 2.0
     quantile = float(special.stdtrit(len(ratios) - 1, 1.0 - tail))
-    shift = _shift(ratios, weights, pooled, deviation, quantile)
-    reach = quantile * deviation
-    return _ends(pooled, reach + min(max(-shift, 0.0), reach), reach + max(shift, 0.0))
+    skew = _skewness_correction(ratios, weights, pooled, deviation, quantile)
+    half_width = quantile * deviation
+    return _from_logit(
+        pooled, half_width + min(max(-skew, 0.0), half_width), half_width + max(skew, 0.0)
+    )
 
 
-def _normal_scores(values: NDArray[np.float64], least: float) -> NDArray[np.float64]:
-    """Return the normal quantiles of the values' ranks (Blom 1958); equal within `least` is tied.
+def _normal_scores(values: Float64, tolerance: float) -> Float64:
+    """Return the normal quantiles of the values' ranks (Blom 1958), with ties in `tolerance`.
 
-    Without `least`, how areas are rounded to pixels would order tiles that are alike.
+    Without the tolerance, rounding of areas to pixels would order tiles with equal ratios.
     """
-    ranks = stats.rankdata(np.rint(values / least))
-    scores: NDArray[np.float64] = special.ndtri((ranks - 0.375) / (values.size + 0.25))
+    ranks = stats.rankdata(np.rint(values / tolerance))
+    scores: Float64 = special.ndtri((ranks - 0.375) / (values.size + 0.25))
     return scores
 
 
-def _shift(
-    ratios: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    pooled: float,
-    deviation: float,
-    quantile: float,
+def _skewness_correction(
+    ratios: Float64, weights: Float64, pooled: float, deviation: float, quantile: float
 ) -> float:
-    """Return how far skewness moves both ends of an interval, on the logit.
+    """Return how far skewness shifts both ends of an interval, on the logit.
 
-    With skewness g, as many independent tiles n as would give this deviation, and t deviations to
-    the end, it is g (2 t^2 + 1) / (6 sqrt(n)) deviations, less the t^2 / 2 squared deviations by
-    which the logarithm is bent. The skewness is corrected for the number of tiles as Fisher does:
-    times sqrt(n (n - 1)) / (n - 2).
+    With skewness g, the number n of independent tiles with the same deviation, and the end at t
+    deviations, the shift is g (2 t^2 + 1) / (6 sqrt(n)) deviations, minus the t^2 / 2 squared
+    deviations that the curvature of the logarithm accounts for. The skewness has Fisher's
+    correction for small samples, sqrt(n (n - 1)) / (n - 2).
     """
     residuals = ratios - pooled
     variance = float(weights @ residuals**2)
     if variance <= 0.0 or deviation <= 0.0:
         return 0.0
     skewness = float(weights @ residuals**3) / variance**1.5
-    count = max(variance / (deviation * pooled * (1.0 - pooled)) ** 2, LEAST_INDEPENDENT)
+    count = max(variance / (deviation * pooled * (1.0 - pooled)) ** 2, MIN_INDEPENDENT_TILES)
     skewness *= np.sqrt(count * (count - 1.0)) / (count - 2.0)
     edgeworth = skewness * (2.0 * quantile**2 + 1.0) / (6.0 * np.sqrt(count)) * deviation
     return float(edgeworth - (1.0 - 2.0 * pooled) * (quantile * deviation) ** 2 / 2.0)
 
 
-def _pooled(
-    part: NDArray[np.integer] | NDArray[np.float64],
-    whole: NDArray[np.integer] | NDArray[np.float64],
-) -> float | None:
-    """Return the ratio of sums; None where its spread cannot be told."""
-    if part.size < 2:
+def _pooled(numerator: Integers | Float64, denominator: Integers | Float64) -> float | None:
+    """Return the ratio of sums; None if the sample cannot show its spread."""
+    if numerator.size < 2:
         return None
-    pooled = float(part.sum() / whole.sum())
+    pooled = float(numerator.sum() / denominator.sum())
     return pooled if 0.0 < pooled < 1.0 else None
 
 
-def _ends(pooled: float, below: float, above: float) -> tuple[float, float]:
-    """Return the ratios that lie so far below and above a ratio on the logit."""
-    middle = special.logit(pooled)
-    return float(special.expit(middle - below)), float(special.expit(middle + above))
+def _from_logit(pooled: float, below: float, above: float) -> tuple[float, float]:
+    """Return the ratios at the distances `below` and `above` from `pooled` on the logit."""
+    centre = special.logit(pooled)
+    return float(special.expit(centre - below)), float(special.expit(centre + above))
 
 
-def _merged(
-    part: NDArray[np.integer],
-    whole: NDArray[np.integer],
-    rows: NDArray[np.int64],
-    cols: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Sum the areas of tiles that have the same place."""
-    places, of = np.unique(np.stack([rows, cols]), axis=1, return_inverse=True)
-    parts, wholes = (np.zeros(places.shape[1], np.int64) for _ in range(2))
-    np.add.at(parts, of.ravel(), part)
-    np.add.at(wholes, of.ravel(), whole)
-    return parts, wholes, places[0], places[1]
+def _merge_tiles(
+    numerator: Integers, denominator: Integers, rows: Int64, cols: Int64
+) -> tuple[Int64, Int64, Int64, Int64]:
+    """Sum the areas of tiles with equal positions."""
+    positions, code = np.unique(np.stack([rows, cols]), axis=1, return_inverse=True)
+    numerators, denominators = (np.zeros(positions.shape[1], np.int64) for _ in range(2))
+    np.add.at(numerators, code.ravel(), numerator)
+    np.add.at(denominators, code.ravel(), denominator)
+    return numerators, denominators, positions[0], positions[1]
 
 
 def _fit(
-    ratios: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    weights: NDArray[np.float64],
-    distance: NDArray[np.float64],
-    reach: float,
+    ratios: Float64, scores: Float64, weights: Float64, distance: Float64, length_scale: float
 ) -> tuple[float, float]:
-    """Return the variance of the weighted mean ratio if correlation reaches so far.
+    """Return the variance of the weighted mean ratio for one length scale of the correlation.
 
-    And the restricted log likelihood of that reach, from the ratios' normal scores.
+    The second value is the restricted log likelihood of the length scale, from the normal scores.
     """
     count = len(ratios)
-    correlation = np.exp(-distance / reach) if reach else np.eye(count)
-    correlation[np.diag_indices(count)] += JITTER
+    correlation = np.exp(-distance / length_scale) if length_scale else np.eye(count)
+    correlation[np.diag_indices(count)] += DIAGONAL_JITTER
     factor = linalg.cho_factor(correlation, lower=True)
     values = np.stack([ratios, scores], axis=1)
     ones = linalg.cho_solve(factor, np.ones(count))
     residuals = values - ones @ values / ones.sum()
     squares = (residuals * linalg.cho_solve(factor, residuals)).sum(axis=0)
-    spread, misfit = np.maximum(squares, np.finfo(float).tiny)
+    ratio_sum, score_sum = np.maximum(squares, np.finfo(float).tiny)
     log_determinant = 2.0 * np.log(np.diag(factor[0])).sum()
-    likelihood = -0.5 * (log_determinant + np.log(ones.sum()) + (count - 1) * np.log(misfit))
-    return float(weights @ correlation @ weights * spread / (count - 1)), float(likelihood)
+    likelihood = -0.5 * (log_determinant + np.log(ones.sum()) + (count - 1) * np.log(score_sum))
+    return float(weights @ correlation @ weights * ratio_sum / (count - 1)), float(likelihood)
 
 
 def bootstrap_ci(
     statistic: Callable[[NDArray[np.intp]], float],
-    units: int,
+    n_units: int,
     *,
     seed: int,
     draws: int = BOOTSTRAP_DRAWS,
     level: float = CONFIDENCE,
-) -> tuple[float | None, float | None]:
-    """Return a percentile bootstrap interval of any statistic of drawn units.
+) -> Interval:
+    """Return a percentile bootstrap interval of any statistic of resampled units.
 
     Parameters
     ----------
     statistic
-        From indices of the drawn units (units,) to a number, NaN where the draw has none.
-    units
-        How many there are; with few of them the interval is too narrow.
+        From indices of the resampled units (n_units,) to a number, NaN if the resample has none.
+    n_units
+        Number of units; with few of them the interval is too narrow.
     seed
         Seed of the resampling.
     draws
-        Resamples.
+        Number of resamples.
     level
         Confidence, 0-1.
 
     Returns
     -------
-    Lower and upper end over the draws that have a number; None if none has.
+    Lower and upper end over the resamples that have a number; None if none has.
+
+    Notes
+    -----
+    `scipy.stats.bootstrap` returns NaN if any resample has no number.
 
     References
     ----------
     Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
     """
-    random = np.random.default_rng(seed)
-    values = np.array([statistic(random.integers(0, units, size=units)) for _ in range(draws)])
+    rng = np.random.default_rng(seed)
+    values = np.array([statistic(rng.integers(0, n_units, size=n_units)) for _ in range(draws)])
     values = values[~np.isnan(values)]
     if not values.size:
         return None, None

@@ -1,6 +1,6 @@
-"""How sure and how specific: p, q and z of antibodies against those known not to stain.
+"""Significance of an antibody's ratio against antibodies annotated as not stained: p, q and z.
 
-Pure functions on arrays; NaN stands for "unknown" on the way in and on the way out.
+Pure functions on arrays; NaN stands for "unknown" in arguments and results.
 """
 
 from __future__ import annotations
@@ -8,9 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-
-from cacl.image.tile_stats import ratio
-from cacl.stats.intervals import ratio_interval
 
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -20,45 +17,22 @@ MAD_TO_SIGMA = 1.4826
 MEAN_DEVIATION_TO_SIGMA = 1.2533
 
 
-def pooled_ratio(
-    stained: NDArray[np.int64], cell: NDArray[np.int64], patients: NDArray[np.str_]
-) -> tuple[float | None, float | None, float | None]:
-    """Pool images: the ratio of their summed areas, with its 95 % interval over patients.
-
-    Parameters
-    ----------
-    stained, cell
-        Areas per image (n,), in analysis pixels.
-    patients
-        Patient per image (n,), empty where unknown. A patient's images resemble each other and
-        count as one; where the patient of any image is unknown, each image counts by itself.
-
-    Returns
-    -------
-    Ratio, lower and upper end (`intervals.ratio_interval`). All None where the cell area is 0; the
-    ends None for a single patient, whose spread to others nothing can tell, and where nothing is
-    stained.
-    """
-    pooled = ratio(int(stained.sum()), int(cell.sum()))
-    units = patients if (patients != "").all() else np.arange(stained.size)
-    return pooled, *ratio_interval(stained, cell, units)
-
-
 def empirical_p(values: Float64, is_negative: Bool) -> Float64:
     """Return one-sided p values against the empirical distribution of the negatives.
 
     Parameters
     ----------
     values
-        Ratios (n,), NaN where unknown.
+        Ratios (n,), NaN if unknown.
     is_negative
-        Which of them are known not to stain. A negative is compared with the other ones.
+        Which of them are annotated as not stained, (n,). A negative is compared with the other
+        negatives.
 
     Returns
     -------
-    `(1 + #{negatives >= value}) / (1 + #negatives)`, (n,); the smallest p possible is therefore
-    `1 / (1 + #negatives)`. NaN where the value is, and everywhere with fewer than
-    `MIN_NEGATIVES` negatives.
+    `(1 + #{negatives >= value}) / (1 + #negatives)`, (n,); the smallest possible p is therefore
+    `1 / (1 + #negatives)`. NaN for unknown values, and for all with fewer than `MIN_NEGATIVES`
+    negatives.
 
     References
     ----------
@@ -66,44 +40,44 @@ def empirical_p(values: Float64, is_negative: Bool) -> Float64:
     """
     known = ~np.isnan(values)
     reference = np.sort(values[is_negative & known])
-    result = np.full(values.shape, np.nan)
+    p_values = np.full(values.shape, np.nan)
     if reference.size < MIN_NEGATIVES:
-        return result
-    itself = (is_negative & known)[known].astype(np.int64)
+        return p_values
+    itself = is_negative[known].astype(np.int64)
     at_least = reference.size - np.searchsorted(reference, values[known], side="left") - itself
-    result[known] = (1 + at_least) / (1 + reference.size - itself)
-    return result
+    p_values[known] = (1 + at_least) / (1 + reference.size - itself)
+    return p_values
 
 
 def benjamini_hochberg(p_values: Float64) -> Float64:
-    """Return q values (false discovery rate) of the p values that are known, NaN elsewhere.
+    """Return q values (false discovery rate) of the known p values, NaN for the others.
 
     References
     ----------
     Benjamini & Hochberg, J R Stat Soc B 1995; `scipy.stats.false_discovery_control`.
     """
     known = ~np.isnan(p_values)
-    result = np.full(p_values.shape, np.nan)
+    q_values = np.full(p_values.shape, np.nan)
     if known.any():
-        result[known] = stats.false_discovery_control(p_values[known], method="bh")
-    return result
+        q_values[known] = stats.false_discovery_control(p_values[known], method="bh")
+    return q_values
 
 
 def robust_z(values: Float64, is_negative: Bool) -> Float64:
-    """Return how many robust standard deviations a value lies above the negatives' median.
+    """Return the distance from the negatives' median in robust standard deviations.
 
     Parameters
     ----------
     values
-        Ratios (n,), NaN where unknown.
+        Ratios (n,), NaN if unknown.
     is_negative
-        Which of them are known not to stain.
+        Which of them are annotated as not stained, (n,).
 
     Returns
     -------
-    `(value - median) / (1.4826 MAD)`, (n,). Where more than half of the negatives are equal, so
-    that MAD is 0, their mean deviation from the median times 1.2533 takes its place. NaN where the
-    value is, with fewer than `MIN_NEGATIVES` negatives, and where all of them are equal.
+    `(value - median) / (1.4826 MAD)`, (n,). If more than half of the negatives are equal, so that
+    the MAD is 0, 1.2533 times their mean absolute deviation from the median replaces it. NaN for
+    unknown values, and for all with fewer than `MIN_NEGATIVES` negatives or equal negatives.
 
     References
     ----------
@@ -112,12 +86,11 @@ def robust_z(values: Float64, is_negative: Bool) -> Float64:
     reference = values[is_negative & ~np.isnan(values)]
     if reference.size < MIN_NEGATIVES:
         return np.full(values.shape, np.nan)
-    center = np.median(reference)
-    deviations = np.abs(reference - center)
-    spread = MAD_TO_SIGMA * np.median(deviations)
-    if spread == 0.0:
-        spread = MEAN_DEVIATION_TO_SIGMA * deviations.mean()
-    if spread == 0.0:
+    median = np.median(reference)
+    sigma = MAD_TO_SIGMA * stats.median_abs_deviation(reference)
+    if sigma == 0.0:
+        sigma = MEAN_DEVIATION_TO_SIGMA * np.abs(reference - median).mean()
+    if sigma == 0.0:
         return np.full(values.shape, np.nan)
-    result: Float64 = (values - center) / spread
-    return result
+    z_values: Float64 = (values - median) / sigma
+    return z_values

@@ -19,6 +19,7 @@ from cacl.benchmark.metric_sums import Tally
 from cacl.benchmark.table import BenchmarkRow, summarise
 from cacl.config import SegmentConfig
 from cacl.model.checkpoint import load_model
+from cacl.model.inference.masks import Morphology
 from cacl.runtime.progress import track
 from cacl.steps.parameters import EvaluationFiles, TrainedModels
 
@@ -79,6 +80,7 @@ def benchmark(
     for folder in external_sets:
         tiles, store, truth = (folder / name for name in external.FILES)
         sources.append((folder.name, tiles, store, truth))
+    morphology = Morphology(segment.morphology, segment.radius_px)
     tallies: list[Tally] = []
     galleries: list[Gallery] = []
     for name, tiles, store, truth in sources:
@@ -86,7 +88,7 @@ def benchmark(
         if network is not None:
             facts[f"Classifier, {name}"] = accuracy_on(network, evaluation_set)
         methods = [nothing(), *deconvolution.methods(), *cam.methods(cam_maps)]
-        methods += cacl_methods.methods(trained, paper, segment.morphology, segment.radius_px)
+        methods += cacl_methods.methods(trained, paper, morphology)
         outcomes = _evaluate_all(methods, evaluation_set, seed)
         tallies += [tally for outcome in outcomes for tally in outcome.tallies]
         galleries.append(gallery(evaluation_set, outcomes, seed))

@@ -1,19 +1,29 @@
-"""Measure every segmented image: areas, ratio with interval, border share, quality, annotation."""
+"""Measure every segmented image: areas, ratios with intervals, intensities, QC, annotation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import ImageError, Reason, StoreError
-from cacl.image import qc, tile_stats
+from cacl.hpa.annotation import annotation_of, index_annotations
+from cacl.hpa.target_class import class_labels_of, label_name
+from cacl.image import qc
+from cacl.image.tile_stats import Bool, Int64, TileRowStats, area_per_tile, compute_row_stats
 from cacl.runtime.images import Outcome, finish, run_images
-from cacl.stats import intervals
-from cacl.steps.classes import class_rows
+from cacl.stats.intervals import spatial_ci
+from cacl.stats.ratios import (
+    dab_fraction_in_mask,
+    h_score,
+    intensity_fractions,
+    mean_stained_od,
+    ratio,
+)
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import (
     AnnotationRow,
@@ -24,15 +34,14 @@ from cacl.tables.schemas import (
     TileStatRow,
 )
 
-ROWS_AT_A_TIME = 8
-WORDS = ("staining", "intensity", "quantity", "location")
-
-Words = dict[tuple[str, str, str], dict[str, str]]
+TILE_ROWS_PER_READ = 8
+# zarr's codecs raise the last two.
+READ_ERRORS = (StoreError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What is measured of an image: as a whole, and class by class."""
+class ImageMeasures:
+    """The measures of an image: of the first class with all columns, and class by class."""
 
     row: MeasureRow
     classes: list[ClassRow]
@@ -54,12 +63,12 @@ def measure(
     strict: bool = False,
     classes: Path | None = None,
 ) -> None:
-    """Write one row of measures an image.
+    """Write one row of measures per image.
 
     Parameters
     ----------
     segmented
-        Receipts of `cacl segment` for a shard.
+        Table of `SegmentedRow` of a shard, written by `cacl segment`.
     images
         Table of `ImageRow` of the shard.
     annotations
@@ -71,69 +80,71 @@ def measure(
     out
         Table of `MeasureRow`, in the order of `segmented`.
     failures
-        CSV of the images left out.
+        CSV of the images without measures.
     cell_type
-        Cell type whose annotation is quoted, as the atlas names it, in any case.
+        Cell type of the annotation columns, as the HPA names it, case-insensitive.
     min_tissue_fraction
         Tiles with less tissue are not counted.
     jobs
-        Images at a time.
+        Number of images processed at the same time.
     scheduler
-        Address of a dask scheduler whose workers do it instead; they must see the same folders.
-        It must be a trusted one: it can run code here.
+        Address of a dask scheduler whose workers process the images; they need access to the same
+        folders. It must be trusted: it can run code on this machine.
     strict
         Raise `StrictError` if an image failed.
-    patterns
-        Gets a table of `ClassRow`, one row an image and class; None to leave it out.
+    classes
+        Table of `ClassRow`, one row per image and class; None to omit it.
     """
-    atlas = Store(Path.cwd() / store if scheduler else store)
+    image_store = Store(Path.cwd() / store if scheduler else store)
     catalog = {row.image_id: row for row in tables.read_parquet(images, ImageRow)}
-    words = index_annotation(tables.read_parquet(annotations, AnnotationRow), cell_type)
-    by_image = _stats_by_image(tables.read_parquet(tiles, TileStatRow))
+    annotation = index_annotations(tables.read_parquet(annotations, AnnotationRow), cell_type)
+    tiles_by_image = _group_by_image(tables.read_parquet(tiles, TileStatRow))
 
-    def work(receipt: SegmentedRow) -> Measured:
-        image = catalog.get(receipt.image_id)
-        stats = by_image.get(receipt.image_id)
-        if image is None or stats is None:
+    def work(segmented_row: SegmentedRow) -> ImageMeasures:
+        image_id = segmented_row.image_id
+        image, tile_rows = catalog.get(image_id), tiles_by_image.get(image_id)
+        if image is None or tile_rows is None:
             raise ImageError(
                 Reason.NOT_FOUND,
-                f"{receipt.image_id} has a mask but is missing from "
+                f"{image_id} has a mask but is missing from "
                 f"{images if image is None else tiles}; run the steps of this shard again",
             )
-        meta = _check(atlas, receipt, stats)
+        meta = _check_digests(image_store, segmented_row, tile_rows)
         counted = np.zeros((meta.grid.rows, meta.grid.cols), dtype=bool)
-        for stat in stats:
-            counted[stat.row, stat.col] = stat.tissue_fraction >= min_tissue_fraction
+        for tile in tile_rows:
+            counted[tile.row, tile.col] = tile.tissue_fraction >= min_tissue_fraction
         if not counted.any():
             raise ImageError(
                 Reason.NO_TISSUE,
-                f"No tile of {receipt.image_id} holds {min_tissue_fraction:.1%} tissue; look at the"
-                " image, or lower tiles.min_tissue_fraction",
+                f"No tile of {image_id} contains {min_tissue_fraction:.1%} tissue; check the image,"
+                " or lower tiles.min_tissue_fraction",
             )
-        bands = _bands(atlas, meta)
-        row = _row(image, receipt, bands, counted, meta, words_of(image, words))
-        return Measured(row, class_rows(atlas, meta, receipt, image, bands, counted))
+        stats = _row_stats(image_store, meta)
+        fields = annotation_of(image, annotation)
+        row = _measure_row(image, segmented_row, stats, counted, meta, fields)
+        return ImageMeasures(
+            row, _class_rows(image_store, meta, segmented_row, image, stats, counted)
+        )
 
-    receipts = tables.read_parquet(segmented, SegmentedRow)
     outcome = run_images(
         "measure",
-        receipts,
+        tables.read_parquet(segmented, SegmentedRow),
         work,
         source=lambda row: _source(catalog.get(row.image_id)),
         jobs=jobs,
         scheduler=scheduler,
     )
     if classes is not None:
-        areas = [row for measured in outcome.results for row in measured.classes]
-        tables.write_parquet(classes, areas, ClassRow)
-    measures_of = Outcome([measured.row for measured in outcome.results], outcome.failures)
-    finish(measures_of, MeasureRow, out, failures, strict=strict)
+        class_rows = [row for measures in outcome.results for row in measures.classes]
+        tables.write_parquet(classes, class_rows, ClassRow)
+    measure_rows = Outcome([measures.row for measures in outcome.results], outcome.failures)
+    finish(measure_rows, MeasureRow, out, failures, strict=strict)
 
 
-def _stats_by_image(stats: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:
+def _group_by_image(rows: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:
     by_image: dict[str, list[TileStatRow]] = {}
-    for stat in stats:
-        by_image.setdefault(stat.image_id, []).append(stat)
+    for row in rows:
+        by_image.setdefault(row.image_id, []).append(row)
     return by_image
 
 
@@ -141,47 +152,50 @@ def _source(image: ImageRow | None) -> str:
     return (image.url or image.path) if image else ""
 
 
-def _check(atlas: Store, receipt: SegmentedRow, stats: Sequence[TileStatRow]) -> ImageMeta:
-    """Return what the image was made from, once the store holds what the receipts say."""
+def _check_digests(
+    store: Store, segmented_row: SegmentedRow, tile_rows: Sequence[TileStatRow]
+) -> ImageMeta:
+    """Return the image's metadata if image and mask in the store match the shard's tables."""
+    image_id = segmented_row.image_id
     try:
-        meta = atlas.meta(receipt.image_id)
-        found = atlas.label_digest(receipt.image_id, "stain")
+        meta = store.meta(image_id)
+        mask_digest = store.label_digest(image_id, "stain")
     except StoreError as error:
         raise ImageError(Reason.DAMAGED, str(error)) from error
-    if found is None:
+    if mask_digest is None:
         raise ImageError(
-            Reason.NOT_FOUND, f"{receipt.image_id} has no stain mask; run `cacl segment` again"
+            Reason.NOT_FOUND, f"{image_id} has no stain mask; run `cacl segment` again"
         )
-    for what, expected, got in (
-        ("mask", receipt.digest, found),
-        ("image", stats[0].digest, meta.digest),
+    for name, expected, actual in (
+        ("mask", segmented_row.digest, mask_digest),
+        ("image", tile_rows[0].digest, meta.digest),
     ):
-        if expected != got:
+        if expected != actual:
             raise ImageError(
                 Reason.CHANGED,
-                f"The {what} of {receipt.image_id} in the store has digest {got[:12]}, expected "
+                f"The {name} of {image_id} in the store has digest {actual[:12]}, expected "
                 f"{expected[:12]}; run the steps of this shard again",
             )
     return meta
 
 
-def _bands(atlas: Store, meta: ImageMeta) -> list[tile_stats.TileRowStats]:
-    """Sum up an image, one row of tiles at a time; several are read at once."""
+def _row_stats(store: Store, meta: ImageMeta) -> list[TileRowStats]:
+    """Return the statistics of every row of tiles; each read covers several rows."""
     try:
-        image = atlas.image(meta.image_id)
-        cell = atlas.label(meta.image_id, "cell")
-        mask = atlas.label(meta.image_id, "stain")
-        size, bands = meta.tile_px, []
-        for top in range(0, meta.grid.height, ROWS_AT_A_TIME * size):
-            read = slice(top, top + ROWS_AT_A_TIME * size)
-            rgb = np.asarray(image[:, read], dtype=np.uint8)
-            inside, stained = (np.asarray(part[read]) > 0 for part in (cell, mask))
-            bands += [
-                tile_stats.compute_row_stats(rgb[:, row], inside[row], stained[row])
-                for row in (slice(start, start + size) for start in range(0, len(inside), size))
+        image = store.image(meta.image_id)
+        cell_label = store.label(meta.image_id, "cell")
+        stain_label = store.label(meta.image_id, "stain")
+        tile_px, stats = meta.tile_px, []
+        for top in range(0, meta.grid.height, TILE_ROWS_PER_READ * tile_px):
+            window = slice(top, top + TILE_ROWS_PER_READ * tile_px)
+            rgb = np.asarray(image[:, window], dtype=np.uint8)
+            cell, stained = (np.asarray(label[window]) > 0 for label in (cell_label, stain_label))
+            stats += [
+                compute_row_stats(rgb[:, row], cell[row], stained[row])
+                for row in (slice(start, start + tile_px) for start in range(0, len(cell), tile_px))
             ]
-        return bands
-    except (StoreError, ValueError, RuntimeError) as error:  # zarr's codecs raise the last two
+        return stats
+    except READ_ERRORS as error:
         raise ImageError(
             Reason.DAMAGED,
             f"{meta.image_id} cannot be read from the store ({error}); delete it there and run the "
@@ -189,25 +203,25 @@ def _bands(atlas: Store, meta: ImageMeta) -> list[tile_stats.TileRowStats]:
         ) from error
 
 
-def _row(
+def _measure_row(
     image: ImageRow,
-    receipt: SegmentedRow,
-    bands: Sequence[tile_stats.TileRowStats],
-    counted: tile_stats.Bool,
+    segmented_row: SegmentedRow,
+    stats: Sequence[TileRowStats],
+    counted: Bool,
     meta: ImageMeta,
-    words: Mapping[str, str],
+    annotation: Mapping[str, str],
 ) -> MeasureRow:
-    cell, stained, dab, both, stained_od = (
-        np.stack([getattr(band, name) for band in bands])[counted]
-        for name in ("cell", "stained", "dab", "both", "stained_od")
+    cell, stained, dab, stained_dab, od_sum = (
+        np.stack([getattr(row, name) for row in stats])[counted]
+        for name in ("cell", "stained", "dab", "stained_dab", "stained_od_sum")
     )
-    levels = np.stack([band.levels for band in bands], axis=1)[:, counted].sum(axis=1)
-    low, high = intervals.spatial_ci(stained, cell, *np.nonzero(counted))
-    cell_px, stained_px = int(cell.sum()), int(stained.sum())
-    shares = tile_stats.intensity_fractions(levels, cell_px)
-    diameter = qc.core_diameter(bands)
-    scale = qc.pixel_size_of(meta.mpp, diameter)
-    px_um2 = scale.mpp**2 if scale.mpp else None
+    counts = np.stack([row.intensity_counts for row in stats], axis=1)[:, counted].sum(axis=1)
+    low, high = spatial_ci(stained, cell, *np.nonzero(counted))
+    cell_px, stained_px, dab_px = int(cell.sum()), int(stained.sum()), int(dab.sum())
+    weak, moderate, strong = intensity_fractions(counts, cell_px)
+    diameter = qc.core_diameter(stats)
+    pixel = qc.pixel_size(meta.mpp, diameter)
+    um2_per_px = pixel.mpp**2 if pixel.mpp else None
     return MeasureRow(
         image_id=image.image_id,
         antibody_id=image.antibody_id,
@@ -219,58 +233,101 @@ def _row(
         tiles=int(counted.sum()),
         cell_area_px=cell_px,
         stained_area_px=stained_px,
-        stained_to_cell_ratio=tile_stats.ratio(stained_px, cell_px),
+        stained_to_cell_ratio=ratio(stained_px, cell_px),
         ratio_low=low,
         ratio_high=high,
-        confidence=receipt.confidence,
-        ratio_sd=receipt.ratio_sd,
-        dab_area_px=int(dab.sum()),
-        border_share=tile_stats.border_share(int(both.sum()), int(dab.sum())),
-        mpp=scale.mpp,
-        mpp_source=scale.source,
-        cell_area_um2=cell_px * px_um2 if px_um2 else None,
-        stained_area_um2=stained_px * px_um2 if px_um2 else None,
+        confidence=segmented_row.confidence,
+        ratio_sd=segmented_row.ratio_sd,
+        dab_area_px=dab_px,
+        border_share=dab_fraction_in_mask(int(stained_dab.sum()), dab_px),
+        mpp=pixel.mpp,
+        mpp_source=pixel.source,
+        cell_area_um2=cell_px * um2_per_px if um2_per_px else None,
+        stained_area_um2=stained_px * um2_per_px if um2_per_px else None,
         core_diameter_px=diameter,
-        stained_od=tile_stats.stained_od(float(stained_od.sum()), stained_px),
-        weak_share=shares[0],
-        moderate_share=shares[1],
-        strong_share=shares[2],
-        h_score=tile_stats.h_score(*shares),
-        hpa_staining=words["staining"],
-        hpa_intensity=words["intensity"],
-        hpa_quantity=words["quantity"],
-        hpa_location=words["location"],
-        qc=";".join(qc.quality(bands, meta.grid, meta.mpp)),
+        stained_od=mean_stained_od(float(od_sum.sum()), stained_px),
+        weak_share=weak,
+        moderate_share=moderate,
+        strong_share=strong,
+        h_score=h_score(weak, moderate, strong),
+        hpa_staining=annotation["staining"],
+        hpa_intensity=annotation["intensity"],
+        hpa_quantity=annotation["quantity"],
+        hpa_location=annotation["location"],
+        qc=";".join(qc.quality_flags(stats, meta.grid, meta.mpp)),
     )
 
 
-def index_annotation(rows: Sequence[AnnotationRow], cell_type: str) -> Words:
-    """Return the atlas's words on one cell type, by (antibody or gene, its id, tissue).
+def _class_rows(
+    store: Store,
+    meta: ImageMeta,
+    segmented_row: SegmentedRow,
+    image: ImageRow,
+    stats: Sequence[TileRowStats],
+    counted: Bool,
+) -> list[ClassRow]:
+    """Return one row per class of the segmentation, in its order."""
+    classes = [TargetClass(name=name) for name in segmented_row.classes.split(";")]
+    labels = class_labels_of(image.label, image.class_labels, classes)
+    cell = np.stack([row.cell for row in stats])[counted]
+    rows = []
+    for class_index, target_class in enumerate(classes):
+        if class_index == 0:
+            areas = np.stack([row.stained for row in stats])
+        else:
+            name = label_name(class_index, target_class)
+            areas = _mask_areas(store, meta, segmented_row, name)
+        stained = areas[counted]
+        low, high = spatial_ci(stained, cell, *np.nonzero(counted))
+        rows.append(
+            ClassRow(
+                image_id=image.image_id,
+                antibody_id=image.antibody_id,
+                class_name=target_class.name,
+                label=labels[class_index],
+                stained_area_px=int(stained.sum()),
+                stained_to_cell_ratio=ratio(int(stained.sum()), int(cell.sum())),
+                ratio_low=low,
+                ratio_high=high,
+            )
+        )
+    return rows
 
-    Values that several rows give are sorted and joined by "; ", each once.
 
-    Parameters
-    ----------
-    rows
-        The catalog's annotation; rows without an antibody are the gene's.
-    cell_type
-        The cell type to quote, in any case.
+def _mask_areas(store: Store, meta: ImageMeta, segmented_row: SegmentedRow, name: str) -> Int64:
+    """Return the area of a mask inside the cell area in each tile, (rows, cols).
+
+    Raises
+    ------
+    ImageError
+        The mask is missing, belongs to another run, or cannot be read.
     """
-    wanted = cell_type.strip().lower()
-    found: dict[tuple[str, str, str], list[AnnotationRow]] = {}
-    for row in rows:
-        if row.cell_type.strip().lower() == wanted:
-            who = ("antibody", row.antibody_id) if row.antibody_id else ("gene", row.ensembl_id)
-            found.setdefault((*who, row.tissue.lower()), []).append(row)
-    return {
-        key: {word: tile_stats.joined(getattr(row, word) for row in group) for word in WORDS}
-        for key, group in found.items()
-    }
+    try:
+        digest = store.label_digest(meta.image_id, name)
+        if digest != segmented_row.digest:
+            raise ImageError(
+                Reason.CHANGED if digest else Reason.NOT_FOUND,
+                f"The mask {name} of {meta.image_id} has digest {(digest or 'none')[:12]}, expected"
+                f" {segmented_row.digest[:12]}; run `cacl segment` again",
+            )
+        mask, cell = (store.label(meta.image_id, label) for label in (name, "cell"))
+        return np.stack(
+            [
+                area_per_tile(
+                    (np.asarray(mask[row]) > 0) & (np.asarray(cell[row]) > 0), meta.tile_px
+                )
+                for row in _tile_rows(meta)
+            ]
+        )
+    except READ_ERRORS as error:
+        raise ImageError(
+            Reason.DAMAGED,
+            f"{name} of {meta.image_id} cannot be read from the store ({error}); delete it there "
+            "and run `cacl segment` again",
+        ) from error
 
 
-def words_of(image: ImageRow, words: Words) -> Mapping[str, str]:
-    """Return what the atlas says of an image: of its antibody, else of its gene, else nothing."""
-    tissue = image.tissue.lower()
-    by_antibody = words.get(("antibody", image.antibody_id, tissue))
-    by_gene = words.get(("gene", image.ensembl_id, tissue)) if image.ensembl_id else None
-    return by_antibody or by_gene or dict.fromkeys(WORDS, "")
+def _tile_rows(meta: ImageMeta) -> Iterator[slice]:
+    """Yield the pixel rows of each row of tiles."""
+    for row in range(meta.grid.rows):
+        yield slice(row * meta.tile_px, (row + 1) * meta.tile_px)

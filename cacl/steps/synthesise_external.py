@@ -6,12 +6,11 @@ from pathlib import Path
 
 from cacl import tables
 from cacl.benchmark.external import STORE, TILES, TRUTH
-from cacl.config import PhantomConfig, SourceConfig, TilesConfig
-from cacl.hpa.catalog import build_catalog
-from cacl.hpa.options import LabelOptions
+from cacl.config import LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
 from cacl.model.data.selection import SelectionReason, Split
 from cacl.stats.intervals import seed_of
 from cacl.steps.acquire import acquire
+from cacl.steps.catalog import catalog as write_catalog
 from cacl.steps.phantom import phantom as write_images
 from cacl.steps.tile import tile
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
@@ -47,7 +46,7 @@ def synthesise_external(
     write_images(host, out / TRUTH, phantom, seed=image_seed, jobs=jobs)
     source = SourceConfig(kind="mirror", mirror=host)
     catalog = out / "catalog"
-    build_catalog(catalog, failures / "catalog.csv", source, LabelOptions(), shards=1)
+    write_catalog(catalog, failures / "catalog.csv", source, LabelsConfig(), shards=1)
     acquired, tiled = out / "acquired.parquet", out / "tiled.parquet"
     shard = catalog / "shards" / "0.parquet"
     acquire(

@@ -12,6 +12,7 @@ import numpy as np
 from cacl import tables
 from cacl.errors import ImageError, Reason
 from cacl.image import stain
+from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import as_dask, check_size, open_source
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.images import run_images, write_failures
@@ -130,7 +131,7 @@ def tile_image(
         )
         if max(grid.rows, grid.cols) <= BLOCK_TILES:
             pixels = source.read(grid, range(grid.rows), range(grid.cols))
-            mask = stain.cell_mask(pixels, _glass_density(pixels))
+            mask = cell_mask(pixels, _glass_density(pixels))
             atlas.write_image(meta, pixels, mask)
             return list(_statistics(meta, row.antibody_id, pixels, mask))
         lazy = as_dask(source, grid, block_tiles=BLOCK_TILES)
@@ -142,21 +143,21 @@ def tile_image(
 def _cell_mask(pixels: da.Array) -> da.Array:
     """Return the cell mask of an image, lazily; each block sees a rim of its neighbours."""
     mask: da.Array = da.map_overlap(
-        stain.cell_mask,
+        cell_mask,
         pixels,
         depth={0: 0, 1: OVERLAP_PX, 2: OVERLAP_PX},
         boundary="none",
         drop_axis=0,
         dtype=bool,
         meta=np.empty((0, 0), dtype=bool),
-        glass_od=_glass_density(pixels),
+        background=_glass_density(pixels),
     )
     return mask
 
 
 def _glass_density(pixels: Pixels) -> float:
     every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
-    return stain.background_od(np.asarray(pixels[:, ::every, ::every]))
+    return background_od(np.asarray(pixels[:, ::every, ::every]))
 
 
 def _statistics(meta: ImageMeta, antibody_id: str, image: Any, cell: Any) -> Iterator[TileStatRow]:

@@ -332,20 +332,20 @@ class ReviewRow:
     confidence: float | None = column("Dice of two views' masks, over all pairs of views", "0-1")
     ratio_sd: float | None = column("standard deviation of the ratio over single views", "0-1")
     qc: str = column("quality flags joined by ';'; empty if none")
-    view_doubt: float = column("1 - confidence; 0 where that is empty", "0-1")
-    annotation_doubt: float = column(
+    view_uncertainty: float = column("1 - confidence; 0 where that is empty", "0-1")
+    annotation_uncertainty: float = column(
         "share of the annotated images that lie between its rank and the nearest one that would "
         "agree with its annotation",
         "0-1",
     )
-    interval_doubt: float = column(
-        "1 = the middle of its interval is what images annotated as not detected reach, 0 = its "
-        "interval leaves that out, or it is annotated as not detected itself",
+    interval_uncertainty: float = column(
+        "1 = the limit of the images annotated as not detected is in the middle of its interval, "
+        "0 = outside it, or the image itself is annotated as not detected",
         "0-1",
     )
-    quality_doubt: float = column("0.5 with a quality flag, else 0", "0-1")
-    score: float = column("sum of the four doubts")
-    why: str = column("the doubts in words, largest first")
+    quality_uncertainty: float = column("0.5 with a quality flag, else 0", "0-1")
+    score: float = column("sum of the four uncertainties")
+    why: str = column("the reasons, largest uncertainty first")
 
 
 @dataclass(frozen=True, kw_only=True)

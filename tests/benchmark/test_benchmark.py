@@ -104,7 +104,7 @@ def test_the_table_ranks_cacl_above_its_baselines(atlas: ModelAtlas, tmp_path: P
     assert len(methods) == 1 + 4 + 12 + 4 + 1
     assert table["tiles"].nunique() == table["cores"].nunique() == 1
 
-    empty, plain = table.loc["empty mask"], table.loc["CaCL scout"]
+    empty, plain = table.loc["empty mask"], table.loc["CaCL teacher"]
     assert empty["dice"] == empty["recall"] == empty["precision"] == 0.5
     assert empty["dice_positive"] == empty["negative_percent"] == empty["boundary_f1"] == 0.0
     baselines = table[~table.index.str.startswith(("CaCL", "final"))]

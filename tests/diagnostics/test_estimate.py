@@ -162,7 +162,7 @@ def test_every_class_has_networks_of_its_own(tmp_path: Path) -> None:
         workload_of(config.resolve({"labels": {"classes": some}}), tmp_path).train_steps
         for some in ({}, classes)
     ]
-    assert steps == [number * TEACHER.steps + ROBUST.steps for number in (8, 12)]
+    assert steps == [number * TEACHER.optim.steps + ROBUST.optim.steps for number in (8, 12)]
 
 
 def test_a_command_is_measured_and_its_failure_told() -> None:

@@ -16,7 +16,7 @@ from cacl.cli import app
 from cacl.errors import ConfigError, StrictError
 from cacl.export import geojson
 from cacl.image import palette
-from cacl.steps import export
+from cacl.steps.export import export
 from cacl.store import ImageMeta
 from cacl.tables.schemas import AntibodyRow, ImageRow, SegmentedRow
 from tests.fixtures.reports import cores, run
@@ -47,7 +47,7 @@ def meta_of(mask: np.ndarray, source_px: int = 75, tile_px: int = 32) -> ImageMe
     )
 
 
-def drawn(rings: list[Any], scale: float, shape: tuple[int, int]) -> np.ndarray:
+def rasterize(rings: list[Any], scale: float, shape: tuple[int, int]) -> np.ndarray:
     """Return the pixels whose centre, at (column + 0.5) * scale, lies in a polygon with holes."""
     inside = np.zeros(shape, dtype=int)
     for ring in rings:
@@ -57,12 +57,12 @@ def drawn(rings: list[Any], scale: float, shape: tuple[int, int]) -> np.ndarray:
 
 
 def polygons_of(features: list[dict[str, Any]]) -> list[list[Any]]:
-    found: list[list[Any]] = []
+    polygons: list[list[Any]] = []
     for feature in features:
         geometry = feature["geometry"]
         is_single = geometry["type"] == "Polygon"
-        found += [geometry["coordinates"]] if is_single else geometry["coordinates"]
-    return found
+        polygons += [geometry["coordinates"]] if is_single else geometry["coordinates"]
+    return polygons
 
 
 def masks() -> dict[str, np.ndarray]:
@@ -84,26 +84,26 @@ def masks() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", masks())
 @pytest.mark.parametrize("source_px", [32, 75])
-def test_polygons_drawn_again_are_the_mask(name: str, source_px: int) -> None:
+def test_rasterized_polygons_equal_the_mask(name: str, source_px: int) -> None:
     mask = masks()[name]
     meta = meta_of(mask, source_px)
     features = geojson.area_feature(mask, "cell", meta, {})
-    again = np.zeros_like(mask)
+    rasterized = np.zeros_like(mask)
     for rings in polygons_of(features):
-        part = drawn(rings, meta.grid.downsample, mask.shape)
-        assert not (again & part).any()
-        again |= part
+        polygon = rasterize(rings, meta.grid.downsample, mask.shape)
+        assert not (rasterized & polygon).any()
+        rasterized |= polygon
         assert all(ring[0] == ring[-1] and len(ring) >= 4 for ring in rings)
-    np.testing.assert_array_equal(again, mask)
+    np.testing.assert_array_equal(rasterized, mask)
 
 
-def test_parts_and_holes_are_told_apart() -> None:
-    found = geojson.polygons(masks()["ring with an island"])
-    assert [len(rings) for rings in found] == [2, 1]
+def test_separates_components_and_holes() -> None:
+    traced = geojson.polygons(masks()["ring with an island"])
+    assert [len(rings) for rings in traced] == [2, 1]
     assert len(geojson.polygons(masks()["corners that touch"])) == 2
 
 
-def test_polygons_lie_on_the_original_image() -> None:
+def test_polygons_have_coordinates_of_the_original_image() -> None:
     mask = np.zeros((SIDE, SIDE), dtype=bool)
     mask[32:64, 64:96] = True
     (feature,) = geojson.area_feature(mask, "cell", meta_of(mask), {})
@@ -116,45 +116,48 @@ def test_polygons_lie_on_the_original_image() -> None:
     assert feature["properties"]["measurements"]["Area px^2"] == pytest.approx(75 * 75)
 
 
-def test_each_part_of_the_stain_has_its_score() -> None:
+def test_every_component_has_its_score() -> None:
     mask = masks()["corners that touch"]
     dab = np.where(np.arange(SIDE) < 20, 0.25, 0.75)[:, None] * np.ones((1, SIDE))
     features = geojson.stain_features(
         mask, "stain", dab.astype(np.float32), meta_of(mask, 32), {"x": 1.0}
     )
-    scores = [one["properties"]["measurements"]["Score: mean DAB OD"] for one in features]
+    scores = [feature["properties"]["measurements"]["Score: mean DAB OD"] for feature in features]
     assert scores == [0.25, 0.75]
-    assert [one["properties"]["measurements"]["Area px^2"] for one in features] == [100.0, 100.0]
-    assert {one["properties"]["classification"]["name"] for one in features} == {"CaCL stain"}
+    areas = [feature["properties"]["measurements"]["Area px^2"] for feature in features]
+    assert areas == [100.0, 100.0]
+    names = {feature["properties"]["classification"]["name"] for feature in features}
+    assert names == {"CaCL stain"}
     assert features[0]["properties"]["measurements"]["x"] == 1.0
 
 
-def test_exported_masks_are_those_of_the_store(atlas: SmallAtlas, tmp_path: Path) -> None:
-    count = export.export_masks(atlas.path("report"), atlas.path("atlas.zarr"), tmp_path, jobs=2)
+def test_exported_masks_equal_the_store(atlas: SmallAtlas, tmp_path: Path) -> None:
+    summary = export(atlas.path("report"), atlas.path("atlas.zarr"), geojson=tmp_path, jobs=2)
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.geojson"))
-    assert count == len(files) == 3
+    assert summary.images == len(files) == 3
+    assert summary.table_shape is None
     assert str(files[0]) == "HPA000001/1_A_7_2.geojson"
     collection = json.loads((tmp_path / files[0]).read_text())
     assert collection["type"] == "FeatureCollection"
     for label, title in (("stain", "CaCL stain"), ("cell", "CaCL cell area")):
         features = [
-            one
-            for one in collection["features"]
-            if one["properties"]["classification"]["name"] == title
+            feature
+            for feature in collection["features"]
+            if feature["properties"]["classification"]["name"] == title
         ]
         expected = np.asarray(atlas.store.label("HPA000001/1_A_7_2", label)) > 0
-        again = np.zeros_like(expected)
+        rasterized = np.zeros_like(expected)
         for rings in polygons_of(features):
-            again |= drawn(rings, 1.0, expected.shape)
-        np.testing.assert_array_equal(again, expected)
-        measures = features[0]["properties"]["measurements"]
-        assert measures["Core: stained / cell area"] == 0.5
+            rasterized |= rasterize(rings, 1.0, expected.shape)
+        np.testing.assert_array_equal(rasterized, expected)
+        measurements = features[0]["properties"]["measurements"]
+        assert measurements["Core: stained / cell area"] == 0.5
 
 
-def test_one_label_of_one_antibody(atlas: SmallAtlas, tmp_path: Path) -> None:
+def test_exports_one_label_of_one_antibody(atlas: SmallAtlas, tmp_path: Path) -> None:
     options = ["--label", "cell", "--antibodies", "HPA000002", "--geojson", str(tmp_path)]
-    places = ["--report", str(atlas.path("report")), "--store", str(atlas.path("atlas.zarr"))]
-    result = CliRunner().invoke(app, ["export", *places, *options])
+    inputs = ["--report", str(atlas.path("report")), "--store", str(atlas.path("atlas.zarr"))]
+    result = CliRunner().invoke(app, ["export", *inputs, *options])
     assert result.exit_code == 0, result.output
     (file,) = tmp_path.rglob("*.geojson")
     (feature,) = json.loads(file.read_text())["features"]
@@ -167,66 +170,66 @@ def test_every_class_has_its_own_name_and_colour(tmp_path: Path) -> None:
     (image,) = tables.read_parquet(made.path("catalog/images.parquet"), ImageRow)
     labelled = dataclasses.replace(image, class_labels="microvilli=positive;nucleus=negative")
     tables.write_parquet(made.path("catalog/images.parquet"), [labelled], ImageRow)
-    (receipt,) = tables.read_parquet(made.path("segmented.parquet"), SegmentedRow)
+    (segmented,) = tables.read_parquet(made.path("segmented.parquet"), SegmentedRow)
     nucleus = np.zeros((128, 128), dtype=bool)
     nucleus[:, :12] = True
-    made.store.write_labels(core.image_id, {"stain-nucleus": nucleus}, receipt.digest)
-    both = dataclasses.replace(receipt, classes="microvilli;nucleus")
+    made.store.write_labels(core.image_id, {"stain-nucleus": nucleus}, segmented.digest)
+    both = dataclasses.replace(segmented, classes="microvilli;nucleus")
     tables.write_parquet(made.path("segmented.parquet"), [both], SegmentedRow)
     made.measure(classes=made.path("classes.parquet"))
     run(made, failures=[], classes=[made.path("classes.parquet")])
-    places = made.path("report"), made.path("atlas.zarr"), tmp_path / "masks"
-    export.export_masks(*places)
-    (file,) = (tmp_path / "masks").rglob("*.geojson")
+    report, store, folder = made.path("report"), made.path("atlas.zarr"), tmp_path / "masks"
+    export(report, store, geojson=folder)
+    (file,) = folder.rglob("*.geojson")
     features = json.loads(file.read_text())["features"]
-    classes = [one["properties"]["classification"] for one in features]
+    classes = [feature["properties"]["classification"] for feature in features]
     assert classes == [
         {"name": "CaCL cell area", "color": [230, 159, 0]},
         {"name": "CaCL stain", "color": [0, 114, 178]},
         {"name": "CaCL stain: nucleus", "color": [0, 158, 115]},
     ]
-    np.testing.assert_array_equal(drawn(polygons_of(features[2:])[0], 1.0, (128, 128)), nucleus)
-    export.export_masks(*places, labels=["stain-nucleus"])
+    np.testing.assert_array_equal(rasterize(polygons_of(features[2:])[0], 1.0, (128, 128)), nucleus)
+    export(report, store, geojson=folder, labels=["stain-nucleus"])
     (feature,) = json.loads(file.read_text())["features"]
     assert feature == features[2]
     with pytest.raises(ConfigError, match="can be cell, stain, stain-nucleus, got stain-goblet"):
-        export.export_masks(*places, labels=["stain-goblet"])
+        export(report, store, geojson=folder, labels=["stain-goblet"])
 
 
-def test_what_cannot_be_exported_is_told(atlas: SmallAtlas, tmp_path: Path) -> None:
+def test_errors_name_what_cannot_be_exported(atlas: SmallAtlas, tmp_path: Path) -> None:
     report, store = atlas.path("report"), atlas.path("atlas.zarr")
     with pytest.raises(ConfigError, match="Labels can be cell, stain, got nucleus"):
-        export.export_masks(report, store, tmp_path, labels=["nucleus"])
-    with pytest.raises(ConfigError, match="holds no measured image of HPA999999"):
-        export.export_masks(report, store, tmp_path, antibodies=["HPA999999"])
+        export(report, store, geojson=tmp_path, labels=["nucleus"])
+    with pytest.raises(ConfigError, match="has no measured image of HPA999999"):
+        export(report, store, geojson=tmp_path, antibodies=["HPA999999"])
     with pytest.raises(StrictError, match="3 of 3 images could not be exported; the first is HPA"):
-        export.export_masks(report, tmp_path / "empty.zarr", tmp_path)
+        export(report, tmp_path / "empty.zarr", geojson=tmp_path)
     result = CliRunner().invoke(app, ["export", "--report", str(report)])
     assert result.exit_code == 1
     assert "Nothing to export" in result.output
 
 
-def test_the_table_opens_in_anndata(atlas: SmallAtlas, tmp_path: Path) -> None:
+def test_anndata_reads_the_table(atlas: SmallAtlas, tmp_path: Path) -> None:
     anndata = pytest.importorskip("anndata")
     file = tmp_path / "atlas.h5ad"
     command = ["export", "--report", str(atlas.path("report")), "--h5ad", str(file)]
     assert CliRunner().invoke(app, command).exit_code == 0
-    found = anndata.read_h5ad(file)
+    table = anndata.read_h5ad(file)
     rows: list[AntibodyRow] = tables.read_parquet(
         atlas.path("report") / "antibodies.parquet", AntibodyRow
     )
-    assert list(found.obs_names) == [row.antibody_id for row in rows]
-    ratio = found[:, "stained_to_cell_ratio"].X.ravel()
+    assert list(table.obs_names) == [row.antibody_id for row in rows]
+    ratio = table[:, "stained_to_cell_ratio"].X.ravel()
     assert ratio.tolist() == [row.stained_to_cell_ratio for row in rows]
-    assert np.isnan(found[:, "p_value"].X).all()
-    assert found.var.loc["stained_to_cell_ratio", "unit"] == "0-1"
-    assert found.obs["gene"].tolist() == ["SI", "SI"]
-    assert found.obs["images"].tolist() == [row.images for row in rows]
-    assert list(found.uns["tissues"]) == ["duodenum"]
-    np.testing.assert_allclose(found.obsm["ratio_by_tissue"][:, 0], ratio)
+    assert np.isnan(table[:, "p_value"].X).all()
+    assert table.var.loc["stained_to_cell_ratio", "unit"] == "0-1"
+    assert table.obs["gene"].tolist() == ["SI", "SI"]
+    assert table.obs["images"].tolist() == [row.images for row in rows]
+    assert list(table.uns["tissues"]) == ["duodenum"]
+    np.testing.assert_allclose(table.obsm["ratio_by_tissue"][:, 0], ratio)
 
 
-def test_without_anndata_the_remedy_is_named(
+def test_missing_anndata_error_names_the_remedy(
     atlas: SmallAtlas, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "anndata", None)
@@ -237,20 +240,20 @@ def test_without_anndata_the_remedy_is_named(
     assert not (tmp_path / "a.h5ad").exists()
 
 
-def test_a_reader_of_the_format_sees_image_and_labels(atlas: SmallAtlas) -> None:
-    """napari-ome-zarr shows what ome-zarr-py's reader gives it."""
+def test_ome_zarr_reader_finds_image_and_labels(atlas: SmallAtlas) -> None:
+    """napari-ome-zarr displays the output of ome-zarr-py's reader."""
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
 
-    place = parse_url(str(atlas.store.path("HPA000001/1_A_7_2")), mode="r")
-    assert place is not None
-    nodes = list(Reader(place)())
+    location = parse_url(str(atlas.store.path("HPA000001/1_A_7_2")), mode="r")
+    assert location is not None
+    nodes = list(Reader(location)())
     shapes = {Path(str(node.zarr)).name: node.data[0].shape for node in nodes if node.data}
     assert (3, 128, 128) in shapes.values()
     labels = [node for node in nodes if node.data and node.data[0].shape == (128, 128)]
-    seen = {node.metadata["name"].split("/")[-1]: node for node in labels}
-    areas = {name: int(np.asarray(node.data[0]).sum()) for name, node in seen.items()}
+    by_name = {node.metadata["name"].split("/")[-1]: node for node in labels}
+    areas = {name: int(np.asarray(node.data[0]).sum()) for name, node in by_name.items()}
     assert areas == {"stain": 48 * 128, "cell": 96 * 96}
-    colours = {name: node.metadata["color"][1] for name, node in seen.items()}
+    colours = {name: node.metadata["color"][1] for name, node in by_name.items()}
     for name, expected in (("stain", palette.STAINS[0]), ("cell", palette.CELL)):
-        assert colours[name] == pytest.approx([*(part / 255 for part in expected), 1.0])
+        assert colours[name] == pytest.approx([*(channel / 255 for channel in expected), 1.0])

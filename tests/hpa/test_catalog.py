@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cacl.errors import CatalogError, ConfigError
-from cacl.hpa.annotation_table import read_bulk
+from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.catalog import shard_of
 from cacl.hpa.licence import licence_of
 from cacl.tables import read_parquet
@@ -102,7 +102,7 @@ def test_lists_of_genes_that_cannot_be_read(shared_data: Path, tmp_path: Path) -
 def test_unknown_names_are_listed_with_the_nearest(shared_data: Path, tmp_path: Path) -> None:
     built = build(shared_data / "hpa-xml", tmp_path, genes=("CCNB1", "NFAY", "XXXXXXXX"))
     assert built.summary.images == 6
-    assert [(one.name, one.nearest) for one in built.summary.missing] == [
+    assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
         ("NFAY", "NFYA"),
         ("XXXXXXXX", ""),
     ]
@@ -123,7 +123,7 @@ def test_unknown_names_are_listed_with_the_nearest(shared_data: Path, tmp_path: 
 def test_antibodies_narrow_the_catalog(shared_data: Path, tmp_path: Path) -> None:
     built = build(shared_data / "hpa-xml", tmp_path, antibodies=("cab003804", "HPA061449"))
     assert {row.antibody_id for row in built.images} == {"CAB003804"}
-    assert [(one.name, one.nearest) for one in built.summary.missing] == [
+    assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
         ("HPA061449", "HPA061448")
     ]
 
@@ -154,7 +154,7 @@ def test_the_gene_table_labels_what_the_xml_leaves_open(tmp_path: Path) -> None:
     ]
     assert built.images[0].label_source == "enterocytes - microvilli high (gene)"
     assert built.images[1].label_source.startswith("disagree: glandular cells not detected")
-    assert built.summary.disagreeing == 1
+    assert built.summary.contradictory == 1
     assert [row.antibody_id for row in built.annotations] == ["", "HPA1", "HPA2"]
 
 
@@ -171,12 +171,12 @@ def test_forms_of_the_annotation_table(tmp_path: Path, packed: str) -> None:
             archive.writestr("normal_ihc_data.tsv", text)
     else:
         path.write_bytes(gzip.compress(text.encode()) if packed == ".tsv.gz" else text.encode())
-    rows = list(read_bulk(path))
+    rows = list(read_annotation_table(path))
     assert [(row.tissue, row.cell_type, row.staining) for row in rows] == [
         ("skin 1", "fibroblasts", "not representative"),
         ("duodenum", "enterocytes", "ascending"),
     ]
-    assert len(list(read_bulk(path, tissues=DUODENUM))) == 1
+    assert len(list(read_annotation_table(path, tissues=DUODENUM))) == 1
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,9 @@ def test_an_antibody_of_two_genes_is_listed_once(tmp_path: Path) -> None:
 
 
 def test_a_mirror_without_annotation(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"has no annotation; a mirror is laid out as ENSG"):
+    with pytest.raises(CatalogError, match=r"has no annotation; a mirror has the layout ENSG"):
         build(tmp_path, tmp_path / "out")
-    with pytest.raises(CatalogError, match=r"is no folder"):
+    with pytest.raises(CatalogError, match=r"is not a folder"):
         build(tmp_path / "nowhere", tmp_path / "out")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cacl.errors import ImageError, Reason
-from cacl.hpa.http.client import PROJECT_URL, Client, HttpLimits
+from cacl.hpa.http.client import PROJECT_URL, Client
+from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.provenance import check_jpeg
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.certificates import make_certificate
@@ -53,7 +54,7 @@ def test_a_status_that_stays_is_given_up(server: HpaServer, code: int) -> None:
     error = refused(server)
     assert error.reason is Reason.UNREACHABLE
     assert f"HTTP {code}" in str(error)
-    assert server.asked(IMAGE) == QUICK.attempts
+    assert server.asked(IMAGE) == QUICK.max_attempts
 
 
 @pytest.mark.parametrize(
@@ -87,13 +88,13 @@ def test_a_bad_transfer_is_repeated(server: HpaServer, fault: hpa.Fault) -> None
 
 def test_silence_is_not_waited_for(server: HpaServer) -> None:
     server.fail(IMAGE, hpa.silent(200))
-    assert fetch(server, replace(QUICK, silence_s=2)) == hpa.jpeg()
+    assert fetch(server, replace(QUICK, read_timeout_s=2)) == hpa.jpeg()
     before = server.asked(IMAGE)
     assert before >= 2
     server.fail(IMAGE, hpa.silent(200), for_ever=True)
-    error = refused(server, replace(QUICK, silence_s=0.3))
+    error = refused(server, replace(QUICK, read_timeout_s=0.3))
     assert error.reason is Reason.UNREACHABLE
-    assert server.asked(IMAGE) == before + QUICK.attempts
+    assert server.asked(IMAGE) == before + QUICK.max_attempts
 
 
 @pytest.mark.parametrize(
@@ -122,10 +123,13 @@ def test_a_bad_body_that_stays_is_refused(
 @pytest.mark.parametrize("fault", [hpa.drip, hpa.drip_headers, hpa.drip_chunk_size])
 def test_one_byte_a_second_is_not_waited_for(server: HpaServer, fault: hpa.Fault) -> None:
     server.fail(IMAGE, fault)
-    assert fetch(server, HttpLimits(silence_s=30, transfer_s=3, first_wait_s=0.01)) == hpa.jpeg()
+    assert (
+        fetch(server, HttpLimits(read_timeout_s=30, transfer_timeout_s=3, initial_backoff_s=0.01))
+        == hpa.jpeg()
+    )
     assert server.asked(IMAGE) >= 2
     server.fail(IMAGE, fault, for_ever=True)
-    error = refused(server, HttpLimits(attempts=1, silence_s=30, transfer_s=1))
+    error = refused(server, HttpLimits(max_attempts=1, read_timeout_s=30, transfer_timeout_s=1))
     assert error.reason is Reason.UNREACHABLE
     assert "too long" in str(error)
 
@@ -148,7 +152,7 @@ def test_a_body_that_unpacks_without_end_is_refused(server: HpaServer) -> None:
     server.fail(IMAGE, hpa.body(bomb, Content_Encoding="gzip"), for_ever=True)
     tracemalloc.start()
     try:
-        error = refused(server, HttpLimits(file_bytes=10**6, attempts=1))
+        error = refused(server, HttpLimits(max_file_bytes=10**6, max_attempts=1))
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -174,7 +178,7 @@ def test_bytes_after_a_body_are_not_taken_for_the_next_answer(server: HpaServer)
 
 def test_more_bytes_than_a_core_has_are_refused(server: HpaServer) -> None:
     server.files[IMAGE] = hpa.jpeg(size=256)
-    error = refused(server, HttpLimits(file_bytes=1000))
+    error = refused(server, HttpLimits(max_file_bytes=1000))
     assert error.reason is Reason.TOO_LARGE
     assert server.asked(IMAGE) == 1
 
@@ -197,7 +201,7 @@ def test_a_redirect_loop_ends(server: HpaServer) -> None:
     server.fail(IMAGE, hpa.redirect(IMAGE), for_ever=True)
     error = refused(server)
     assert error.reason is Reason.UNREACHABLE
-    assert server.asked(IMAGE) == QUICK.redirects + 1
+    assert server.asked(IMAGE) == QUICK.max_redirects + 1
 
 
 @pytest.mark.parametrize(
@@ -267,7 +271,7 @@ def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HpaServe
 @pytest.mark.parametrize("fault", [hpa.drip, hpa.drip_headers, hpa.drip_chunk_size])
 def test_one_byte_a_second_by_https(secure: HpaServer, fault: hpa.Fault) -> None:
     secure.fail(IMAGE, fault)
-    limits = HttpLimits(silence_s=30, transfer_s=3, first_wait_s=0.01)
+    limits = HttpLimits(read_timeout_s=30, transfer_timeout_s=3, initial_backoff_s=0.01)
     assert fetch(secure, limits, host=f"https://{secure.netloc}") == hpa.jpeg()
     assert secure.asked(IMAGE) >= 2
 

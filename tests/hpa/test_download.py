@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from cacl.errors import ImageError, Reason
-from cacl.hpa.http.client import Client, HttpLimits
-from cacl.hpa.http.download import download
+from cacl.hpa.http.client import Client
+from cacl.hpa.http.download import download_file
+from cacl.hpa.http.limits import HttpLimits
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.hpa_server import HpaServer
 from tests.fixtures.http import QUICK, options
@@ -33,14 +34,14 @@ def get_big(server: HpaServer, target: Path, limits: HttpLimits = QUICK) -> list
     """Download the file; return what was signed: the ETags of whole files."""
     etags: list[str] = []
 
-    def sign(part: Path, etag: str) -> None:
+    def write_record(part: Path, etag: str) -> None:
         assert part.read_bytes() == server.files[BIG]
         assert not target.exists()
         etags.append(etag)
 
     url = f"https://v18.proteinatlas.org{BIG}"
     with Client(options(server), limits) as client:
-        download(client, url, target, max_bytes=10**6, sign=sign)
+        download_file(client, url, target, max_bytes=10**6, write_record=write_record)
     return etags
 
 
@@ -66,7 +67,7 @@ def test_a_large_file_is_resumed_by_the_next_process(server: HpaServer, tmp_path
     server.fail(BIG, breaks, hpa.status(503), hpa.status(503))
     target = tmp_path / "out" / "all.gz"
     with pytest.raises(ImageError):
-        get_big(server, target, HttpLimits(attempts=1))
+        get_big(server, target, HttpLimits(max_attempts=1))
     assert not target.exists()
     get_big(server, target)
     assert target.read_bytes() == data
@@ -160,7 +161,7 @@ def test_a_table_that_is_packed_on_the_way_is_unpacked(server: HpaServer, tmp_pa
     url = f"https://v18.proteinatlas.org{BIG}"
     target = tmp_path / "table.zip"
     with Client(options(server), QUICK) as client:
-        download(client, url, target, max_bytes=10**6, sign=lambda part, etag: None)
+        download_file(client, url, target, max_bytes=10**6, write_record=lambda part, etag: None)
     assert target.read_bytes() == data
     assert "Range" not in server.requests[-1][2]
 
@@ -184,8 +185,10 @@ def test_a_large_file_of_unknown_length_is_not_taken_for_whole(
 def test_a_large_file_goes_on_after_the_time_was_over(server: HpaServer, tmp_path: Path) -> None:
     data = big(server)
     server.fail(BIG, breaks, *[hpa.status(503)] * 500)
-    patient = HttpLimits(attempts=500, first_wait_s=0.3, longest_wait_s=0.3, run_s=2)
-    with pytest.raises(ImageError, match=r"time of the run \(2 s\) was over") as caught:
+    patient = HttpLimits(
+        max_attempts=500, initial_backoff_s=0.3, max_backoff_s=0.3, run_timeout_s=2
+    )
+    with pytest.raises(ImageError, match=r"time limit of the run \(2 s\) was reached") as caught:
         get_big(server, tmp_path / "all.gz", patient)
     assert caught.value.reason is Reason.POSTPONED
     server.fail(BIG)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError
 from cacl.hpa.download_annotation import fetch_annotation
-from cacl.hpa.http.client import HttpLimits
-from cacl.hpa.options import SourceOptions
+from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.provenance import provenance_path, read_provenance
 from tests.fixtures.catalogs import ANPEP, HEADER, SI, Built, build, image
 from tests.fixtures.hpa_server import HpaServer, antibody_xml, gene_xml, redirect, status, web_page
@@ -64,7 +64,9 @@ def test_genes_from_the_host(tmp_path: Path) -> None:
         host_files(server)
         built = from_host(server, tmp_path / "out", genes=("SI", "cd13", SI, "SII"))
         assert [row.gene for row in built.images] == ["SI", "ANPEP"]
-        assert [(one.name, one.nearest) for one in built.summary.missing] == [("SII", "SI")]
+        assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
+            ("SII", "SI")
+        ]
         asked = len(server.requests)
         again = from_host(server, tmp_path / "out", genes=("SI", "cd13"))
         assert again.summary.images == 2
@@ -80,7 +82,7 @@ def test_antibodies_from_the_host(tmp_path: Path) -> None:
         host_files(server)
         built = from_host(server, tmp_path / "out", antibodies=("HPA000135", "HPA000136"))
     assert [row.antibody_id for row in built.images] == ["HPA000135"]
-    assert [(one.name, one.nearest) for one in built.summary.missing] == [
+    assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
         ("HPA000136", "HPA000135")
     ]
 
@@ -113,11 +115,11 @@ def test_all_genes_of_the_host_come_in_one_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", [web_page, status(503), redirect("https://example.org/x")])
 def test_a_gene_that_the_host_does_not_serve(tmp_path: Path, fault: object) -> None:
-    limits = HttpLimits(attempts=3, first_wait_s=0.01)
+    limits = HttpLimits(max_attempts=3, initial_backoff_s=0.01)
     with HpaServer(tmp_path) as server:
         host_files(server)
         server.fail(f"/{SI}.xml", fault, for_ever=True)  # type: ignore[arg-type]
-        source = SourceOptions(
+        source = SourceConfig(
             kind="hpa", genes=("SI", "ANPEP"), host=server.url, requests_per_second=200
         )
         fetched = fetch_annotation(source, tmp_path / "out", limits)
@@ -146,7 +148,7 @@ def test_a_file_that_nothing_vouches_for_is_fetched_again(tmp_path: Path) -> Non
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "host").write_text("in the way")
-    source = SourceOptions(kind="hpa", genes=("SI",), host="http://127.0.0.1:9")
+    source = SourceConfig(kind="hpa", genes=("SI",), host="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"host cannot be written"):
         fetch_annotation(source, tmp_path / "host")
 

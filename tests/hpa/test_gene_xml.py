@@ -12,7 +12,7 @@ import pytest
 from cacl.errors import CatalogError
 from cacl.hpa.gene_xml import read_entries, read_name
 from cacl.hpa.licence import licence_of
-from cacl.hpa.xml_stream import MAX_MARKS, documents
+from cacl.hpa.xml_stream import MAX_MARKUP, documents
 from tests.fixtures.catalogs import ANPEP, GOOD, SI, build, image, mirror_of
 from tests.fixtures.hpa_server import antibody_xml, gene_xml
 
@@ -216,7 +216,7 @@ def test_elements_without_number_are_refused_before_they_are_held(
     tmp_path: Path, element: str
 ) -> None:
     path = tmp_path / "gene.xml"
-    many = "<x/>" * (MAX_MARKS + 1)
+    many = "<x/>" * (MAX_MARKUP + 1)
     path.write_text(GOOD.replace(element, many + element, 1), encoding="utf-8")
     with pytest.raises(CatalogError, match=r"more than 2,000,000 elements and attributes"):
         list(read_entries(path))
@@ -262,7 +262,7 @@ def test_the_file_of_all_genes(tmp_path: Path) -> None:
     assert build(host, tmp_path / "all").summary.images == 300
     some = build(host, tmp_path / "some", genes=("g7", "G299", "G300"))
     assert [row.gene for row in some.images] == ["G299", "G7"]
-    assert [one.name for one in some.summary.missing] == ["G300"]
+    assert [one.name for one in some.summary.unknown_names] == ["G300"]
     path.write_bytes(gzip.compress(text.encode()[: len(text) // 2]))
     half = build(host, tmp_path / "half")
     assert 140 <= half.summary.images <= 150
@@ -319,11 +319,11 @@ def test_an_end_between_two_blocks_is_found(size: int) -> None:
     ("text", "said"),
     [
         (f"<a>{ENTRY}</a>{ENTRY}", "cannot be read as XML"),
-        (f"{ENTRY}{ENTRY}", "goes on after its end"),
+        (f"{ENTRY}{ENTRY}", "continues after its end"),
         (f"<a>{ENTRY}", "cannot be read as XML"),
         (f"<a>{ENTRY}</b>", "cannot be read as XML"),
-        (f"<a><!-- {'x' * 10_000} -->{ENTRY}</a>", "does not begin as the atlas's does"),
-        ("<a></entry></a>", "does not begin as the atlas's does"),
+        (f"<a><!-- {'x' * 10_000} -->{ENTRY}</a>", "has no entry in its first"),
+        ("<a></entry></a>", "has no entry in its first"),
     ],
 )
 def test_what_is_wrong_after_the_first_entry(tmp_path: Path, text: str, said: str) -> None:

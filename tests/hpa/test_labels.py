@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import LabelsConfig
 from cacl.errors import ConfigError
-from cacl.hpa.annotation_table import read_bulk
-from cacl.hpa.labels import Override, label_of, read_overrides
-from cacl.hpa.options import LabelOptions
+from cacl.hpa.annotation_table import read_annotation_table
+from cacl.hpa.labels import Override, label_of, label_rules, read_overrides
 from cacl.tables.schemas import AnnotationRow
 from tests.fixtures.catalogs import said
 
 MICROVILLI = "enterocytes - microvilli"
-RULE = LabelOptions()
+RULE = label_rules(LabelsConfig())[""]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_microvilli_that_say_low_do_not_fall_back() -> None:
 
 
 def test_glandular_cells_as_configured_need_no_location() -> None:
-    rule = LabelOptions(cell_type="Glandular Cells")
+    rule = label_rules(LabelsConfig(cell_type="Glandular Cells"))[""]
     assert label_of([said("glandular cells", "high")], [], rule).label == "positive"
 
 
@@ -93,7 +93,8 @@ def test_nothing_known_is_no_label() -> None:
 
 
 def test_levels_are_configurable_in_any_case() -> None:
-    rule = LabelOptions(positive=("High", "ASCENDING"), negative=("Low",))
+    labels = LabelsConfig(positive=("High", "ASCENDING"), negative=("Low",))
+    rule = label_rules(labels)[""]
     assert label_of([said(MICROVILLI, "ascending")], [], rule).label == "positive"
     assert label_of([said(MICROVILLI, "low")], [], rule).label == "negative"
     assert label_of([said(MICROVILLI, "not detected")], [], rule).label == ""
@@ -105,12 +106,12 @@ def test_levels_are_configurable_in_any_case() -> None:
 )
 def test_a_rule_without_meaning_is_refused(wrong: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(ConfigError, match=r"labels"):
-        LabelOptions(**wrong)  # type: ignore[arg-type]
+        LabelsConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_release_22(shared_data: Path) -> None:
     table = shared_data / "hpa-tables" / "normal_tissue_duodenum_v22.0.tsv"
-    rows = list(read_bulk(table, tissues=frozenset(("duodenum",))))
+    rows = list(read_annotation_table(table, tissues=frozenset(("duodenum",))))
     levels = Counter(row.staining for row in rows if row.cell_type == MICROVILLI)
     assert levels == {"high": 118, "medium": 87, "low": 38, "not detected": 892}
     labels = Counter(label_of([], [row], RULE).label for row in rows if row.cell_type == MICROVILLI)
@@ -122,7 +123,7 @@ def test_release_22(shared_data: Path) -> None:
 @pytest.mark.parametrize("version", ["18.1", "20.1"])
 def test_names_of_columns_that_went_through_r(shared_data: Path, version: str) -> None:
     table = shared_data / "hpa-tables" / f"normal_tissue_duodenum_v{version}.tsv"
-    first = next(read_bulk(table))
+    first = next(read_annotation_table(table))
     assert (first.ensembl_id, first.gene) == ("ENSG00000000003", "TSPAN6")
     assert (first.cell_type, first.staining, first.reliability) == (
         "glandular cells",

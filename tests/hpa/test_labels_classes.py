@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from cacl.config import LabelsConfig, SourceConfig, TargetClassConfig
 from cacl.errors import ManifestError
-from cacl.hpa.catalog import build_catalog
-from cacl.hpa.labels import label_of
-from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.hpa.target_class import TargetClass, split_labels
+from cacl.hpa.labels import label_of, label_rules
+from cacl.hpa.target_class import split_labels
 from cacl.phantom import write_phantom
+from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.catalogs import said
 
-NUCLEUS = LabelOptions(cell_type="enterocytes", location="nuclear")
-CLASSES = (
-    TargetClass(name="microvilli", cell_type="Enterocytes - Microvilli"),
-    TargetClass(name="cytoplasm", cell_type="enterocytes", location="cytoplasmic", shape="area"),
-    TargetClass(name="nucleus", cell_type="enterocytes", location="nuclear", shape="area"),
+NUCLEUS = dataclasses.replace(
+    label_rules(LabelsConfig())[""], cell_type="enterocytes", location="nuclear"
 )
-RULE = LabelOptions(classes=CLASSES)
+CLASSES = {
+    "microvilli": TargetClassConfig(cell_type="Enterocytes - Microvilli"),
+    "cytoplasm": TargetClassConfig(cell_type="enterocytes", location="cytoplasmic", shape="area"),
+    "nucleus": TargetClassConfig(cell_type="enterocytes", location="nuclear", shape="area"),
+}
+RULE = LabelsConfig(classes=CLASSES)
 
 
 def enterocytes(staining: str, location: str, cell_type: str = "enterocytes") -> AnnotationRow:
@@ -53,16 +56,16 @@ def test_a_positive_staining_must_be_at_the_location(
 
 
 def test_each_class_has_its_own_cell_type_and_location() -> None:
-    rules = RULE.of_classes()
+    rules = label_rules(RULE)
     assert list(rules) == ["microvilli", "cytoplasm", "nucleus"]
     assert rules["microvilli"].cell_type == "enterocytes - microvilli"
-    assert (rules["nucleus"].location, rules["nucleus"].classes) == ("nuclear", ())
-    assert LabelOptions().of_classes() == {"": LabelOptions()}
+    assert rules["nucleus"] == NUCLEUS
+    assert list(label_rules(LabelsConfig())) == [""]
 
 
-def catalog(out: Path, labels: LabelOptions, **source: object) -> list[ImageRow]:
-    given = SourceOptions(**source)  # type: ignore[arg-type]
-    build_catalog(out, out / "failures.csv", given, labels, shards=2)
+def catalog_images(out: Path, labels: LabelsConfig, **source: object) -> list[ImageRow]:
+    given = SourceConfig(**source)  # type: ignore[arg-type]
+    catalog(out, out / "failures.csv", given, labels, shards=2)
     images = read_parquet(out / "images.parquet", ImageRow)
     shards = [read_parquet(out / f"shards/{number}.parquet", ImageRow) for number in (0, 1)]
     listed = [row for shard in shards for row in shard]
@@ -72,7 +75,7 @@ def catalog(out: Path, labels: LabelOptions, **source: object) -> list[ImageRow]
 
 def test_real_genes_of_release_18_by_location(shared_data: Path, tmp_path: Path) -> None:
     place = {"kind": "mirror", "mirror": shared_data / "hpa-xml"}
-    images = catalog(tmp_path / "several", RULE, **place)
+    images = catalog_images(tmp_path / "several", RULE, **place)
     found = {row.antibody_id: (row.label, row.class_labels) for row in images}
     nuclear = "microvilli=;cytoplasm=negative;nucleus=positive"
     both = "microvilli=positive;cytoplasm=positive;nucleus=positive"
@@ -84,7 +87,7 @@ def test_real_genes_of_release_18_by_location(shared_data: Path, tmp_path: Path)
         ("", "microvilli=;cytoplasm=;nucleus="),
     }
     assert len({text for _, text in found.values()}) >= 2
-    plain = catalog(tmp_path / "one", LabelOptions(), **place)
+    plain = catalog_images(tmp_path / "one", LabelsConfig(), **place)
     assert [row.label for row in plain] == [row.label for row in images]
     assert {row.class_labels for row in plain} == {""}
 
@@ -106,7 +109,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_phantom_has_every_class_in_both_sorts(host: Path, tmp_path: Path) -> None:
-    images = catalog(tmp_path, RULE, kind="mirror", mirror=host)
+    images = catalog_images(tmp_path, RULE, kind="mirror", mirror=host)
     labels = [split_labels(row.class_labels) for row in images]
     assert len(images) == 16
     for name in ("microvilli", "cytoplasm", "nucleus"):
@@ -117,13 +120,13 @@ def test_a_phantom_has_every_class_in_both_sorts(host: Path, tmp_path: Path) -> 
 
 
 def test_the_summary_counts_the_labels_of_each_class(host: Path, tmp_path: Path) -> None:
-    source = SourceOptions(kind="mirror", mirror=host)
-    told = str(build_catalog(tmp_path, tmp_path / "failures.csv", source, RULE, shards=1))
+    source = SourceConfig(kind="mirror", mirror=host)
+    told = str(catalog(tmp_path, tmp_path / "failures.csv", source, RULE, shards=1))
     images = read_parquet(tmp_path / "images.parquet", ImageRow)
     sorts = [split_labels(row.class_labels)["nucleus"] for row in images]
     counts = f"{sorts.count('positive')} positive, {sorts.count('negative')} negative"
     assert f"labels of nucleus: {counts}\n" in f"{told}\n"
-    plain = str(build_catalog(tmp_path, tmp_path / "f.csv", source, LabelOptions(), shards=1))
+    plain = str(catalog(tmp_path, tmp_path / "f.csv", source, LabelsConfig(), shards=1))
     assert "labels of" not in plain
 
 
@@ -131,10 +134,10 @@ def test_an_override_changes_the_first_class_alone(host: Path, tmp_path: Path) -
     name = "HPA900001/900001_A_7_2"
     overrides = tmp_path / "mine.csv"
     overrides.write_text(f"image_id,label\n{name},\n")
-    rule = LabelOptions(classes=CLASSES, overrides=overrides)
+    rule = LabelsConfig(classes=CLASSES, overrides=overrides)
     place = {"kind": "mirror", "mirror": host}
-    changed = catalog(tmp_path / "changed", rule, **place)[0]
-    before = catalog(tmp_path / "before", RULE, **place)[0]
+    changed = catalog_images(tmp_path / "changed", rule, **place)[0]
+    before = catalog_images(tmp_path / "before", RULE, **place)[0]
     assert (before.image_id, before.label != "") == (name, True)
     assert (changed.label, changed.label_source) == ("", "mine.csv")
     kept = before.class_labels.partition(";")[2]
@@ -148,7 +151,7 @@ def test_a_manifest_may_label_classes(tmp_path: Path) -> None:
         "a.jpg,AB1,1,microvilli=Positive;nucleus=negative\n"
         "b.jpg,AB2,1,\n"
     )
-    rows = catalog(tmp_path / "out", RULE, kind="manifest", manifest=table)
+    rows = catalog_images(tmp_path / "out", RULE, kind="manifest", manifest=table)
     assert [row.label for row in rows] == ["positive", ""]
     assert rows[0].class_labels == "microvilli=positive;nucleus=negative"
     assert rows[0].label_source == "mine.csv"
@@ -157,8 +160,8 @@ def test_a_manifest_may_label_classes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("label", "classes", "sentence"),
     [
-        ("", "nucleus=maybe", "class_labels 'nucleus=maybe' cannot be read"),
-        ("negative", "nucleus=positive", "is not that of the first of class_labels"),
+        ("", "nucleus=maybe", "class_labels 'nucleus=maybe' is invalid"),
+        ("negative", "nucleus=positive", "differs from the first of class_labels"),
     ],
 )
 def test_a_manifests_mistakes_are_named(
@@ -169,4 +172,4 @@ def test_a_manifests_mistakes_are_named(
         f"image_path,antibody_id,patient_id,label,class_labels\na.jpg,AB1,1,{label},{classes}\n"
     )
     with pytest.raises(ManifestError, match=f"line 2: .*{sentence}"):
-        catalog(tmp_path / "out", RULE, kind="manifest", manifest=table)
+        catalog_images(tmp_path / "out", RULE, kind="manifest", manifest=table)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import LabelsConfig, SourceConfig
 from cacl.errors import ManifestError
-from cacl.hpa.catalog import build_catalog
 from cacl.hpa.manifest import read_manifest
-from cacl.hpa.options import LabelOptions, SourceOptions
+from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import ImageRow
 
@@ -98,7 +98,7 @@ def test_what_spreadsheets_write(tmp_path: Path, text: bytes) -> None:
         (f"{HEADER},image_id\nx.jpg,AB1,p,AB2/x\n", "line 2: The image name 'AB2/x' cannot be"),
         (f"{HEADER},image_id\nx.jpg,AB1,p,zarr.json\n", "line 2: The image name 'zarr.json'"),
         (f"{HEADER}\n,AB1,p\n", "line 2: image_path is empty"),
-        (f"{HEADER}\nhttps://h/x.jpg,AB1,p\n", "line 2: image_path is the web address"),
+        (f"{HEADER}\nhttps://h/x.jpg,AB1,p\n", "line 2: image_path is the URL"),
         (f"{HEADER},mpp\nx.jpg,AB1,p,half\n", "line 2: mpp is 'half'; expected micrometres"),
         (f"{HEADER},mpp\nx.jpg,AB1,p,-1\n", "line 2: mpp is '-1'; expected micrometres"),
         (f"{HEADER},mpp\nx.jpg,AB1,p,nan\n", "line 2: mpp is 'nan'; expected micrometres"),
@@ -140,11 +140,11 @@ def test_catalog_of_a_manifest(tmp_path: Path) -> None:
     )
     overrides = tmp_path / "overrides.csv"
     overrides.write_text("image_id,label\nAB2/y,negative\nAB9/z,positive\n")
-    summary = build_catalog(
+    summary = catalog(
         tmp_path / "out",
         tmp_path / "failures.csv",
-        SourceOptions(kind="manifest", manifest=path),
-        LabelOptions(overrides=overrides),
+        SourceConfig(kind="manifest", manifest=path),
+        LabelsConfig(overrides=overrides),
         shards=2,
     )
     rows = read_parquet(tmp_path / "out" / "images.parquet", ImageRow)
@@ -161,8 +161,8 @@ def test_genes_and_antibodies_narrow_a_manifest(tmp_path: Path) -> None:
     path = manifest(tmp_path, f"{HEADER},gene\nx.jpg,AB1,p1,SI\ny.jpg,AB2,p1,SI\nz.jpg,AB3,p,X\n")
 
     def images(**wanted: tuple[str, ...]) -> int:
-        source = SourceOptions(kind="manifest", manifest=path, **wanted)  # type: ignore[arg-type]
+        source = SourceConfig(kind="manifest", manifest=path, **wanted)  # type: ignore[arg-type]
         place = tmp_path / "out"
-        return build_catalog(place, tmp_path / "f.csv", source, LabelOptions(), shards=1).images
+        return catalog(place, tmp_path / "f.csv", source, LabelsConfig(), shards=1).images
 
     assert (images(), images(genes=("si",)), images(antibodies=("ab2",))) == (3, 2, 1)

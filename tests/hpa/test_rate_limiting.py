@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from cacl.errors import ImageError, Reason
-from cacl.hpa.http.client import Client, HttpLimits
-from cacl.hpa.http.headers import retry_after_s
-from cacl.hpa.http.rate import RateLimit
+from cacl.hpa.http.client import Client
+from cacl.hpa.http.limits import HttpLimits, RateLimit, retry_after_s
 from cacl.hpa.provenance import check_jpeg
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.hpa_server import HpaServer
@@ -50,7 +49,7 @@ def test_retry_after_holds_all_threads(server: HpaServer, caplog: pytest.LogCapt
     server.fail(IMAGE, hpa.status(429, Retry_After="1"))
     with Client(options(server), QUICK) as client, ThreadPoolExecutor(2) as pool:
         first = pool.submit(client.fetch, URL, check_jpeg)
-        while "asking again" not in caplog.text:
+        while "retrying" not in caplog.text:
             time.sleep(0.01)
         second = pool.submit(client.fetch, "http://v18.proteinatlas.org/images/1/b.jpg", check_jpeg)
         first.result(), second.result()
@@ -60,9 +59,9 @@ def test_retry_after_holds_all_threads(server: HpaServer, caplog: pytest.LogCapt
 
 def test_a_pause_takes_back_the_turns_that_are_waited_for() -> None:
     limit = RateLimit(1.0, threading.Event())
-    limit.take_turn()
+    limit.acquire()
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(limit.take_turn)
+        waiting = pool.submit(limit.acquire)
         time.sleep(0.1)
         start = time.monotonic()
         limit.pause(2.0)
@@ -73,7 +72,7 @@ def test_a_pause_takes_back_the_turns_that_are_waited_for() -> None:
 def test_a_host_that_asks_for_hours_is_left_alone(server: HpaServer) -> None:
     server.fail(IMAGE, hpa.status(429, Retry_After="86400"))
     with Client(options(server), QUICK) as client:
-        for said in (r"HTTP 429", r"asked to be left alone for 864\d\d s before .*run again"):
+        for said in (r"HTTP 429", r"requests a wait of 864\d\d s before .*run again"):
             with pytest.raises(ImageError, match=said) as caught:
                 client.fetch(URL, check_jpeg)
             assert caught.value.reason is Reason.UNREACHABLE
@@ -82,14 +81,14 @@ def test_a_host_that_asks_for_hours_is_left_alone(server: HpaServer) -> None:
 
 def test_a_host_that_answers_to_nothing_is_left_alone(server: HpaServer) -> None:
     server.fail(IMAGE, hpa.status(503), for_ever=True)
-    limits = HttpLimits(attempts=2, first_wait_s=0.01, unreachable_in_a_row=3)
+    limits = HttpLimits(max_attempts=2, initial_backoff_s=0.01, max_consecutive_failures=3)
     with Client(options(server), limits) as client:
         for path in (IMAGE, IMAGE, "/images/115/gone.jpg", IMAGE, IMAGE, IMAGE, IMAGE, IMAGE):
             with pytest.raises(ImageError) as caught:
                 client.fetch(f"http://v18.proteinatlas.org{path}", check_jpeg)
-    assert "no usable answer for 3 files in a row" in str(caught.value)
+    assert "no usable response for 3 files in a row" in str(caught.value)
     assert caught.value.reason is Reason.UNREACHABLE
-    assert server.asked(IMAGE) == 5 * limits.attempts
+    assert server.asked(IMAGE) == 5 * limits.max_attempts
 
 
 def test_retry_after_forms() -> None:
@@ -126,7 +125,7 @@ def test_stop_ends_a_wait_at_once(server: HpaServer) -> None:
     start = time.monotonic()
     with Client(options(server)) as client:
         threading.Timer(0.3, client.stop).start()
-        with pytest.raises(ImageError, match=r"The run was stopped before .* was there"):
+        with pytest.raises(ImageError, match=r"The run was stopped before .* was downloaded"):
             client.fetch(URL, check_jpeg)
     assert time.monotonic() - start < 100
 
@@ -143,7 +142,7 @@ def test_stop_ends_a_transfer(server: HpaServer) -> None:
 
     server.fail(IMAGE, waits)
     with (
-        Client(options(server), HttpLimits(first_wait_s=0.01)) as client,
+        Client(options(server), HttpLimits(initial_backoff_s=0.01)) as client,
         ThreadPoolExecutor(1) as pool,
     ):
         fetching = pool.submit(client.fetch, URL, check_jpeg)
@@ -159,13 +158,18 @@ def test_stop_ends_a_transfer(server: HpaServer) -> None:
 def test_a_run_has_a_total_time(server: HpaServer) -> None:
     server.fail(IMAGE, hpa.status(503), for_ever=True)
     start = time.monotonic()
-    error = refused(server, HttpLimits(attempts=500, first_wait_s=0.3, longest_wait_s=0.3, run_s=1))
+    error = refused(
+        server,
+        HttpLimits(max_attempts=500, initial_backoff_s=0.3, max_backoff_s=0.3, run_timeout_s=1),
+    )
     assert error.reason is Reason.POSTPONED
     assert time.monotonic() - start >= 1
     assert 1 <= server.asked(IMAGE) < 100
     server.fail(IMAGE)
-    with Client(options(server), HttpLimits(run_s=3)) as client:
+    with Client(options(server), HttpLimits(run_timeout_s=3)) as client:
         assert client.fetch(URL, check_jpeg).data == hpa.jpeg()
         time.sleep(3.1)
-        with pytest.raises(ImageError, match=r"time of the run \(3 s\) was over.*run again"):
+        with pytest.raises(
+            ImageError, match=r"time limit of the run \(3 s\) was reached.*run again"
+        ):
             client.fetch(URL, check_jpeg)

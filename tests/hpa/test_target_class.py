@@ -6,10 +6,10 @@ import re
 
 import pytest
 
+from cacl.config import TargetClass
 from cacl.errors import ConfigError
 from cacl.hpa.target_class import (
     SINGLE_CLASS,
-    TargetClass,
     class_labels_of,
     join_labels,
     label_name,
@@ -34,7 +34,7 @@ def test_labels_go_into_a_column_and_come_back_in_order() -> None:
 
 @pytest.mark.parametrize("text", ["nucleus", "a=positive;a=negative", "a=maybe", "A=positive", ";"])
 def test_a_column_that_cannot_be_read_is_quoted(text: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"{text!r} cannot be read")):
+    with pytest.raises(ConfigError, match=re.escape(f"{text!r} is invalid")):
         split_labels(text)
 
 

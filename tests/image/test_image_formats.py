@@ -1,4 +1,4 @@
-"""Every format is read as viewers show it, and a file that cannot be read says why."""
+"""Every format is read as viewers show it, and unreadable files give a reason and a remedy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from cacl.errors import ImageError, Reason
 from cacl.image.readers import as_dask, check_size, open_source
-from cacl.image.readers.source import shrink
+from cacl.image.readers.downsample import downsample_window
 from cacl.image.readers.whole_slide import SlideSource
 from cacl.image.tile_grid import TileGrid
 from tests.fixtures import pictures
@@ -42,7 +42,7 @@ def test_real_slide(shared_data: Path) -> None:
         tiles = source.read(grid, ALL, ALL)
     level_0 = tifffile.imread(slide, key=0)
     assert level_0.shape == (2967, 2220, 3)
-    tile = shrink(np.ascontiguousarray(level_0[1125:1500, 750:1125]), 128)
+    tile = downsample_window(np.ascontiguousarray(level_0[1125:1500, 750:1125]), 128)
     y, x = grid.window(3, 2)
     assert np.abs(tiles[:, y, x].transpose(1, 2, 0).astype(int) - tile).max() <= 2
     assert (tiles[:, 2967 * 128 // 375 + 1 :] == 255).all()
@@ -52,7 +52,7 @@ def test_damaged_slides(shared_data: Path, tmp_path: Path) -> None:
     svs = (shared_data / "slides" / "CMU-1-Small-Region.svs").read_bytes()
     cut = tmp_path / "cut.svs"
     cut.write_bytes(svs[:1_000_000])
-    with pytest.raises(ImageError, match="cut short or damaged") as caught, open_source(cut):
+    with pytest.raises(ImageError, match="truncated or damaged") as caught, open_source(cut):
         pass
     assert caught.value.reason is Reason.DAMAGED
 
@@ -60,14 +60,14 @@ def test_damaged_slides(shared_data: Path, tmp_path: Path) -> None:
     rotten.write_bytes(svs[:500_000] + bytes(200_000) + svs[700_000:])
     with open_source(rotten) as source:
         grid = grid_of(source)
-        with pytest.raises(ImageError, match="cut short or damaged") as caught:
+        with pytest.raises(ImageError, match="truncated or damaged") as caught:
             source.read(grid, ALL, ALL)
         assert caught.value.reason is Reason.DAMAGED
-        with pytest.raises(ImageError, match="cut short or damaged"):
+        with pytest.raises(ImageError, match="truncated or damaged"):
             as_dask(source, grid).compute(scheduler="threads")
 
 
-def test_a_slide_in_an_unknown_compression_is_damaged(shared_data: Path, tmp_path: Path) -> None:
+def test_slide_in_an_unsupported_compression_is_damaged(shared_data: Path, tmp_path: Path) -> None:
     path = tmp_path / "strange.svs"
     path.write_bytes((shared_data / "slides" / "CMU-1-Small-Region.svs").read_bytes())
     with tifffile.TiffFile(path, mode="r+b") as file:
@@ -77,18 +77,18 @@ def test_a_slide_in_an_unknown_compression_is_damaged(shared_data: Path, tmp_pat
     assert caught.value.reason is Reason.DAMAGED
 
 
-def test_a_pyramid_cut_short_is_damaged(enlarged: np.ndarray, tmp_path: Path) -> None:
+def test_truncated_pyramid_is_damaged(enlarged: np.ndarray, tmp_path: Path) -> None:
     whole = write_pyramid(tmp_path / "whole.tif", enlarged, compression="deflate").read_bytes()
-    for share in (0.05, 0.3, 0.6):
+    for fraction in (0.05, 0.3, 0.6):
         cut = tmp_path / "cut.tif"
-        cut.write_bytes(whole[: int(len(whole) * share)])
+        cut.write_bytes(whole[: int(len(whole) * fraction)])
         with pytest.raises(ImageError) as caught:
             read_all(cut, 375, 128)
         assert caught.value.reason is Reason.DAMAGED
 
 
-def test_a_slide_that_openslide_refuses_is_not_called_too_large(tmp_path: Path) -> None:
-    """Such as a large pyramid cut short; the remedy "save it as a pyramid" would mislead."""
+def test_slide_that_openslide_rejects_is_damaged_and_not_too_large(tmp_path: Path) -> None:
+    """As a large truncated pyramid; the remedy "save it as a pyramid" would mislead."""
     path = pictures.tiff(tmp_path, tile=(128, 128), compression="jpegxl")
     assert read_all(path, 200, 100).shape == (3, 200, 300), "small enough to be decoded whole"
     with tifffile.TiffFile(path, mode="r+b") as file:
@@ -99,7 +99,9 @@ def test_a_slide_that_openslide_refuses_is_not_called_too_large(tmp_path: Path) 
     assert caught.value.reason is Reason.DAMAGED
 
 
-def test_content_decides_not_the_name(tmp_path: Path, enlarged: np.ndarray) -> None:
+def test_content_and_not_the_name_determines_the_format(
+    tmp_path: Path, enlarged: np.ndarray
+) -> None:
     expected = read_all(pictures.png(tmp_path), 200, 100)
     np.testing.assert_array_equal(read_all(pictures.png(tmp_path, "a.jpg"), 200, 100), expected)
     np.testing.assert_array_equal(read_all(pictures.tiff(tmp_path, "a.png"), 200, 100), expected)
@@ -141,13 +143,13 @@ def test_tiff_and_png_orientation(tmp_path: Path) -> None:
         np.testing.assert_array_equal(tiles.transpose(1, 2, 0)[:420, :400], turned)
 
 
-def test_broken_exif_is_ignored(tmp_path: Path) -> None:
+def test_invalid_exif_is_ignored(tmp_path: Path) -> None:
     path = pictures.jpeg(tmp_path, exif=b"Exif\0\0" + b"\xff" * 40)
     with open_source(path) as source:
         assert (source.height, source.width) == (400, 420)
 
 
-def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+def test_transparent_pixels_are_composited_on_white(tmp_path: Path) -> None:
     png, tiff, premultiplied = pictures.rgba_png(tmp_path), tmp_path / "a.tif", tmp_path / "b.tif"
     rgba = np.asarray(Image.open(png))
     tifffile.imwrite(tiff, rgba, photometric="rgb", extrasamples=["unassalpha"])
@@ -158,7 +160,7 @@ def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
         np.testing.assert_array_equal(tiles[:400, 210:420], picture()[:, 210:])
 
 
-def test_half_transparent_is_half_white(tmp_path: Path) -> None:
+def test_half_transparent_pixels_are_half_white(tmp_path: Path) -> None:
     path = tmp_path / "half.tif"
     rgba = np.full((100, 100, 4), (100, 50, 0, 128), np.uint8)
     tifffile.imwrite(path, rgba, photometric="rgb", extrasamples=["unassalpha"])
@@ -167,7 +169,7 @@ def test_half_transparent_is_half_white(tmp_path: Path) -> None:
     assert read_all(path, 100, 100)[:, 5, 5].tolist() == expected.tolist()
 
 
-def test_a_fourth_channel_that_is_no_alpha_is_dropped(tmp_path: Path) -> None:
+def test_fourth_channel_other_than_alpha_is_dropped(tmp_path: Path) -> None:
     path = tmp_path / "extra.tif"
     pixels = np.dstack([picture(), np.zeros((400, 420), np.uint8)])
     tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=["unspecified"])
@@ -235,21 +237,21 @@ def test_jpeg_and_png_have_no_mpp(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bad", BAD_IMAGES, ids=lambda bad: bad.name)
 @pytest.mark.timeout(20)
-def test_bad_image(bad: BadImage, tmp_path: Path) -> None:
+def test_bad_image_has_its_reason_and_a_remedy(bad: BadImage, tmp_path: Path) -> None:
     path = bad.write(tmp_path)
     started = time.perf_counter()
     with pytest.raises(ImageError) as caught, open_source(path):
         pass
-    assert time.perf_counter() - started < 5, "refused before decoding"
+    assert time.perf_counter() - started < 5, "rejected before decoding"
     assert caught.value.reason is bad.reason
     message = str(caught.value)
     assert path.name[:8].rstrip("\0") in message.replace("\\x00", "\0")
-    assert ";" in message, "what happened; the remedy"
+    assert ";" in message, "the problem; the remedy"
     assert "\n" not in message
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
-def test_a_file_without_permission(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can read every file")
+def test_file_without_permission_is_refused(tmp_path: Path) -> None:
     path = pictures.jpeg(tmp_path)
     path.chmod(0)
     with pytest.raises(ImageError, match="no permission; make it readable") as caught:
@@ -265,10 +267,10 @@ def test_a_file_without_permission(tmp_path: Path) -> None:
         (FileNotFoundError(errno.ENOENT, "No such file"), Reason.NOT_FOUND, "correct the path"),
     ],
 )
-def test_what_the_system_refuses(
+def test_errors_of_the_operating_system_have_a_reason_and_a_remedy(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: OSError, reason: Reason, remedy: str
 ) -> None:
-    """As when a file is removed or a disk fails between two looks at it."""
+    """As if a file is removed or a disk fails between two accesses."""
 
     def fail(_: Path) -> bytes:
         raise error
@@ -280,7 +282,7 @@ def test_what_the_system_refuses(
     assert caught.value.reason is reason
 
 
-def test_too_small(tmp_path: Path) -> None:
+def test_image_smaller_than_a_tile_is_too_small(tmp_path: Path) -> None:
     with open_source(pictures.one_pixel(tmp_path)) as source:
         assert source.read(grid_of(source), ALL, ALL).shape == (3, 128, 128)
         with pytest.raises(ImageError, match="The image is 1 x 1 px, smaller than") as caught:
@@ -310,16 +312,16 @@ def tiled_tiff(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("write", [pictures.jpeg, pictures.png, pictures.tiff, tiled_tiff])
-def test_damage_anywhere_is_an_image_error_or_an_image(write: Writer, tmp_path: Path) -> None:
-    """Bytes overwritten at random, in the header and in the pixels, never raise anything else."""
+def test_corrupt_bytes_give_an_image_error_or_an_image(write: Writer, tmp_path: Path) -> None:
+    """Random bytes in the header and in the pixels never raise any other exception."""
     good = write(tmp_path).read_bytes()
     rng = np.random.default_rng(0)
     path = tmp_path / "mutant"
     reasons = set()
     for _ in range(150):
         data = bytearray(good)
-        for place in (rng.integers(4, 400), rng.integers(4, len(data))):
-            data[place] = rng.integers(256)
+        for position in (rng.integers(4, 400), rng.integers(4, len(data))):
+            data[position] = rng.integers(256)
         path.write_bytes(data)
         reasons.add(reason_of(path))
     assert Reason.DAMAGED in reasons

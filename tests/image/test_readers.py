@@ -1,4 +1,4 @@
-"""The same picture gives the same tiles, whatever its file and however its blocks are cut."""
+"""Tiles of an image do not depend on its file format, nor on the blocks that are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from cacl import tables
 from cacl.diagnostics.calibrate import measured
 from cacl.image.readers import Source, as_dask, open_source
-from cacl.image.readers.source import shrink, shrink_fraction
+from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.whole_slide import SlideSource, level_window
 from cacl.image.tile_grid import TileGrid
 from cacl.tables.schemas import AcquiredRow
@@ -40,24 +40,26 @@ def slide(enlarged: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return write_pyramid(path, enlarged[:1893, :2001], compression="deflate")
 
 
-# --- the same picture, whatever the file -----------------------------------------------------
+# --- equal tiles for every file format -------------------------------------------------------
 
 
 @pytest.mark.parametrize(("source_px", "tile_px"), [(375, 128), (512, 128), (300, 256), (256, 256)])
-@pytest.mark.parametrize(("compression", "mean", "most"), [("deflate", 0.7, 16), ("jpeg", 2, 32)])
+@pytest.mark.parametrize(
+    ("compression", "max_mean", "max_difference"), [("deflate", 0.7, 16), ("jpeg", 2, 32)]
+)
 def test_core_and_pyramid_give_the_same_tiles(
     enlarged: np.ndarray,
     tmp_path: Path,
     compression: str,
-    mean: float,
-    most: int,
+    max_mean: float,
+    max_difference: int,
     source_px: int,
     tile_px: int,
 ) -> None:
     """A JPEG core (quality 95) against a pyramidal TIFF, in grey levels of 255.
 
-    Against a lossless pyramid: mean difference at most 0.7, largest at most 16. Against a pyramid
-    that is JPEG itself, each of its levels compressed once more: at most 2 and 32.
+    For a lossless pyramid, the mean difference is at most 0.7 and the largest at most 16; for a
+    JPEG pyramid, with every level compressed once more, at most 2 and 32.
     """
     core, slide = tmp_path / "core.jpg", tmp_path / "slide.tif"
     Image.fromarray(enlarged).save(core, quality=95)
@@ -69,8 +71,8 @@ def test_core_and_pyramid_give_the_same_tiles(
     rows = -(-2048 // source_px)
     assert a.shape == b.shape == (3, rows * tile_px, rows * tile_px)
     difference = np.abs(a.astype(int) - b)
-    assert difference.mean() <= mean
-    assert difference.max() <= most
+    assert difference.mean() <= max_mean
+    assert difference.max() <= max_difference
 
 
 def test_lossless_files_give_identical_tiles(enlarged: np.ndarray, tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_analysis_pixels_are_area_means(enlarged: np.ndarray, tmp_path: Path) ->
 
 
 def test_a_lower_level_is_the_area_mean_of_level_0(enlarged: np.ndarray, tmp_path: Path) -> None:
-    """375 source px are 187.5 px of a level half as large: odd tiles begin between its pixels."""
+    """375 source px are 187.5 px of a level half as large: odd tiles begin inside a pixel."""
     slide, core = write_pyramid(tmp_path / "a.tif", enlarged), tmp_path / "b.png"
     Image.fromarray(enlarged).save(core)
     difference = np.abs(read_all(slide, 375, 128).astype(int) - read_all(core, 375, 128))
@@ -104,22 +106,22 @@ def test_a_lower_level_is_the_area_mean_of_level_0(enlarged: np.ndarray, tmp_pat
 
 @settings(deadline=None)
 @given(side=st.integers(8, 60), tile_px=st.integers(2, 8), seed=st.integers(0, 2**32 - 1))
-def test_shrink_fraction_agrees_with_shrink_on_whole_pixels(
+def test_subpixel_downsampling_agrees_with_opencv_on_whole_pixels(
     side: int, tile_px: int, seed: int
 ) -> None:
     window = np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)
-    whole = shrink(window, tile_px)
-    fraction = shrink_fraction(window, tile_px, offset=(0, 0), side=(side, side))
-    assert np.abs(whole.astype(int) - fraction).max() <= 1
+    whole = downsample_window(window, tile_px)
+    subpixel = downsample_subpixel(window, tile_px, offset=(0, 0), side=(side, side))
+    assert np.abs(whole.astype(int) - subpixel).max() <= 1
 
 
-def test_shrink_fraction_weighs_pixels_by_their_share() -> None:
+def test_subpixel_downsampling_weights_pixels_by_covered_area() -> None:
     window = np.zeros((3, 3, 3), np.uint8)
     window[:, 0], window[:, 1], window[:, 2] = 0, 100, 200
-    got = shrink_fraction(window, 1, offset=(0.0, 0.5), side=(3.0, 2.0))
-    assert got.tolist() == [[[100, 100, 100]]]
-    got = shrink_fraction(window, 1, offset=(0.0, 0.75), side=(3.0, 1.0))
-    assert got.tolist() == [[[75, 75, 75]]]
+    mean = downsample_subpixel(window, 1, offset=(0.0, 0.5), side=(3.0, 2.0))
+    assert mean.tolist() == [[[100, 100, 100]]]
+    mean = downsample_subpixel(window, 1, offset=(0.0, 0.75), side=(3.0, 1.0))
+    assert mean.tolist() == [[[75, 75, 75]]]
 
 
 @settings(deadline=None)
@@ -129,7 +131,7 @@ def test_shrink_fraction_weighs_pixels_by_their_share() -> None:
     source_size=st.integers(1, 200_000),
     halvings=st.integers(0, 5),
 )
-def test_level_window_holds_its_tile(
+def test_level_window_contains_its_tile(
     index: int, source_px: int, source_size: int, halvings: int
 ) -> None:
     level_size = max(1, source_size >> halvings)
@@ -141,7 +143,7 @@ def test_level_window_holds_its_tile(
     assert start == pytest.approx(index * source_px, abs=1e-3)
 
 
-def test_outside_is_white(tmp_path: Path) -> None:
+def test_pixels_outside_the_image_are_white(tmp_path: Path) -> None:
     core, slide = tmp_path / "core.png", tmp_path / "slide.tif"
     black = np.zeros((300, 400, 3), np.uint8)
     Image.fromarray(black).save(core)
@@ -162,7 +164,7 @@ def test_outside_is_white(tmp_path: Path) -> None:
 )
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["core", "slide"])
-def test_blocks_cut_differently_are_identical(
+def test_tiles_do_not_depend_on_the_block(
     data: st.DataObject, kind: str, slide: Path, tmp_path: Path
 ) -> None:
     path = slide if kind == "slide" else pictures.png(tmp_path)
@@ -186,7 +188,7 @@ def test_blocks_cut_differently_are_identical(
 
 
 @pytest.mark.parametrize("block_tiles", [1, 2, 5, 100])
-def test_dask_reads_the_same(slide: Path, block_tiles: int) -> None:
+def test_dask_reads_identical_pixels(slide: Path, block_tiles: int) -> None:
     with open_source(slide) as source:
         grid = grid_of(source)
         lazy = as_dask(source, grid, block_tiles=block_tiles)
@@ -197,20 +199,20 @@ def test_dask_reads_the_same(slide: Path, block_tiles: int) -> None:
         np.testing.assert_array_equal(pixels, source.read(grid, ALL, ALL))
 
 
-def test_dask_reads_only_what_is_asked_for(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[range, range]] = []
+def test_dask_reads_only_requested_tiles(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[tuple[range, range]] = []
     read = SlideSource.read
 
     def spy(self: Source, grid: TileGrid, rows: range, cols: range) -> np.ndarray:
-        asked.append((rows, cols))
+        requests.append((rows, cols))
         return read(self, grid, rows, cols)
 
     monkeypatch.setattr(SlideSource, "read", spy)
     with open_source(slide) as source, dask.config.set(scheduler="synchronous"):
         lazy = as_dask(source, grid_of(source), block_tiles=2)
-        assert asked == []
+        assert requests == []
         lazy[:, 260:300, :10].compute()
-    assert asked == [(range(2, 4), range(2))]
+    assert requests == [(range(2, 4), range(2))]
 
 
 @pytest.mark.slow
@@ -223,8 +225,11 @@ def test_memory_does_not_grow_with_the_slide(checkout: Path, tmp_path: Path) -> 
 def peak_of_tiling(checkout: Path, folder: Path, side_px: int) -> float:
     """Return the peak memory in MB of `cacl tile` on a slide of that side."""
     slide = folder / f"{side_px}.tif"
-    write = f"import slide_memory as s; s.write_slide(s.Path({str(slide)!r}), {side_px})"
-    subprocess.run([sys.executable, "-c", write], cwd=checkout / "benchmarks", check=True)
+    write = (
+        "from benchmarks.scale.slide_memory import Path, write_slide;"
+        f"write_slide(Path({str(slide)!r}), {side_px})"
+    )
+    subprocess.run([sys.executable, "-c", write], cwd=checkout, check=True)
     named = {"image_id": f"slide/{side_px}", "antibody_id": "slide", "path": str(slide)}
     acquired = AcquiredRow(**named, mpp=None, sha256="", size_bytes=slide.stat().st_size)
     tables.write_parquet(folder / "acquired.parquet", [acquired], AcquiredRow)
@@ -236,14 +241,14 @@ def peak_of_tiling(checkout: Path, folder: Path, side_px: int) -> float:
     return measured([command]).memory_mb
 
 
-def test_wrong_calls_are_refused(slide: Path) -> None:
+def test_rejects_invalid_arguments(slide: Path) -> None:
     with open_source(slide) as source:
         grid = grid_of(source)
         with pytest.raises(ValueError, match="the grid is for an image of 10 x 10 px, this one"):
             source.read(TileGrid(10, 10), ALL, ALL)
-        with pytest.raises(ValueError, match="rows must be a range without gaps within 0 - 6"):
+        with pytest.raises(ValueError, match="rows must be a contiguous range within 0 - 6"):
             source.read(grid, range(3, 9), ALL)
-        with pytest.raises(ValueError, match="cols must be a range without gaps"):
+        with pytest.raises(ValueError, match="cols must be a contiguous range"):
             source.read(grid, ALL, slice(0, 4, 2))
         with pytest.raises(ValueError, match="block_tiles must be at least 1, got 0"):
             as_dask(source, grid, block_tiles=0)

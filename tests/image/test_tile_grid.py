@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cacl.image.tile_grid import TileGrid
 
 
-def test_an_hpa_core_is_the_papers_eight_by_eight() -> None:
+def test_hpa_core_has_the_grid_of_the_paper() -> None:
     grid = TileGrid(3000, 3000, 375, 128)
     assert (grid.rows, grid.cols, grid.height, grid.width) == (8, 8, 1024, 1024)
     assert grid.window(2, 5) == (slice(256, 384), slice(640, 768))
@@ -20,7 +20,7 @@ def test_an_hpa_core_is_the_papers_eight_by_eight() -> None:
     source_px=st.integers(32, 600),
     data=st.data(),
 )
-def test_tiles_cover_the_image_and_no_tile_is_empty(
+def test_tiles_cover_the_image_without_empty_tiles(
     height: int, width: int, source_px: int, data: st.DataObject
 ) -> None:
     tile_px = data.draw(st.integers(1, source_px))
@@ -38,6 +38,6 @@ def test_tiles_cover_the_image_and_no_tile_is_empty(
         ((10, 10, 8, 9), "tile_px must be at most source_px"),
     ],
 )
-def test_impossible_grids_are_refused(values: tuple[int, int, int, int], message: str) -> None:
+def test_rejects_invalid_grids(values: tuple[int, int, int, int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TileGrid(*values)

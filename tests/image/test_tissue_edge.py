@@ -3,7 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from cacl.image import tissue_edge
+from cacl.image.tissue_edge import edge_distance
 from cacl.model.data.dataset import LARGEST_CORE_PX, RIM_PX, interior_mask
 
 
@@ -13,46 +13,46 @@ def disc(size: int, radius: int) -> np.ndarray:
     return cv2.circle(mask, (size // 2, size // 2), radius, 1, -1) > 0
 
 
-def test_depth_is_the_distance_from_the_outline() -> None:
+def test_distance_is_measured_from_the_closed_outline() -> None:
     core = disc(201, 80)
-    core[90:111, 100:] = False  # a lumen that opens to the side is not outside
-    depth = tissue_edge.depth(core, 30)
-    assert depth[100, 100] > 75
-    assert abs(depth[100, 30] - 10) < 1.5
-    assert depth[100, 150] > 25
-    assert depth[0, 0] == 0
-    assert depth.dtype == np.float32
-    wide = tissue_edge.depth(core, 8)
-    assert wide[100, 150] == 0
-    assert abs(wide[80, 130] - 10) < 1.5
+    core[90:111, 100:] = False  # a lumen, open at one side, lies inside
+    distance = edge_distance(core, 30)
+    assert distance[100, 100] > 75
+    assert abs(distance[100, 30] - 10) < 1.5
+    assert distance[100, 150] > 25
+    assert distance[0, 0] == 0
+    assert distance.dtype == np.float32
+    small_radius = edge_distance(core, 8)
+    assert small_radius[100, 150] == 0
+    assert abs(small_radius[80, 130] - 10) < 1.5
 
 
-def test_a_hole_is_not_outside() -> None:
+def test_hole_lies_inside_the_outline() -> None:
     core = disc(301, 120) & ~disc(301, 60)
-    assert tissue_edge.depth(core, 10)[150, 150] > 110
+    assert edge_distance(core, 10)[150, 150] > 110
 
 
-def test_debris_is_no_tissue() -> None:
+def test_debris_is_ignored() -> None:
     core = disc(301, 80)
-    alone = tissue_edge.depth(core, 30)
+    expected = edge_distance(core, 30)
     core[5:10, 5:10] = True
-    np.testing.assert_array_equal(tissue_edge.depth(core, 30), alone)
+    np.testing.assert_array_equal(edge_distance(core, 30), expected)
     core[5:40, 5:40] = True
-    assert tissue_edge.depth(core, 30)[20, 20] > 0
+    assert edge_distance(core, 30)[20, 20] > 0
 
 
-def test_nothing_has_no_depth() -> None:
-    assert not tissue_edge.depth(np.zeros((40, 30), bool), 20).any()
+def test_distance_is_0_without_tissue() -> None:
+    assert not edge_distance(np.zeros((40, 30), bool), 20).any()
 
 
-def test_tissue_at_the_picture_s_border_has_a_rim_there() -> None:
-    assert tissue_edge.depth(np.ones((60, 60), bool), 20)[0, 30] == 1
+def test_tissue_at_the_image_border_has_its_edge_there() -> None:
+    assert edge_distance(np.ones((60, 60), bool), 20)[0, 30] == 1
 
 
-def test_a_core_has_a_rim_and_a_section_has_none() -> None:
+def test_core_has_a_tissue_edge_and_a_section_has_none() -> None:
     core = disc(201, 80)
-    inner = interior_mask(core.astype(np.uint8))
-    assert not inner[100, 100 - 80 + RIM_PX - 2]
-    assert inner[100, 100 - 80 + RIM_PX + 2]
+    interior = interior_mask(core.astype(np.uint8))
+    assert not interior[100, 100 - 80 + RIM_PX - 2]
+    assert interior[100, 100 - 80 + RIM_PX + 2]
     section = np.zeros((1, LARGEST_CORE_PX + 1), np.uint8)
     assert interior_mask(section).all()

@@ -7,60 +7,57 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from cacl.image import qc, stain, tile_stats, tissue_folds
+from cacl.image import qc, stain
+from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.qc import Flag
 from cacl.image.tile_grid import TileGrid
+from cacl.image.tile_stats import TileRowStats, compute_row_stats
+from cacl.image.tissue_folds import EDGE_SQUARES, MAX_FOLD_FRACTION, fold_fraction, fold_mask
 from cacl.phantom.anatomy import draw_anatomy
-from cacl.phantom.camera import photograph
 from cacl.phantom.fields import generator
-from cacl.phantom.paint import paint
-from cacl.phantom.settings import named
+from cacl.phantom.imaging import render_image
+from cacl.phantom.render import render
+from cacl.phantom.settings import setting_by_name
 from cacl.phantom.staining import draw_staining
+from tests.fixtures.pictures import core_in_analysis_px
 
 TILE = 128
-FINE = ("fine_cell", "fine_hematoxylin", "fine_dab")
+MAPS = ("cell_map", "hematoxylin_map", "dab_map")
 
 
-def analysed(picture: np.ndarray, side: int) -> np.ndarray:
-    """A picture (y, x, 3) in analysis pixels, (3, side, side)."""
-    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+def phantom(name: str) -> np.ndarray:
+    """A synthetic core with every stain pattern of its setting, (3, 512, 512) in analysis px."""
+    setting, rng = setting_by_name(name), generator("folds", name)
+    anatomy = draw_anatomy(rng, setting.geometry, 1500)
+    stain_maps = render(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
+    image = simplejpeg.decode_jpeg(render_image(rng, stain_maps, setting, 1500))
+    small = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(small.transpose(2, 0, 1))
 
 
-def drawn(name: str) -> np.ndarray:
-    """A synthetic core of 512 analysis px with every pattern of its setting."""
-    setting, rng = named(name), generator("folds", name)
-    anatomy = draw_anatomy(rng, setting.geometry, 1500)
-    canvas = paint(rng, anatomy, setting, draw_staining(0, setting, 1), 0.5)
-    return analysed(simplejpeg.decode_jpeg(photograph(rng, canvas, setting, 1500)), 512)
-
-
 def with_fold(rgb: np.ndarray, width: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lay the tissue on itself, out of focus, along a slanted strip through the middle."""
+    """Add a second, unsharp layer of tissue in a slanted strip through the middle."""
     side = rgb.shape[1]
     rows, columns = np.indices((side, side)) - side / 2
     along, across = 0.8 * columns + 0.6 * rows, 0.8 * rows - 0.6 * columns
     strip = (np.abs(along) < length / 2) & (np.abs(across) < width / 2)
     density = stain.optical_density(rgb)
-    second = np.maximum(np.roll(density, (37, 23), (1, 2)) - stain.background_od(rgb), 0.0)
-    second = np.stack([cv2.GaussianBlur(part, (0, 0), 1.5) for part in second])
-    soft = cv2.GaussianBlur(strip.astype(np.float32), (0, 0), 2.0)
-    levels = np.rint(256 * 10.0 ** -(density + soft * second) - 1)
+    second = np.maximum(np.roll(density, (37, 23), (1, 2)) - background_od(rgb), 0.0)
+    second = np.stack([cv2.GaussianBlur(channel, (0, 0), 1.5) for channel in second])
+    weight = cv2.GaussianBlur(strip.astype(np.float32), (0, 0), 2.0)
+    levels = np.rint(256 * 10.0 ** -(density + weight * second) - 1)
     return np.clip(levels, 0, 255).astype(np.uint8), strip
 
 
-def bands(rgb: np.ndarray) -> list[tile_stats.TileRowStats]:
-    cell = stain.cell_mask(rgb)
-    tops = range(0, rgb.shape[1], TILE)
-    return [
-        tile_stats.compute_row_stats(rgb[:, y : y + TILE], cell[y : y + TILE], cell[y : y + TILE])
-        for y in tops
-    ]
+def row_stats(rgb: np.ndarray) -> list[TileRowStats]:
+    cell = cell_mask(rgb)
+    rows = (slice(top, top + TILE) for top in range(0, rgb.shape[1], TILE))
+    return [compute_row_stats(rgb[:, row], cell[row], cell[row]) for row in rows]
 
 
-def fine(rgb: np.ndarray) -> list[np.ndarray]:
-    found = bands(rgb)
-    return [np.concatenate([getattr(band, name) for band in found]) for name in FINE]
+def maps(rgb: np.ndarray) -> list[np.ndarray]:
+    stats = row_stats(rgb)
+    return [np.concatenate([getattr(row, name) for row in stats]) for name in MAPS]
 
 
 @pytest.mark.parametrize(
@@ -73,63 +70,59 @@ def fine(rgb: np.ndarray) -> list[np.ndarray]:
         ("duodenum-c", 6, 450),
     ],
 )
-def test_a_fold_is_found_where_it_is_and_nothing_without(
+def test_fold_is_detected_at_its_position_and_only_if_present(
     name: str, width: int, length: int
 ) -> None:
-    """Narrower folds are found in some cores only: `benchmarks/artefacts.py`."""
-    plain = drawn(name)
-    assert tissue_folds.fold_share(*fine(plain)) < tissue_folds.MAX_SHARE
+    """Narrower folds are detected in some cores only: `benchmarks/quality/artefacts.py`."""
+    plain = phantom(name)
+    assert fold_fraction(*maps(plain)) < MAX_FOLD_FRACTION
     folded, strip = with_fold(plain, width, length)
-    maps = fine(folded)
-    assert tissue_folds.fold_share(*maps) > tissue_folds.MAX_SHARE
-    found = (
-        cv2.resize(tissue_folds.fold_map(*maps).astype(np.uint8), (512, 512), interpolation=0) > 0
-    )
-    near = cv2.dilate(strip.astype(np.uint8), np.ones((17, 17))) > 0
-    assert (found & near).sum() > 0.8 * found.sum()
+    folded_maps = maps(folded)
+    assert fold_fraction(*folded_maps) > MAX_FOLD_FRACTION
+    mask = fold_mask(*folded_maps).astype(np.uint8)
+    mask = cv2.resize(mask, (512, 512), interpolation=cv2.INTER_NEAREST) > 0
+    near_strip = cv2.dilate(strip.astype(np.uint8), np.ones((17, 17))) > 0
+    assert (mask & near_strip).sum() > 0.8 * mask.sum()
 
 
-def squares(blue: np.ndarray, brown: np.ndarray) -> tuple[np.ndarray, ...]:
-    cell = np.zeros(blue.shape, np.float16)
+def square_tissue(hematoxylin: np.ndarray, dab: np.ndarray) -> tuple[np.ndarray, ...]:
+    cell = np.zeros(hematoxylin.shape, np.float16)
     cell[10:-10, 10:-10] = 1.0
-    return cell, (blue * cell).astype(np.float16), (brown * cell).astype(np.float16)
+    return cell, (hematoxylin * cell).astype(np.float16), (dab * cell).astype(np.float16)
 
 
-def test_two_layers_are_darker_in_both_stains() -> None:
+def test_fold_must_be_darker_in_both_stains() -> None:
     rng = np.random.default_rng(0)
-    blue, brown = rng.normal(0.3, 0.03, (2, 100, 100)).clip(0.05)
-    assert tissue_folds.fold_share(*squares(blue, brown)) == 0.0
+    hematoxylin, dab = rng.normal(0.3, 0.03, (2, 100, 100)).clip(0.05)
+    assert fold_fraction(*square_tissue(hematoxylin, dab)) == 0.0
     strip = np.s_[40:48, 30:70]
-    for stained in ((brown,), (blue,)):
-        one = [part.copy() for part in stained]
-        one[0][strip] *= 4.0
-        maps = squares(blue, one[0]) if stained[0] is brown else squares(one[0], brown)
-        assert tissue_folds.fold_share(*maps) == 0.0
-    both_blue, both_brown = blue.copy(), brown.copy()
-    both_blue[strip] *= 2.5
-    both_brown[strip] *= 2.5
-    inside = (80 - 2 * tissue_folds.RIM) ** 2
-    expected = 8 * 40 / inside
-    found = tissue_folds.fold_share(*squares(both_blue, both_brown))
-    assert found == pytest.approx(expected, rel=0.3)
+    dark_hematoxylin, dark_dab = hematoxylin.copy(), dab.copy()
+    dark_hematoxylin[strip] *= 4.0
+    dark_dab[strip] *= 4.0
+    assert fold_fraction(*square_tissue(dark_hematoxylin, dab)) == 0.0
+    assert fold_fraction(*square_tissue(hematoxylin, dark_dab)) == 0.0
+    folded = hematoxylin.copy(), dab.copy()
+    for density in folded:
+        density[strip] *= 2.5
+    expected = 8 * 40 / (80 - 2 * EDGE_SQUARES) ** 2
+    assert fold_fraction(*square_tissue(*folded)) == pytest.approx(expected, rel=0.3)
 
 
-def test_dark_rims_and_clumps_are_no_folds() -> None:
+@pytest.mark.parametrize("window", [np.s_[10:14, :], np.s_[50:53, 50:53]])
+def test_dark_tissue_edge_and_clump_are_not_folds(window: tuple[slice, slice]) -> None:
     rng = np.random.default_rng(0)
-    blue, brown = rng.normal(0.3, 0.03, (2, 100, 100)).clip(0.05)
-    for place in (np.s_[10:14, :], np.s_[50:53, 50:53]):
-        one, two = blue.copy(), brown.copy()
-        one[place] *= 3.0
-        two[place] *= 3.0
-        assert tissue_folds.fold_share(*squares(one, two)) == 0.0
+    hematoxylin, dab = rng.normal(0.3, 0.03, (2, 100, 100)).clip(0.05)
+    for density in (hematoxylin, dab):
+        density[window] *= 3.0
+    assert fold_fraction(*square_tissue(hematoxylin, dab)) == 0.0
 
 
-def test_nothing_and_unstained_tissue_have_no_fold() -> None:
+def test_empty_image_and_tissue_without_dab_have_no_fold() -> None:
     empty = np.zeros((40, 40), np.float16)
-    assert tissue_folds.fold_share(empty, empty, empty) == 0.0
-    assert not tissue_folds.fold_map(empty, empty, empty).any()
+    assert fold_fraction(empty, empty, empty) == 0.0
+    assert not fold_mask(empty, empty, empty).any()
     full = np.ones((40, 40), np.float16)
-    assert tissue_folds.fold_share(full, full, empty) == 0.0
+    assert fold_fraction(full, full, empty) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -142,15 +135,14 @@ def test_nothing_and_unstained_tissue_have_no_fold() -> None:
         ("7921_A_1_2", []),
     ],
 )
-def test_of_the_real_cores_the_folded_one_is_flagged(
+def test_only_the_folded_one_of_the_real_cores_is_flagged(
     shared_data: Path, name: str, flags: list[Flag]
 ) -> None:
-    picture = cv2.imread(str(shared_data / "cores" / f"{name}.jpg"))
-    rgb = analysed(picture[..., ::-1], 1024)
-    assert qc.quality(bands(rgb), TileGrid(3000, 3000, 375, TILE)) == flags
+    rgb = core_in_analysis_px(shared_data / "cores" / f"{name}.jpg")
+    assert qc.quality_flags(row_stats(rgb), TileGrid(3000, 3000, 375, TILE)) == flags
     if flags:
-        found = tissue_folds.fold_map(*fine(rgb))
+        mask = fold_mask(*maps(rgb))
         knots = [(50, 74), (61, 87), (124, 92), (152, 41), (182, 33)]
         for row, column in knots:
-            assert found[row - 4 : row + 5, column - 4 : column + 5].any()
-        assert not found[60:180, 110:170].any()
+            assert mask[row - 4 : row + 5, column - 4 : column + 5].any()
+        assert not mask[60:180, 110:170].any()

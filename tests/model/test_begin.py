@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cacl.model.config import TEACHER
+from cacl.model.networks import critic as critic_module
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.networks.codes import place_at_random, place_by_kmeans
-from cacl.model.networks.critic import KINDS, Critic, Pool, critic_loss
-from cacl.model.training import losses
+from cacl.model.networks.codebook import init_kmeans, init_random
+from cacl.model.networks.critic import N_KINDS, Critic, ImagePool, critic_loss
 from cacl.model.training.objective import Batch
 
 
@@ -24,7 +24,7 @@ def rng() -> torch.Generator:
 def autoencoder() -> AutoEncoder:
     """Two codes of S and one of C, of two channels, of any length."""
     architecture = dataclasses.replace(
-        TEACHER.architecture, channels=2, shared_codes=2, class_codes=(1,), unit_length=False
+        TEACHER.network, embedding_channels=2, shared_codes=2, class_codes=(1,), unit_length=False
     )
     return AutoEncoder(architecture)
 
@@ -48,59 +48,65 @@ def embeddings() -> Tensor:
     return torch.stack([negative, positive]).view(2, 4, 4, 2).permute(0, 3, 1, 2)
 
 
+def start_codes(model: AutoEncoder, tiles: Batch) -> None:
+    positive = tiles.positive.any(1)
+    positions = tiles.coded_possible, tiles.coded_other_classes
+    init_kmeans(model.codebook, embeddings(), positive, *positions, rng())
+
+
 def test_s_starts_from_negative_tiles_and_c_from_what_only_positive_ones_show() -> None:
     model = autoencoder()
     everywhere = torch.ones(2, 1, 8, 8, dtype=torch.bool)
-    place_by_kmeans(model, batch(everywhere), embeddings(), rng())
+    start_codes(model, batch(everywhere))
     codes = model.codebook.codes
     assert sorted(codes[:2].tolist()) == [[0.0, 0.0], [10.0, 0.0]]
     assert codes[2].tolist() == [0.0, 22.0]
-    assert model.codebook.counts.gt(0).all()
+    assert model.codebook.cluster_size.gt(0).all()
 
 
 def test_c_starts_where_the_pattern_may_be() -> None:
     model = autoencoder()
     upper = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
     upper[:, :, :6] = True
-    place_by_kmeans(model, batch(upper), embeddings(), rng())
+    start_codes(model, batch(upper))
     assert model.codebook.codes[2, 1].item() == 0.0
 
 
 def test_random_codes_are_embeddings_of_the_batch() -> None:
     model = autoencoder()
     features = torch.arange(64.0).view(2, 2, 4, 4)
-    place_at_random(model.codebook, features, rng())
+    init_random(model.codebook, features, rng())
     known = features.permute(0, 2, 3, 1).flatten(0, 2).tolist()
     assert all(code in known for code in model.codebook.codes.tolist())
 
 
 def test_a_pool_keeps_the_last_fakes_in_their_order() -> None:
-    pool = Pool(64)
-    assert pool.draw(rng()) is None
+    pool = ImagePool(64)
+    assert pool.sample(rng()) is None
     for number in range(35):
         pool.add(torch.full((2, 3, 1, 1), float(number), requires_grad=True))
     assert [int(image[0, 0, 0]) for image in pool.images] == [
         number for number in range(3, 35) for _ in range(2)
     ]
-    drawn = pool.draw(rng())
+    drawn = pool.sample(rng())
     assert drawn is not None
     assert drawn.shape == (1, 3, 1, 1)
     assert not drawn.requires_grad
     chance = rng()
-    images = [image for image in (pool.draw(chance) for _ in range(500)) if image is not None]
+    images = [image for image in (pool.sample(chance) for _ in range(500)) if image is not None]
     assert {int(image[0, 0, 0, 0]) for image in images} == set(range(3, 35))
 
 
 @pytest.mark.parametrize("filled", [0, 1, 2])
 def test_the_critic_learns_from_real_tiles_and_one_fake_of_each_kind(filled: int) -> None:
     torch.manual_seed(0)
-    critic, pools = Critic(), (Pool(64), Pool(64))
+    critic, pools = Critic(), (ImagePool(64), ImagePool(64))
     real, fakes = torch.rand(2, 3, 32, 32), torch.rand(2, 1, 3, 32, 32)
     for pool, fake in zip(pools[:filled], fakes[:filled], strict=True):
         pool.add(fake)
-    kinds = [losses.REAL_NEGATIVE, losses.REAL_POSITIVE]
-    kinds += [losses.FAKE_NEGATIVE, losses.FAKE_POSITIVE][:filled]
-    assert len(set(kinds)) == 2 + filled <= KINDS
+    kinds = [critic_module.REAL_NEGATIVE, critic_module.REAL_POSITIVE]
+    kinds += [critic_module.FAKE_NEGATIVE, critic_module.FAKE_POSITIVE][:filled]
+    assert len(set(kinds)) == 2 + filled <= N_KINDS
     with torch.no_grad():
         seen = torch.cat([real, *fakes[:filled]])
         expected = F.cross_entropy(critic.train()(seen), torch.tensor(kinds))

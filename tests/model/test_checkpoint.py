@@ -1,4 +1,4 @@
-"""A model on disk: what is refused, and that nothing is ever unpickled."""
+"""Model files: round trip, and rejection of damaged, foreign or unsafe files."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from cacl.model.config import PAPER, ROBUST
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 
-LIMITS = Thresholds(likely=-1.0, sure=1.5, rim=1.5, least=0.0)
+THRESHOLDS = Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0)
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model")
-    network = AutoEncoder(ROBUST.architecture)
-    save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=(LIMITS,), facts={})
+    network = AutoEncoder(ROBUST.network)
+    save_model(
+        folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=(THRESHOLDS,), attributes={}
+    )
     return folder
 
 
@@ -45,9 +47,9 @@ def describe(folder: Path, change: Callable[[dict[str, object]], object]) -> Non
     path.write_text(json.dumps(description))
 
 
-def test_a_model_comes_back_as_it_was(folder: Path) -> None:
+def test_model_round_trip_keeps_weights_thresholds_and_preset(folder: Path) -> None:
     model = load_model(folder)
-    assert model.thresholds == (LIMITS,)
+    assert model.thresholds == (THRESHOLDS,)
     assert model.classes == (SINGLE_CLASS,)
     assert model.preset == ROBUST
     assert not model.networks[0].training
@@ -55,7 +57,7 @@ def test_a_model_comes_back_as_it_was(folder: Path) -> None:
     for name, tensor in model.networks[0].state_dict().items():
         assert torch.equal(tensor, tensors[f"0.{name}"])
     assert model.digest == load_model(folder).digest
-    describe(folder, lambda found: found.update(seed=1))
+    describe(folder, lambda description: description.update(seed=1))
     assert model.digest != load_model(folder).digest
 
 
@@ -64,7 +66,7 @@ class Bomb:
         return (Path("exploded").touch, ())
 
 
-def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
+def test_reads_safetensors_whose_header_length_looks_like_a_pickle(tmp_path: Path) -> None:
     for length in range(300):
         path = tmp_path / f"{length}.safetensors"
         write_tensors(path, {"t": torch.ones(2)}, {"note": "n" * length})
@@ -75,7 +77,7 @@ def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["pickle", "torch"])
-def test_a_pickle_is_refused_and_never_opened(
+def test_rejects_a_pickle_without_unpickling_it(
     folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
@@ -90,48 +92,49 @@ def test_a_pickle_is_refused_and_never_opened(
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff" * 64])
-def test_other_bytes_are_refused(folder: Path, content: bytes) -> None:
+def test_rejects_a_file_that_is_no_safetensors_file(folder: Path, content: bytes) -> None:
     (folder / "checkpoint.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"no safetensors file.*cacl train"):
         load_model(folder)
 
 
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "model.json"])
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+def test_names_a_missing_file(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(CheckpointError, match=f"{name} is missing"):
         load_model(folder)
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("change", "message"),
     [
-        (lambda d: d.update(model_version=99), "of version 99, expected 3"),
+        (lambda d: d.update(model_version=99), "of version 99, expected 4"),
         (lambda d: d.update(preset="other"), "names the preset 'other'"),
         (lambda d: d["architecture"].update(width=64), r"another architecture \(width differ"),
         (lambda d: d.update(architecture=[]), "another architecture"),
-        (lambda d: d["thresholds"].pop("sure"), "lacks the thresholds likely, sure"),
-        (lambda d: d["thresholds"].update(sure="x"), "a threshold that is no number"),
+        (lambda d: d["thresholds"].pop("high"), "lacks the thresholds low, high"),
+        (lambda d: d["thresholds"].update(high="x"), "a threshold that is not a finite number"),
+        (lambda d: d.update(n_ensemble=0), "an ensemble of 0 models, expected 1 to 16"),
         (lambda d: d.update(checkpoint_sha256="0"), "is not the file that model.json describes"),
     ],
 )
-def test_a_wrong_description_is_explained(
-    folder: Path, change: Callable[[dict[str, object]], object], sentence: str
+def test_rejects_a_description_that_does_not_fit(
+    folder: Path, change: Callable[[dict[str, object]], object], message: str
 ) -> None:
     describe(folder, change)
-    with pytest.raises(CheckpointError, match=sentence):
+    with pytest.raises(CheckpointError, match=message):
         load_model(folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "x" * (2 << 20)])
-def test_a_damaged_description_is_explained(folder: Path, text: str) -> None:
+def test_rejects_a_damaged_description(folder: Path, text: str) -> None:
     (folder / "model.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"model\.json"):
         load_model(folder)
 
 
-def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
-    weights = AutoEncoder(PAPER.architecture).state_dict()
+def test_rejects_weights_of_another_architecture(folder: Path) -> None:
+    weights = AutoEncoder(PAPER.network).state_dict()
     safetensors.torch.save_file(
         {name: tensor.contiguous() for name, tensor in weights.items()},
         folder / "checkpoint.safetensors",
@@ -140,7 +143,7 @@ def test_weights_of_another_architecture_are_refused(folder: Path) -> None:
         load_model(folder)
 
 
-def test_weights_of_another_shape_or_not_finite_are_refused(folder: Path) -> None:
+def test_rejects_weights_of_another_shape_and_weights_that_are_not_finite(folder: Path) -> None:
     path = folder / "checkpoint.safetensors"
     tensors, _ = read_tensors(path)
     name = "0.codebook.codes"
@@ -152,11 +155,11 @@ def test_weights_of_another_shape_or_not_finite_are_refused(folder: Path) -> Non
         load_model(folder)
 
 
-def test_presets_share_one_code() -> None:
+def test_both_presets_give_embeddings_distances_and_reconstructions() -> None:
     for preset in (ROBUST, PAPER):
-        network = AutoEncoder(preset.architecture)
+        network = AutoEncoder(preset.network)
         features, distances = network(torch.full((1, 3, 16, 16), 128.0))
-        assert features.shape == (1, preset.architecture.channels, 8, 8)
+        assert features.shape == (1, preset.network.embedding_channels, 8, 8)
         assert distances.shape == (64, 32)
         assert network.decoder(features).shape == (1, 3, 16, 16)
-    assert dataclasses.asdict(PAPER.weights)["reconstruction"] == 100.0
+    assert dataclasses.asdict(PAPER.loss)["reconstruction"] == 100.0

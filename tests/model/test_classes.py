@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import CheckpointError, ConfigError, TrainingError
-from cacl.hpa.target_class import TargetClass
 from cacl.model.checkpoint import load_model, save_model
 from cacl.model.config import PAPER, TEACHER, with_classes
 from cacl.model.data.dataset import calibration_tiles, read_rows, training_tiles
@@ -30,8 +30,8 @@ from tests.fixtures.class_atlas import CLASSES, DISC, RIM, build, drawn, has
 from tests.fixtures.model_atlas import ModelAtlas, set_adrift
 
 LIMITS = (
-    Thresholds(likely=-1.0, sure=1.5, rim=1.5, least=0.0),
-    Thresholds(likely=0.5, sure=2.0, rim=2.0, least=0.0),
+    Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0),
+    Thresholds(low=0.5, high=2.0, edge_high=2.0, min_area_fraction=0.0),
 )
 
 
@@ -54,10 +54,15 @@ def test_a_tile_may_use_s_and_the_codebooks_it_is_positive_for() -> None:
 
 
 def test_the_papers_channels_are_divided_among_all_codebooks() -> None:
-    a = with_classes(PAPER, 3).architecture
+    a = with_classes(PAPER, 3).network
     assert a.class_codes == (5, 5, 5)
-    codebook = ClassAwareCodebook(a.channels, 27, a.class_codes, split_channels=True, unit=False)
-    owned = [codebook.support[codebook.book == number].any(0).nonzero() for number in range(4)]
+    codebook = ClassAwareCodebook(
+        a.embedding_channels, 27, a.class_codes, split_channels=True, unit=False
+    )
+    owned = [
+        codebook.channel_mask[codebook.codebook_id == number].any(0).nonzero()
+        for number in range(4)
+    ]
     assert [(int(one.min()), int(one.max())) for one in owned] == [
         (0, 15),
         (16, 31),
@@ -115,7 +120,7 @@ def test_the_codebooks_begin_apart_from_what_other_classes_show() -> None:
 def test_the_losses_of_classes_add_up() -> None:
     torch.manual_seed(0)
     preset = with_classes(TEACHER, 2)
-    network = AutoEncoder(preset.architecture).eval()
+    network = AutoEncoder(preset.network).eval()
     network.codebook.codes.copy_(torch.eye(37, 32))
     batch = batch_of()
     found = coded_losses(network, batch, preset, None)
@@ -126,7 +131,7 @@ def test_the_losses_of_classes_add_up() -> None:
     def softplus(values: torch.Tensor) -> torch.Tensor:
         return torch.log1p(torch.exp(values.double()))
 
-    highest = min(4, preset.top // 4)
+    highest = min(4, preset.mil.hard_negatives_px // 4)
     claim = softplus(-one[0].flatten().topk(2).values).mean()
     # Class 1 has no known negative place, class 2 nothing but.
     assert found.losses["claim"].item() == pytest.approx(claim.item(), rel=1e-4)
@@ -138,7 +143,7 @@ def test_the_losses_of_classes_add_up() -> None:
 
 def test_with_two_classes_a_share_of_one_half_is_the_middle() -> None:
     preset = with_classes(TEACHER, 2)
-    network = AutoEncoder(preset.architecture).eval()
+    network = AutoEncoder(preset.network).eval()
     codes = torch.zeros(37, 32)
     codes[:, 0] = 1.0
     network.codebook.codes.copy_(codes)
@@ -256,8 +261,8 @@ def test_one_class_with_a_name_is_todays_method(atlas: ModelAtlas) -> None:
 @pytest.mark.usefixtures("lenient")
 def test_the_papers_preset_runs_with_classes(atlas: ModelAtlas) -> None:
     model = load_model(atlas.train("paper", preset="paper", max_steps=6, classes=CLASSES))
-    assert model.preset.architecture.class_codes == (5, 5)
-    assert all((one.likely, one.sure) == (0.0, 0.0) for one in model.thresholds)
+    assert model.preset.network.class_codes == (5, 5)
+    assert all((one.low, one.high) == (0.0, 0.0) for one in model.thresholds)
 
 
 def test_a_class_that_the_tiles_lack_is_named(atlas: ModelAtlas, tmp_path: Path) -> None:
@@ -293,14 +298,14 @@ def test_a_collapsed_codebook_names_its_class(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda d: d.update(classes=[]), "lists no classes that can be read"),
+        (lambda d: d.update(classes=[]), "has no readable list of 1 to 8 classes"),
         (lambda d: d["classes"].pop(), "another architecture .class_codes"),
         (lambda d: d["classes"][1].pop("name"), "a class without a name and a shape"),
         (lambda d: d["classes"][1].update(name="../x"), "a class without a name and a shape"),
         (lambda d: d["classes"][1].update(shape="dot"), "a class without a name and a shape"),
         (
-            lambda d: d["classes"][1]["thresholds"].pop("sure"),
-            "lacks the thresholds likely, sure, rim, least",
+            lambda d: d["classes"][1]["thresholds"].pop("high"),
+            "lacks the thresholds low, high, edge_high, min_area_fraction",
         ),
     ],
 )
@@ -308,8 +313,8 @@ def test_a_description_of_other_classes_is_refused(
     tmp_path: Path, change: object, sentence: str
 ) -> None:
     preset = with_classes(TEACHER, 2)
-    network = AutoEncoder(preset.architecture)
-    save_model(tmp_path, [network], preset, classes=(RIM, DISC), thresholds=LIMITS, facts={})
+    network = AutoEncoder(preset.network)
+    save_model(tmp_path, [network], preset, classes=(RIM, DISC), thresholds=LIMITS, attributes={})
     assert load_model(tmp_path).thresholds == LIMITS
     path = tmp_path / "model.json"
     description = json.loads(path.read_text())

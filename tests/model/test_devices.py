@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 from cacl.model import device
-from cacl.model.config import named
+from cacl.model.config import get_preset
 from cacl.model.data import dataset
 from cacl.model.device import make_fabric, prepare_for_device
 from cacl.model.networks.autoencoder import AutoEncoder
@@ -42,14 +42,14 @@ def test_without_a_gpu_it_is_one_cpu_in_float32() -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     assert (fabric.world_size, fabric.device.type) == (1, "cpu")
-    network = prepare_for_device(AutoEncoder(named("robust").architecture), fabric.device)
+    network = prepare_for_device(AutoEncoder(get_preset("robust").network), fabric.device)
     assert not network.encoder.bf16
     assert network.encoder._compiled_call_impl is None
 
 
 def test_bfloat16_is_kept_to_encoder_and_decoder() -> None:
     torch.manual_seed(0)
-    network = AutoEncoder(named("robust").architecture).eval()
+    network = AutoEncoder(get_preset("robust").network).eval()
     rgb = torch.randint(0, 256, (1, 3, 32, 32)).float()
     with torch.no_grad():
         exact, distances = network(rgb)
@@ -66,7 +66,7 @@ def test_where_nothing_can_be_compiled_it_runs_as_it_is(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.manual_seed(0)
-    network = AutoEncoder(named("robust").architecture).train()
+    network = AutoEncoder(get_preset("robust").network).train()
     before = {name: values.clone() for name, values in network.state_dict().items()}
 
     def refuse(model: object, inputs: object) -> None:
@@ -102,7 +102,7 @@ def of_two(team: Team, asked: threading.Event, *arguments: Any) -> dict[str, boo
     held = {
         "done": torch.tensor([float(done)]),
         "codes": run.network.codebook.codes,
-        "counts": run.network.codebook.counts,
+        "counts": run.network.codebook.cluster_size,
         "weights": weights,
         "statistics": torch.cat(statistics),
         "shares": run.state.share,
@@ -123,7 +123,7 @@ def test_two_processes_hold_the_same_model(atlas: ModelAtlas, tmp_path: Path) ->
     rows, store = dataset.read_rows(atlas.path("training.parquet")), Store(atlas.path("atlas.zarr"))
     learning = dataset.training_tiles(rows, store, 0)
     negatives, _ = dataset.calibration_tiles(rows, store, 0)
-    preset, out = named("robust"), tmp_path / "model"
+    preset, out = get_preset("robust"), tmp_path / "model"
     (out / train.STATES).mkdir(parents=True)
     given = (preset, plan.networks(preset, STEPS), learning, negatives, out, {"seed": 0}, None)
     held = launch(make_fabric(2), 1, of_two, *given)

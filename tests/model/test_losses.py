@@ -49,12 +49,6 @@ def test_mapping_wants_r_p_as_the_input_and_r_n_negative() -> None:
     assert losses.mapping(undecided, undecided, BOTH).item() == pytest.approx(2 * math.log(4))
 
 
-def test_classifier_is_the_cross_entropy_of_four_kinds() -> None:
-    assert losses.classifier(torch.zeros(4, 4), torch.arange(4)).item() == pytest.approx(
-        math.log(4)
-    )
-
-
 def test_avoid_takes_the_mean_and_the_highest_of_known_negatives() -> None:
     logits = torch.zeros(2, 2, 2)
     logits[0] = 50.0
@@ -121,8 +115,8 @@ def test_elsewhere_counts_places_without_stain() -> None:
 def test_input_agrees_with_the_stains_of_the_ground_floor() -> None:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (3, 32, 32), dtype=np.uint8)
-    seen = preprocess.network_input(torch.from_numpy(rgb)[None], view="stains")[0].numpy()
-    hematoxylin, dab = stain.unmix(rgb)
+    seen = preprocess.preprocess(torch.from_numpy(rgb)[None], representation="stains")[0].numpy()
+    hematoxylin, dab = stain.separate_stains(rgb)
     assert np.allclose(seen[0], rgb.mean(0) / 255.0, atol=1e-6)
     assert np.allclose(seen[1], hematoxylin, atol=1e-5)
     assert np.allclose(seen[2], dab, atol=1e-5)
@@ -133,9 +127,11 @@ def test_input_agrees_with_the_stains_of_the_ground_floor() -> None:
 def test_relief_shows_dab_between_its_local_least_and_most() -> None:
     rng = np.random.default_rng(0)
     rgb = rng.integers(0, 256, (3, 48, 48), dtype=np.uint8)
-    seen = preprocess.network_input(torch.from_numpy(rgb)[None], view="relief")[0].numpy()
-    assert len(seen) == preprocess.CHANNELS["relief"]
-    hematoxylin, dab = stain.unmix(rgb)
+    seen = preprocess.preprocess(torch.from_numpy(rgb)[None], representation="stain_contrast")[
+        0
+    ].numpy()
+    assert len(seen) == preprocess.CHANNELS["stain_contrast"]
+    hematoxylin, dab = stain.separate_stains(rgb)
     absorbed = 1.0 - 10.0 ** -np.clip(dab, 0.0, None)
     assert np.allclose(seen[1], hematoxylin, atol=1e-5)
     here, least = absorbed[24, 24], absorbed[14:35, 14:35].min()
@@ -147,7 +143,9 @@ def test_relief_shows_dab_between_its_local_least_and_most() -> None:
 
 def test_mixing_undoes_unmixing() -> None:
     densities = torch.rand(2, 3, 4, 4)
-    assert torch.allclose(preprocess.mixed(preprocess.unmixed(densities)), densities, atol=1e-6)
+    assert torch.allclose(
+        preprocess.combine_stains(preprocess.separate_stains(densities)), densities, atol=1e-6
+    )
 
 
 def test_restaining_with_nothing_changes_nothing() -> None:
@@ -159,12 +157,12 @@ def test_restaining_with_nothing_changes_nothing() -> None:
 def test_restaining_keeps_glass_and_scales_stains() -> None:
     plain = torch.full((64, 3, 4, 4), 255, dtype=torch.uint8)
     brown = torch.tensor([150, 90, 60], dtype=torch.uint8).view(1, 3, 1, 1).expand(64, 3, 4, 4)
-    before = preprocess.unmixed(preprocess.density(brown[:1]))[0, 1, 0, 0]
+    before = preprocess.separate_stains(preprocess.optical_density(brown[:1]))[0, 1, 0, 0]
     found = preprocess.jitter_stain(brown, 0.2, torch.Generator().manual_seed(0))
-    dab = preprocess.unmixed(preprocess.density(found))[:, 1, 0, 0]
+    dab = preprocess.separate_stains(preprocess.optical_density(found))[:, 1, 0, 0]
     assert (dab / before).log().std().item() == pytest.approx(0.2, abs=0.08)
     glass = preprocess.jitter_stain(plain, 0.2, torch.Generator().manual_seed(0))
-    assert preprocess.unmixed(preprocess.density(glass)).abs().max() < 0.1
+    assert preprocess.separate_stains(preprocess.optical_density(glass)).abs().max() < 0.1
 
 
 def test_softening_spreads_a_point_and_keeps_the_whole() -> None:
@@ -183,4 +181,6 @@ def test_softening_spreads_a_point_and_keeps_the_whole() -> None:
 @pytest.mark.parametrize("number", range(8))
 def test_each_symmetry_is_undone(number: int) -> None:
     image = torch.arange(12).view(1, 3, 4)
-    assert torch.equal(preprocess.inverse_dihedral(preprocess.turn(image, number), number), image)
+    assert torch.equal(
+        preprocess.inverse_dihedral(preprocess.dihedral(image, number), number), image
+    )

@@ -1,108 +1,91 @@
-"""Scoring takes shorter ways than training; they come to the same."""
+"""Prediction: its shortcuts give the same results as the network in training."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from scipy import ndimage
-from skimage.filters import apply_hysteresis_threshold
 from torch import nn
 
-from cacl.model.config import PAPER, TEACHER, named, with_classes
+from cacl.model.config import get_preset, with_classes
 from cacl.model.inference import predict
-from cacl.model.inference.masks import Thresholds, stain_mask
 from cacl.model.networks import preprocess
 from cacl.model.networks.autoencoder import (
-    STRIPS,
+    N_STRIPS,
     AutoEncoder,
-    Pointwise,
+    PointwiseConv2d,
     class_logits,
-    merge_norms,
+    fuse_batchnorm,
 )
 
 
-def network(name: str = "robust", classes: int = 1) -> AutoEncoder:
-    """Return a network whose norms have seen something."""
+def make_network(name: str = "robust", n_classes: int = 1) -> AutoEncoder:
+    """Return a network with random codes and batch statistics."""
     torch.manual_seed(0)
-    made = AutoEncoder(with_classes(named(name), classes).architecture)
-    for norm in (part for part in made.modules() if isinstance(part, nn.BatchNorm2d)):
+    network = AutoEncoder(with_classes(get_preset(name), n_classes).network)
+    for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
         norm.running_mean.normal_(0.0, 0.3)
         norm.running_var.uniform_(0.5, 2.0)
-    made.codebook.place(torch.randn_like(made.codebook.codes), made.codebook.book >= 0)
-    return made.eval()
+    codebook = network.codebook
+    codebook.set_codes(torch.randn_like(codebook.codes), codebook.codebook_id >= 0)
+    return network.eval()
 
 
-def pixels(height: int = 64, width: int = 80) -> torch.Tensor:
-    drawn = torch.Generator().manual_seed(1)
-    return torch.randint(0, 256, (2, 3, height, width), generator=drawn, dtype=torch.uint8)
+def make_rgb(height: int = 64, width: int = 80) -> torch.Tensor:
+    rng = torch.Generator().manual_seed(1)
+    return torch.randint(0, 256, (2, 3, height, width), generator=rng, dtype=torch.uint8)
 
 
 @torch.no_grad()
-def test_merged_norms_are_the_same_function() -> None:
-    plain = network()
-    merged = copy.deepcopy(plain)
-    merge_norms(merged)
-    assert not any(isinstance(part, nn.BatchNorm2d) for part in merged.modules())
-    features, distances = plain(pixels())
-    assert (merged(pixels())[0] - features).abs().max() < 1e-5
-    assert (merged(pixels())[1] - distances).abs().max() < 1e-5
+def test_fused_batch_normalisation_is_the_same_function() -> None:
+    network = make_network()
+    fused = copy.deepcopy(network)
+    fuse_batchnorm(fused)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
+    features, distances = network(make_rgb())
+    assert (fused(make_rgb())[0] - features).abs().max() < 1e-5
+    assert (fused(make_rgb())[1] - distances).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize(("name", "mode"), [("robust", "bilinear"), ("paper", "nearest")])
 @torch.no_grad()
-def test_views_are_those_of_the_whole_network_on_turned_images(name: str, mode: str) -> None:
-    model = network(name, classes=2)
-    rgb = pixels()
-    seen = list(predict.views([model], rgb, 8))
-    for number, found in zip(predict.SYMMETRIES, seen, strict=True):
-        coarse = class_logits(model, *model(preprocess.turn(rgb, number)))
-        fine = nn.functional.interpolate(coarse, scale_factor=2.0, mode=mode)
-        assert torch.allclose(preprocess.inverse_dihedral(fine, number), found, atol=1e-4)
-    assert (seen[0] - seen[1]).abs().max() > 1e-2
+def test_views_equal_the_network_on_transformed_images(name: str, mode: str) -> None:
+    network = make_network(name, n_classes=2)
+    rgb = make_rgb()
+    views = list(predict.view_logits([network], rgb, 8))
+    for element, view in zip(predict.TTA_ORDER, views, strict=True):
+        logits = class_logits(network, *network(preprocess.dihedral(rgb, element)))
+        upsampled = nn.functional.interpolate(logits, scale_factor=2.0, mode=mode)
+        expected = preprocess.inverse_dihedral(upsampled, element)
+        assert torch.allclose(expected, view, atol=1e-4)
+    assert (views[0] - views[1]).abs().max() > 1e-2
 
 
 @torch.no_grad()
-def test_a_single_image_is_convolved_like_several() -> None:
-    layer = Pointwise(5, 7, 1)
-    images = torch.randn(2, 5, 2 * STRIPS, 6).contiguous(memory_format=torch.channels_last)
-    both = layer(images)
-    assert torch.allclose(layer(images[:1]), both[:1], atol=1e-6)
-    assert torch.allclose(layer(images[:1, :, :-1]), both[:1, :, :-1], atol=1e-6)
+def test_pointwise_convolution_of_a_single_image_equals_that_of_a_batch() -> None:
+    layer = PointwiseConv2d(5, 7, 1)
+    images = torch.randn(2, 5, 2 * N_STRIPS, 6).contiguous(memory_format=torch.channels_last)
+    batch = layer(images)
+    assert torch.allclose(layer(images[:1]), batch[:1], atol=1e-6)
+    assert torch.allclose(layer(images[:1, :, :-1]), batch[:1, :, :-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("window", [9, 31])
-def test_windows_end_at_the_border(window: int) -> None:
+def test_local_filters_ignore_pixels_outside_the_image(window: int) -> None:
     image = torch.rand(2, 1, 20, 37)
-    around = (window // 2, window // 2)
-    mean = nn.functional.avg_pool2d(image, window, 1, around, count_include_pad=False)
-    assert torch.allclose(preprocess._excess(image, window), image - mean, atol=1e-6)
-    most = nn.functional.max_pool2d(image, window, 1, around)
-    least = -nn.functional.max_pool2d(-image, window, 1, around)
-    assert torch.equal(preprocess._extreme(image, window), most)
-    assert torch.equal(preprocess._extreme(image, window, largest=False), least)
+    padding = (window // 2, window // 2)
+    mean = nn.functional.avg_pool2d(image, window, 1, padding, count_include_pad=False)
+    assert torch.allclose(preprocess._minus_local_mean(image, window), image - mean, atol=1e-6)
+    maximum = nn.functional.max_pool2d(image, window, 1, padding)
+    minimum = -nn.functional.max_pool2d(-image, window, 1, padding)
+    assert torch.equal(preprocess._local_extremum(image, window), maximum)
+    assert torch.equal(preprocess._local_extremum(image, window, maximum=False), minimum)
 
 
-def test_a_mask_grows_from_sure_pixels_as_in_scikit_image() -> None:
-    rng = np.random.default_rng(0)
-    scores = ndimage.gaussian_filter(rng.normal(size=(200, 200)), 1.5).astype(np.float32)
-    limits = Thresholds(likely=0.1, sure=0.4, rim=0.4, least=0.0)
-    wanted = apply_hysteresis_threshold(scores, 0.1, 0.4)
-    assert 0 < wanted.sum() < (scores > 0.1).sum()
-    np.testing.assert_array_equal(stain_mask(scores, limits, PAPER), wanted)
-    assert stain_mask(scores, limits, TEACHER).sum() < wanted.sum()
-    assert not stain_mask(scores - 1.0, limits, PAPER).any()
-
-
-@pytest.mark.parametrize(("sure", "counts"), [(24, False), (25, True)])
-def test_a_part_counts_if_enough_of_it_is_sure(sure: int, counts: bool) -> None:
-    scores = np.full((40, 40), -9.0, np.float32)
-    scores[4:14, 4:14] = 0.0
-    scores[4:14, 4:14].flat[:sure] = 3.0
-    limits = Thresholds(likely=-1.0, sure=2.0, rim=2.0, least=0.0)
-    for part, always in ((0.25, 10**6), (1.0, 25)):
-        preset = replace(TEACHER, sure_part=part, sure_px=always)
-        assert stain_mask(scores, limits, preset).sum() == (100 if counts else 0)
+@pytest.mark.parametrize(
+    ("tiles", "sides"),
+    [(8, [8]), (3, [3]), (10, [5, 5]), (16, [8, 8]), (17, [8, 5, 4]), (31, [8, 8, 8, 7])],
+)
+def test_blocks_have_about_the_size_of_a_core(tiles: int, sides: list[int]) -> None:
+    assert predict.block_sides(tiles * 128, 128) == tuple(128 * side for side in sides)

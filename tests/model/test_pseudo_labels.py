@@ -11,14 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
-from cacl.errors import TrainingError
-from cacl.hpa.target_class import TargetClass
+from cacl.config import TargetClass
 from cacl.model.checkpoint import load_model
-from cacl.model.config import PAPER, ROBUST, TEACHER, with_classes
+from cacl.model.config import PAPER, ROBUST, TEACHER, DistillConfig, with_classes
 from cacl.model.data.dataset import LACKS, SHOWS, UNKNOWN, TileDataset, read_rows, training_tiles
-from cacl.model.inference.levels import NEVER, between, levels, lowest, rarely
-from cacl.model.inference.limits import thresholds
-from cacl.model.inference.masks import IMPOSSIBLE
+from cacl.model.inference.masks import MASKED_LOGIT
+from cacl.model.inference.predict import predict_logits
+from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training import elect, judge, loop, pseudo_labels
 from cacl.model.training import plan as lineage
@@ -41,69 +40,21 @@ def robust(atlas: ModelAtlas) -> Path:
     return atlas.train("robust", preset="robust", max_steps=STEPS)
 
 
-def test_levels_part_what_positive_tiles_hold_beyond_negative_ones() -> None:
-    """A hundred decoys from 0 to 1 on either side; positive tiles hold 100 more, from 2 to 3."""
-    decoys = np.linspace(0.0, 1.0, 100, dtype=np.float32)
-    target_class = np.linspace(2.0, 3.0, 100, dtype=np.float32)
-    nothing = np.full(100, IMPOSSIBLE)
-    positive = np.concatenate([decoys, target_class])[None, None]
-    negative = np.concatenate([decoys, nothing])[None, None]
-    lacks, shows = levels(positive, negative, (0.95, 0.5))
-    assert lacks == pytest.approx(2.05, abs=0.03)
-    assert shows == pytest.approx(2.5, abs=0.03)
-
-
-def test_rarely_is_where_few_of_the_found_are_decoys() -> None:
-    """On each side a tile; 100 decoys from 0 to 1, on the positive 1,000 pixels more up to 1."""
-    decoys = np.linspace(0.0, 1.0, 101, dtype=np.float32)
-    positive = np.concatenate([decoys, np.linspace(0.5, 1.0, 1001, dtype=np.float32)])[None, None]
-    negative = np.concatenate([decoys, np.full(1001, IMPOSSIBLE)])[None, None]
-    assert rarely(positive, negative, 0.08) == pytest.approx(1 - 0.08 * 1000 / 92, abs=0.02)
-    assert rarely(positive, negative, 1.0) == 0.0
-    assert rarely(positive, negative + 2.0, 0.05) == NEVER
-    assert rarely(np.full_like(positive, IMPOSSIBLE), negative, 0.05) == NEVER
-
-
-def test_positive_tiles_that_hold_nothing_more_teach_nothing() -> None:
-    scores = np.linspace(0.0, 1.0, 64, dtype=np.float32).reshape(1, 8, 8)
-    for positive in (scores, np.full_like(scores, IMPOSSIBLE)):
-        with pytest.raises(TrainingError, match="finds no more of the pattern on positive tiles"):
-            levels(positive, scores, [0.5])
-
-
-def test_the_least_share_is_what_nearly_all_images_have() -> None:
-    shares = np.linspace(0.01, 0.05, 41)
-    assert lowest(shares, 0.05) == pytest.approx(0.012)
-    assert lowest(shares[:4], 0.05) == pytest.approx(0.2 * np.quantile(shares[:4], 0.05))
-    assert lowest(shares, 0.0) == 0.0
-    assert lowest(np.zeros(0), 0.05) == 0.0
-
-
-def test_the_gate_lies_between_negative_and_positive_images() -> None:
-    positive = np.full(40, 0.04)
-    assert between(positive, np.full(40, 0.02), 0.05) == pytest.approx(np.sqrt(0.04 * 0.02))
-    assert between(positive, np.full(40, 0.0001), 0.05) == pytest.approx(0.02)
-    assert between(positive, np.full(40, 0.09), 0.05) == pytest.approx(0.04)
-    assert between(positive, np.zeros(0), 0.05) == pytest.approx(0.02)
-    assert between(positive, np.full(40, 0.02), 0.0) == 0.0
-    assert between(np.zeros(0), np.full(40, 0.02), 0.05) == 0.0
-
-
 def test_a_robust_model_is_a_pupil_of_scouts(atlas: ModelAtlas, robust: Path) -> None:
     description = json.loads((robust / "model.json").read_text())
-    assert (description["preset"], description["members"]) == ("robust", 1)
+    assert (description["preset"], description["n_ensemble"]) == ("robust", 1)
     assert description["steps"] == STEPS
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
-    scouts = ROBUST.teachers
+    scouts = ROBUST.distill.n_teachers
     assert rows["network"].unique().tolist() == list(range(1, scouts + 2))
     assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [scouts + 1]
     assert rows["claim"].notna().sum() > 0
     assert rows["told"].notna().sum() > 0
     assert not (rows["claim"].notna() & rows["told"].notna()).any()
     model = load_model(robust)
-    assert model.networks[0].architecture == ROBUST.architecture
+    assert model.networks[0].architecture == ROBUST.network
     assert sorted(path.name for path in robust.iterdir()) == [
         "checkpoint.safetensors",
         "model.json",
@@ -154,7 +105,7 @@ def test_of_two_networks_that_which_knows_the_pattern_is_heard(
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     [knows] = load_model(robust).networks
     torch.manual_seed(0)
-    knows_nothing = AutoEncoder(ROBUST.architecture).eval()
+    knows_nothing = AutoEncoder(ROBUST.network).eval()
     [best] = elect.elect([knows_nothing, knows], tiles, ROBUST, 1)
     assert best.model is knows
     both = elect.elect([knows_nothing, knows], tiles, ROBUST, 2)
@@ -169,37 +120,39 @@ def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: 
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     [one] = load_model(robust).networks
     every = torch.arange(len(tiles))
-    plain = judge.scores([one], tiles, every, 0, ROBUST, ROBUST.flips)
+    plain = predict_logits([one], tiles, every, 0, ROBUST.post, ROBUST.post.n_tta)
     heard = [elect.Heard(one, 0.5, spread) for spread in (2.0, 4.0)]
     mean = elect.scores(heard, tiles, every, ROBUST)
-    known = plain > IMPOSSIBLE
+    known = plain > MASKED_LOGIT
     assert np.allclose(mean[known], plain[known] * (1 / 2 + 1 / 4) / 2, atol=1e-5)
-    assert (mean[~known] == IMPOSSIBLE).all()
+    assert (mean[~known] == MASKED_LOGIT).all()
 
 
 def test_steps_are_shared_by_the_networks() -> None:
     plan = lineage.networks(ROBUST, None)
-    scout, pupil = (lineage.Planned(one, one.steps, (0,)) for one in (TEACHER, ROBUST))
-    assert plan == [*[scout] * ROBUST.teachers, pupil]
+    scout, pupil = (lineage.Planned(one, one.optim.steps, (0,)) for one in (TEACHER, ROBUST))
+    assert plan == [*[scout] * ROBUST.distill.n_teachers, pupil]
     steps = [one.steps for one in lineage.networks(ROBUST, 150)]
     assert sum(steps) == 150
-    assert steps[0] / steps[-1] == pytest.approx(TEACHER.steps / ROBUST.steps, rel=0.1)
+    assert steps[0] / steps[-1] == pytest.approx(TEACHER.optim.steps / ROBUST.optim.steps, rel=0.1)
     assert lineage.networks(PAPER, 5) == [lineage.Planned(PAPER, 5, (0,))]
 
 
 def test_every_teacher_has_teachers_of_its_own() -> None:
-    two = replace(ROBUST, teacher=ROBUST, teachers=2, members=2)
-    first = [TEACHER] * ROBUST.teachers + [ROBUST]
+    two = replace(
+        ROBUST, distill=DistillConfig(teacher=ROBUST, n_teachers=2, top_k=2), n_ensemble=2
+    )
+    first = [TEACHER] * ROBUST.distill.n_teachers + [ROBUST]
     assert [one.preset for one in lineage.networks(two, None)] == [*first, *first, two] * 2
 
 
 def test_of_several_classes_each_has_teachers_that_know_it_alone() -> None:
     three = with_classes(ROBUST, 3)
     plan = lineage.networks(three, None)
-    each = [(0,), (1,), (2,)] * (ROBUST.teachers // 2)
+    each = [(0,), (1,), (2,)] * (ROBUST.distill.n_teachers // 2)
     assert [one.classes for one in plan] == [*each, (0, 1, 2)]
     assert {one.preset for one in plan[:-1]} == {TEACHER}
-    assert plan[-1] == lineage.Planned(three, ROBUST.steps, (0, 1, 2))
+    assert plan[-1] == lineage.Planned(three, ROBUST.optim.steps, (0, 1, 2))
     assert {one.classes for one in lineage.networks(with_classes(PAPER, 3), None)} == {(0, 1, 2)}
 
 
@@ -238,7 +191,7 @@ def test_training_ends_when_the_model_gets_no_surer(
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
     scouts = sum(one.steps for one in lineage.networks(ROBUST, STEPS) if one.preset == TEACHER)
-    assert steps == scouts + 5 * (1 + ROBUST.patience)
+    assert steps == scouts + 5 * (1 + ROBUST.optim.patience)
 
 
 def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) -> None:
@@ -254,9 +207,9 @@ def test_masks_are_sure_beyond_the_harder_negatives(atlas: ModelAtlas, robust: P
     models = load_model(robust).networks
 
     def sure(held_out: TileDataset) -> float:
-        [limits] = thresholds(models, tiles, held_out, ROBUST)
-        assert limits.likely <= limits.sure
-        return limits.sure
+        [limits] = calibrate_thresholds(models, tiles, held_out, ROBUST)
+        assert limits.low <= limits.high
+        return limits.high
 
     blank = replace(tiles, pixels=torch.zeros_like(tiles.pixels))
     known = sure(blank)

@@ -16,6 +16,7 @@ import pytest
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.model.checkpoint import load_model
+from cacl.model.config import PAPER, ROBUST, TEACHER, Preset
 from cacl.model.networks.codebook import SHARED
 from cacl.model.training import judge, loop, metrics_log, train
 from cacl.model.training.train import STATES
@@ -37,27 +38,27 @@ def same(one: Path, other: Path) -> bool:
 
 
 @pytest.mark.usefixtures("lenient")
-@pytest.mark.parametrize("preset", ["scout", "paper"])
-def test_equal_seeds_give_equal_bytes(atlas: ModelAtlas, preset: str) -> None:
-    steps = 36 if preset == "scout" else 12
-    one = atlas.train(f"{preset}_1", preset=preset, max_steps=steps)
-    other = atlas.train(f"{preset}_2", preset=preset, max_steps=steps)
+@pytest.mark.parametrize("preset", [TEACHER, PAPER], ids=lambda preset: preset.name)
+def test_equal_seeds_give_equal_bytes(atlas: ModelAtlas, preset: Preset) -> None:
+    steps = 36 if preset == TEACHER else 12
+    one = atlas.train(f"{preset.name}_1", preset=preset, max_steps=steps)
+    other = atlas.train(f"{preset.name}_2", preset=preset, max_steps=steps)
     assert same(one, other)
-    third = atlas.train(f"{preset}_3", preset=preset, max_steps=steps, seed=1)
+    third = atlas.train(f"{preset.name}_3", preset=preset, max_steps=steps, seed=1)
     assert not same(one, third)
 
 
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize(
-    ("preset", "stop", "steps"), [("scout", 47, 56), ("robust", 165, 180), ("paper", 13, 16)]
+    ("preset", "stop", "steps"), [(TEACHER, 47, 56), (ROBUST, 165, 180), (PAPER, 13, 16)]
 )
 def test_an_interrupted_run_goes_on_bit_for_bit(
-    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, preset: str, stop: int, steps: int
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, preset: Preset, stop: int, steps: int
 ) -> None:
     """The network that is taught, of the last 40 steps of `robust`, is stopped after a save."""
     monkeypatch.setattr(loop, "STEPS_BETWEEN_SAVES", 10)
     monkeypatch.setattr(loop, "STEPS_BETWEEN_CHECKS", 5)
-    whole = atlas.train(f"{preset}_whole", preset=preset, max_steps=steps)
+    whole = atlas.train(f"{preset.name}_whole", preset=preset, max_steps=steps)
     add = metrics_log.Curve.add
 
     done = itertools.count(1)
@@ -69,12 +70,12 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
 
     monkeypatch.setattr(metrics_log.Curve, "add", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        atlas.train(f"{preset}_parts", preset=preset, max_steps=steps)
-    parts = atlas.path(f"{preset}_parts")
+        atlas.train(f"{preset.name}_parts", preset=preset, max_steps=steps)
+    parts = atlas.path(f"{preset.name}_parts")
     assert any((parts / STATES).iterdir())
     assert not (parts / "model.json").exists()
     monkeypatch.setattr(metrics_log.Curve, "add", add)
-    atlas.train(f"{preset}_parts", preset=preset, max_steps=steps)
+    atlas.train(f"{preset.name}_parts", preset=preset, max_steps=steps)
     assert same(whole, parts)
     assert not (parts / STATES).exists()
 
@@ -105,7 +106,7 @@ def test_the_description_says_what_was_done(
     caplog.set_level(logging.INFO)
     folder = atlas.train("described", max_steps=32)
     description = json.loads((folder / "model.json").read_text())
-    assert description["preset"] == "scout"
+    assert description["preset"] == "teacher"
     assert description["steps"] == 32
     assert description["threshold_source"] == "image-wise labels, validation negatives"
     assert len(description["training_data_digest"]) == 64
@@ -126,7 +127,7 @@ def test_the_description_says_what_was_done(
     assert last["total"] == pytest.approx(last[parts].sum(), rel=1e-4)
     assert list(pd.read_csv(folder / "speed.csv")) == ["step", "tiles_per_second"]
     [line] = [text for text in caplog.messages if "step 32 of 32" in text]
-    assert re.search(r"train: scout: step 32 of 32, \d+\.\d tiles/s, ", line)
+    assert re.search(r"train: teacher: step 32 of 32, \d+\.\d tiles/s, ", line)
     for name in ("total", *parts, "perplexity_s", "perplexity_c", "dead_codes", "c_share"):
         assert f", {name} {last[name]:.4g}" in line
 
@@ -134,8 +135,8 @@ def test_the_description_says_what_was_done(
 @pytest.mark.usefixtures("lenient")
 def test_the_paper_preset_has_its_losses_and_its_books(atlas: ModelAtlas) -> None:
     model = load_model(atlas.train("paper", preset="paper", max_steps=12))
-    assert (model.thresholds[0].likely, model.thresholds[0].sure) == (0.0, 0.0)
-    assert model.networks[0].codebook.support.sum(0).tolist() == [27.0] * 32 + [5.0] * 32
+    assert (model.thresholds[0].low, model.thresholds[0].high) == (0.0, 0.0)
+    assert model.networks[0].codebook.channel_mask.sum(0).tolist() == [27.0] * 32 + [5.0] * 32
     rows = pd.read_csv(atlas.path("paper") / "training.csv")
     assert rows.loc[0, ["discriminative", "mapping", "classifier"]].notna().all()
     assert rows[["claim", "avoid_mean", "elsewhere"]].isna().all().all()
@@ -158,21 +159,21 @@ def test_a_missing_class_is_named_with_its_remedy(
         train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
 
 
-@pytest.mark.parametrize("preset", ["robust", "scout"])
+@pytest.mark.parametrize("preset", [ROBUST, TEACHER], ids=lambda preset: preset.name)
 def test_one_tile_a_label_is_said_before_training(
-    atlas: ModelAtlas, tmp_path: Path, preset: str
+    atlas: ModelAtlas, tmp_path: Path, preset: Preset
 ) -> None:
     frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
     learned = frame[frame["kept"] & (frame["split"] == "train")]
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, learned.groupby("label").head(1), TileRow)
     given = table, atlas.path("atlas.zarr"), tmp_path / "model"
-    if preset == "robust":
+    if preset == ROBUST:
         with pytest.raises(TrainingError, match=r"has 1 tiles of positive .*at least 8; label"):
             train.train(*given, preset=preset, max_steps=90)
         assert not (tmp_path / "model").exists()
     else:
-        with pytest.raises(TrainingError, match=r"C is used|finds no more of the pattern"):
+        with pytest.raises(TrainingError, match=r"C is used|finds no more of the class"):
             train.train(*given, preset=preset, max_steps=5)
 
 
@@ -229,9 +230,9 @@ def test_an_unknown_preset_is_refused(atlas: ModelAtlas) -> None:
 
 
 def test_the_learning_rate_rises_and_falls_to_nothing() -> None:
-    preset = train.named("robust")
-    rates = [loop.learning_rate(preset, step, 300) for step in range(300)]
-    assert rates[0] == pytest.approx(preset.learning_rate / 20, rel=1e-3)
-    assert max(rates) == pytest.approx(preset.learning_rate, rel=0.02)
-    assert rates[-1] < 1e-3 * preset.learning_rate
-    assert loop.learning_rate(train.named("paper"), 299, 300) == 3e-4
+    optim = ROBUST.optim
+    rates = [loop.learning_rate(optim, step, 300) for step in range(300)]
+    assert rates[0] == pytest.approx(optim.learning_rate / 20, rel=1e-3)
+    assert max(rates) == pytest.approx(optim.learning_rate, rel=0.02)
+    assert rates[-1] < 1e-3 * optim.learning_rate
+    assert loop.learning_rate(PAPER.optim, 299, 300) == 3e-4

@@ -1,50 +1,50 @@
-"""How well the views of an image agree."""
+"""Agreement of the views of an image: confidence and spread of the ratio."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cacl.model.inference.uncertainty import CELL_BIT, FIRST_VIEW_BIT, ViewAgreement
+from cacl.model.inference.masks import BlockMasks
+from cacl.model.inference.uncertainty import ViewAgreement
 
 
-def bits(cell: list[int], *views: list[int]) -> np.ndarray:
-    found = np.array([cell], np.uint32) << CELL_BIT
-    for number, view in enumerate(views):
-        found |= np.array([view], np.uint32) << (FIRST_VIEW_BIT + number)
-    return found | 1
+def pack(cell: list[int], *views: list[int]) -> np.ndarray:
+    """Return a packed block of one row whose class mask is full."""
+    cells, *masks = (np.array([row], bool) for row in (cell, *views))
+    return BlockMasks(cells, (np.ones_like(cells),), tuple(masks)).pack()
 
 
-def test_two_views_agree_as_their_dice_says() -> None:
-    votes = ViewAgreement(2)
-    block = bits([1] * 8, [1, 1, 1, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0, 0, 0])
-    assert votes.take(block) is block
-    assert votes.confidence == pytest.approx(2 * 2 / (3 + 4))
-    assert votes.ratio_sd == pytest.approx(np.std([3 / 8, 4 / 8], ddof=1))
+def test_confidence_of_two_views_is_their_dice() -> None:
+    agreement = ViewAgreement(2)
+    block = pack([1] * 8, [1, 1, 1, 0, 0, 0, 0, 0], [0, 1, 1, 1, 1, 0, 0, 0])
+    assert agreement.count(block) is block
+    assert agreement.confidence == pytest.approx(2 * 2 / (3 + 4))
+    assert agreement.ratio_sd == pytest.approx(np.std([3 / 8, 4 / 8], ddof=1))
 
 
-def test_three_views_are_compared_in_pairs_and_blocks_add_up() -> None:
-    one, two, three = [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0]
-    votes = ViewAgreement(3)
-    for part in (slice(0, 2), slice(2, 4)):
-        votes.take(bits([1, 1], one[part], two[part], three[part]))
+def test_confidence_averages_all_pairs_of_views_over_all_blocks() -> None:
+    first, second, third = [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0]
+    agreement = ViewAgreement(3)
+    for block in (slice(0, 2), slice(2, 4)):
+        agreement.count(pack([1, 1], first[block], second[block], third[block]))
     shared = 1 + 2 + 2
-    assert votes.confidence == pytest.approx(2 * shared / ((2 + 2) + (2 + 3) + (2 + 3)))
+    assert agreement.confidence == pytest.approx(2 * shared / ((2 + 2) + (2 + 3) + (2 + 3)))
 
 
-def test_views_that_are_the_same_are_sure() -> None:
-    votes = ViewAgreement(2)
-    votes.take(bits([1, 1], [1, 0], [1, 0]))
-    assert (votes.confidence, votes.ratio_sd) == (1.0, 0.0)
+def test_equal_views_have_full_confidence() -> None:
+    agreement = ViewAgreement(2)
+    agreement.count(pack([1, 1], [1, 0], [1, 0]))
+    assert (agreement.confidence, agreement.ratio_sd) == (1.0, 0.0)
 
 
-def test_where_nothing_is_stained_there_is_no_confidence() -> None:
-    votes = ViewAgreement(2)
-    votes.take(bits([1, 1], [0, 0], [0, 0]))
-    assert (votes.confidence, votes.ratio_sd) == (None, 0.0)
-    nothing = ViewAgreement(2)
-    nothing.take(bits([0, 0], [0, 0], [0, 0]))
-    assert (nothing.confidence, nothing.ratio_sd) == (None, None)
-    alone = ViewAgreement(1)
-    alone.take(bits([1, 1], [1, 0]))
-    assert (alone.confidence, alone.ratio_sd) == (None, None)
+def test_no_confidence_without_stain_cells_or_a_second_view() -> None:
+    unstained = ViewAgreement(2)
+    unstained.count(pack([1, 1], [0, 0], [0, 0]))
+    assert (unstained.confidence, unstained.ratio_sd) == (None, 0.0)
+    without_cells = ViewAgreement(2)
+    without_cells.count(pack([0, 0], [0, 0], [0, 0]))
+    assert (without_cells.confidence, without_cells.ratio_sd) == (None, None)
+    single_view = ViewAgreement(1)
+    single_view.count(pack([1, 1], [1, 0]))
+    assert (single_view.confidence, single_view.ratio_sd) == (None, None)

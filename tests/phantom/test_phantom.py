@@ -20,9 +20,9 @@ from cacl.image import stain
 from cacl.phantom import SETTINGS, write_phantom
 from cacl.phantom.anatomy import draw_anatomy
 from cacl.phantom.fields import generator
-from cacl.phantom.paint import paint
+from cacl.phantom.render import render
 from cacl.phantom.settings import DUODENUM_A
-from cacl.phantom.staining import annotate, draw_staining, level
+from cacl.phantom.staining import annotate, draw_staining, staining_level
 
 CORE_PX = 750
 
@@ -183,7 +183,7 @@ def test_the_stained_border_is_browner_than_the_other_cells_around_it(atlas: Pat
             if border.sum() < 500:
                 continue
             rgb = simplejpeg.decode_jpeg(picture.read_bytes()).transpose(2, 0, 1)
-            _, dab = stain.unmix(np.ascontiguousarray(rgb))
+            _, dab = stain.separate_stains(np.ascontiguousarray(rgb))
             near = cv2.dilate(border.astype(np.uint8), np.ones((31, 31), np.uint8)) > 0
             beside = near & (truth == 1)
             assert np.median(dab[border]) > np.median(dab[beside]) + 0.08
@@ -203,7 +203,7 @@ def test_a_negative_core_differs_from_its_positive_twin_only_in_the_border() -> 
     unstained = dataclasses.replace(staining, positive=False)
     anatomy = draw_anatomy(generator("anatomy"), DUODENUM_A.geometry, CORE_PX)
     positive, negative = (
-        paint(generator("paint"), anatomy, DUODENUM_A, one, cover=0.9)
+        render(generator("paint"), anatomy, DUODENUM_A, one, coverage=0.9)
         for one in (staining, unstained)
     )
     assert positive.border.any()
@@ -220,11 +220,11 @@ def test_the_border_is_as_wide_as_the_setting_says_and_covers_its_share() -> Non
     staining = dataclasses.replace(draw_staining(0, DUODENUM_A, 1), positive=True)
     anatomy = draw_anatomy(generator("anatomy"), DUODENUM_A.geometry, CORE_PX)
     areas = []
-    for cover in (0.3, 0.6, 0.9):
-        canvas = paint(generator("paint"), anatomy, DUODENUM_A, staining, cover=cover)
-        deepest = float(anatomy.depth[canvas.border].max()) / canvas.px
+    for coverage in (0.3, 0.6, 0.9):
+        maps = render(generator("paint"), anatomy, DUODENUM_A, staining, coverage=coverage)
+        deepest = float(anatomy.depth[maps.border].max()) / maps.px
         assert deepest <= 1.5 * DUODENUM_A.geometry.border_um[1] + 1.0
-        areas.append(int(canvas.border.sum()))
+        areas.append(int(maps.border.sum()))
     assert areas[0] * 1.6 < areas[1] * 1.25 < areas[2] * 1.25 * 1.25
 
 
@@ -234,7 +234,7 @@ def test_both_classes_draw_the_same_distractors(name: str) -> None:
     positive = [one for one in drawn if one.positive]
     negative = [one for one in drawn if not one.positive]
     assert len(positive) == len(negative) == 400
-    for field in ("cytoplasm_od", "stroma_od", "mucus_od", "nuclei_od", "debris_od", "rim_od"):
+    for field in ("cytoplasm_od", "stroma_od", "mucus_od", "nuclei_od", "debris_od", "edge_od"):
         there = [np.array([getattr(one, field) for one in group]) for group in (positive, negative)]
         shares = [(values > 0).mean() for values in there]
         assert 0.1 < shares[0] < 0.9
@@ -249,7 +249,7 @@ def test_annotations_follow_the_stain() -> None:
         draw_staining(0, DUODENUM_A, 1),
         positive=True,
         grade="strong",
-        cover=0.8,
+        coverage=0.8,
         cytoplasm_od=0.3,
         nuclei_od=0.0,
         mucus_od=0.0,
@@ -283,7 +283,7 @@ def test_annotations_follow_the_stain() -> None:
     ],
 )
 def test_level_follows_intensity_and_quantity(intensity: str, quantity: str, expected: str) -> None:
-    assert level(intensity, quantity) == expected
+    assert staining_level(intensity, quantity) == expected
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from cacl.benchmark.ground_truth import read_truth
 from cacl.image.tile_grid import TileGrid
 from cacl.phantom import SETTINGS, write_phantom
 from cacl.phantom.anatomy import Anatomy, draw_anatomy
-from cacl.phantom.camera import TRUTH, truth_png
-from cacl.phantom.canvas import Canvas
 from cacl.phantom.fields import generator
-from cacl.phantom.paint import paint
-from cacl.phantom.settings import BRUSH_BORDERS
+from cacl.phantom.imaging import MASK_VALUES, ground_truth_png
+from cacl.phantom.render import render
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
+from cacl.phantom.stain_maps import StainMaps
 from cacl.phantom.staining import annotate, draw_staining
 
 SETTING = SETTINGS["patterns-a"]
@@ -31,7 +31,7 @@ def anatomy() -> Anatomy:
     return draw_anatomy(generator("anatomy"), SETTING.geometry, CORE_PX)
 
 
-def painted(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> Canvas:
+def painted(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> StainMaps:
     plain = dataclasses.replace(
         draw_staining(0, SETTING, 1),
         positive=False,
@@ -41,11 +41,11 @@ def painted(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> C
         stroma_od=0.8,
     )
     staining = dataclasses.replace(plain, **changes)
-    return paint(generator("paint"), anatomy, setting, staining, cover=0.8)  # type: ignore[arg-type]
+    return render(generator("paint"), anatomy, setting, staining, coverage=0.8)  # type: ignore[arg-type]
 
 
-def truth(canvas: Canvas) -> np.ndarray:
-    data = np.frombuffer(truth_png(canvas, CORE_PX), np.uint8)
+def truth(maps: StainMaps) -> np.ndarray:
+    data = np.frombuffer(ground_truth_png(maps, CORE_PX), np.uint8)
     return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
 
 
@@ -54,10 +54,10 @@ def test_the_truth_shows_what_is_stained_and_nothing_else(
     anatomy: Anatomy, shown: tuple[bool, bool, bool]
 ) -> None:
     border, cytoplasm, nuclei = shown
-    canvas = painted(anatomy, positive=border, cytoplasm_od=0.4 * cytoplasm, nuclei_od=0.6 * nuclei)
-    values = set(np.unique(truth(canvas)).tolist()) - {0, 1}
+    maps = painted(anatomy, positive=border, cytoplasm_od=0.4 * cytoplasm, nuclei_od=0.6 * nuclei)
+    values = set(np.unique(truth(maps)).tolist()) - {0, 1}
     wanted = zip(("microvilli", "cytoplasm", "nucleus"), shown, strict=True)
-    assert values == {TRUTH[name] for name, there in wanted if there}
+    assert values == {MASK_VALUES[name] for name, there in wanted if there}
 
 
 def test_stained_places_are_browner_than_where_nothing_is_stained(anatomy: Anatomy) -> None:
@@ -72,17 +72,17 @@ def test_stained_places_are_browner_than_where_nothing_is_stained(anatomy: Anato
 
 
 def test_stained_stroma_is_no_cytoplasm(anatomy: Anatomy) -> None:
-    canvas = painted(anatomy, cytoplasm_od=0.4, stroma_share=1.0)
-    brown_stroma = (canvas.dab > 0.3) & canvas.cell & ~canvas.cytoplasm
-    assert brown_stroma.sum() > 0.05 * canvas.cell.sum()
-    assert canvas.cytoplasm.sum() > 0.1 * canvas.cell.sum()
+    maps = painted(anatomy, cytoplasm_od=0.4, stroma_fraction=1.0)
+    brown_stroma = (maps.dab > 0.3) & maps.cell & ~maps.cytoplasm
+    assert brown_stroma.sum() > 0.05 * maps.cell.sum()
+    assert maps.cytoplasm.sum() > 0.1 * maps.cell.sum()
 
 
 def test_other_settings_show_the_border_alone(anatomy: Anatomy) -> None:
     changes = {"positive": True, "cytoplasm_od": 0.3, "nuclei_od": 0.6}
     known = truth(painted(anatomy, SETTINGS["duodenum-a"], **changes))
     assert set(np.unique(known).tolist()) == {0, 1, 2}
-    assert tuple(f"duodenum-{letter}" for letter in "abcde") == BRUSH_BORDERS
+    assert tuple(f"duodenum-{letter}" for letter in "abcde") == BRUSH_BORDER_SETTINGS
 
 
 def test_the_three_are_stained_independently() -> None:
@@ -129,6 +129,6 @@ def test_files_agree_with_each_other(tmp_path: Path) -> None:
         page = etree.parse(tmp_path / "host" / f"ENSG00000{number}.xml")
         (cell,) = page.xpath("//tissueCell[cellType='Enterocytes']")
         for word, name in (("cytoplasmic", "cytoplasm"), ("nuclear", "nucleus")):
-            there, cells = read_truth(tmp_path / "truth", image_id, grid, TRUTH[name])
+            there, cells = read_truth(tmp_path / "truth", image_id, grid, MASK_VALUES[name])
             assert (word in cell.findtext("location")) == there.any()
             assert not (there & ~cells).any()

@@ -11,6 +11,7 @@ from cacl import tables
 from cacl.report.aggregate import antibody_rows, gene_rows
 from cacl.report.agreement import agreement_rows
 from cacl.report.disagreement import disagreement_rows
+from cacl.tables.io import _nullable
 from cacl.tables.schemas import AgreementRow, AntibodyRow, MeasureRow
 
 STAINING = ("not detected", "low", "medium", "high")
@@ -36,7 +37,7 @@ def image(antibody_id: str, stained: int, **changes: Any) -> MeasureRow:
 
 def frame(rows: list[MeasureRow]) -> pd.DataFrame:
     table = tables.to_table(rows, MeasureRow)
-    found: pd.DataFrame = table.to_pandas(types_mapper=tables._nullable)
+    found: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
     return found
 
 
@@ -57,7 +58,7 @@ def annotated(count: int, seed: int = 0) -> list[AntibodyRow]:
     ]
 
 
-def test_agreement_is_that_of_scipy_with_an_interval_around_it() -> None:
+def test_spearman_and_auroc_equal_scipy_and_lie_in_their_intervals() -> None:
     rows = annotated(80)
     found = by_measure(agreement_rows(frame([]), rows, seed=0))
     ratios = np.array([row.stained_to_cell_ratio for row in rows])
@@ -77,7 +78,7 @@ def test_agreement_is_that_of_scipy_with_an_interval_around_it() -> None:
     assert agreement_rows(frame([]), rows, seed=0) == list(found.values())
 
 
-def test_what_cannot_be_compared_is_empty_and_says_why() -> None:
+def test_incomparable_measures_are_empty_with_reason() -> None:
     full = by_measure(agreement_rows(frame([]), annotated(80), seed=0))
     for rows, reason in (
         ([], "0 antibodies have a ratio and an annotated"),
@@ -93,14 +94,14 @@ def test_what_cannot_be_compared_is_empty_and_says_why() -> None:
         assert reason in found["AUROC: detected against not detected"].note
 
 
-def test_patients_of_an_antibody_that_agree() -> None:
+def test_alpha_is_1_for_identical_patients() -> None:
     rows = [image(f"A{number}", 10 * number) for number in range(8) for _ in range(3)]
     found = by_measure(agreement_rows(frame(rows), [], seed=0))
     assert found["Krippendorff's alpha: patients of one antibody"].value == 1.0
     assert found["Krippendorff's alpha: patients of one antibody"].n == 8
 
 
-def test_disagreements_come_largest_first() -> None:
+def test_disagreements_are_sorted_by_size() -> None:
     rows = [
         antibody("N1", 0.00, "not detected"),
         antibody("N2", 0.01, "not detected"),
@@ -115,13 +116,13 @@ def test_disagreements_come_largest_first() -> None:
     assert (over.difference, over.expected) == (pytest.approx(3 / 6), 0.02)
     assert (under.difference, under.expected) == (pytest.approx(-2 / 6), 0.2)
     assert over.why == (
-        "not detected, but 30.00% of the cell area is stained; at most 2.00% expected, "
-        "which its interval excludes"
+        "annotated “not detected”, but 30.00% of the cell area is stained; expected at most 2.00%; "
+        "the 95 % interval excludes this value"
     )
-    assert under.why.endswith("at least 20.00% expected, which its interval includes")
+    assert under.why.endswith("expected at least 20.00%; the 95 % interval includes this value")
 
 
-def test_agreeing_or_unannotated_antibodies_are_no_disagreement() -> None:
+def test_agreeing_or_unannotated_antibodies_are_not_listed() -> None:
     assert disagreement_rows([]) == []
     assert disagreement_rows([antibody("A", 0.5), antibody("B", None, "high")]) == []
     assert disagreement_rows([antibody("A", 0.5, "high")]) == []
@@ -131,14 +132,14 @@ def test_agreeing_or_unannotated_antibodies_are_no_disagreement() -> None:
     assert disagreement_rows(ties) == []
 
 
-def test_without_annotation_the_label_counts() -> None:
+def test_label_replaces_missing_annotation() -> None:
     rows = [antibody("N", 0.4, label="negative"), antibody("P", 0.1, label="positive")]
     found = disagreement_rows(rows)
     assert [row.antibody_id for row in found] == ["N", "P"]
     assert found[0].why.startswith("labelled negative, but 40.00%")
 
 
-def test_tissues_and_stain_are_pooled() -> None:
+def test_pools_tissues_and_stain_intensity() -> None:
     rows = [
         image("A", 400, tissue="duodenum", stained_od=0.5, h_score=100.0),
         image("A", 100, tissue="colon", stained_od=1.0, h_score=50.0),
@@ -152,7 +153,7 @@ def test_tissues_and_stain_are_pooled() -> None:
     assert (second.tissue_tau, second.top_tissue) == (None, "")
 
 
-def test_antibodies_of_a_gene_agree() -> None:
+def test_gene_agreement_of_equal_antibodies_is_1() -> None:
     rows = [
         image("A", 100, gene="X"),
         image("B", 100, gene="X"),
@@ -168,12 +169,12 @@ def test_antibodies_of_a_gene_agree() -> None:
     }
 
 
-def test_nothing_measured_is_no_row() -> None:
+def test_no_images_give_no_rows() -> None:
     assert antibody_rows(frame([])) == []
     assert gene_rows(frame([])) == []
 
 
-def test_zero_over_zero_and_no_negative_leave_numbers_empty() -> None:
+def test_undefined_ratio_and_missing_negatives_give_empty_numbers() -> None:
     rows = [image("A", 0, cell_area_px=0, stained_to_cell_ratio=None), image("B", 10)]
     first, last = antibody_rows(frame(rows))
     assert (last.antibody_id, last.stained_to_cell_ratio, last.h_score) == ("A", None, None)

@@ -14,9 +14,9 @@ from PIL import Image
 
 from cacl import tables
 from cacl.errors import TableError
-from cacl.report import text as words
-from cacl.report import thumbnails
-from cacl.steps.report import gallery_of, pictured_of
+from cacl.image import palette
+from cacl.report import text, thumbnails
+from cacl.report.gallery import gallery_antibodies, thumbnail_antibodies
 from cacl.tables.dictionary import report_tables
 from cacl.tables.schemas import AntibodyRow, DisagreementRow, FailureRow, GeneRow, MeasureRow
 from tests.fixtures.reports import antibody, cores, empty_atlas, failed, hostile_atlas, run
@@ -38,14 +38,14 @@ def antibodies(folder: Path) -> list[AntibodyRow]:
     return tables.read_parquet(folder / "antibodies.parquet", AntibodyRow)
 
 
-def test_antibodies_are_pooled_ranked_and_compared(atlas: SmallAtlas) -> None:
+def test_pools_ranks_and_compares_antibodies(atlas: SmallAtlas) -> None:
     rows = antibodies(atlas.path("report"))
     assert [row.antibody_id for row in rows[:3]] == ["HPA000001", "HPA000002", "HPA000003"]
     assert [row.rank for row in rows] == list(range(1, 10))
     best = rows[0]
     assert (best.images, best.patients, best.cell_area_px) == (2, 2, 2 * 96 * 96)
     assert best.stained_to_cell_ratio == pytest.approx(0.375)
-    # Student's t with one degree of freedom: two patients tell next to nothing of their spread.
+    # Student's t with one degree of freedom: the interval of two patients is very wide.
     assert (best.ratio_low, best.ratio_high) == (
         pytest.approx(0.000684, abs=1e-6),
         pytest.approx(0.998690, abs=1e-6),
@@ -65,7 +65,7 @@ def test_antibodies_are_pooled_ranked_and_compared(atlas: SmallAtlas) -> None:
     assert (rows[1].ratio_low, rows[1].ratio_high) == (None, None)
 
 
-def test_genes_are_pooled_over_their_antibodies(atlas: SmallAtlas) -> None:
+def test_pools_genes_over_their_antibodies(atlas: SmallAtlas) -> None:
     genes = tables.read_parquet(atlas.path("report/genes.parquet"), GeneRow)
     best = next(row for row in genes if row.gene == "SI")
     assert (best.antibodies, best.images, best.patients, best.rank) == (2, 3, 2, 1)
@@ -74,7 +74,7 @@ def test_genes_are_pooled_over_their_antibodies(atlas: SmallAtlas) -> None:
     assert len(genes) == 8
 
 
-def test_every_csv_has_a_parquet_twin(atlas: SmallAtlas) -> None:
+def test_every_csv_has_an_equal_parquet_table(atlas: SmallAtlas) -> None:
     for name, record, count in (
         ("images", MeasureRow, 10),
         ("antibodies", AntibodyRow, 9),
@@ -91,13 +91,13 @@ def test_every_csv_has_a_parquet_twin(atlas: SmallAtlas) -> None:
 def test_equal_runs_give_equal_bytes(atlas: SmallAtlas) -> None:
     first, second = atlas.path("report"), run(atlas, "again", jobs=3)
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 2 * len(report_tables("")) + 3 + 1 + 8 + 5 + 2 * 10
+    assert len(files) == 2 * len(report_tables("")) + 3 + 1 + 11 + 5 + 2 * 10
     for name in files:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     shutil.rmtree(second)
 
 
-def test_order_of_shards_does_not_matter(atlas: SmallAtlas) -> None:
+def test_order_of_shards_does_not_change_the_report(atlas: SmallAtlas) -> None:
     rows = tables.read_parquet(atlas.path("census.parquet"), MeasureRow)
     for name, part in (("a", rows[5:]), ("b", rows[:5])):
         tables.write_parquet(atlas.path(f"{name}.parquet"), part, MeasureRow)
@@ -106,7 +106,7 @@ def test_order_of_shards_does_not_matter(atlas: SmallAtlas) -> None:
         assert (again / name).read_bytes() == (atlas.path("report") / name).read_bytes()
 
 
-def test_a_shard_without_images_changes_nothing(atlas: SmallAtlas) -> None:
+def test_empty_shard_does_not_change_the_report(atlas: SmallAtlas) -> None:
     tables.write_parquet(atlas.path("nothing.parquet"), [], MeasureRow)
     census = [atlas.path("nothing.parquet"), atlas.path("census.parquet")]
     again = run(atlas, "shards", census=census)
@@ -114,13 +114,13 @@ def test_a_shard_without_images_changes_nothing(atlas: SmallAtlas) -> None:
         assert (again / name).read_bytes() == (atlas.path("report") / name).read_bytes(), name
 
 
-def test_an_image_in_two_shards_is_an_error(atlas: SmallAtlas) -> None:
+def test_rejects_an_image_in_two_shards(atlas: SmallAtlas) -> None:
     census = atlas.path("census.parquet")
-    with pytest.raises(TableError, match="HPA000001/1_A_7_2 is measured in two tables"):
+    with pytest.raises(TableError, match="HPA000001/1_A_7_2 is in two tables"):
         run(atlas, "twice", census=[census, census])
 
 
-def test_names_from_outside_are_text(atlas: SmallAtlas) -> None:
+def test_names_are_escaped(atlas: SmallAtlas) -> None:
     page = html(atlas.path("report"))
     assert "alert(" in page
     assert "<script>alert" not in page
@@ -132,7 +132,7 @@ def test_names_from_outside_are_text(atlas: SmallAtlas) -> None:
             json.loads(path.read_text().split(" = ", 1)[1].rstrip(";\n"))
 
 
-def test_nothing_on_the_page_loads_from_elsewhere(atlas: SmallAtlas) -> None:
+def test_page_loads_only_its_own_files(atlas: SmallAtlas) -> None:
     page = html(atlas.path("report"))
     loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]*)"', page)
     assert loaded
@@ -141,17 +141,17 @@ def test_nothing_on_the_page_loads_from_elsewhere(atlas: SmallAtlas) -> None:
     assert len(page) < 60_000
 
 
-def test_pictures_are_small_and_the_mask_lies_on_the_stain(atlas: SmallAtlas) -> None:
+def test_thumbnails_are_small_and_masks_match_the_stain(atlas: SmallAtlas) -> None:
     folder = atlas.path("report/images/HPA000001")
     core = Image.open(folder / "1_A_7_2.webp").convert("RGB")
     mask = np.asarray(Image.open(folder / "1_A_7_2.mask.png").convert("RGBA"))
     assert core.size == (128, 128)
     assert (mask[:48, :, 3] == thumbnails.MASK_ALPHA).all()
     assert not mask[48:, :, 3].any()
-    assert tuple(mask[0, 0, :3]) == thumbnails.MASK_RGB
+    assert tuple(mask[0, 0, :3]) == palette.OVERLAY
 
 
-def test_noise_still_fits_into_60_kb() -> None:
+def test_thumbnail_of_noise_fits_into_60_kb() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (3, 512, 512)).astype(np.float32)
     data = thumbnails.encode_core(noise)
     assert len(data) <= thumbnails.MAX_BYTES
@@ -160,7 +160,7 @@ def test_noise_still_fits_into_60_kb() -> None:
 
 
 @pytest.mark.parametrize("strip_px", [1, 2080 * 40, 1 << 22])
-def test_large_image_is_averaged_in_strips(
+def test_downsampling_in_strips_gives_block_means(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strip_px: int
 ) -> None:
     import zarr
@@ -170,12 +170,12 @@ def test_large_image_is_averaged_in_strips(
     values = np.random.default_rng(0).integers(0, 256, (3, 96, 2080), dtype=np.uint8)
     array = zarr.create_array(tmp_path / "a", shape=values.shape, chunks=(3, 32, 32), dtype="u1")
     array[:] = values
-    found = thumbnails._shrunk(array)
+    downsampled = thumbnails._downsample(array)
     expected = values[:, :95, :2080].reshape(3, 19, 5, 416, 5).mean(axis=(2, 4))
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(downsampled, expected, rtol=1e-5)
 
 
-def test_without_model_annotation_or_failures(tmp_path: Path) -> None:
+def test_page_without_model_annotation_or_failures(tmp_path: Path) -> None:
     plain = [dataclasses.replace(core, label="", staining="") for core in cores()]
     made = build(tmp_path, plain)
     made.measure()
@@ -183,33 +183,34 @@ def test_without_model_annotation_or_failures(tmp_path: Path) -> None:
     page = html(folder)
     assert "No image failed." in page
     assert "No training curves" in page
-    assert "the atlas has none for" in page
+    assert "the Human Protein Atlas has no annotation of" in page
     assert "no model.json" in page
     assert "p, q and z are empty" in page
-    assert "of which 0 were measured and 5 are needed" in page
+    assert "they need at least 5 measured antibodies" in page
+    assert "this run has 0." in page
     assert {(row.p_value, row.q_value, row.z) for row in antibodies(folder)} == {(None,) * 3}
 
 
-def test_only_failures(empty: SmallAtlas) -> None:
+def test_page_with_failures_only(empty: SmallAtlas) -> None:
     tables.write_csv(empty.path("acquire.csv"), [failed()], FailureRow)
     folder = run(empty)
     page = html(folder)
-    assert "No answer yet: no image could be measured." in page
+    assert "No answer yet: no image could be measured. The section Failures lists" in page
     assert "HTTP 404" in page
     assert "The source has no such file" in page
     assert antibodies(folder) == []
 
 
-def test_nothing_at_all(empty: SmallAtlas) -> None:
+def test_page_without_images_or_failures(empty: SmallAtlas) -> None:
     folder = run(empty)
     page = html(folder)
-    assert "No answer yet: there was no image to measure and none failed" in page
-    assert "listed under Failures" not in page
+    assert "No answer yet: there were no images to measure, and no image failed." in page
+    assert "The section Failures lists the reasons" not in page
     for name in ("assets", "figures", "images"):
-        assert (folder / name).is_dir(), "a workflow waits for the folder"
+        assert (folder / name).is_dir(), "Snakemake expects the folder"
 
 
-def test_missing_picture_does_not_stop_the_report(tmp_path: Path) -> None:
+def test_report_is_written_without_an_unreadable_thumbnail(tmp_path: Path) -> None:
     made = build(tmp_path, cores()[:2])
     made.measure()
     shutil.rmtree(made.store.path("HPA000001/1_A_8_2"))
@@ -218,41 +219,42 @@ def test_missing_picture_does_not_stop_the_report(tmp_path: Path) -> None:
     assert "1_A_8_2.webp" not in html(folder)
 
 
-@pytest.mark.parametrize("text", ["", "step,loss\n", "a,b\nx,y\n", '"', "step\n1\n2\n"])
-def test_curves_without_numbers(atlas: SmallAtlas, tmp_path: Path, text: str) -> None:
-    (tmp_path / "training.csv").write_text(text)
+@pytest.mark.parametrize("csv", ["", "step,loss\n", "a,b\nx,y\n", '"', "step\n1\n2\n"])
+def test_curves_without_numbers_are_left_out(atlas: SmallAtlas, tmp_path: Path, csv: str) -> None:
+    (tmp_path / "training.csv").write_text(csv)
     (tmp_path / "model.json").write_text("[1]")
     page = html(run(atlas, "curves", model=tmp_path))
     assert "No training curves" in page
     assert "no model.json" in page
 
 
-def test_gallery_is_capped() -> None:
+def test_gallery_has_100_highest_and_6_lowest() -> None:
     row = antibody("A", 0.1)
     rows = [dataclasses.replace(row, rank=rank) for rank in range(1, 201)]
     rows += [dataclasses.replace(row, rank=201, stained_to_cell_ratio=None)]
-    shown = gallery_of(rows)
-    assert [one.rank for one in shown] == [*range(1, 101), *range(195, 201)]
-    assert gallery_of(rows[:3]) == rows[:3]
-    assert len(gallery_of(rows[:103])) == 103
+    shown = gallery_antibodies(rows)
+    assert [row.rank for row in shown] == [*range(1, 101), *range(195, 201)]
+    assert gallery_antibodies(rows[:3]) == rows[:3]
+    assert len(gallery_antibodies(rows[:103])) == 103
 
 
-def test_a_model_that_finds_nothing_is_no_ranking(tmp_path: Path) -> None:
+def test_page_of_a_model_that_finds_no_stain(tmp_path: Path) -> None:
     bare = [dataclasses.replace(core, stained_rows=0) for core in cores()]
     made = build(tmp_path, bare)
     made.measure()
     page = html(run(made, failures=[]))
-    assert "None of the 9 measured: the model finds the pattern in no core." in page
-    assert "stains most" not in page
-    assert "Every ratio is 0, so there is no order and no interval" in page
-    assert "that needs two patients" not in page
+    assert "The model finds no stain in any core of the 9 measured antibodies." in page
+    assert "has the highest ratio" not in page
+    assert "Every ratio is 0, so there are no intervals" in page
+    assert "an interval needs two patients" not in page
     assert "All have the same ratio" in page
-    assert "all ratios are the same, so nothing can be out of order" in page
-    one = words.answer([antibody("A", 0.0)], failed=0)
-    assert one == "No answer yet: the model finds the pattern in no core of the one antibody."
+    assert "all ratios are the same, so there is no order to contradict" in page
+    assert text.headline([antibody("A", 0.0)], failures=0) == (
+        "No answer yet: the model finds no stain in any core of the only antibody."
+    )
 
 
-def test_one_antibody_without_cell_area(tmp_path: Path) -> None:
+def test_page_of_one_antibody_without_cell_area(tmp_path: Path) -> None:
     made = build(tmp_path, cores()[:1])
     made.measure()
     (row,) = tables.read_parquet(made.path("census.parquet"), MeasureRow)
@@ -266,50 +268,52 @@ def test_one_antibody_without_cell_area(tmp_path: Path) -> None:
     assert (antibody.rank, antibody.stained_to_cell_ratio, antibody.q_value) == (1, None, None)
     page = html(folder)
     assert "1 antibody has no ratio" in page
-    assert "0/0 says nothing" in page
-    assert "One antibody was measured, so there is nothing to rank it against." in page
-    assert "No antibody has a ratio, so there is nothing to rank." in page
-    assert "No answer yet: no measured image holds cell area" in page
+    assert "the counted tiles contain no cell area" in page
+    assert "Only one antibody was measured, so there is no ranking." in page
+    assert "No antibody has a ratio, so there is no ranking." in page
+    assert "No answer yet: no measured image contains cell area" in page
     assert '<td data-name="Ratio" class="number">–</td><td data-name="Flags"' in page
     assert "No figure of ratios" in page
 
 
-def test_what_a_run_without_annotation_cannot_tell(tmp_path: Path) -> None:
+def test_page_lists_limits_of_a_run_without_annotation(tmp_path: Path) -> None:
     plain = [
         dataclasses.replace(core, label="", staining="", patient_id="") for core in cores()[:4]
     ]
     made = build(tmp_path, plain)
     made.measure()
     page = html(run(made, failures=[]))
-    assert "No antibody has annotation of “enterocytes - microvilli”" in page
+    assert "No antibody has an annotation of “enterocytes - microvilli”" in page
     assert "Patients are unknown, so intervals are over images." in page
     assert "No figure of ratio against q" in page
-    assert "fewer than two antibodies have both a ratio and annotation or label" in page
+    assert "fewer than two antibodies have both a ratio and an annotation or label" in page
     assert "patients unknown" in page
 
 
-def test_the_benchmark_of_this_model_is_shown(atlas: SmallAtlas, tmp_path: Path) -> None:
+def test_page_shows_the_benchmark_of_this_model_only(atlas: SmallAtlas, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("method,dice,tiles\nCaCL <b>,0.744,395\nempty,,395\n")
     page = html(run(atlas, "benchmark", benchmark=table))
     assert "CaCL &lt;b&gt;" in page
-    assert "Dice, paper" in page
+    assert "Dice, as in the paper" in page
     assert ">0.744<" in page
     os.utime(table, (0, 0))
-    assert "No benchmark of this model" in html(run(atlas, "old", benchmark=table))
+    assert "There is no benchmark of this model" in html(run(atlas, "old", benchmark=table))
     table.write_text('"')
-    assert "No benchmark" in html(run(atlas, "damaged", benchmark=table))
-    assert "No benchmark" in html(run(atlas, "none", benchmark=tmp_path / "missing.csv"))
+    assert "There is no benchmark of this model" in html(run(atlas, "damaged", benchmark=table))
+    assert "There is no benchmark of this model" in html(
+        run(atlas, "none", benchmark=tmp_path / "missing.csv")
+    )
 
 
-def test_pictures_are_capped_and_doubted_antibodies_come_first() -> None:
+def test_thumbnails_are_limited_to_500_antibodies_with_priority() -> None:
     rows = [antibody(f"A{i:04d}", 1 - i / 1000, rank=i + 1) for i in range(900)]
-    doubted = DisagreementRow(
+    disagreement = DisagreementRow(
         rank=1, antibody_id="A0700", gene="", label="", hpa_staining="high", hpa_intensity="",
         hpa_quantity="", stained_to_cell_ratio=0.3, ratio_low=None, ratio_high=None, expected=0.9,
         difference=-0.5, why="",
     )  # fmt: skip
-    shown = pictured_of(rows, [doubted])
+    shown = thumbnail_antibodies(rows, [disagreement])
     assert len(shown) == len(set(shown)) == 500
     assert shown[:100] == [row.antibody_id for row in rows[:100]]
     assert {"A0700", "A0894", "A0899"} <= set(shown)

@@ -1,4 +1,4 @@
-"""The report in a real browser, opened from disk."""
+"""The report in a browser, opened from disk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cacl.report import text
-from tests.fixtures.browser import Seen, draw_figures, faults, opened
+from tests.fixtures.browser import OpenPage, accessibility_violations, draw_figures, open_page
 from tests.fixtures.reports import HOSTILE, empty_atlas, hostile_atlas, run
 from tests.fixtures.small_atlas import SmallAtlas
 
@@ -25,66 +25,66 @@ def empty(tmp_path: Path) -> SmallAtlas:
     return empty_atlas(tmp_path)
 
 
-def test_search_filter_and_sort(seen: Seen) -> None:
-    rows = seen.page.locator("#table tbody tr")
+def test_search_filter_and_sort(opened: OpenPage) -> None:
+    rows = opened.page.locator("#table tbody tr")
     assert rows.count() == 9
-    seen.page.fill("#search", "si hpa000002")
+    opened.page.fill("#search", "si hpa000002")
     assert rows.count() == 1
-    assert "1 of 9" in seen.page.inner_text("#shown")
-    seen.page.fill("#search", "")
-    seen.page.select_option("#staining", "not detected")
+    assert "1 of 9" in opened.page.inner_text("#shown")
+    opened.page.fill("#search", "")
+    opened.page.select_option("#staining", "not detected")
     assert rows.count() == 6
-    seen.page.select_option("#label", "positive")
+    opened.page.select_option("#label", "positive")
     assert rows.count() == 0
-    seen.page.select_option("#label", "*")
-    seen.page.select_option("#staining", "*")
-    seen.page.select_option("#most-q", "0.01")
-    assert seen.page.inner_text("#shown") == "0 of 9 antibodies; change or reset the filters"
-    seen.page.get_by_role("button", name="Reset", exact=True).click()
-    rows.nth(8).wait_for()  # the browser resets the fields after its event
+    opened.page.select_option("#label", "*")
+    opened.page.select_option("#staining", "*")
+    opened.page.select_option("#max-q", "0.01")
+    assert opened.page.inner_text("#shown") == "0 of 9 antibodies; change or reset the filters"
+    opened.page.get_by_role("button", name="Reset", exact=True).click()
+    rows.nth(8).wait_for()  # the browser resets the fields after the reset event
     assert rows.count() == 9
-    assert seen.page.locator("#tissue").is_hidden()
-    seen.page.get_by_role("button", name="Antibody", exact=True).press("Enter")
-    first = seen.page.locator("#table tbody tr:first-child td:nth-child(3)")
+    assert opened.page.locator("#tissue").is_hidden()
+    opened.page.get_by_role("button", name="Antibody", exact=True).press("Enter")
+    first = opened.page.locator("#table tbody tr:first-child td:nth-child(3)")
     assert first.inner_text() == "HPA000001"
-    header = seen.page.locator("th[data-key=antibody_id]")
+    header = opened.page.locator("th[data-key=antibody_id]")
     assert header.get_attribute("aria-sort") == "ascending"
     header.get_by_role("button").click()
     assert first.inner_text() == "HPA000015"
-    assert seen.complaints == []
+    assert opened.messages == []
 
 
-def test_masks_toggle(seen: Seen) -> None:
-    stack = seen.page.locator("#cores .stack").first
+def test_masks_can_be_hidden(opened: OpenPage) -> None:
+    stack = opened.page.locator("#cores .stack").first
     mask = stack.locator(".mask")
     stack.scroll_into_view_if_needed()
-    opaque = "element => getComputedStyle(element).opacity"
+    opacity = "element => getComputedStyle(element).opacity"
     mask.evaluate("element => element.style.transition = 'none'")
-    assert mask.evaluate(opaque) == "1"
+    assert mask.evaluate(opacity) == "1"
     assert mask.evaluate("element => element.decode().then(() => element.naturalWidth)") == 128
     stack.click()
-    assert mask.evaluate(opaque) == "0"
+    assert mask.evaluate(opacity) == "0"
     stack.press("Enter")
-    assert mask.evaluate(opaque) == "1"
-    seen.page.keyboard.press("m")
-    assert mask.evaluate(opaque) == "0"
-    assert not seen.page.is_checked("#masks")
-    seen.page.check("#masks")
-    assert mask.evaluate(opaque) == "1"
-    assert seen.complaints == []
+    assert mask.evaluate(opacity) == "1"
+    opened.page.keyboard.press("m")
+    assert mask.evaluate(opacity) == "0"
+    assert not opened.page.is_checked("#masks")
+    opened.page.check("#masks")
+    assert mask.evaluate(opacity) == "1"
+    assert opened.messages == []
 
 
-def test_an_antibody_opens_and_closes(seen: Seen) -> None:
-    panel = seen.page.locator("#panel")
-    seen.page.locator("#table .open").first.press("Enter")
+def test_panel_opens_and_closes(opened: OpenPage) -> None:
+    panel = opened.page.locator("#panel")
+    opened.page.locator("#table .open").first.press("Enter")
     panel.wait_for(state="visible")
     assert panel.locator("h2").inner_text() == "SI · HPA000001"
     assert panel.locator("figure").count() == 2
     assert "37.5 %" in panel.inner_text().replace(text.NO_BREAK, " ")
     link = panel.locator("a").first
     assert link.get_attribute("href") == "https://www.proteinatlas.org/ENSG00000090402"
-    seen.page.wait_for_url("**/*#antibody=HPA000001")
-    seen.page.keyboard.press("ArrowRight")
+    opened.page.wait_for_url("**/*#antibody=HPA000001")
+    opened.page.keyboard.press("ArrowRight")
     panel.locator("h2", has_text="HPA000002").wait_for()
     assert panel.locator("figure").count() == 1
     panel.get_by_role("button", name="Previous antibody").click()
@@ -93,10 +93,10 @@ def test_an_antibody_opens_and_closes(seen: Seen) -> None:
     assert mask.get_attribute("aria-pressed") == "true"
     mask.press("Enter")
     assert mask.get_attribute("aria-pressed") == "false"
-    seen.page.keyboard.press("Escape")
+    opened.page.keyboard.press("Escape")
     panel.wait_for(state="hidden")
-    seen.page.wait_for_url(lambda url: "#antibody" not in url)
-    seen.page.locator("#table .open", has_text="alert").click()
+    opened.page.wait_for_url(lambda url: "#antibody" not in url)
+    opened.page.locator("#table .open", has_text="alert").click()
     panel.wait_for(state="visible")
     assert HOSTILE in panel.inner_text()
     assert panel.locator("a[href*=ensembl]").count() == 0
@@ -104,70 +104,70 @@ def test_an_antibody_opens_and_closes(seen: Seen) -> None:
     assert link.get_attribute("href") == "https://www.proteinatlas.org/search/HPA000003"
     panel.locator(".close").click()
     panel.wait_for(state="hidden")
-    assert seen.complaints == []
+    assert opened.messages == []
 
 
-def test_figures_are_drawn(seen: Seen) -> None:
-    plots = seen.page.locator("[data-figure]")
+def test_draws_all_figures(opened: OpenPage) -> None:
+    plots = opened.page.locator("[data-figure]")
     assert plots.count() == 6
-    draw_figures(seen.page)
-    assert seen.page.locator("#figure-volcano .points path").count() == 9
-    assert seen.page.locator("#figure-annotation .points path").count() == 9
-    assert seen.page.locator("#figure-training-0 .js-line").count() == 1
-    assert seen.complaints == []
+    draw_figures(opened.page)
+    assert opened.page.locator("#figure-volcano .points path").count() == 9
+    assert opened.page.locator("#figure-annotation .points path").count() == 9
+    assert opened.page.locator("#figure-training-0 .js-line").count() == 1
+    assert opened.messages == []
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_page_is_never_wider_than_the_window(seen: Seen, width: int) -> None:
-    seen.page.set_viewport_size({"width": width, "height": 800})
-    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
-    assert seen.complaints == []
+def test_page_is_never_wider_than_the_window(opened: OpenPage, width: int) -> None:
+    opened.page.set_viewport_size({"width": width, "height": 800})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.messages == []
 
 
-def test_empty_report_opens(chromium: Any, empty: SmallAtlas) -> None:
-    with opened(chromium, run(empty) / "report.html") as seen:
-        assert seen.page.inner_text("#shown") == "0 of 0 antibodies"
-        assert seen.complaints == []
-        assert faults(seen.page) == []
+def test_empty_report_is_accessible(chromium: Any, empty: SmallAtlas) -> None:
+    with open_page(chromium, run(empty) / "report.html") as opened:
+        assert opened.page.inner_text("#shown") == "0 of 0 antibodies"
+        assert opened.messages == []
+        assert accessibility_violations(opened.page) == []
 
 
-def test_a_mark_of_a_figure_opens_its_antibody(seen: Seen) -> None:
-    draw_figures(seen.page)
-    panel = seen.page.locator("#panel")
+def test_click_on_a_mark_opens_its_antibody(opened: OpenPage) -> None:
+    draw_figures(opened.page)
+    panel = opened.page.locator("#panel")
     for figure in ("specificity", "volcano", "ranking", "annotation"):
-        canvas = seen.page.locator(f"#figure-{figure}")
+        canvas = opened.page.locator(f"#figure-{figure}")
         canvas.scroll_into_view_if_needed()
         box = marks_of(canvas, figure).bounding_box()
         middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        seen.page.mouse.move(*middle)
+        opened.page.mouse.move(*middle)
         canvas.locator(".hoverlayer .hovertext").first.wait_for()
-        seen.page.mouse.click(*middle)
+        opened.page.mouse.click(*middle)
         panel.wait_for(state="visible")
         assert "HPA000001" in panel.locator("h2").inner_text(), figure
-        seen.page.keyboard.press("Escape")
+        opened.page.keyboard.press("Escape")
         panel.wait_for(state="hidden")
-    assert seen.complaints == []
+    assert opened.messages == []
 
 
 def marks_of(canvas: Any, figure: str) -> Any:
-    """Return the mark of HPA000001: the highest ratio, alone in its box, uppermost in a ranking."""
+    """Return the mark of HPA000001: the highest ratio, alone in its box, first in the ranking."""
     traces = canvas.locator(".trace.boxes" if figure == "annotation" else ".trace.scatter")
     return traces.nth(2 if figure == "annotation" else 0).locator(".point").first
 
 
-def test_genes_are_searched_and_lead_to_their_antibodies(seen: Seen) -> None:
-    seen.page.locator("#gene-table").scroll_into_view_if_needed()
-    rows = seen.page.locator("#gene-table tbody tr")
+def test_search_of_genes_selects_their_antibodies(opened: OpenPage) -> None:
+    opened.page.locator("#gene-table").scroll_into_view_if_needed()
+    rows = opened.page.locator("#gene-table tbody tr")
     rows.nth(7).wait_for()
-    seen.page.fill("#gene-search", "ENSG00000090402")
+    opened.page.fill("#gene-search", "ENSG00000090402")
     assert rows.count() == 1
     rows.locator(".open").click()
-    assert seen.page.input_value("#search") == "ENSG00000090402"
-    assert seen.page.inner_text("#shown") == "2 of 9 antibodies"
-    assert seen.complaints == []
+    assert opened.page.input_value("#search") == "ENSG00000090402"
+    assert opened.page.inner_text("#shown") == "2 of 9 antibodies"
+    assert opened.messages == []
 
 
-def test_a_link_to_an_antibody_opens_it(chromium: Any, atlas: SmallAtlas) -> None:
+def test_link_to_an_antibody_opens_its_panel(chromium: Any, atlas: SmallAtlas) -> None:
     page = chromium.new_page()
     address = (atlas.path("report") / "report.html").resolve().as_uri()
     page.goto(f"{address}#antibody=HPA000002")
@@ -176,36 +176,36 @@ def test_a_link_to_an_antibody_opens_it(chromium: Any, atlas: SmallAtlas) -> Non
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_no_serious_accessibility_fault(seen: Seen, width: int) -> None:
-    seen.page.set_viewport_size({"width": width, "height": 800})
-    draw_figures(seen.page)
-    seen.page.locator("#gene-table tbody tr").first.wait_for()
-    assert faults(seen.page) == []
-    seen.page.locator("#table .open").first.click()
-    seen.page.locator("#panel figure").first.wait_for()
-    assert faults(seen.page) == []
+def test_page_has_no_serious_accessibility_violation(opened: OpenPage, width: int) -> None:
+    opened.page.set_viewport_size({"width": width, "height": 800})
+    draw_figures(opened.page)
+    opened.page.locator("#gene-table tbody tr").first.wait_for()
+    assert accessibility_violations(opened.page) == []
+    opened.page.locator("#table .open").first.click()
+    opened.page.locator("#panel figure").first.wait_for()
+    assert accessibility_violations(opened.page) == []
 
 
-def test_figures_fit_on_paper_and_come_back(seen: Seen) -> None:
-    draw_figures(seen.page)
+def test_figures_fit_on_paper_and_are_restored(opened: OpenPage) -> None:
+    draw_figures(opened.page)
     width = "canvas => canvas.querySelector('.main-svg').clientWidth"
-    on_screen = seen.page.locator("#figure-volcano").evaluate(width)
-    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    on_screen = opened.page.locator("#figure-volcano").evaluate(width)
+    opened.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     paper_px = 703
     wait = "([id, most]) => document.querySelector(id + ' .main-svg').clientWidth <= most"
     for name, most in (("volcano", paper_px / 2), ("training-0", paper_px / 3)):
-        seen.page.wait_for_function(wait, arg=[f"#figure-{name}", most])
-    seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
-    seen.page.wait_for_function(
+        opened.page.wait_for_function(wait, arg=[f"#figure-{name}", most])
+    opened.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    opened.page.wait_for_function(
         "most => document.querySelector('#figure-volcano .main-svg').clientWidth === most",
         arg=on_screen,
     )
-    assert seen.complaints == []
+    assert opened.messages == []
 
 
-def test_it_prints_with_its_figures(seen: Seen, tmp_path: Path) -> None:
-    seen.page.locator("[data-drawn]").nth(5).wait_for(state="attached", timeout=30_000)
-    data = seen.page.pdf(format="A4")
+def test_prints_with_all_figures(opened: OpenPage, tmp_path: Path) -> None:
+    opened.page.locator("[data-drawn]").nth(5).wait_for(state="attached", timeout=30_000)
+    data = opened.page.pdf(format="A4")
     assert data.startswith(b"%PDF")
     assert data.count(b"/Type /Page\n") >= 2
-    assert seen.complaints == []
+    assert opened.messages == []

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import SourceConfig
 from cacl.errors import ConfigError, StrictError
-from cacl.hpa.http.client import HttpLimits
-from cacl.hpa.options import SourceOptions
+from cacl.hpa.http.limits import HttpLimits
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.acquiring import ALL, PLACES, SI, Work, hpa_source, names
 from tests.fixtures.hpa_server import HpaServer
@@ -99,7 +99,7 @@ def test_a_manifest_stays_where_it_is(work: Work, tmp_path: Path) -> None:
         "image_path,antibody_id,patient_id,mpp\n"
         "x.png,AB1,p,0.5\ngone.png,AB1,p,\nempty.png,AB1,p,\nfolder.png,AB1,p,\n"
     )
-    work.catalog(SourceOptions(kind="manifest", manifest=mine / "m.csv"))
+    work.catalog(SourceConfig(kind="manifest", manifest=mine / "m.csv"))
     (row,) = work.run()
     assert (row.image_id, row.path, row.mpp) == ("AB1/x", str(mine / "x.png"), 0.5)
     assert row.size_bytes == len(hpa.PNG)
@@ -138,10 +138,12 @@ def test_a_run_has_a_total_time(
 ) -> None:
     source = hpa_source(server)
     server.fail(PLACES[1], hpa.status(503), for_ever=True)
-    patient = HttpLimits(attempts=500, first_wait_s=0.5, longest_wait_s=0.5)
+    patient = HttpLimits(max_attempts=500, initial_backoff_s=0.5, max_backoff_s=0.5)
     assert names(work.run(source, limits=patient, max_minutes=3 / 60)) == [ALL[0], ALL[2]]
     assert work.failures() == [("HPA000135/1_A_7_2", "postponed")]
-    assert "1 of 3 images are left because the time was over; run the same" in caplog.text
+    assert (
+        "1 of 3 images are missing because the time limit was reached; run the same" in caplog.text
+    )
     asked = len(server.requests)
     server.fail(PLACES[1])
     assert names(work.run(source, max_minutes=3)) == ALL
@@ -173,7 +175,7 @@ def test_what_was_acquired_is_a_mirror(work: Work, server: HpaServer, tmp_path: 
     resources = work.images.parent
     (resources / f"{SI}.xml").write_bytes((work.host / f"{SI}.xml").read_bytes())
     other = Work(tmp_path / "other_group")
-    other.catalog(SourceOptions(kind="mirror", mirror=resources))
+    other.catalog(SourceConfig(kind="mirror", mirror=resources))
     assert [row.sha256 for row in other.run()] == [row.sha256 for row in rows]
     assert other.files() == work.files()
     (work.images / "135" / "0_A_7_2.jpg").write_bytes(hpa.jpeg(7))
@@ -278,12 +280,12 @@ def test_a_folder_that_cannot_be_written(work: Work, server: HpaServer) -> None:
 
 def test_acquiring_needs_neither_genes_nor_the_manifest(work: Work, server: HpaServer) -> None:
     assert names(work.run(hpa_source(server, genes=()))) == ALL
-    assert work.run(SourceOptions(kind="manifest")) == []
+    assert work.run(SourceConfig(kind="manifest")) == []
 
 
 def test_a_source_needs_its_mirror(work: Work, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"source\.mirror is missing"):
-        work.run(SourceOptions(kind="phantom", mirror=None))
+        work.run(SourceConfig(kind="phantom", mirror=None))
 
 
 def test_a_copy_is_made_where_links_cannot_be(work: Work, tmp_path: Path) -> None:

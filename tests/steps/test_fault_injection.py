@@ -41,10 +41,10 @@ def server(work: Work) -> Iterator[HpaServer]:
 
 
 @contextmanager
-def disk_that_holds(file_bytes: int) -> Iterator[None]:
+def disk_that_holds(max_file_bytes: int) -> Iterator[None]:
     """Let no file of this process grow beyond a size, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, hard))
     try:
         yield
     finally:
@@ -89,11 +89,11 @@ def test_a_disk_that_fills_up(work: Work, server: HpaServer) -> None:
 PROGRAM = """
 import sys
 from pathlib import Path
-from cacl.hpa.http.client import HttpLimits
-from cacl.hpa.options import SourceOptions
+from cacl.hpa.http.limits import HttpLimits
+from cacl.config import SourceConfig
 from cacl.steps.acquire import acquire
 root, host, rate = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-source = SourceOptions(kind="hpa", genes=("SI",), host=host, requests_per_second=rate)
+source = SourceConfig(kind="hpa", genes=("SI",), host=host, requests_per_second=rate)
 acquire(root / "shards/0.parquet", root / "resources/images", root / "acquired.parquet",
         root / "a.csv", source, jobs=2, strict=False, limits=HttpLimits())
 """
@@ -113,9 +113,9 @@ def test_a_disk_that_fills_up_with_copies_of_a_mirror(work: Work) -> None:
 FETCH = """
 import sys
 from pathlib import Path
-from cacl.hpa.options import SourceOptions
+from cacl.config import SourceConfig
 from cacl.hpa.download_annotation import fetch_annotation
-source = SourceOptions(kind="hpa", genes=(sys.argv[3],), host=sys.argv[2], requests_per_second=200)
+source = SourceConfig(kind="hpa", genes=(sys.argv[3],), host=sys.argv[2], requests_per_second=200)
 fetch_annotation(source, Path(sys.argv[1]))
 """
 
@@ -258,7 +258,10 @@ def files_below(place: Path) -> set[str]:
 def test_a_full_disk_ends_the_catalog_with_a_sentence(work: Work, server: HpaServer) -> None:
     server.files[f"/{SI}.xml"] = hpa.gene_xml(antibodies=("<x>novelty</x>" * 20_000,)).encode()
     place = work.root / "host"
-    with disk_that_holds(100_000), pytest.raises(ConfigError, match=r"cannot be kept in .*space"):
+    with (
+        disk_that_holds(100_000),
+        pytest.raises(ConfigError, match=r"cannot be written to .*space"),
+    ):
         fetch_annotation(hpa_source(server), place, LIMITS)
     assert not list(place.glob("*ENSG*"))
     assert not list(place.glob(".*ENSG*"))

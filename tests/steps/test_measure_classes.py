@@ -1,4 +1,4 @@
-"""The table of patterns: known areas of every class, and what becomes of a mask that is missing."""
+"""The table of classes: known areas of every class, and failures of missing masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from cacl import tables
 from cacl.errors import TableError
-from cacl.report.page_data import classes_of
+from cacl.report.page_data import class_ratios_by_image
 from cacl.report.text import NO_BREAK
 from cacl.steps.report import report
 from cacl.tables.schemas import ClassRow, FailureRow, ImageRow, MeasureRow, SegmentedRow
@@ -31,15 +31,15 @@ def rewrite(atlas: SmallAtlas, name: str, record: type, **changes: object) -> No
 @pytest.fixture
 def atlas(tmp_path: Path) -> SmallAtlas:
     """One core of 96 x 96 px of cells: 24 rows of microvilli, 12 columns of nucleus, no goblet."""
-    made: SmallAtlas = build(tmp_path, [CORE])
-    rewrite(made, "segmented.parquet", SegmentedRow, classes="microvilli;nucleus;goblet")
-    rewrite(made, "catalog/images.parquet", ImageRow, class_labels=LABELS)
-    (receipt,) = tables.read_parquet(made.path("segmented.parquet"), SegmentedRow)
-    columns, nothing = np.zeros((128, 128), bool), np.zeros((128, 128), bool)
+    atlas: SmallAtlas = build(tmp_path, [CORE])
+    rewrite(atlas, "segmented.parquet", SegmentedRow, classes="microvilli;nucleus;goblet")
+    rewrite(atlas, "catalog/images.parquet", ImageRow, class_labels=LABELS)
+    (segmented,) = tables.read_parquet(atlas.path("segmented.parquet"), SegmentedRow)
+    columns, empty = np.zeros((128, 128), bool), np.zeros((128, 128), bool)
     columns[:, :12] = True
-    masks = {"stain-nucleus": columns, "stain-goblet": nothing}
-    made.store.write_labels(CORE.image_id, masks, receipt.digest)
-    return made
+    masks = {"stain-nucleus": columns, "stain-goblet": empty}
+    atlas.store.write_labels(CORE.image_id, masks, segmented.digest)
+    return atlas
 
 
 def measured(atlas: SmallAtlas) -> list[ClassRow]:
@@ -47,16 +47,16 @@ def measured(atlas: SmallAtlas) -> list[ClassRow]:
     return tables.read_parquet(atlas.path("classes.parquet"), ClassRow)
 
 
-def test_a_panel_names_every_class(atlas: SmallAtlas) -> None:
+def test_panel_text_names_every_class(atlas: SmallAtlas) -> None:
     rows = measured(atlas)
-    named = classes_of(rows)[CORE.image_id].replace(NO_BREAK, " ")
-    assert named == "microvilli 25.0 %, nucleus 12.5 %, goblet 0 %"
-    assert classes_of(rows[:1]) == {}
+    text = class_ratios_by_image(rows)[CORE.image_id].replace(NO_BREAK, " ")
+    assert text == "microvilli 25.0 %, nucleus 12.5 %, goblet 0 %"
+    assert class_ratios_by_image(rows[:1]) == {}
 
 
 def test_known_areas_of_each_class(atlas: SmallAtlas) -> None:
     microvilli, nucleus, goblet = measured(atlas)
-    assert [microvilli.target_class, nucleus.target_class, goblet.target_class] == [
+    assert [microvilli.class_name, nucleus.class_name, goblet.class_name] == [
         "microvilli",
         "nucleus",
         "goblet",
@@ -74,17 +74,17 @@ def test_known_areas_of_each_class(atlas: SmallAtlas) -> None:
         assert getattr(row, name) == getattr(microvilli, name)
 
 
-def test_one_class_is_called_stain(tmp_path: Path) -> None:
+def test_single_class_is_named_stain(tmp_path: Path) -> None:
     (row,) = measured(build(tmp_path, [CORE]))
     assert (row.class_name, row.label, row.stained_to_cell_ratio) == ("stain", "positive", 0.25)
 
 
-def test_the_table_is_left_out_where_nobody_asks_for_it(atlas: SmallAtlas) -> None:
+def test_table_is_written_only_if_requested(atlas: SmallAtlas) -> None:
     atlas.measure()
     assert not atlas.path("classes.parquet").exists()
 
 
-def test_a_missing_mask_is_a_row_of_the_failures(atlas: SmallAtlas) -> None:
+def test_missing_mask_is_a_failure(atlas: SmallAtlas) -> None:
     shutil.rmtree(atlas.store.path(CORE.image_id) / "labels" / "stain-nucleus")
     assert measured(atlas) == []
     (failure,) = tables.read_csv(atlas.path("failures.csv"), FailureRow).to_dict("records")
@@ -93,21 +93,21 @@ def test_a_missing_mask_is_a_row_of_the_failures(atlas: SmallAtlas) -> None:
     assert "cacl segment" in failure["message"]
 
 
-def test_a_mask_of_another_run_is_a_row_of_the_failures(atlas: SmallAtlas) -> None:
+def test_mask_of_another_run_is_a_failure(atlas: SmallAtlas) -> None:
     atlas.store.write_label(CORE.image_id, "stain-goblet", np.ones((128, 128), bool), "other")
     assert measured(atlas) == []
     (failure,) = tables.read_csv(atlas.path("failures.csv"), FailureRow).to_dict("records")
     assert (failure["reason"], "stain-goblet" in failure["message"]) == ("changed", True)
 
 
-def test_the_store_lists_every_mask(atlas: SmallAtlas) -> None:
+def test_store_lists_every_mask(atlas: SmallAtlas) -> None:
     group = atlas.store.path(CORE.image_id) / "labels" / "zarr.json"
     assert '"stain-goblet"' in group.read_text()
     with pytest.raises(ValueError, match="expected a mask"):
         atlas.store.write_labels(CORE.image_id, {"stain-goblet": np.ones((3, 3))}, "x")
 
 
-def test_the_report_lists_them(atlas: SmallAtlas) -> None:
+def test_report_lists_every_class(atlas: SmallAtlas) -> None:
     measured(atlas)
     out = atlas.path("report")
 

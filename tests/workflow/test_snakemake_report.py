@@ -80,7 +80,7 @@ def test_each_has_a_caption_and_a_label_of_its_own(carried: Any, checkout: Path)
         assert len(result["labels"]) == 1, path
     labels = {path: next(iter(result["labels"].items())) for path, result in results.items()}
     assert len(set(labels.values())) == len(labels)
-    assert labels["results/report/review.csv"] == ("table", "cores worth a look")
+    assert labels["results/report/review.csv"] == ("table", "cores to review")
     assert labels["results/benchmark/table.html"] == ("table", "methods, with tiles")
     captions = {file.stem for file in (checkout / "workflow" / "report").glob("*.rst")}
     assert captions == {

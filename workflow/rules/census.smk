@@ -118,7 +118,7 @@ rule report:
             "results/report/review.csv",
             caption="../report/review.rst",
             category="Agreement",
-            labels={"table": "cores worth a look"},
+            labels={"table": "cores to review"},
         ),
         agreement=report(
             "results/report/agreement.csv",

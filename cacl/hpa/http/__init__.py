@@ -1,1 +1,1 @@
-"""The HTTP client of the Human Protein Atlas."""
+"""The HTTP client for the Human Protein Atlas (HPA)."""

@@ -1,36 +1,37 @@
-"""Files that appear whole or not at all, however often their writer is killed.
+"""Files that appear complete or not at all, even if their writer is killed.
 
-The temporary file of a target has one name, `.<name>.part`, and a lock: what a killed process
-leaves behind is taken up or removed by the next one, and two processes never write the same file.
+The temporary file of a target is `.<name>.part`. A lock file beside it, `.<name>.lock`, keeps two
+threads or processes from writing the same target. The next writer reuses or removes the files
+that a killed process leaves behind.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 from cacl.errors import ConfigError
 
 log = logging.getLogger(__name__)
-CLIENT_LOCK = "client"
 
 
 @contextmanager
 def locked_part(target: Path, *, keep: bool = False) -> Iterator[Path]:
-    """Hold the lock on a target; yield the path of its temporary file, to write and to `commit`.
+    """Hold the lock of a target; yield the path of its temporary file, to write and to `commit`.
 
-    Blocks while another process or thread has the lock, so look again whether the target is there.
+    The function blocks while another process or thread holds the lock, so check afterwards
+    whether the target exists.
 
     Parameters
     ----------
     target
-        The file to be.
+        Path of the file to write. Its folder is created if it is missing.
     keep
-        After an error, leave the temporary file for the next attempt to go on with.
+        After an error, keep the temporary file, so that the next attempt can continue it.
 
     Raises
     ------
@@ -38,74 +39,75 @@ def locked_part(target: Path, *, keep: bool = False) -> Iterator[Path]:
         The folder cannot be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part")
-    handle = _lock(part)
-    kept = keep
-    try:
-        yield part
-        kept = False
-    finally:
-        if not kept and _is(handle, part):
-            part.unlink()
-        os.close(handle)
+    part = _part_of(target)
+    with _lock_file(target):
+        keep_part = keep
+        try:
+            yield part
+            keep_part = False
+        finally:
+            if not keep_part:
+                part.unlink(missing_ok=True)
 
 
 @contextmanager
 def host_lock(root: Path) -> Iterator[None]:
-    """Let the processes that fill one folder ask the host one after the other.
+    """Allow one client at a time per download folder.
 
-    The rate and the number of connections are a promise to the host, not one of each process, so
-    the catalog and the images of a folder take turns too.
+    The request rate and the number of connections are limits per host, not per process. So the
+    processes that download catalogs and images to one folder contact the host one after another.
 
     Parameters
     ----------
     root
-        Folder laid out as the host is.
+        Folder with the layout of the host. It is created if it is missing.
 
     Raises
     ------
     ConfigError
         The folder cannot be written.
     """
-    log.info("Asking the host for files to %s once no other process does", root)
+    log.info("Downloads to %s start when no other process downloads to it", root)
     with ExitStack() as stack:
         try:
-            stack.enter_context(locked_part(root / CLIENT_LOCK))
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_lock_file(root / "client"))
         except OSError as error:
             raise ConfigError(
-                f"The folder {root} cannot be written ({error.strerror}); name another one"
+                f"The folder {root} cannot be written ({error.strerror}); name another folder"
             ) from error
         yield
 
 
 def commit(part: Path, target: Path) -> None:
-    """Give a temporary file its name."""
+    """Rename a temporary file to its target."""
     part.replace(target)
 
 
 def write_locked(target: Path, data: bytes) -> None:
-    """Write a small file of a claimed target's, such as its receipt, whole or not at all."""
-    part = target.with_name(f".{target.name}.part")
+    """Write a small file atomically, while the caller holds the lock of the file it belongs to."""
+    part = _part_of(target)
     try:
         part.write_bytes(data)
-        part.replace(target)
+        commit(part, target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _lock(part: Path) -> int:
-    """Open and lock a file that still has its name once it is locked."""
-    while True:
-        handle = os.open(part, os.O_RDWR | os.O_CREAT, 0o666)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        if _is(handle, part):
-            return handle
-        os.close(handle)
+def _part_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.part")
 
 
-def _is(handle: int, path: Path) -> bool:
-    """Return whether an open file still has this name."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
+@contextmanager
+def _lock_file(target: Path) -> Iterator[None]:
+    """Hold `.<name>.lock` and remove it afterwards.
+
+    Removal under the lock is safe: filelock (from 3.21 on) retries when the file that it locked no
+    longer has a name.
+    """
+    path = target.with_name(f".{target.name}.lock")
+    with FileLock(path):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)

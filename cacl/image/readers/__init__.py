@@ -1,7 +1,7 @@
-"""Open any image - a JPEG, PNG or TIFF core, or a whole slide - and read its tiles.
+"""Open any image (a JPEG, PNG or TIFF core, or a whole slide) and read its tiles.
 
-What a file is, its bytes say, not its name. Formats that OpenSlide knows (SVS, NDPI, MRXS, tiled
-TIFF, ...) are read block-wise; everything else is a core, decoded whole.
+The content of a file determines its format, not its name. Formats of OpenSlide (SVS, NDPI, MRXS,
+tiled TIFF, ...) are read tile by tile; every other image is a core and is decoded at once.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ __all__ = ["Source", "as_dask", "check_size", "open_source"]
 
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
-    """Open an image; a core is decoded here, a whole slide only where it is read.
+    """Open an image; a core is decoded at once, a whole slide when its tiles are read.
 
     Parameters
     ----------
     path
-        A regular file. Its format is told by its bytes.
+        A regular file. Its content determines the format.
 
     Yields
     ------
     Source
-        Size, resolution and tiles of the image; not to be used after the context ends.
+        Size, resolution and tiles of the image; valid until the context ends.
 
     Raises
     ------
     ImageError
         With the reason `not_found`, `refused`, `not_an_image`, `damaged`, `too_large` or
-        `unsupported_pixels`; the message says how to mend it.
+        `unsupported_pixels`; the message states the remedy.
     """
     head = read_head(path)
     if whole_slide.is_whole_slide(path):
@@ -52,7 +52,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def check_size(source: Source, grid: TileGrid) -> None:
-    """Refuse an image that does not hold one whole tile.
+    """Check that an image contains at least one whole tile.
 
     Raises
     ------
@@ -63,15 +63,15 @@ def check_size(source: Source, grid: TileGrid) -> None:
         raise ImageError(
             Reason.TOO_SMALL,
             f"The image is {source.width} x {source.height} px, smaller than one tile of "
-            f"{grid.source_px} x {grid.source_px} px; give a larger image or lower tiles.source_px",
+            f"{grid.source_px} x {grid.source_px} px; use a larger image or lower tiles.source_px",
         )
 
 
 def as_dask(source: Source, grid: TileGrid, *, block_tiles: int = 8) -> da.Array:
     """Return the image at analysis scale as a lazy array, read block by block.
 
-    Memory in use is that of the blocks being computed, whatever the size of the slide. Compute it
-    with a threaded scheduler, while the source is open.
+    The memory in use is that of the blocks being computed, independent of the size of the slide.
+    Compute it with a threaded scheduler, while the source is open.
 
     Parameters
     ----------
@@ -85,22 +85,29 @@ def as_dask(source: Source, grid: TileGrid, *, block_tiles: int = 8) -> da.Array
     Returns
     -------
     dask.array.Array
-        uint8 `(3, grid.height, grid.width)`; the same pixels for every `block_tiles`.
+        uint8 `(3, grid.height, grid.width)`; identical pixels for every `block_tiles`.
+
+    Raises
+    ------
+    ValueError
+        `block_tiles` is below 1.
     """
     if block_tiles < 1:
         raise ValueError(f"block_tiles must be at least 1, got {block_tiles}")
-    spans = [
+    row_ranges, col_ranges = (
         [range(first, min(first + block_tiles, count)) for first in range(0, count, block_tiles)]
         for count in (grid.rows, grid.cols)
-    ]
+    )
 
     def block(block_id: tuple[int, int, int]) -> Pixels:
-        return source.read(grid, spans[0][block_id[1]], spans[1][block_id[2]])
+        return source.read(grid, row_ranges[block_id[1]], col_ranges[block_id[2]])
 
-    sides = [tuple(len(span) * grid.tile_px for span in axis) for axis in spans]
+    heights, widths = (
+        tuple(len(tiles) * grid.tile_px for tiles in ranges) for ranges in (row_ranges, col_ranges)
+    )
     lazy: da.Array = da.map_blocks(
         block,
-        chunks=((3,), *sides),
+        chunks=((3,), heights, widths),
         dtype=np.uint8,
         meta=np.empty((0, 0, 0), np.uint8),
         name=f"tiles-{uuid4().hex}",

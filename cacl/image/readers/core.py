@@ -1,4 +1,4 @@
-"""Cores: JPEG, PNG and plain TIFF, decoded whole."""
+"""Cores: JPEG, PNG and TIFF files, decoded at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from cacl.errors import ImageError, Reason
 from cacl.image.readers import tiff
-from cacl.image.readers.downsample import area_means
+from cacl.image.readers.downsample import downsample_area
 from cacl.image.readers.files import check_pixels, damaged, read_core, unsupported
 from cacl.image.readers.source import WHITE, Pixels, Source
 from cacl.image.tile_grid import TileGrid
@@ -24,11 +24,11 @@ PNG_HEADER = struct.Struct(">16xIIBB")
 EXIF_ORIENTATION = 0x0112
 
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error)
-"""What Pillow raises for bytes that are not what they claim to be."""
+"""What Pillow raises for invalid data."""
 
 
 class CoreSource(Source):
-    """A core, decoded: uint8 `(height, width, 3)` in memory."""
+    """A decoded core: uint8 `(height, width, 3)` in memory."""
 
     def __init__(self, pixels: Pixels, mpp: float | None) -> None:
         super().__init__(pixels.shape[0], pixels.shape[1], mpp)
@@ -40,18 +40,26 @@ class CoreSource(Source):
 
     def _block(self, grid: TileGrid, rows: range, cols: range) -> Pixels:
         side = grid.source_px
-        part = self._pixels[rows.start * side : rows.stop * side]
-        part = part[:, cols.start * side : cols.stop * side]
+        block = self._pixels[rows.start * side : rows.stop * side]
+        block = block[:, cols.start * side : cols.stop * side]
         size = len(rows) * side, len(cols) * side
-        if part.shape[:2] != size:
-            window = np.full((*size, 3), WHITE, np.uint8)
-            window[: part.shape[0], : part.shape[1]] = part
-            part = window
-        return area_means(part, side, grid.tile_px)
+        if block.shape[:2] != size:
+            padded = np.full((*size, 3), WHITE, np.uint8)
+            padded[: block.shape[0], : block.shape[1]] = block
+            block = padded
+        return downsample_area(block, side, grid.tile_px)
 
 
 def decode(path: Path, head: bytes) -> CoreSource:
-    """Decode a core that begins with the bytes `head`; see `cacl.image.readers.open_source`."""
+    """Decode a core; see `cacl.image.readers.open_source`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    head
+        Its first bytes, which determine the format.
+    """
     if head.startswith(JPEG_MAGIC):
         return CoreSource(_decode_jpeg(path, read_core(path)), None)
     if head.startswith(PNG_MAGIC):
@@ -60,12 +68,12 @@ def decode(path: Path, head: bytes) -> CoreSource:
         return CoreSource(*tiff.decode(path))
     raise ImageError(
         Reason.NOT_AN_IMAGE,
-        f"{path} is {_likely(head)}; give a JPEG, PNG or TIFF, or a slide that OpenSlide reads",
+        f"{path} is {_describe(head)}; use a JPEG, PNG or TIFF, or a slide that OpenSlide reads",
     )
 
 
 def on_white(image: Image.Image) -> Pixels:
-    """Return an image of any colour mode as uint8 `(height, width, 3)`, laid on white."""
+    """Return an image of any colour mode as uint8 `(height, width, 3)`, composited on white."""
     if not image.has_transparency_data:
         return np.asarray(image.convert("RGB"))
     layer = image.convert("RGBA")
@@ -104,7 +112,7 @@ def _decode_png(path: Path, data: bytes) -> Pixels:
 
 
 def _exif_orientation(data: bytes) -> int:
-    # The plug-in itself, for Image.open warns of sizes that check_pixels has let pass.
+    # The plug-in is used directly: Image.open warns of sizes that check_pixels accepts.
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
             return _orientation(image)
@@ -120,10 +128,10 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _likely(head: bytes) -> str:
+def _describe(head: bytes) -> str:
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
         return "a web page or XML, not an image"
     if head.isascii() and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
         return "text, not an image"
-    return "of no image format that is known here"
+    return "not in a supported image format"

@@ -1,8 +1,8 @@
-"""Shrink tiles to the mean of the area that each pixel covers, fast.
+"""Area downsampling: each pixel of the result is the mean of the source area that it covers.
 
-OpenCV's `INTER_AREA` gives the same pixels but takes every sample of the source through a scalar
-loop. Here rows are averaged first, many at a time with vector instructions, so that only a third
-of the samples is left for it.
+OpenCV's `INTER_AREA` is exact but processes every sample of the source in a scalar loop.
+`downsample_area` first averages rows, many at a time with vector instructions, so that OpenCV
+processes only a third of the samples.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 Pixels = npt.NDArray[np.uint8]
 Means = npt.NDArray[np.float32]
 
 CHANNELS = 3
-BAND_TILES = 4
-"""Rows of tiles at a time: few enough for their means to stay in the processor's cache."""
+TILE_ROWS_PER_BATCH = 4
+"""Rows of tiles per batch: few enough for their means to fit into the processor's cache."""
 
 
-def area_means(pixels: Pixels, source_px: int, tile_px: int) -> Pixels:
-    """Shrink a block of whole tiles.
+def downsample_area(pixels: Pixels, source_px: int, tile_px: int) -> Pixels:
+    """Downsample a block of whole tiles.
 
-    Each tile is computed from its own window alone, so that blocks cut differently give the same
-    pixels, bit by bit.
+    Each tile depends on its own window alone, so that different blocks give identical pixels.
 
     Parameters
     ----------
     pixels
         uint8 `(rows * source_px, cols * source_px, 3)`.
     source_px, tile_px
-        Side of a tile before and after; it may not grow.
+        Side of a tile before and after; `tile_px` is at most `source_px`.
 
     Returns
     -------
@@ -45,48 +45,110 @@ def area_means(pixels: Pixels, source_px: int, tile_px: int) -> Pixels:
         return np.ascontiguousarray(pixels.transpose(2, 0, 1))
     small = np.empty((CHANNELS, rows * tile_px, cols * tile_px), np.uint8)
     tiles = pixels.reshape(rows, source_px, -1)
-    means = np.empty((min(rows, BAND_TILES), tile_px, tiles.shape[2]), np.float32)
-    # Column by column, unless the width in tiles cannot change how its quotient is rounded.
-    at_once = cols if tile_px & (tile_px - 1) == 0 else 1
-    for row in range(0, rows, BAND_TILES):
-        band = _row_means(tiles[row : row + BAND_TILES], means)
-        band = band.reshape(-1, cols * source_px, CHANNELS)
-        place = small[:, row * tile_px : row * tile_px + len(band)]
-        for col in range(0, cols, at_once):
-            window = band[:, col * source_px : (col + at_once) * source_px]
-            size = at_once * tile_px, len(band)
-            shrunk = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
-            across = slice(col * tile_px, (col + at_once) * tile_px)
-            place[:, :, across] = cv2.convertScaleAbs(shrunk).transpose(2, 0, 1)
+    buffer = np.empty((min(rows, TILE_ROWS_PER_BATCH), tile_px, tiles.shape[2]), np.float32)
+    # One column of tiles per call, unless `tile_px` is a power of 2: then the scale factor is
+    # rounded equally for every width, and all columns give the same pixels in one call.
+    cols_per_call = cols if tile_px & (tile_px - 1) == 0 else 1
+    for row in range(0, rows, TILE_ROWS_PER_BATCH):
+        means = _row_means(tiles[row : row + TILE_ROWS_PER_BATCH], buffer)
+        means = means.reshape(-1, cols * source_px, CHANNELS)
+        target = small[:, row * tile_px : row * tile_px + len(means)]
+        for col in range(0, cols, cols_per_call):
+            window = means[:, col * source_px : (col + cols_per_call) * source_px]
+            size = cols_per_call * tile_px, len(means)
+            resized = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
+            across = slice(col * tile_px, (col + cols_per_call) * tile_px)
+            target[:, :, across] = cv2.convertScaleAbs(resized).transpose(2, 0, 1)
     return small
 
 
-def _row_means(tiles: Pixels, means: Means) -> Means:
-    """Average the rows of each of `(tiles, source_px, samples)` into `(tiles, tile_px, samples)`.
+def downsample_window(window: Pixels, tile_px: int) -> Pixels:
+    """Downsample one square window.
 
-    `means` is room for at least as many tiles; what is returned is its beginning.
+    Parameters
+    ----------
+    window
+        uint8 `(n, n, 3)`.
+    tile_px
+        Side of the result in pixels, at most `n`.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 `(tile_px, tile_px, 3)`.
     """
-    means = means[: len(tiles)]
-    for row, parts in enumerate(_coverage(tiles.shape[1], means.shape[1])):
+    if window.shape[0] == tile_px:
+        return window
+    resized = cv2.resize(window, (tile_px, tile_px), interpolation=cv2.INTER_AREA)
+    return np.asarray(resized, np.uint8)
+
+
+def downsample_subpixel(
+    window: Pixels, tile_px: int, *, offset: tuple[float, float], side: tuple[float, float]
+) -> Pixels:
+    """Downsample a part of a window with edges inside pixels.
+
+    Parameters
+    ----------
+    window
+        uint8 `(n, m, 3)`.
+    tile_px
+        Side of the result in pixels.
+    offset, side
+        Upper left corner and size (y, x) of the part, in pixels of the window.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 `(tile_px, tile_px, 3)`; the weight of a window's pixel in a mean is the fraction of
+        its area that the pixel of the result covers.
+    """
+    means: Means = window.astype(np.float32)
+    for axis in (0, 1):
+        size = means.shape[0]
+        weights = _subpixel_weights(offset[axis], side[axis], size, tile_px)
+        flat = weights @ means.reshape(size, -1)
+        means = flat.reshape(tile_px, *means.shape[1:]).swapaxes(0, 1)
+    return np.clip(np.rint(means), 0, 255).astype(np.uint8)
+
+
+def _row_means(tiles: Pixels, buffer: Means) -> Means:
+    """Average the rows of `(tiles, source_px, samples)` into `(tiles, tile_px, samples)`.
+
+    The result is the beginning of `buffer`, which has room for at least as many tiles.
+    """
+    means = buffer[: len(tiles)]
+    for row, contributions in enumerate(_coverage(tiles.shape[1], means.shape[1])):
         mean = means[:, row]
-        covered = 0
-        for source_row, part in parts:
-            covered += part
-            if covered == part:
+        total = 0
+        for source_row, weight in contributions:
+            total += weight
+            if total == weight:
                 mean[:] = tiles[:, source_row]
             else:
-                cv2.accumulateWeighted(tiles[:, source_row], mean, part / covered)
+                cv2.accumulateWeighted(tiles[:, source_row], mean, weight / total)
     return means
 
 
 @functools.cache
 def _coverage(source_px: int, tile_px: int) -> Sequence[Sequence[tuple[int, int]]]:
-    """Return which pixels of a tile each pixel covers, and how much of each, in 1 / `tile_px`."""
-    whole = []
-    for place in range(tile_px):
-        low, high = place * source_px, (place + 1) * source_px
+    """Return for each row of a tile the source rows it covers, with weights in 1 / `tile_px`."""
+    rows = []
+    for row in range(tile_px):
+        low, high = row * source_px, (row + 1) * source_px
         covered = range(low // tile_px, -(-high // tile_px))
-        whole.append(
-            [(at, min(high, (at + 1) * tile_px) - max(low, at * tile_px)) for at in covered]
+        rows.append(
+            [
+                (source_row, min(high, (source_row + 1) * tile_px) - max(low, source_row * tile_px))
+                for source_row in covered
+            ]
         )
-    return whole
+    return rows
+
+
+def _subpixel_weights(offset: float, side: float, size: int, count: int) -> sparse.csr_array:
+    """Return the weight of each of `size` pixels in each of `count` means, (count, size)."""
+    edges = offset + np.arange(count + 1) * (side / count)
+    pixels = np.arange(size)
+    overlap = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
+    return sparse.csr_array((np.clip(overlap, 0, None) * (count / side)).astype(np.float32))

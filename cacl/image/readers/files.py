@@ -1,4 +1,4 @@
-"""Look at a file before it is decoded: is it there, is it a file, which format, how large."""
+"""Checks of a file before it is decoded (existence, kind, size), and failures of decoding."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from cacl.errors import ImageError, Reason
 
 MAX_CORE_PX = 100_000_000
-"""Pixels that may be decoded at once: 300 MB as 8-bit RGB."""
+"""Maximum number of pixels decoded at once: 300 MB as 8-bit RGB."""
 
 MAX_CORE_BYTES = 4 * MAX_CORE_PX
-"""Encoded bytes that may be read at once: more than `MAX_CORE_PX` pixels take uncompressed."""
+"""Maximum number of encoded bytes read at once: above the uncompressed `MAX_CORE_PX` pixels."""
 
 HEAD_BYTES = 64
 
-SAVE_AS_PYRAMID = "save it as a tiled pyramidal TIFF, which is read in blocks"
+SAVE_AS_PYRAMID = "save it as a tiled pyramidal TIFF, which is read tile by tile"
 
 NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
@@ -24,7 +24,7 @@ NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 def read_head(path: Path) -> bytes:
     """Return the first bytes of a regular file.
 
-    Folders, pipes, sockets and devices are refused without being opened, so that none can hang.
+    Folders, pipes, sockets and devices are rejected without being opened, as opening can block.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def read_head(path: Path) -> bytes:
         if not stat.S_ISREG(mode):
             raise ImageError(
                 Reason.NOT_AN_IMAGE,
-                f"{path} is {_kind(mode)}, not a file; give the path of an image",
+                f"{path} is {_kind(mode)}, not a file; use the path of an image",
             )
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -62,8 +62,8 @@ def read_core(path: Path) -> bytes:
         if size > MAX_CORE_BYTES:
             raise ImageError(
                 Reason.TOO_LARGE,
-                f"{path} has {size:,} bytes and would have to be read at once, which is done up "
-                f"to {MAX_CORE_BYTES:,}; {SAVE_AS_PYRAMID}",
+                f"{path} has {size:,} bytes, expected at most {MAX_CORE_BYTES:,} in a file that is "
+                f"read at once; {SAVE_AS_PYRAMID}",
             )
         return path.read_bytes()
     except OSError as error:
@@ -71,17 +71,16 @@ def read_core(path: Path) -> bytes:
 
 
 def unreadable(path: Path, error: OSError | ValueError) -> ImageError:
-    """Return the failure for a file that the operating system would not give.
+    """Return the error for a file that the operating system cannot open or read.
 
-    A `ValueError` is what Python raises for a path that no file can have.
+    Python raises `ValueError` for a path that is invalid for any file.
     """
     if isinstance(error, PermissionError):
-        return ImageError(
-            Reason.REFUSED, f"{path} may not be read: no permission; make it readable"
-        )
+        return ImageError(Reason.REFUSED, f"{path} cannot be read: no permission; make it readable")
     if isinstance(error, ValueError) or error.errno in NO_SUCH_FILE:
         return ImageError(
-            Reason.NOT_FOUND, f"There is no file {str(path)!r}; correct the path or fetch the image"
+            Reason.NOT_FOUND,
+            f"There is no file {str(path)!r}; correct the path or download the image",
         )
     return ImageError(
         Reason.DAMAGED,
@@ -90,23 +89,23 @@ def unreadable(path: Path, error: OSError | ValueError) -> ImageError:
 
 
 def damaged(path: Path, error: Exception | str) -> ImageError:
-    """Return the failure for an image that cannot be decoded."""
+    """Return the error for an image that cannot be decoded."""
     return ImageError(
         Reason.DAMAGED,
-        f"{path} is cut short or damaged ({error}); copy or download it again",
+        f"{path} is truncated or damaged ({error}); copy or download it again",
     )
 
 
-def unsupported(path: Path, found: str) -> ImageError:
-    """Return the failure for an image that is not 8-bit colour."""
+def unsupported(path: Path, content: str) -> ImageError:
+    """Return the error for an image that is not 8-bit RGB."""
     return ImageError(
         Reason.UNSUPPORTED_PIXELS,
-        f"{path} holds {found} where 8-bit RGB is expected; save it as 8-bit RGB",
+        f"{path} contains {content}, expected 8-bit RGB; save it as 8-bit RGB",
     )
 
 
 def check_pixels(path: Path, height: int, width: int) -> None:
-    """Refuse a size that its header claims, before anything is decoded.
+    """Check the size that a header states, before anything is decoded.
 
     Raises
     ------
@@ -114,12 +113,12 @@ def check_pixels(path: Path, height: int, width: int) -> None:
         With the reason `too_large` above `MAX_CORE_PX`, `damaged` below one pixel.
     """
     if min(height, width) < 1:
-        raise damaged(path, f"its header says {width} x {height} px")
+        raise damaged(path, f"its header states {width} x {height} px")
     if height * width > MAX_CORE_PX:
         raise ImageError(
             Reason.TOO_LARGE,
-            f"{path} has {width:,} x {height:,} px, of which at most {MAX_CORE_PX:,} can be "
-            f"decoded at once; {SAVE_AS_PYRAMID}",
+            f"{path} has {width:,} x {height:,} px, expected at most {MAX_CORE_PX:,} px in an "
+            f"image that is decoded at once; {SAVE_AS_PYRAMID}",
         )
 
 

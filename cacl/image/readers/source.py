@@ -1,13 +1,11 @@
-"""What an open image offers: its size, its resolution, and tiles at analysis scale."""
+"""The interface of an open image: its size, its resolution, and tiles at analysis scale."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from cacl.image.tile_grid import TileGrid
 
@@ -27,7 +25,7 @@ class Source(ABC):
     height, width
         Size in source pixels, as a viewer shows it.
     mpp
-        Side of a source pixel in um, if the file says so credibly.
+        Side of a source pixel in um; None if the file does not state a plausible value.
     """
 
     def __init__(self, height: int, width: int, mpp: float | None) -> None:
@@ -42,16 +40,16 @@ class Source(ABC):
     def read(self, grid: TileGrid, rows: slice | range, cols: slice | range) -> Pixels:
         """Read a block of tiles at analysis scale.
 
-        An analysis pixel is the mean of the source area that it covers; what lies outside the
-        image is white. Each tile is computed from its own window alone, so blocks cut differently
-        give the same pixels, bit by bit.
+        An analysis pixel is the mean of the source area that it covers; pixels outside the image
+        are white. Each tile depends on its own window alone, so that different blocks give
+        identical pixels.
 
         Parameters
         ----------
         grid
             The tiles of this image.
         rows, cols
-            Rows and columns of tiles, each without gaps.
+            Rows and columns of tiles, each a contiguous range.
 
         Returns
         -------
@@ -61,16 +59,20 @@ class Source(ABC):
         Raises
         ------
         ValueError
-            A grid of another image, or rows or columns outside the grid.
+            The grid belongs to an image of another size, or rows or columns lie outside the grid.
         ImageError
-            With the reason `damaged` where a whole slide cannot be decoded.
+            With the reason `damaged` if a whole slide cannot be decoded.
         """
         if (grid.source_height, grid.source_width) != (self.height, self.width):
             raise ValueError(
                 f"the grid is for an image of {grid.source_width} x {grid.source_height} px, this "
                 f"one has {self.width} x {self.height} px"
             )
-        return self._block(grid, _span(rows, grid.rows, "rows"), _span(cols, grid.cols, "cols"))
+        row_range, col_range = (
+            _as_range(rows, grid.rows, "rows"),
+            _as_range(cols, grid.cols, "cols"),
+        )
+        return self._block(grid, row_range, col_range)
 
     def _block(self, grid: TileGrid, rows: range, cols: range) -> Pixels:
         """Return a block of tiles, uint8 `(3, y, x)`."""
@@ -78,69 +80,28 @@ class Source(ABC):
         block = np.empty((3, len(rows) * side, len(cols) * side), np.uint8)
         for y, row in enumerate(rows):
             for x, col in enumerate(cols):
-                place = block[:, y * side : (y + 1) * side, x * side : (x + 1) * side]
-                place[:] = self._tile(grid, row, col).transpose(2, 0, 1)
+                tile = block[:, y * side : (y + 1) * side, x * side : (x + 1) * side]
+                tile[:] = self._tile(grid, row, col).transpose(2, 0, 1)
         return block
 
 
-def shrink(window: Pixels, tile_px: int) -> Pixels:
-    """Average a square window uint8 `(s, s, 3)` down to uint8 `(tile_px, tile_px, 3)`."""
-    if window.shape[0] == tile_px:
-        return window
-    resized = cv2.resize(window, (tile_px, tile_px), interpolation=cv2.INTER_AREA)
-    return np.asarray(resized, np.uint8)
+def plausible_mpp(x: float, y: float) -> float | None:
+    """Return the side of a pixel in um, or None for a value that no microscope has.
 
-
-def shrink_fraction(
-    window: Pixels, tile_px: int, *, offset: tuple[float, float], side: tuple[float, float]
-) -> Pixels:
-    """Average a part of a window whose edges lie between pixels.
-
-    Parameters
-    ----------
-    window
-        uint8 `(n, m, 3)`.
-    tile_px
-        Side of the result in pixels.
-    offset, side
-        Upper left corner and size (y, x) of the part, in pixels of the window.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8 `(tile_px, tile_px, 3)`; each pixel the mean of the area it covers, where a pixel of
-        the window counts by its share in it.
-    """
-    part: npt.NDArray[np.float32] = window.astype(np.float32)
-    for axis in (0, 1):
-        size = part.shape[0]
-        weights = _coverage(offset[axis], side[axis], size, tile_px)
-        flat = weights @ part.reshape(size, -1)
-        part = flat.reshape(tile_px, *part.shape[1:]).swapaxes(0, 1)
-    return np.clip(np.rint(part), 0, WHITE).astype(np.uint8)
-
-
-def credible_mpp(x: float, y: float) -> float | None:
-    """Return the side of a pixel in um, or None for a value that no microscope gives.
-
-    Screen and print resolutions (72 or 300 dpi) fall outside 0.05 - 5 um/px; so do pixels whose
-    sides differ by more than a tenth.
+    Plausible are sides of `MPP_MIN` to `MPP_MAX` um that differ by at most a tenth. Screen and
+    print resolutions (72 or 300 dpi) are outside this range.
     """
     if not (MPP_MIN <= x <= MPP_MAX and MPP_MIN <= y <= MPP_MAX) or abs(x - y) > 0.1 * x:
         return None
     return (x + y) / 2
 
 
-def _coverage(offset: float, side: float, size: int, count: int) -> sparse.csr_array:
-    edges = offset + np.arange(count + 1) * (side / count)
-    pixels = np.arange(size)
-    shared = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return sparse.csr_array((np.clip(shared, 0, None) * (count / side)).astype(np.float32))
-
-
-def _span(part: slice | range, count: int, name: str) -> range:
-    span = range(count)[part] if isinstance(part, slice) else part
-    inside = len(span) == 0 or (span[0] >= 0 and span[-1] < count)
-    if span.step != 1 or not inside:
-        raise ValueError(f"{name} must be a range without gaps within 0 - {count}, got {part}")
-    return span
+def _as_range(selection: slice | range, count: int, name: str) -> range:
+    indices = range(count)[selection] if isinstance(selection, slice) else selection
+    inside = len(indices) == 0 or (indices[0] >= 0 and indices[-1] < count)
+    if indices.step != 1 or not inside:
+        raise ValueError(
+            f"{name} must be a contiguous range within 0 - {count}, got {selection}; choose rows "
+            "and columns of the grid"
+        )
+    return indices

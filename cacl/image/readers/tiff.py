@@ -1,4 +1,4 @@
-"""TIFF: what the first page's tags say, and plain TIFF decoded whole."""
+"""TIFF: checks of the first page's tags, and decoding at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cacl.image.readers.files import (
     unreadable,
     unsupported,
 )
-from cacl.image.readers.source import WHITE, Pixels, credible_mpp
+from cacl.image.readers.source import WHITE, Pixels, plausible_mpp
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -47,7 +47,7 @@ TIFF_ERRORS = (
     ValueError,
     struct.error,
 )
-"""What tifffile and its codecs raise for tags and data that are not what they claim to be."""
+"""What tifffile and its codecs raise for invalid tags and data."""
 
 
 def decode(path: Path) -> tuple[Pixels, float | None]:
@@ -56,9 +56,9 @@ def decode(path: Path) -> tuple[Pixels, float | None]:
     Returns
     -------
     pixels
-        uint8 `(height, width, 3)`, upright, laid on white where it is transparent.
+        uint8 `(height, width, 3)`, upright, composited on white where it is transparent.
     mpp
-        Side of a pixel in um, if its resolution tags say so credibly.
+        Side of a pixel in um; None if its resolution tags do not state a plausible value.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def decode(path: Path) -> tuple[Pixels, float | None]:
 
 
 def check_tiled(path: Path) -> None:
-    """Check that a tiled TIFF, which OpenSlide would turn into RGB anyhow, is 8-bit RGB.
+    """Check that a tiled TIFF is upright 8-bit RGB; OpenSlide converts any pixels to RGB.
 
     Raises
     ------
@@ -91,12 +91,12 @@ def check_tiled(path: Path) -> None:
         if _tag(page, "Orientation") != 1:
             raise ImageError(
                 Reason.UNSUPPORTED_PIXELS,
-                f"{path} is a tiled TIFF that is stored turned or mirrored; save it upright",
+                f"{path} is a tiled TIFF that is stored rotated or mirrored; save it upright",
             )
 
 
 def upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Turn an image as viewers do.
+    """Rotate and mirror an image as viewers do.
 
     Parameters
     ----------
@@ -138,11 +138,11 @@ def _check_format(path: Path, page: tifffile.TiffPage) -> None:
 
 def _check_size(path: Path, page: tifffile.TiffPage) -> None:
     if page.is_tiled and page.imagelength * page.imagewidth > MAX_CORE_PX:
-        # A sound one would have gone to OpenSlide: "save it as a pyramid" would mislead.
+        # OpenSlide reads a valid one, so that "save it as a pyramid" would mislead.
         raise ImageError(
             Reason.DAMAGED,
-            f"{path} is a large tiled TIFF that OpenSlide cannot read, cut short or compressed in "
-            "an unusual way; copy it again, or save it with JPEG compression",
+            f"{path} is a large tiled TIFF that OpenSlide cannot read: truncated, or in an "
+            "unsupported compression; copy it again, or save it with JPEG compression",
         )
     check_pixels(path, page.imagelength, page.imagewidth)
     if page.is_tiled:
@@ -154,17 +154,17 @@ def _check_segments(path: Path, page: tifffile.TiffPage) -> None:
     if encoded > MAX_CORE_BYTES:
         raise ImageError(
             Reason.TOO_LARGE,
-            f"{path} claims {encoded:,} bytes of pixels, of which at most {MAX_CORE_BYTES:,} are "
-            f"read at once; {SAVE_AS_PYRAMID}",
+            f"{path} states {encoded:,} bytes of pixels, expected at most {MAX_CORE_BYTES:,} in an "
+            f"image that is read at once; {SAVE_AS_PYRAMID}",
         )
     end = page.parent.filehandle.size
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         if start < 1 or count < 1 or start + count > end:
-            raise damaged(path, f"pixels at byte {start + count:,} of {end:,}")
+            raise damaged(path, f"pixels up to byte {start + count:,} of {end:,}")
 
 
 def _flatten(pixels: Pixels, extrasamples: tuple[int, ...]) -> Pixels:
-    """Lay a fourth channel that is alpha (TIFF 6.0, section 18) on white; drop any other."""
+    """Composite on white with an alpha channel (TIFF 6.0, section 18); drop any other channel."""
     colour = pixels[..., :3]
     if not extrasamples or extrasamples[0] not in (
         tifffile.EXTRASAMPLE.ASSOCALPHA,
@@ -180,7 +180,7 @@ def _mpp(page: tifffile.TiffPage) -> float | None:
     um = UM_PER_UNIT.get(int(_tag(page, "ResolutionUnit", 2)))
     try:
         (x, x_per), (y, y_per) = _tag(page, "XResolution"), _tag(page, "YResolution")
-        return None if um is None else credible_mpp(um * x_per / x, um * y_per / y)
+        return None if um is None else plausible_mpp(um * x_per / x, um * y_per / y)
     except (TypeError, ValueError, ZeroDivisionError):
         return None
 

@@ -1,4 +1,4 @@
-"""Whole slides through OpenSlide, read tile by tile, never whole."""
+"""Whole slides, read tile by tile with OpenSlide."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from PIL import Image
 from cacl.errors import ImageError, Reason
 from cacl.image.readers import tiff
 from cacl.image.readers.core import on_white
+from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.files import MAX_CORE_PX, damaged
-from cacl.image.readers.source import Pixels, Source, credible_mpp, shrink, shrink_fraction
+from cacl.image.readers.source import Pixels, Source, plausible_mpp
 from cacl.image.tile_grid import TileGrid
 
 MAX_SLIDE_PX = 100_000_000_000
-"""Pixels that a slide can credibly have: 50 x 25 mm at 0.11 um/px."""
+"""Maximum plausible number of pixels of a slide: 50 x 25 mm at 0.11 um/px."""
 
 LEVEL_TOLERANCE = 1.01
-"""A pyramid level rounds its size, so that its downsample is 4.001 where 4 is meant."""
+"""The size of a pyramid level is rounded, so that a downsample of 4 can be stored as 4.001."""
 
 GENERIC_TIFF = "generic-tiff"
 
@@ -29,14 +30,14 @@ GENERIC_TIFF = "generic-tiff"
 def is_whole_slide(path: Path) -> bool:
     """Return whether OpenSlide reads this file.
 
-    A tiled TIFF that OpenSlide would turn into RGB anyhow has to be 8-bit RGB; one that it cannot
-    open, for its compression, is left to be decoded as a core.
+    A tiled TIFF must be 8-bit RGB, because OpenSlide converts any pixels to RGB. A tiled TIFF that
+    OpenSlide cannot open, because of its compression, is decoded as a core.
 
     Raises
     ------
     ImageError
-        With the reason `unsupported_pixels` or `damaged`, or `not_found` for a MIRAX index without
-        its folder of data.
+        With the reason `unsupported_pixels`, `damaged`, or `not_found` (a MIRAX index without its
+        data folder).
     """
     try:
         vendor = openslide.OpenSlide.detect_format(path)
@@ -45,7 +46,7 @@ def is_whole_slide(path: Path) -> bool:
     if vendor is None and path.suffix.lower() == ".mrxs":
         raise ImageError(
             Reason.NOT_FOUND,
-            f"The slide {path} lacks its folder of data {path.with_suffix('')}; copy it there too",
+            f"The slide {path} has no data folder {path.with_suffix('')}; copy the folder as well",
         )
     if vendor != GENERIC_TIFF:
         return vendor is not None
@@ -59,7 +60,7 @@ def is_whole_slide(path: Path) -> bool:
 
 @contextmanager
 def open_slide(path: Path) -> Iterator[SlideSource]:
-    """Open a slide of which `is_whole_slide` is true; see `cacl.image.readers.open_source`."""
+    """Open a file that `is_whole_slide` accepts; see `cacl.image.readers.open_source`."""
     try:
         slide = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
@@ -71,14 +72,14 @@ def open_slide(path: Path) -> Iterator[SlideSource]:
 
 @dataclass(frozen=True)
 class Window:
-    """The part of a pyramid level that covers one tile along one axis.
+    """The window of a pyramid level that covers one tile, along one axis.
 
     Parameters
     ----------
     first, size
         Whole pixels of the level to read.
     offset, side
-        Where the tile begins in them, and how far it reaches; in pixels of the level.
+        Start and length of the tile within the window, in pixels of the level.
     """
 
     first: int
@@ -87,16 +88,25 @@ class Window:
     side: float
 
     @property
-    def whole(self) -> bool:
-        """Whether the tile's edges lie between pixels of the level."""
+    def is_aligned(self) -> bool:
+        """Whether the tile consists of whole pixels of the level."""
         return self.offset == 0 and self.side == self.size
 
 
 def level_window(index: int, source_px: int, source_size: int, level_size: int) -> Window:
-    """Return where tile `index` lies along one axis of a pyramid level.
+    """Return the window of tile `index` along one axis of a pyramid level.
 
-    The level covers the same field as the source, whatever its size was rounded to. Counted in
-    integers, so that no tile drifts in a wide slide.
+    The level covers the same field as the source, although its size is rounded. The computation
+    uses integers, so that errors do not accumulate over a wide slide.
+
+    Parameters
+    ----------
+    index
+        Number of the tile along the axis.
+    source_px
+        Side of a tile in pixels of the source.
+    source_size, level_size
+        Size of the source and of the level along the axis.
     """
     start = index * source_px * level_size
     length = source_px * level_size
@@ -108,14 +118,14 @@ def level_window(index: int, source_px: int, source_size: int, level_size: int) 
 
 
 class SlideSource(Source):
-    """An open whole slide; safe to read from several threads."""
+    """An open whole slide; reading is thread-safe."""
 
     def __init__(self, path: Path, slide: openslide.OpenSlide) -> None:
         width, height = slide.dimensions
         super().__init__(height, width, _mpp(slide))
         self._path = path
         self._slide = slide
-        # Kept here, for OpenSlide answers nothing any more after its first failure to decode.
+        # Stored here, because OpenSlide fails all queries after its first decoding error.
         self._levels = tuple(zip(slide.level_downsamples, slide.level_dimensions, strict=True))
 
     def _tile(self, grid: TileGrid, row: int, col: int) -> Pixels:
@@ -124,9 +134,9 @@ class SlideSource(Source):
         y = level_window(row, grid.source_px, self.height, level_height)
         x = level_window(col, grid.source_px, self.width, level_width)
         pixels = self._read(level, y, x)
-        if y.whole and x.whole and y.size == x.size:
-            return shrink(pixels, grid.tile_px)
-        return shrink_fraction(
+        if y.is_aligned and x.is_aligned and y.size == x.size:
+            return downsample_window(pixels, grid.tile_px)
+        return downsample_subpixel(
             pixels, grid.tile_px, offset=(y.offset, x.offset), side=(y.side, x.side)
         )
 
@@ -152,8 +162,8 @@ def _check_header(path: Path, slide: openslide.OpenSlide) -> None:
     if width * height > MAX_SLIDE_PX:
         raise ImageError(
             Reason.TOO_LARGE,
-            f"{path} claims {width:,} x {height:,} px, more than {MAX_SLIDE_PX:,}, which no slide "
-            "has; export the slide again",
+            f"{path} states {width:,} x {height:,} px, expected at most {MAX_SLIDE_PX:,} px in a "
+            "slide; export the slide again",
         )
     for level in range(slide.level_count):
         sides = [
@@ -163,8 +173,8 @@ def _check_header(path: Path, slide: openslide.OpenSlide) -> None:
         if sides[0] * sides[1] > MAX_CORE_PX:
             raise ImageError(
                 Reason.TOO_LARGE,
-                f"{path} is stored in tiles of {sides[0]:,} x {sides[1]:,} px, of which at most "
-                f"{MAX_CORE_PX:,} can be decoded at once; save it with tiles of 256 x 256 px",
+                f"{path} is stored in tiles of {sides[0]:,} x {sides[1]:,} px, expected at most "
+                f"{MAX_CORE_PX:,} px per tile; save it with tiles of 256 x 256 px",
             )
 
 
@@ -174,4 +184,4 @@ def _mpp(slide: openslide.OpenSlide) -> float | None:
         y = float(slide.properties[openslide.PROPERTY_NAME_MPP_Y])
     except (KeyError, ValueError):
         return None
-    return credible_mpp(x, y)
+    return plausible_mpp(x, y)

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import TrainingError
-from cacl.hpa.target_class import SINGLE_CLASS, TargetClass, class_labels_of
+from cacl.hpa.target_class import SINGLE_CLASS, class_labels_of
 from cacl.image import stain, tissue_edge
 from cacl.image.local_dab import FWHM_LEVEL, edge_blur_sigma, local_dab_mask
 from cacl.model.data.selection import NEGATIVE, POSITIVE, SelectionReason, Split
-from cacl.model.networks.autoencoder import MULTIPLE_PX
+from cacl.model.networks.autoencoder import SIZE_DIVISOR
 from cacl.store import Store, digest_of
 from cacl.tables.schemas import TileRow
 
@@ -194,7 +195,7 @@ def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> TileDataset:
-    """Read tiles image by image; edges are padded white to a multiple of `MULTIPLE_PX`."""
+    """Read tiles image by image; edges are padded white to a multiple of `SIZE_DIVISOR`."""
     rows = _sorted(rows)
     sizes = {store.meta(image_id).tile_px for image_id in sorted(set(rows["image_id"]))}
     if len(sizes) > 1:
@@ -203,7 +204,7 @@ def _read(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> T
             "again for all images with one tiles.tile_px"
         )
     size = sizes.pop()
-    padded = -(-size // MULTIPLE_PX) * MULTIPLE_PX
+    padded = -(-size // SIZE_DIVISOR) * SIZE_DIVISOR
     pixels = np.zeros((len(rows), 4, padded, padded), np.uint8)
     pixels[:, :3] = WHITE
     place = 0
@@ -258,7 +259,7 @@ def interior_mask(cell: Any) -> NDArray[np.bool_]:
     """
     if max(cell.shape) > LARGEST_CORE_PX:
         return np.broadcast_to(np.True_, cell.shape)
-    inner: NDArray[np.bool_] = tissue_edge.depth(np.asarray(cell[:]) > 0, GAP_PX) > RIM_PX
+    inner: NDArray[np.bool_] = tissue_edge.edge_distance(np.asarray(cell[:]) > 0, GAP_PX) > RIM_PX
     return inner
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cacl.model.config import Preset
+from cacl.model.config import AugmentConfig, Preset
 from cacl.model.data.dataset import TileDataset, candidate_mask, on_rim
-from cacl.model.networks.preprocess import jitter_stain, random_blur, turned
+from cacl.model.networks.preprocess import jitter_stain, random_blur, random_dihedral
 from cacl.model.training.objective import Batch
 from cacl.model.training.state import State
 
@@ -35,26 +35,32 @@ def draw(tiles: TileDataset, state: State, preset: Preset, device: torch.device)
         Where the batch goes.
     """
     rng = state.rng
-    extra = int(torch.randint(2, (1,), generator=rng)) if preset.batch % 2 else 0
-    of_positive = preset.batch // 2 + extra
+    size, augment = preset.optim.batch_size, preset.augment or AugmentConfig()
+    extra = int(torch.randint(2, (1,), generator=rng)) if size % 2 else 0
+    of_positive = size // 2 + extra
     chosen = torch.cat(
         [
             *_of_each(state.positive, of_positive, state),
-            *_of_each(tiles.negative, preset.batch - of_positive, state),
+            *_of_each(tiles.negative, size - of_positive, state),
         ]
     )
-    tile = turned(tiles.pixels[chosen].to(device), rng)
+    tile = random_dihedral(tiles.pixels[chosen].to(device), rng)
     positive, negative = (part[chosen].to(device) for part in (tiles.positive, tiles.negative))
     pasted_negative = negative
     pasted = torch.zeros_like(tile[:, 0], dtype=torch.bool)
-    if preset.mosaic:
+    if augment.cutmix is not None:
         others = _some(torch.nonzero(tiles.negative.any(1)).flatten(), len(chosen), rng)
-        other = turned(tiles.pixels[others].to(device), rng)
+        other = random_dihedral(tiles.pixels[others].to(device), rng)
         pasted_negative = tiles.negative[others].to(device)
-        pasted = _cells(tile, preset.mosaic, rng) & positive.any(1)[:, None, None]
+        pasted = _cells(tile, augment.cutmix, rng) & positive.any(1)[:, None, None]
         tile = torch.where(pasted[:, None], other, tile)
+    rgb = tile[:, :3].float()
+    if augment.stain_jitter is not None:
+        rgb = jitter_stain(rgb, augment.stain_jitter, rng)
+    if augment.blur is not None:
+        rgb = random_blur(rgb, augment.blur, rng)
     return Batch(
-        rgb=random_blur(jitter_stain(tile[:, :3], preset.jitter, rng), preset.blur, rng),
+        rgb=rgb,
         candidate=torch.stack([candidate_mask(tile[:, 3], one) for one in tiles.classes], dim=1),
         rim=on_rim(tile[:, 3]),
         pasted=pasted,

@@ -1,11 +1,12 @@
-"""From a score to a mask: two thresholds, a gate, sharp edges, no specks.
+"""Masks from logits: hysteresis thresholds, an image gate, small objects and morphology.
 
-A mask is made of connected parts of likely pixels, and a part counts if enough of it is sure (as
-hysteresis, Canny 1986, but one sure pixel is not enough): a weakly stained stretch of border counts
-where it continues a sure one, and a dark spot on something else does not. On the rim of a core,
-where many antibodies leave a line, it takes more to be sure. Where too few of the cells around are
-sure, nothing counts: labels are of whole images, and an image that shows the pattern shows more of
-it than a pixel here and there.
+A mask consists of connected components of pixels above a low threshold. A component is kept if
+enough of its pixels exceed a high threshold (hysteresis as in Canny 1986, where one such pixel is
+enough). Weakly stained stretches of a border are thus kept where they continue a strongly stained
+one, and isolated dark spots are removed. At the edge of a core, where many antibodies stain
+unspecifically, the high threshold is higher. If too little of the cell area exceeds the high
+threshold, the mask is empty: labels refer to whole images, and an image that shows the class shows
+more of it than single pixels.
 """
 
 from __future__ import annotations
@@ -17,89 +18,176 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.image import stain
-from cacl.model.config import Preset
+from cacl.errors import ConfigError
+from cacl.image.cell_mask import remove_small_objects
+from cacl.model.config import PostConfig
 
 Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
-IMPOSSIBLE = np.float32(-100.0)
+MASKED_LOGIT = np.float32(-100.0)
+
+# Layout of `BlockMasks.pack`: bits 0 to 7 are the classes.
+CELL_BIT, FIRST_VIEW_BIT, MAX_VIEWS = 8, 9, 8
+
+MORPHOLOGY = {
+    "dilation": cv2.MORPH_DILATE,
+    "opening": cv2.MORPH_OPEN,
+    "closing": cv2.MORPH_CLOSE,
+}
+OPERATIONS = ("none", *MORPHOLOGY)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """What turns scores into a mask; chosen by image-wise labels alone; see `limits`.
+    """Thresholds of one class, chosen from image-level labels; see `thresholds`.
 
     Parameters
     ----------
-    likely
-        Log odds that every pixel of a mask exceeds.
-    sure
-        Log odds that enough pixels of each part of a mask exceed, see `Preset.sure_part`; at least
-        `likely`.
-    rim
-        Log odds that stand for `sure` on a core's rim; at least `sure`.
-    least
-        Share of the area of cells, 0 to 1, that is sure wherever there is a mask at all; 0 for
-        none.
+    low
+        Logit that every pixel of a mask exceeds.
+    high
+        Logit that enough pixels of each component exceed, see `PostConfig.min_core_fraction`; at
+        least `low`.
+    edge_high
+        Replaces `high` at the edge of a core; at least `high`.
+    min_area_fraction
+        Smallest fraction of the cell area, 0 to 1, above `high` in an image with a mask; 0 for no
+        image gate.
     """
 
-    likely: float
-    sure: float
-    rim: float
-    least: float
+    low: float
+    high: float
+    edge_high: float
+    min_area_fraction: float
 
 
-def possible(log_odds: Float32, candidate: Bool, preset: Preset) -> Float32:
-    """Return the scores, very low where no mask may be.
+@dataclass(frozen=True)
+class Morphology:
+    """A binary morphological operation with a disc.
 
     Parameters
     ----------
-    log_odds
+    operation
+        `none`, `dilation`, `opening` or `closing`.
+    radius_px
+        Radius of the disc, analysis px; at least 0. A radius of 0 changes nothing.
+
+    Raises
+    ------
+    ConfigError
+        The operation is unknown or the radius negative.
+    """
+
+    operation: str = "none"
+    radius_px: int = 0
+
+    def __post_init__(self) -> None:
+        if self.operation not in OPERATIONS:
+            raise ConfigError(
+                f"segment.morphology must be one of {', '.join(OPERATIONS)}, got {self.operation!r}"
+            )
+        if self.radius_px < 0:
+            raise ConfigError(f"segment.radius_px must be at least 0, got {self.radius_px}")
+
+    def apply(self, mask: Bool) -> Bool:
+        """Return the mask (y, x) after the operation."""
+        if self.operation == "none" or self.radius_px == 0:
+            return mask
+        size = 2 * self.radius_px + 1
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+        changed = cv2.morphologyEx(mask.astype(np.uint8), MORPHOLOGY[self.operation], disc)
+        result: Bool = changed > 0
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class BlockMasks:
+    """Masks of one block of an image.
+
+    Parameters
+    ----------
+    cell
+        (y, x) cell mask.
+    classes
+        Mask (y, x) of each class, at most 8.
+    views
+        Mask (y, x) of the first class by each view, at most `MAX_VIEWS`; see `ViewAgreement`.
+    """
+
+    cell: Bool
+    classes: tuple[Bool, ...]
+    views: tuple[Bool, ...]
+
+    def pack(self) -> NDArray[np.uint32]:
+        """Return all masks as the bits of one array (y, x), which dask trims and caches at once."""
+        packed = self.cell.astype(np.uint32) << np.uint32(CELL_BIT)
+        for class_index, mask in enumerate(self.classes):
+            packed |= mask.astype(np.uint32) << class_index
+        for view, mask in enumerate(self.views):
+            packed |= mask.astype(np.uint32) << (FIRST_VIEW_BIT + view)
+        return packed
+
+
+def mask_logits(logits: Float32, candidate: Bool, post: PostConfig) -> Float32:
+    """Return the logits, with `MASKED_LOGIT` where no mask is allowed.
+
+    Parameters
+    ----------
+    logits
         (..., y, x) of one class.
     candidate
-        Where a cell may show it; see `data.candidate_mask`.
-    preset
-        `paper` allows a mask everywhere.
+        Where a cell may show the class; see `candidate_mask`.
+    post
+        Without the stain prior (`paper`), a mask is allowed everywhere.
     """
-    if not preset.contrast:
-        return log_odds
-    return np.where(candidate, log_odds, IMPOSSIBLE)
+    if not post.use_stain_prior:
+        return logits
+    return np.where(candidate, logits, MASKED_LOGIT)
 
 
 def block_mask(
-    scores: Float32, inner: Bool, cell_px: int, thresholds: Thresholds, preset: Preset
+    logits: Float32, interior: Bool, cell_px: int, thresholds: Thresholds, post: PostConfig
 ) -> Bool:
-    """Return the mask (y, x) of a core, or of a block of a slide; empty if too little is sure.
+    """Return the mask (y, x) of a core or of a block of a slide.
 
-    On the rim of a core, which many antibodies stain, it takes more to be sure, and what is sure
-    does not count for the core.
+    The mask is empty if the area above the high threshold, without the edge of the core, is too
+    small; see `Thresholds.min_area_fraction`.
 
     Parameters
     ----------
-    scores
-        (y, x) from `possible`.
-    inner
-        (y, x) what is not a core's rim.
+    logits
+        (y, x) from `mask_logits`.
+    interior
+        (y, x) bool: False at the edge of a core.
     cell_px
-        Area of cells there, px.
-    thresholds, preset
-        Of the class, and of the model.
+        Cell area of the block, px.
+    thresholds, post
+        Settings of the class, and of the model.
     """
-    if (inner & (scores > thresholds.sure)).sum() < thresholds.least * cell_px:
-        return np.zeros(scores.shape, bool)
-    unsure = ~inner & (scores <= thresholds.rim)
-    scores = np.where(unsure, np.minimum(scores, np.float32(thresholds.sure)), scores)
-    return stain_mask(scores, thresholds, preset)
+    high_px = (interior & (logits > thresholds.high)).sum()
+    if high_px < thresholds.min_area_fraction * cell_px:
+        return np.zeros(logits.shape, bool)
+    below_edge_high = ~interior & (logits <= thresholds.edge_high)
+    capped = np.minimum(logits, np.float32(thresholds.high))
+    return hysteresis_mask(np.where(below_edge_high, capped, logits), thresholds, post)
 
 
-def stain_mask(scores: Float32, thresholds: Thresholds, preset: Preset) -> Bool:
-    """Return the mask (y, x) of scores from `possible`, without specks, however small."""
-    above: Any = scores > min(thresholds.likely, thresholds.sure)
-    count, found = cv2.connectedComponents(above.astype(np.uint8), connectivity=4)
-    parts = np.asarray(found, np.int32)
-    size = np.bincount(parts.ravel(), minlength=count)
-    sure = np.bincount(parts[scores > thresholds.sure], minlength=len(size))
-    counts = (sure > 0) & (sure >= np.minimum(preset.sure_part * size, preset.sure_px))
-    counts[0] = False
-    mask: Bool = counts[parts]
-    return stain.remove_small_objects(mask, preset.min_px) if preset.min_px > 1 else mask
+def hysteresis_mask(logits: Float32, thresholds: Thresholds, post: PostConfig) -> Bool:
+    """Return the mask (y, x) of logits by hysteresis, without small objects or an image gate."""
+    above_low: Any = logits > min(thresholds.low, thresholds.high)
+    n_labels, labelled = cv2.connectedComponents(above_low.astype(np.uint8), connectivity=4)
+    component = np.asarray(labelled, np.int32)
+    size_px = np.bincount(component.ravel(), minlength=n_labels)
+    core_px = np.bincount(component[logits > thresholds.high], minlength=len(size_px))
+    kept = (core_px > 0) & (core_px >= _min_core_px(size_px, post))
+    kept[0] = False
+    mask: Bool = kept[component]
+    if post.min_object_px is None:
+        return mask
+    return remove_small_objects(mask, post.min_object_px)
+
+
+def _min_core_px(size_px: NDArray[Any], post: PostConfig) -> NDArray[Any]:
+    """Return how many pixels above the high threshold components of a size (n,) px need."""
+    min_px = (post.min_core_fraction or 0.0) * size_px
+    return min_px if post.min_core_px is None else np.minimum(min_px, post.min_core_px)

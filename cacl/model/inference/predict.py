@@ -1,91 +1,287 @@
-"""From pixels to a score: how surely each pixel shows the pattern, as log odds of C."""
+"""Prediction: logits of pixels, tiles and images, and the masks of an image, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import dask.array as da
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from cacl.model.networks.autoencoder import FOLD, MULTIPLE_PX, AutoEncoder, class_logits, flat
-from cacl.model.networks.preprocess import inverse_dihedral, network_input, turn
+from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma
+from cacl.model.checkpoint import Model
+from cacl.model.config import PostConfig
+from cacl.model.data.dataset import (
+    TileDataset,
+    candidate_mask,
+    interior_mask,
+    on_rim,
+    pixel_flags,
+)
+from cacl.model.inference.masks import (
+    MASKED_LOGIT,
+    MAX_VIEWS,
+    BlockMasks,
+    Morphology,
+    block_mask,
+    mask_logits,
+)
+from cacl.model.inference.uncertainty import ViewAgreement
+from cacl.model.networks.autoencoder import DOWNSCALE, SIZE_DIVISOR, AutoEncoder, class_logits
+from cacl.model.networks.codebook import flatten_positions
+from cacl.model.networks.preprocess import dihedral, inverse_dihedral, preprocess
+from cacl.runtime.pipeline import DeviceLock
+from cacl.store import ImageMeta, Store
 
-BATCH = 32
-CACHED = 1 << 13
-SYMMETRIES = (0, 6, 2, 4, 1, 3, 5, 7)
+Bool = NDArray[np.bool_]
+Float32 = NDArray[np.float32]
+
+BATCH_SIZE = 32
+POSITIONS_PER_CHUNK = 1 << 13
+# Elements of the dihedral group, see `dihedral`: flips and the half turn before quarter turns.
+TTA_ORDER = (0, 6, 2, 4, 1, 3, 5, 7)
+MAX_SAMPLE = 300
+BLOCK_PX = 1024
+OVERLAP_PX = 64
 
 
 @torch.no_grad()
-def views(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Iterator[Tensor]:
-    """Yield the log odds (b, k, y, x) of each C_k of each pixel, by each model and symmetry.
+def view_logits(models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int) -> Iterator[Tensor]:
+    """Yield the logits (b, k, y, x) of each C_k by each model and each flip or rotation.
 
-    What a network sees of a pixel does not depend on how the image lies, so it is made once. Its
-    soft share is enlarged bilinearly; without a temperature, the nearest code's choice is, as in
-    the paper, by nearest neighbour.
+    The network input is equivariant to flips and rotations, so it is computed once. Logits are
+    upsampled bilinearly; without a temperature by nearest neighbour, as in the paper.
     """
-    inputs = {view: network_input(rgb, view) for view in {one.architecture.view for one in models}}
-    for number in SYMMETRIES[:flips]:
+    inputs = {name: preprocess(rgb, name) for name in {m.architecture.input for m in models}}
+    for element in TTA_ORDER[:n_tta]:
         for model in models:
-            coarse = _odds(model, model.encode(turn(inputs[model.architecture.view], number)))
+            embedding = model.encode(dihedral(inputs[model.architecture.input], element))
+            logits = _logits_in_chunks(model, embedding)
             mode = "bilinear" if model.architecture.temperature else "nearest"
-            fine = F.interpolate(coarse, scale_factor=float(FOLD), mode=mode)
-            yield inverse_dihedral(fine, number)
+            upsampled = F.interpolate(logits, scale_factor=float(DOWNSCALE), mode=mode)
+            yield inverse_dihedral(upsampled, element)
 
 
-def _odds(model: AutoEncoder, embedding: Tensor) -> Tensor:
-    """Return `class_logits` of (b, d, y, x) embeddings, some rows at a time that a cache holds."""
-    rows = max(1, CACHED // (embedding.shape[0] * embedding.shape[3]))
-    features = (model.scaled(part) for part in torch.split(embedding, rows, 2))
-    odds = [class_logits(model, one, model.codebook.distances(flat(one))) for one in features]
-    return torch.cat(odds, dim=2)
+def _logits_in_chunks(model: AutoEncoder, embedding: Tensor) -> Tensor:
+    """Return `class_logits` of (b, d, y, x) embeddings, in chunks of rows that fit into a cache."""
+    rows = max(1, POSITIONS_PER_CHUNK // (embedding.shape[0] * embedding.shape[3]))
+    logits = []
+    for chunk in torch.split(embedding, rows, 2):
+        features = model.scale_embedding(chunk)
+        distances = model.codebook.distances(flatten_positions(features))
+        logits.append(class_logits(model, features, distances))
+    return torch.cat(logits, dim=2)
 
 
-def pixel_log_odds(models: Sequence[AutoEncoder], rgb: Tensor, flips: int) -> Tensor:
-    """Return the log odds of each C_k of each pixel, averaged over models and symmetries.
+def pixel_logits(models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int) -> Tensor:
+    """Return the logits of each C_k of each pixel, averaged over models and views.
 
     Parameters
     ----------
     models
         In evaluation mode.
     rgb
-        (b, 3, y, x) uint8; y and x multiples of `MULTIPLE_PX`.
-    flips
-        How many of the eight symmetries of the square, 1 to 8.
+        (b, 3, y, x) uint8; y and x multiples of `SIZE_DIVISOR`.
+    n_tta
+        Number of flips and rotations of test-time augmentation, 1 to 8.
 
     Returns
     -------
     (b, k, y, x) float32.
     """
-    return torch.stack(list(views(models, rgb, flips))).mean(0)
+    return torch.stack(list(view_logits(models, rgb, n_tta))).mean(0)
 
 
-def tile_log_odds(models: Sequence[AutoEncoder], pixels: Tensor, flips: int, place: int) -> Tensor:
-    """Return the log odds (n, y, x) of one class of tiles (n, 3, y, x), in parts, on the CPU.
-
-    `place` is the class's among the classes, from 0.
-    """
+def tile_logits(
+    models: Sequence[AutoEncoder], pixels: Tensor, n_tta: int, class_index: int
+) -> Tensor:
+    """Return the logits (n, y, x) of one class of tiles (n, 3, y, x), on the CPU, in batches."""
     device = next(models[0].parameters()).device
-    parts = [
-        pixel_log_odds(models, pixels[start : start + BATCH].to(device), flips)[:, place].cpu()
-        for start in range(0, len(pixels), BATCH)
+    batches = [
+        pixel_logits(models, pixels[start : start + BATCH_SIZE].to(device), n_tta)[
+            :, class_index
+        ].cpu()
+        for start in range(0, len(pixels), BATCH_SIZE)
     ]
-    return torch.cat(parts)
+    return torch.cat(batches)
 
 
-def image_views(
-    models: Sequence[AutoEncoder], rgb: NDArray[np.uint8], flips: int
-) -> NDArray[np.float32]:
-    """Return the log odds of one image (3, y, x) of any size, by each view: (v, k, y, x).
+def predict_logits(
+    models: Sequence[AutoEncoder],
+    tiles: TileDataset,
+    indices: Tensor,
+    class_index: int,
+    post: PostConfig,
+    n_tta: int,
+) -> Float32:
+    """Return the logits (n, y, x) of one class of some tiles, masked to candidate pixels.
 
-    A view is one model's look at one symmetry of the image; the mean over them is its score.
+    Parameters
+    ----------
+    models
+        In evaluation mode.
+    tiles, indices
+        The data set, and the indices (n,) of the tiles.
+    class_index
+        Index of the class in `tiles.classes`.
+    post
+        Whether pixels that are no candidates are masked; see `mask_logits`.
+    n_tta
+        Number of flips and rotations of test-time augmentation, 1 to 8.
+    """
+    logits = tile_logits(models, tiles.pixels[indices, :3], n_tta, class_index).numpy()
+    candidate = candidate_mask(tiles.pixels[indices, 3].numpy(), tiles.classes[class_index])
+    return mask_logits(logits, candidate, post)
+
+
+def interior_only(logits: Float32, tiles: TileDataset, indices: Tensor) -> Float32:
+    """Return the logits (n, y, x) of some tiles, masked at the edge of a core."""
+    return np.where(on_rim(tiles.pixels[indices, 3].numpy()), MASKED_LOGIT, logits)
+
+
+def spread_indices(selected: Tensor) -> Tensor:
+    """Return at most `MAX_SAMPLE` indices where `selected` (n,) is true, evenly spread."""
+    indices = torch.nonzero(selected).flatten()
+    return indices[:: -(-len(indices) // MAX_SAMPLE) or 1]
+
+
+def image_logits(models: Sequence[AutoEncoder], rgb: NDArray[np.uint8], n_tta: int) -> Float32:
+    """Return the logits of one image (3, y, x) of any size, by each view: (v, k, y, x).
+
+    A view is one model on one flip or rotation of the image.
     """
     _, height, width = rgb.shape
-    below, right = -height % MULTIPLE_PX, -width % MULTIPLE_PX
+    below, right = -height % SIZE_DIVISOR, -width % SIZE_DIVISOR
     padded = np.pad(rgb, ((0, 0), (0, below), (0, right)), mode="edge")
     device = next(models[0].parameters()).device
-    seen = views(models, torch.from_numpy(padded)[None].to(device), flips)
-    found: NDArray[np.float32] = torch.cat(list(seen))[..., :height, :width].cpu().numpy()
-    return found
+    views = list(view_logits(models, torch.from_numpy(padded)[None].to(device), n_tta))
+    logits: Float32 = torch.cat(views)[..., :height, :width].cpu().numpy()
+    return logits
+
+
+def predict_block(
+    rgb: NDArray[np.uint8],
+    cell: NDArray[np.uint8],
+    interior: Bool,
+    model: Model,
+    morphology: Morphology,
+    device_lock: DeviceLock | None = None,
+) -> BlockMasks:
+    """Return the masks of one block of an image.
+
+    Parameters
+    ----------
+    rgb
+        (3, y, x).
+    cell
+        (y, x) cell mask, above 0 in cells.
+    interior
+        (y, x) bool: False at the edge of a core.
+    model
+        A trained model.
+    morphology
+        Applied to the mask of each class, not to those of single views.
+    device_lock
+        Held while the network runs; None for no lock.
+    """
+    is_cell = cell > 0
+    flags = pixel_flags(rgb, cell, interior, edge_blur_sigma(rgb), MASK_LEVEL)
+    cell_px = int(is_cell.sum())
+    inputs = model.networks, rgb, model.preset.post.n_tta
+    logits = device_lock.take(image_logits, *inputs) if device_lock else image_logits(*inputs)
+
+    def mask_of(values: Float32, class_index: int) -> Bool:
+        candidate = candidate_mask(flags, model.classes[class_index])
+        masked = mask_logits(values, candidate, model.preset.post)
+        thresholds = model.thresholds[class_index]
+        return block_mask(masked, interior, cell_px, thresholds, model.preset.post)
+
+    return BlockMasks(
+        cell=is_cell,
+        classes=tuple(
+            morphology.apply(mask_of(mean, class_index))
+            for class_index, mean in enumerate(logits.mean(0))
+        ),
+        views=tuple(mask_of(view, 0) for view in logits[:MAX_VIEWS, 0]),
+    )
+
+
+def predict_masks(
+    store: Store,
+    meta: ImageMeta,
+    model: Model,
+    morphology: Morphology,
+    *,
+    device_lock: DeviceLock | None = None,
+    agreement: ViewAgreement | None = None,
+) -> list[da.Array]:
+    """Return the mask of each class of one image, (y, x) bool, as lazy dask arrays.
+
+    Blocks are computed when they are read. If all masks are read together, each block is computed
+    once.
+
+    Parameters
+    ----------
+    store, meta
+        The store, and the image in it.
+    model, morphology, device_lock
+        See `predict_block`.
+    agreement
+        Counts the pixels of each block that is computed; None for no counts.
+    """
+    image, cell = store.image(meta.image_id), store.label(meta.image_id, "cell")
+    block = block_sides(meta.grid.height, meta.tile_px), block_sides(meta.grid.width, meta.tile_px)
+    interior = da.from_array(interior_mask(cell), chunks=block, name=False).astype(np.uint8)
+    cell_layer = da.from_array(cell, chunks=block, name=False)
+    rgb = da.from_array(image, chunks=((3,), *block), name=False)
+    layers: Any = da.concatenate([rgb, cell_layer[None], interior[None]])
+    layers = layers.rechunk(((5,), *block))
+    packed: da.Array = da.map_overlap(
+        _predict_packed,
+        layers,
+        depth=(0, OVERLAP_PX, OVERLAP_PX) if layers.npartitions > 1 else 0,
+        boundary="none",
+        drop_axis=0,
+        dtype=np.uint32,
+        meta=np.empty((0, 0), dtype=np.uint32),
+        model=model,
+        morphology=morphology,
+        device_lock=device_lock,
+    )
+    if agreement is not None:
+        map_blocks: Any = da.map_blocks
+        empty = np.empty((0, 0), np.uint32)
+        packed = map_blocks(agreement.count, packed, dtype=np.uint32, meta=empty)
+    return [(packed & 1 << class_index) > 0 for class_index in range(len(model.classes))]
+
+
+def _predict_packed(
+    layers: NDArray[np.uint8],
+    *,
+    model: Model,
+    morphology: Morphology,
+    device_lock: DeviceLock | None,
+) -> NDArray[np.uint32]:
+    """Return `BlockMasks.pack` of a block (5, y, x): red, green, blue, cell and interior."""
+    rgb = np.ascontiguousarray(layers[:3])
+    masks = predict_block(rgb, layers[3], layers[4] > 0, model, morphology, device_lock)
+    return masks.pack()
+
+
+def block_sides(size_px: int, tile_px: int) -> tuple[int, ...]:
+    """Return the sides of blocks of whole tiles that cover `size_px`, without very small ones.
+
+    The sides are `BLOCK_PX`, or the largest multiple of the tile below it. The last two blocks
+    share the remaining tiles evenly.
+    """
+    tiles, tiles_per_block = size_px // tile_px, max(1, BLOCK_PX // tile_px)
+    full_blocks, remainder = divmod(tiles, tiles_per_block)
+    sides = [tiles_per_block] * full_blocks
+    if remainder:
+        left = remainder + (sides.pop() if sides else 0)
+        sides += [left - left // 2, left // 2] if left > tiles_per_block else [left]
+    return tuple(side * tile_px for side in sides)

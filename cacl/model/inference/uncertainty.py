@@ -1,7 +1,7 @@
-"""How well the views of an image agree on its stain: the confidence of its mask.
+"""Uncertainty of a mask: how well the views of an image agree.
 
-A view is one model's look at one symmetry of the image. Each gives a mask of the first class by
-itself, at the same thresholds.
+A view is the prediction of one model on one flip or rotation of the image. Each view gives its own
+mask of the first class, at the same thresholds.
 """
 
 from __future__ import annotations
@@ -12,65 +12,64 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-CELL_BIT, FIRST_VIEW_BIT, MOST_VIEWS = 8, 9, 8
+from cacl.model.inference.masks import CELL_BIT
 
 
 @dataclass(eq=False)
 class ViewAgreement:
-    """Counts of pixels over the blocks of one image.
+    """Pixel counts of the views of one image, summed over its blocks.
 
     Parameters
     ----------
-    views
-        How many there are.
+    n_views
+        Number of views.
     """
 
-    views: int
-    cell: int = 0
-    stained: NDArray[np.int64] = field(init=False)
-    confirmed: int = 0
+    n_views: int
+    cell_px: int = 0
+    positive_px: NDArray[np.int64] = field(init=False)
+    confirmed_px: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self.stained = np.zeros(self.views, np.int64)
+        self.positive_px = np.zeros(self.n_views, np.int64)
 
-    def take(self, bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
-        """Count a block, and return it.
+    def count(self, packed: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """Count the pixels of a block, and return the block unchanged.
 
         Parameters
         ----------
-        bits
-            (y, x): bit 8 is set in cells, and from bit 9 on one bit for each view that takes the
-            pixel for stained.
+        packed
+            (y, x) from `BlockMasks.pack`.
         """
-        classes = np.arange(1 << (1 + self.views))
-        area = np.bincount((bits >> CELL_BIT).ravel(), minlength=len(classes))
-        votes = np.stack([classes >> (1 + view) & 1 for view in range(self.views)])
-        number = votes.sum(0)
+        patterns = np.arange(1 << (1 + self.n_views))  # bit 0: cell, bit 1 + v: mask of view v
+        area = np.bincount((packed >> CELL_BIT).ravel(), minlength=len(patterns))
+        positive = np.stack([patterns >> (1 + view) & 1 for view in range(self.n_views)])
+        n_positive = positive.sum(0)
         with self.lock:
-            self.cell += int(area[classes & 1 > 0].sum())
-            self.stained += votes @ area
-            self.confirmed += int(number * (number - 1) @ area)
-        return bits
+            self.cell_px += int(area[patterns & 1 > 0].sum())
+            self.positive_px += positive @ area
+            self.confirmed_px += int(n_positive * (n_positive - 1) @ area)
+        return packed
 
     @property
     def confidence(self) -> float | None:
-        """Dice of two views' masks, over all pairs of views; None where no view sees stain.
+        """Dice of the masks of two views, over all pairs of views; None if all masks are empty.
 
-        That is how likely another view confirms a pixel that one view takes for stained.
+        It is the probability that another view confirms a pixel of the mask of one view.
         """
-        total = int(self.stained.sum())
-        if not total or self.views < 2:
+        total = int(self.positive_px.sum())
+        if not total or self.n_views < 2:
             return None
-        return self.confirmed / ((self.views - 1) * total)
+        return self.confirmed_px / ((self.n_views - 1) * total)
 
     @property
     def ratio_sd(self) -> float | None:
-        """Standard deviation over the views of stained area / cell area; None without cells."""
-        if not self.cell or self.views < 2:
+        """Standard deviation over the views of mask area / cell area; None without cells."""
+        if not self.cell_px or self.n_views < 2:
             return None
-        return float(np.std(self.stained / self.cell, ddof=1))
+        return float(np.std(self.positive_px / self.cell_px, ddof=1))
 
-    def facts(self) -> dict[str, float | None]:
-        """Return both numbers by name."""
+    def attributes(self) -> dict[str, float | None]:
+        """Return confidence and standard deviation of the ratio by name, for the label."""
         return {"confidence": self.confidence, "ratio_sd": self.ratio_sd}

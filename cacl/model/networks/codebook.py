@@ -1,8 +1,9 @@
-"""The class-aware codebook: codes shared by all tiles (S) and codes of one class each (C_k).
+"""Class-aware codebook: codes shared by all tiles (S) and codes of one class each (C_k).
 
-An embedding is replaced by its nearest code. Which codes a tile may use is the caller's choice:
-S alone (e_N of the paper) or S and C (e_P). Codes follow the embeddings that chose them by an
-exponential moving average, which minimises eq. (2) of the paper without a gradient.
+An embedding is replaced by its nearest code. The caller chooses which codes a tile may use: the
+shared codebook S alone (e_N of the paper) or S and the class codebooks C_k (e_P). The codes are
+updated with an exponential moving average (EMA) of the embeddings assigned to them, which
+minimises eq. (2) of Deng et al. 2020 without a gradient (van den Oord et al. 2017, appendix A.1).
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import torch
 from torch import Tensor, nn
 
 SHARED = 0
-MIN_COUNT = 1e-5
-DEAD_COUNT = 0.5
+EPS = 1e-5
+DEAD_CLUSTER_SIZE = 0.5
+KMEANS_POINTS = 20_000
+FARTHEST_FRACTION = 0.25
+N_CANDIDATE_POSITIONS = 50
 
 
 def unit_length(vectors: Tensor, dim: int) -> Tensor:
@@ -23,58 +27,57 @@ def unit_length(vectors: Tensor, dim: int) -> Tensor:
     return nn.functional.normalize(vectors, dim=dim, eps=1e-6)
 
 
+def flatten_positions(features: Tensor) -> Tensor:
+    """Return (b, d, y, x) feature maps as (b * y * x, d) vectors."""
+    return features.permute(0, 2, 3, 1).flatten(0, 2)
+
+
 def squared_distances(embeddings: Tensor, codes: Tensor) -> Tensor:
-    """Return squared Euclidean distances.
-
-    Parameters
-    ----------
-    embeddings
-        (n, d).
-    codes
-        (k, d).
-
-    Returns
-    -------
-    (n, k), at least 0.
-    """
+    """Return squared Euclidean distances (n, k) of (n, d) embeddings to (k, d) codes."""
     lengths = embeddings.square().sum(1, keepdim=True) + codes.square().sum(1)
     return torch.addmm(lengths, embeddings, codes.T, alpha=-2.0).clamp_min(0.0)
 
 
-def class_logit(distances: Tensor, book: Tensor, temperature: float, number: int = 1) -> Tensor:
-    """Return the log odds that an embedding belongs to class `number` rather than to any other.
+def class_logit(
+    distances: Tensor, codebook_id: Tensor, temperature: float | None, class_id: int = 1
+) -> Tensor:
+    """Return the logit of one class codebook C_k against all other codebooks.
 
-    The soft share of a code is `softmax(-d^2 / T)` over all codes; the share p of a codebook is
-    the sum over its codes, and the logit is `log p - log (1 - p)`. With T = 0 it is the hard
-    choice of the paper, the nearest other code's squared distance less the nearest own code's.
+    The soft assignment to a code is `softmax(-d^2 / T)` over all codes. The probability p of a
+    codebook is the sum over its codes, and the logit is `log p - log (1 - p)`. Without a
+    temperature the assignment is hard, as in the paper, and the logit is the squared distance to
+    the nearest code of another codebook minus that to the nearest code of C_k.
 
     Parameters
     ----------
     distances
         (n, k) squared distances.
-    book
+    codebook_id
         (k,) the codebook of each code: 0 = S, 1... = C_1...
     temperature
-        T, in squared distance.
-    number
+        T, in units of the squared distance; None for the hard assignment.
+    class_id
         The class, from 1.
 
     Returns
     -------
-    (n,) logits; above 0 where the class has the larger share, or the nearest code.
+    (n,) logits; above 0 where C_k has the larger probability, or the nearest code.
     """
-    # A row a code: sums over few codes of many embeddings, not over few neighbours many times.
+    # One row per code: reductions over few rows are faster than over few columns.
     by_code = distances.T.contiguous()
-    own, other = by_code[book == number], by_code[book != number]
-    if temperature == 0.0:
-        return other.amin(0) - own.amin(0)
-    return (own / -temperature).logsumexp(0) - (other / -temperature).logsumexp(0)
+    of_class, other = by_code[codebook_id == class_id], by_code[codebook_id != class_id]
+    if temperature is None:
+        return other.amin(0) - of_class.amin(0)
+    return (of_class / -temperature).logsumexp(0) - (other / -temperature).logsumexp(0)
 
 
-def perplexity(counts: Tensor) -> Tensor:
-    """Return how many codes are in use, `exp(entropy)`: 1 for one code, k for k alike."""
-    share = counts / counts.sum().clamp_min(MIN_COUNT)
-    return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())
+def perplexity(cluster_size: Tensor) -> Tensor:
+    """Return the effective number of used codes, `exp(entropy)`: 1 for one code, k for equal use.
+
+    `cluster_size` (k,) is the number of embeddings assigned to each code.
+    """
+    probability = cluster_size / cluster_size.sum().clamp_min(EPS)
+    return torch.exp(-(probability * probability.clamp_min(1e-12).log()).sum())
 
 
 def kmeans(points: Tensor, k: int, generator: torch.Generator, iterations: int = 12) -> Tensor:
@@ -92,58 +95,66 @@ def kmeans(points: Tensor, k: int, generator: torch.Generator, iterations: int =
         centres = torch.cat([centres, points[chosen.clamp_max(len(points) - 1)]])
     for _ in range(iterations):
         nearest_centre = squared_distances(points, centres).argmin(1)
-        counts, sums = _gather(points, nearest_centre, k)
-        filled = counts > 0
-        centres = torch.where(filled[:, None], sums / counts.clamp_min(1)[:, None], centres)
+        cluster_size, sums = _cluster_sums(points, nearest_centre, k)
+        filled = cluster_size > 0
+        centres = torch.where(filled[:, None], sums / cluster_size.clamp_min(1)[:, None], centres)
     return centres
 
 
-def _gather(points: Tensor, assignment: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return how many points chose each code (k,) and their sums (k, d)."""
-    chosen = nn.functional.one_hot(assignment, k).to(points.dtype)
-    return chosen.sum(0), chosen.T @ points
+def _cluster_sums(points: Tensor, indices: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the number of points assigned to each code (k,) and their sums (k, d)."""
+    one_hot = nn.functional.one_hot(indices, k).to(points.dtype)
+    return one_hot.sum(0), one_hot.T @ points
+
+
+def _identity(values: Tensor) -> Tensor:
+    return values
 
 
 @dataclass(frozen=True)
-class Coded:
-    """A batch of feature maps after coding.
+class Quantized:
+    """Quantized feature maps.
 
     Parameters
     ----------
+    straight_through
+        (b, d, y, x) nearest codes, with the straight-through gradient to the embeddings.
     codes
-        (b, d, y, x) the chosen codes; gradients pass straight through to the embeddings.
-    raw
-        (b, d, y, x) the chosen codes, without gradient.
-    assignment
-        (b, y, x) index of the chosen code.
+        (b, d, y, x) nearest codes, without gradient.
+    indices
+        (b, y, x) index of the nearest code.
     """
 
+    straight_through: Tensor
     codes: Tensor
-    raw: Tensor
-    assignment: Tensor
+    indices: Tensor
 
 
 class ClassAwareCodebook(nn.Module):
-    """Codebook S and one codebook C_k a class.
+    """Shared codebook S and one class codebook C_k per class.
+
+    Buffers: `codes` (k, d); `codebook_id` (k,), 0 for S and 1... for C_1...; `channel_mask`
+    (k, d), 1 where a code may differ from 0; `cluster_size` (k,) and `code_sums` (k, d), the EMA
+    of the number of embeddings assigned to each code and of their sum.
 
     Parameters
     ----------
     channels
-        Channels d of a code.
+        Number of channels d of a code.
     shared_codes, class_codes
-        Codes of S, and of each C_k.
+        Number of codes of S, and of each C_k.
     split_channels
-        S lives in the first `d // (1 + classes)` channels, C_1 in the next as many and so on;
-        a code is 0 elsewhere (the paper, section 3: 32 of 64 channels each).
+        Whether S uses the first `d // (1 + classes)` channels, C_1 the next ones and so on; a code
+        is 0 in the other channels (Deng et al. 2020, section 3: 32 of 64 channels each).
     unit
-        Codes are kept at length 1.
+        Whether codes are scaled to length 1.
     """
 
     codes: Tensor
-    counts: Tensor
-    sums: Tensor
-    book: Tensor
-    support: Tensor
+    cluster_size: Tensor
+    code_sums: Tensor
+    codebook_id: Tensor
+    channel_mask: Tensor
 
     def __init__(
         self,
@@ -156,46 +167,51 @@ class ClassAwareCodebook(nn.Module):
     ) -> None:
         super().__init__()
         sizes = (shared_codes, *class_codes)
-        book = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
-        support = torch.ones(len(book), channels)
+        codebook_id = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        channel_mask = torch.ones(len(codebook_id), channels)
         if split_channels:
             owner = torch.arange(channels) // (channels // len(sizes))
-            support = (owner.clamp_max(len(sizes) - 1)[None] == book[:, None]).float()
+            channel_mask = owner.clamp_max(len(sizes) - 1)[None] == codebook_id[:, None]
         self.unit = unit
-        self.register_buffer("book", book)
-        self.register_buffer("support", support)
-        self.register_buffer("codes", torch.zeros(len(book), channels))
-        self.register_buffer("counts", torch.ones(len(book)))
-        self.register_buffer("sums", torch.zeros(len(book), channels))
+        self.register_buffer("codebook_id", codebook_id)
+        self.register_buffer("channel_mask", channel_mask.float())
+        self.register_buffer("codes", torch.zeros(len(codebook_id), channels))
+        self.register_buffer("cluster_size", torch.ones(len(codebook_id)))
+        self.register_buffer("code_sums", torch.zeros(len(codebook_id), channels))
 
-    def place(self, codes: Tensor, which: Tensor) -> None:
-        """Set the codes where `which` (k,) is true; their EMA counts start at 1."""
-        codes = codes * self.support[which]
-        self.codes[which] = unit_length(codes, 1) if self.unit else codes
-        self.counts[which] = 1.0
-        self.sums[which] = self.codes[which]
+    def set_codes(self, codes: Tensor, selected: Tensor) -> None:
+        """Set the codes where `selected` (k,) is true; their cluster sizes restart at 1."""
+        codes = codes * self.channel_mask[selected]
+        self.codes[selected] = unit_length(codes, 1) if self.unit else codes
+        self.cluster_size[selected] = 1.0
+        self.code_sums[selected] = self.codes[selected]
 
     def distances(self, embeddings: Tensor) -> Tensor:
         """Return squared distances of (n, d) embeddings to all codes: (n, k)."""
         return squared_distances(embeddings, self.codes.clone())
 
     def dead(self) -> Tensor:
-        """Return which codes (k,) hardly any embedding chose of late."""
-        return self.counts < DEAD_COUNT
+        """Return a mask (k,) of the codes with an EMA cluster size below `DEAD_CLUSTER_SIZE`."""
+        return self.cluster_size < DEAD_CLUSTER_SIZE
 
-    def crowding(self, apart: float) -> Tensor:
-        """Return which codes (k,) of S are nearer to a code of a class than `apart`, squared.
+    def too_close(self, min_separation: float) -> Tensor:
+        """Return a mask (k,) of the codes of S that are too close to a class code.
 
-        What negative tiles show is sometimes like the pattern. A code of S that settles there, for
-        the sake of a few pixels, takes from the pattern itself all that makes it C rather than S.
+        Negative tiles contain some structures that resemble the class. A code of S that settles
+        there lowers the class probability of the class itself, so it is replaced.
+
+        Parameters
+        ----------
+        min_separation
+            Squared distance to the nearest class code below which a code of S is too close.
         """
-        shared = self.book == SHARED
-        near = torch.zeros_like(shared)
+        shared = self.codebook_id == SHARED
+        close = torch.zeros_like(shared)
         distances = squared_distances(self.codes[shared], self.codes[~shared])
-        near[shared] = distances.amin(1) < apart
-        return near
+        close[shared] = distances.amin(1) < min_separation
+        return close
 
-    def encode(self, features: Tensor, distances: Tensor, allowed: Tensor) -> Coded:
+    def quantize(self, features: Tensor, distances: Tensor, allowed: Tensor) -> Quantized:
         """Replace embeddings by the nearest code that their tile may use.
 
         Parameters
@@ -208,45 +224,169 @@ class ClassAwareCodebook(nn.Module):
             (b, k) bool: the codes that each tile may use.
         """
         batch, _, height, width = features.shape
-        far = distances.detach().view(batch, height * width, -1)
-        far = far.masked_fill(~allowed[:, None], torch.inf)
-        assignment = far.argmin(2)
-        raw = self.codes[assignment].view(batch, height, width, -1).permute(0, 3, 1, 2)
-        straight = features + (raw - features).detach()
-        return Coded(straight, raw, assignment.view(batch, height, width))
+        masked = distances.detach().view(batch, height * width, -1)
+        masked = masked.masked_fill(~allowed[:, None], torch.inf)
+        indices = masked.argmin(2)
+        codes = self.codes[indices].view(batch, height, width, -1).permute(0, 3, 1, 2)
+        straight_through = features + (codes - features).detach()
+        return Quantized(straight_through, codes, indices.view(batch, height, width))
 
     @torch.no_grad()
-    def follow(
+    def update_ema(
         self,
         embeddings: Tensor,
-        assignment: Tensor,
+        indices: Tensor,
         decay: float,
-        total: Callable[[Tensor], Tensor] = torch.Tensor.contiguous,
+        all_reduce_sum: Callable[[Tensor], Tensor] = _identity,
     ) -> Tensor:
-        """Move the chosen codes towards the embeddings that chose them.
+        """Update the codes with the embeddings assigned to them.
 
-        Counts and sums decay together, so that a code nobody chose keeps its place; counts
-        start at 1, not 0 (METHOD, section 2, defect 1).
+        Cluster sizes and sums decay together, so a code without new embeddings does not move.
+        Cluster sizes start at 1. With the 0 of the released code, a code that is not used in the
+        first batch becomes far too long and is never the nearest one (docs/method.md).
 
         Parameters
         ----------
         embeddings
             (n, d).
-        assignment
-            (n,) code of each.
+        indices
+            (n,) index of the code of each embedding.
         decay
-            0.98 in the paper.
-        total
-            Adds up over the processes of a run, see `team.Team.total`; for one alone, nothing.
+            Decay of the EMA, 0 to 1; 0.98 in the paper.
+        all_reduce_sum
+            Sums a tensor over the processes of a distributed run.
 
         Returns
         -------
-        (k,) how many embeddings chose each code.
+        (k,) number of embeddings assigned to each code.
         """
-        counts, sums = map(total, _gather(embeddings, assignment, len(self.codes)))
-        self.counts.mul_(decay).add_(counts, alpha=1 - decay)
-        self.sums.mul_(decay).add_(sums * self.support, alpha=1 - decay)
-        codes = self.sums / self.counts.clamp_min(MIN_COUNT)[:, None]
+        cluster_size, sums = map(
+            all_reduce_sum, _cluster_sums(embeddings, indices, len(self.codes))
+        )
+        self.cluster_size.mul_(decay).add_(cluster_size, alpha=1 - decay)
+        self.code_sums.mul_(decay).add_(sums * self.channel_mask, alpha=1 - decay)
+        codes = self.code_sums / self.cluster_size.clamp_min(EPS)[:, None]
         codes = unit_length(codes, 1) if self.unit else codes
-        self.codes.copy_(torch.where(self.counts[:, None] > MIN_COUNT, codes, self.codes))
-        return counts
+        self.codes.copy_(torch.where(self.cluster_size[:, None] > EPS, codes, self.codes))
+        return cluster_size
+
+
+@torch.no_grad()
+def init_kmeans(
+    codebook: ClassAwareCodebook,
+    features: Tensor,
+    positive: Tensor,
+    class_positions: Tensor,
+    other_class_positions: Tensor,
+    rng: torch.Generator,
+) -> None:
+    """Initialise S from negative tiles, and C_k from embeddings of its own tiles only (in place).
+
+    The codes of C_k are k-means centres of the quarter of the embeddings at `class_positions` that
+    is farthest from every code of S and from the centres of `other_class_positions`. Without the
+    latter, all class codebooks would start from the same, most intensely stained positions.
+
+    Parameters
+    ----------
+    codebook, features
+        The codebook, and (b, d, y, x) embeddings of tiles of both labels.
+    positive
+        (b,) bool: tiles with a positive label in any class.
+    class_positions
+        (b, k, y, x) bool: positions that may show each class.
+    other_class_positions
+        (b, k, y, x) bool: positions of tiles that have another class and not this one.
+    rng
+        On the CPU.
+    """
+    vectors = flatten_positions(features)
+    sample = torch.randperm(len(vectors), generator=rng)[:KMEANS_POINTS].to(vectors.device)
+    vectors = vectors[sample]
+    from_positive = positive.repeat_interleave(features[0, 0].numel())[sample]
+    shared = codebook.codebook_id == SHARED
+    n_shared = int(shared.sum())
+    negative = vectors[~from_positive] if not bool(from_positive.all()) else vectors
+    codebook.set_codes(kmeans(negative, n_shared, rng), shared)
+    for class_index in range(class_positions.shape[1]):
+        selected = codebook.codebook_id == class_index + 1
+        of_class = class_positions[:, class_index].flatten()[sample]
+        of_class = vectors[of_class] if bool(of_class.any()) else vectors
+        known = codebook.codes[shared]
+        of_others = other_class_positions[:, class_index].flatten()[sample]
+        if bool(of_others.any()):
+            known = torch.cat([known, kmeans(vectors[of_others], n_shared, rng)])
+        distance = squared_distances(of_class, known).amin(1)
+        farthest = distance.topk(max(1, round(FARTHEST_FRACTION * len(of_class)))).indices
+        codebook.set_codes(kmeans(of_class[farthest], int(selected.sum()), rng), selected)
+
+
+def init_random(codebook: ClassAwareCodebook, features: Tensor, rng: torch.Generator) -> None:
+    """Set every code to a random embedding of a batch (b, d, y, x)."""
+    vectors = flatten_positions(features)
+    drawn = torch.randint(len(vectors), (len(codebook.codebook_id),), generator=rng)
+    every_code = torch.ones_like(codebook.codebook_id, dtype=torch.bool)
+    codebook.set_codes(vectors[drawn.to(vectors.device)], every_code)
+
+
+def background_positions(class_positions: Tensor) -> Tensor:
+    """Return the positions (b * y * x,) bool that cannot show any class.
+
+    S must describe the content of negative tiles. If S were updated at positions that show a
+    class, one of its codes would settle on that class, and no code of C would be clearly nearer.
+    `class_positions` (b, k, y, x) bool may show each class.
+    """
+    return ~class_positions.any(1).flatten()
+
+
+@torch.no_grad()
+def replace_dead_codes(
+    codebook: ClassAwareCodebook,
+    features: Tensor,
+    logits: Tensor,
+    *,
+    class_positions: Tensor,
+    positive: Tensor,
+    shared_positions: Tensor,
+    min_separation: float | None,
+    rng: torch.Generator,
+) -> None:
+    """Replace dead codes, and codes of S that are too close to a class code (in place).
+
+    A code of S is set to a random embedding at `shared_positions`, a code of C_k to one of the
+    `N_CANDIDATE_POSITIONS` embeddings at `class_positions` with the highest logits of C_k.
+
+    Parameters
+    ----------
+    codebook, features, logits
+        The codebook, (b, d, y, x) embeddings and their (b, k, y, x) logits of each C_k.
+    class_positions
+        (b, k, y, x) bool: positions that may show each class.
+    positive
+        (b, k) bool: tiles that count as positive in each class.
+    shared_positions
+        (b * y * x,) bool: positions from which S is updated.
+    min_separation
+        See `ClassAwareCodebook.too_close`; None to keep codes of S that are too close.
+    rng
+        On the CPU.
+    """
+    dead = codebook.dead()
+    if min_separation is not None:
+        dead = dead | codebook.too_close(min_separation)
+    vectors = flatten_positions(features)
+    for codebook_id in range(int(codebook.codebook_id.max()) + 1):
+        selected = dead & (codebook.codebook_id == codebook_id)
+        n_dead = int(selected.sum())
+        if not n_dead:
+            continue
+        pool = torch.nonzero(shared_positions).flatten()
+        if codebook_id != SHARED:
+            class_index = codebook_id - 1
+            if not bool(positive[:, class_index].any()):
+                continue
+            masked = logits[:, class_index].masked_fill(
+                ~class_positions[:, class_index], -torch.inf
+            )
+            pool = masked.flatten().topk(min(N_CANDIDATE_POSITIONS, len(vectors))).indices
+        drawn = torch.randint(len(pool), (n_dead,), generator=rng).to(pool.device)
+        codebook.set_codes(vectors[pool[drawn]], selected)

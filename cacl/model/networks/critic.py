@@ -1,38 +1,45 @@
-"""The critic: tells real from reconstructed and positive from negative tiles (eqs. 5 and 6)."""
+"""Critic: separates real from reconstructed and positive from negative tiles (eqs. 5 and 6)."""
 
 from __future__ import annotations
 
 import torch
 from monai.networks.nets.resnet import resnet18
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from cacl.model.training import losses
-
-KINDS = 4
+N_KINDS = 4
+REAL_NEGATIVE, REAL_POSITIVE, FAKE_NEGATIVE, FAKE_POSITIVE = range(N_KINDS)
 
 
 class Critic(nn.Module):
-    """ResNet-18 over the four kinds of images; see `losses.classifier`."""
+    """ResNet-18 that classifies an image as real or reconstructed, and negative or positive."""
 
     def __init__(self) -> None:
         super().__init__()
         self.network = resnet18(
-            spatial_dims=2, n_input_channels=3, num_classes=KINDS, conv1_t_size=7, conv1_t_stride=2
+            spatial_dims=2,
+            n_input_channels=3,
+            num_classes=N_KINDS,
+            conv1_t_size=7,
+            conv1_t_stride=2,
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (b, 4) logits for (b, 3, y, x) images from 0 to 1."""
+        """Return (b, 4) logits of (b, 3, y, x) images from 0 to 1."""
         logits: Tensor = self.network(images)
         return logits
 
 
-class Pool:
-    """The last fakes of one kind, from which the critic learns (the paper keeps 64).
+class ImagePool:
+    """The last reconstructed images of one label, for the training of the critic.
+
+    The pool keeps the critic from forgetting earlier reconstructions (Shrivastava et al. 2017);
+    the paper keeps 64 images.
 
     Parameters
     ----------
     size
-        How many to keep.
+        Maximum number of images.
     """
 
     def __init__(self, size: int) -> None:
@@ -40,20 +47,26 @@ class Pool:
         self.images: list[Tensor] = []
 
     def add(self, images: Tensor) -> None:
-        """Keep (b, 3, y, x) images; the oldest go."""
+        """Add (b, 3, y, x) images and drop the oldest ones beyond `size`."""
         self.images = [*self.images, *images.detach().unbind(0)][-self.size :]
 
-    def draw(self, generator: torch.Generator) -> Tensor | None:
-        """Return one past image as (1, 3, y, x); None while there is none."""
+    def sample(self, generator: torch.Generator) -> Tensor | None:
+        """Return a random image (1, 3, y, x); None if the pool is empty."""
         if not self.images:
             return None
         return self.images[int(torch.randint(len(self.images), (1,), generator=generator))][None]
 
 
 def critic_loss(
-    critic: Critic, real: Tensor, positive: Tensor, pools: tuple[Pool, Pool], rng: torch.Generator
+    critic: Critic,
+    real: Tensor,
+    positive: Tensor,
+    pools: tuple[ImagePool, ImagePool],
+    rng: torch.Generator,
 ) -> Tensor:
-    """Return eq. (5) over real tiles and one past fake of each kind.
+    """Return the cross entropy over the four kinds of images, eq. (5).
+
+    The images are the real tiles and one past reconstruction of each label.
 
     Parameters
     ----------
@@ -64,15 +77,15 @@ def critic_loss(
     positive
         (b,) bool.
     pools
-        Past fakes, negative and positive.
+        Past reconstructions with a negative and with a positive label.
     rng
-        Which of them is taken.
+        Selects the past reconstructions.
     """
-    kinds = [torch.where(positive, losses.REAL_POSITIVE, losses.REAL_NEGATIVE)]
+    kinds = [torch.where(positive, REAL_POSITIVE, REAL_NEGATIVE)]
     images = [real]
-    for pool, kind in zip(pools, (losses.FAKE_NEGATIVE, losses.FAKE_POSITIVE), strict=True):
-        fake = pool.draw(rng)
+    for pool, kind in zip(pools, (FAKE_NEGATIVE, FAKE_POSITIVE), strict=True):
+        fake = pool.sample(rng)
         if fake is not None:
             images.append(fake.to(real.device))
             kinds.append(torch.full((1,), kind, device=real.device))
-    return losses.classifier(critic.train()(torch.cat(images)), torch.cat(kinds))
+    return F.cross_entropy(critic.train()(torch.cat(images)), torch.cat(kinds))

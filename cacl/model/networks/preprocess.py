@@ -1,4 +1,4 @@
-"""From RGB tiles to what the encoder sees; stain jitter on the way, in optical density."""
+"""From RGB tiles to the encoder's input, in optical density (Ruifrok and Johnston 2001)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from torch.nn import functional as F
 
 from cacl.image.stain import DAB_OD, HEMATOXYLIN_OD
 
-CHANNELS = {"colours": 3, "stains": 4, "relief": 6}
-TINT = 0.25
-NEAR_PX, AROUND_PX, FAR_PX = 9, 15, 31
+CHANNELS = {"rgb": 3, "stains": 4, "stain_contrast": 6}
+PEAK_PX, CONTEXT_PX, WIDE_CONTEXT_PX = 9, 15, 31
 BACKGROUND_PX = 21
-FLAT = 0.15
+MIN_RANGE = 0.15
+TINT = 0.25
+N_SYMMETRIES = 8
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
@@ -27,122 +28,130 @@ def stain_vectors() -> NDArray[np.float64]:
     """Return unit optical densities: columns haematoxylin, DAB and their cross product (3, 3)."""
     hematoxylin = np.array(HEMATOXYLIN_OD) / np.linalg.norm(HEMATOXYLIN_OD)
     dab = np.array(DAB_OD) / np.linalg.norm(DAB_OD)
-    rest = np.cross(hematoxylin, dab)
-    return np.stack([hematoxylin, dab, rest / np.linalg.norm(rest)], axis=1)
+    residual = np.cross(hematoxylin, dab)
+    return np.stack([hematoxylin, dab, residual / np.linalg.norm(residual)], axis=1)
 
 
-def density(rgb: Tensor) -> Tensor:
-    """Return decadic optical density of (b, 3, y, x) levels from 0 to 255."""
+def optical_density(rgb: Tensor) -> Tensor:
+    """Return the decadic optical density of (b, 3, y, x) levels from 0 to 255."""
     return -torch.log10((rgb.float() + 1.0) / 256.0)
 
 
-def unmixed(densities: Tensor) -> Tensor:
-    """Return the densities of haematoxylin, DAB and the rest: (b, 3, y, x) each way."""
+def separate_stains(densities: Tensor) -> Tensor:
+    """Return the densities of haematoxylin, DAB and the residual: (b, 3, y, x) to (b, 3, y, x)."""
     to_stains = torch.as_tensor(np.linalg.inv(stain_vectors()), dtype=densities.dtype)
     return torch.einsum("sc,bcyx->bsyx", to_stains.to(densities.device), densities)
 
 
-def mixed(stains: Tensor) -> Tensor:
-    """Return the optical density of red, green and blue; the inverse of `unmixed`."""
+def combine_stains(stains: Tensor) -> Tensor:
+    """Return the optical density of red, green and blue; the inverse of `separate_stains`."""
     vectors = torch.as_tensor(stain_vectors(), dtype=stains.dtype, device=stains.device)
     return torch.einsum("cs,bsyx->bcyx", vectors, stains)
 
 
-def network_input(rgb: Tensor, view: str) -> Tensor:
-    """Return what the encoder sees.
+def preprocess(rgb: Tensor, representation: str) -> Tensor:
+    """Return the encoder's input.
 
-    Hue differs between slides and says little that stain densities do not, so a network that
-    sees it learns the training slides; brightness tells glass from tissue. The strength of a
-    stain differs between antibodies, so `relief` shows DAB relative to what is near.
+    Hue varies between slides and adds little to the stain densities. A network that sees it
+    overfits to the training slides. Brightness separates glass from tissue. The intensity of a
+    stain varies between antibodies, so `stain_contrast` gives DAB relative to its neighbourhood.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) levels from 0 to 255.
-    view
+    representation
         One of `CHANNELS`.
 
     Returns
     -------
-    (b, c, y, x): for `colours` red, green and blue from 0 to 1; for `stains` brightness from 0
-    to 1, then in OD haematoxylin, DAB, and DAB less its mean over 15 px; for `relief`
-    brightness, haematoxylin, the light that DAB absorbs between its local least (0) and most
-    (1), the same light less its mean over 15 and over 31 px, and brightness less its mean.
+    (b, c, y, x), by representation:
+
+    - `rgb`: red, green and blue, 0 to 1;
+    - `stains`: brightness, 0 to 1; haematoxylin, OD; DAB, OD; DAB minus its mean over 15 px;
+    - `stain_contrast`: brightness; haematoxylin; the fraction of light absorbed by DAB, scaled
+      from its local minimum (0) to its local maximum (1); this fraction minus its mean over 15 px
+      and over 31 px; brightness minus its mean over 15 px.
     """
     levels = rgb.float() / 255.0
-    if view == "colours":
+    if representation == "rgb":
         return levels
-    densities = unmixed(density(rgb))
+    densities = separate_stains(optical_density(rgb))
     brightness = levels.mean(1, keepdim=True)
     hematoxylin, dab = densities[:, :1], densities[:, 1:2]
-    if view == "stains":
-        return torch.cat([brightness, hematoxylin, dab, _excess(dab, AROUND_PX)], dim=1)
+    if representation == "stains":
+        return torch.cat([brightness, hematoxylin, dab, _minus_local_mean(dab, CONTEXT_PX)], dim=1)
     absorbed = 1.0 - torch.pow(10.0, -dab.clamp_min(0.0))
-    least, most = _extreme(absorbed, BACKGROUND_PX, largest=False), _extreme(absorbed, NEAR_PX)
-    parts = [
+    minimum = _local_extremum(absorbed, BACKGROUND_PX, maximum=False)
+    maximum = _local_extremum(absorbed, PEAK_PX)
+    channels = [
         brightness,
         hematoxylin,
-        (absorbed - least) / (most - least + FLAT),
-        _excess(absorbed, AROUND_PX),
-        _excess(absorbed, FAR_PX),
-        _excess(brightness, AROUND_PX),
+        (absorbed - minimum) / (maximum - minimum + MIN_RANGE),
+        _minus_local_mean(absorbed, CONTEXT_PX),
+        _minus_local_mean(absorbed, WIDE_CONTEXT_PX),
+        _minus_local_mean(brightness, CONTEXT_PX),
     ]
-    return torch.cat(parts, dim=1)
+    return torch.cat(channels, dim=1)
 
 
-def _excess(image: Tensor, window: int) -> Tensor:
-    """Return (b, 1, y, x) less its mean over a square window, what lies outside not counted."""
+def _minus_local_mean(image: Tensor, window: int) -> Tensor:
+    """Return (b, 1, y, x) minus its mean over a square window, without pixels outside the image."""
     if image.device.type == "cpu":
-        inside = _inside(image.shape[2], window)[:, None] * _inside(image.shape[3], window)
-        summed = functools.partial(
+        rows = _window_lengths(image.shape[2], window)
+        pixels = rows[:, None] * _window_lengths(image.shape[3], window)
+        window_sum = functools.partial(
             cv2.boxFilter,
             ddepth=-1,
             ksize=(window, window),
             normalize=False,
             borderType=cv2.BORDER_CONSTANT,
         )
-        return image - _each(image, summed) / torch.from_numpy(inside)
+        return image - _apply_opencv(image, window_sum) / torch.from_numpy(pixels)
     mean = image
     for size in ((1, window), (window, 1)):
-        around = (size[0] // 2, size[1] // 2)
-        mean = F.avg_pool2d(mean, size, stride=1, padding=around, count_include_pad=False)
+        padding = (size[0] // 2, size[1] // 2)
+        mean = F.avg_pool2d(mean, size, stride=1, padding=padding, count_include_pad=False)
     return image - mean
 
 
-def _inside(size: int, window: int) -> NDArray[np.float32]:
-    """Return how many pixels of a window around each of `size` pixels in a row exist: (size,)."""
-    place, reach = np.arange(size), window // 2
-    ends = np.minimum(place + reach, size - 1) - np.maximum(place - reach, 0) + 1
-    return ends.astype(np.float32)
+def _window_lengths(size: int, window: int) -> NDArray[np.float32]:
+    """Return the number of pixels inside the image of the window around each position: (size,)."""
+    position, radius = np.arange(size), window // 2
+    lengths = np.minimum(position + radius, size - 1) - np.maximum(position - radius, 0) + 1
+    return lengths.astype(np.float32)
 
 
-def _extreme(image: Tensor, window: int, *, largest: bool = True) -> Tensor:
-    """Return the largest or least value of (b, 1, y, x) in a square window around each pixel."""
+def _local_extremum(image: Tensor, window: int, *, maximum: bool = True) -> Tensor:
+    """Return the maximum or minimum of (b, 1, y, x) in a square window around each pixel."""
     if image.device.type == "cpu":
         square = np.ones((window, window), np.uint8)
-        change = cv2.dilate if largest else cv2.erode
-        return _each(image, functools.partial(change, kernel=square))
-    sign = 1.0 if largest else -1.0
-    across = F.max_pool2d(sign * image, (1, window), stride=1, padding=(0, window // 2))
-    return sign * F.max_pool2d(across, (window, 1), stride=1, padding=(window // 2, 0))
+        operation = cv2.dilate if maximum else cv2.erode
+        return _apply_opencv(image, functools.partial(operation, kernel=square))
+    sign = 1.0 if maximum else -1.0
+    along_rows = F.max_pool2d(sign * image, (1, window), stride=1, padding=(0, window // 2))
+    return sign * F.max_pool2d(along_rows, (window, 1), stride=1, padding=(window // 2, 0))
 
 
-def _each(image: Tensor, change: Callable[..., object]) -> Tensor:
-    """Return (b, 1, y, x) changed by a function of OpenCV, whose windows slide: cost no more."""
-    changed = torch.empty(image.shape, dtype=image.dtype)
-    for plane, place in zip(image[:, 0].numpy(), changed[:, 0].numpy(), strict=True):
-        change(plane, dst=place)
-    return changed
+def _apply_opencv(image: Tensor, operation: Callable[..., object]) -> Tensor:
+    """Apply an OpenCV filter to each image of (b, 1, y, x).
+
+    OpenCV's running windows cost the same for every window size.
+    """
+    filtered = torch.empty(image.shape, dtype=image.dtype)
+    for source, target in zip(image[:, 0].numpy(), filtered[:, 0].numpy(), strict=True):
+        operation(source, dst=target)
+    return filtered
 
 
-def jitter_stain(rgb: Tensor, jitter: float, generator: torch.Generator) -> Tensor:
-    """Return tiles stained differently: each stain stronger or weaker, in a shifted hue.
+def jitter_stain(rgb: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+    """Return tiles with each stain randomly stronger or weaker, in a shifted hue.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) levels from 0 to 255.
-    jitter
+    strength
         Standard deviation of the log of each stain's factor; 0 changes nothing.
     generator
         On the CPU.
@@ -151,55 +160,58 @@ def jitter_stain(rgb: Tensor, jitter: float, generator: torch.Generator) -> Tens
     -------
     (b, 3, y, x) float levels from 0 to 255.
     """
-    if jitter == 0.0:
+    if strength == 0.0:
         return rgb.float()
-    drawn = torch.randn((3, len(rgb), 3, 1, 1), generator=generator).clamp(-2, 2).to(rgb.device)
-    tint = torch.exp(TINT * jitter * drawn[2])
-    stains = unmixed(density(rgb) * tint) * torch.exp(jitter * drawn[0])
-    levels = 256.0 * torch.pow(10.0, -(mixed(stains) + 0.1 * jitter * drawn[1])) - 1.0
+    noise = torch.randn((3, len(rgb), 3, 1, 1), generator=generator).clamp(-2, 2).to(rgb.device)
+    tint = torch.exp(TINT * strength * noise[2])
+    stains = separate_stains(optical_density(rgb) * tint) * torch.exp(strength * noise[0])
+    density = combine_stains(stains) + 0.1 * strength * noise[1]
+    levels = 256.0 * torch.pow(10.0, -density) - 1.0
     return levels.clamp(0.0, 255.0)
 
 
-def random_blur(rgb: Tensor, blur: float, generator: torch.Generator) -> Tensor:
-    """Return tiles less sharp, each by a part of its own.
+def random_blur(rgb: Tensor, max_strength: float, generator: torch.Generator) -> Tensor:
+    """Return tiles blurred with a random strength each.
 
     Parameters
     ----------
     rgb
         (b, 3, y, x) float levels from 0 to 255.
-    blur
-        Largest part, 0 to 1, in which a tile is replaced by itself under a binomial filter of 5
-        px (standard deviation 1 px); 0 changes nothing.
+    max_strength
+        Upper bound of the strength, 0 to 1: the weight of the tile after a binomial filter of 5 px
+        (standard deviation 1 px) against the tile itself. 0 changes nothing.
     generator
         On the CPU.
     """
-    if blur == 0.0:
+    if max_strength == 0.0:
         return rgb
-    part = blur * torch.rand((len(rgb), 1, 1, 1), generator=generator).to(rgb.device)
+    strength = max_strength * torch.rand((len(rgb), 1, 1, 1), generator=generator).to(rgb.device)
     channels = rgb.shape[1]
     row = torch.tensor(BINOMIAL, device=rgb.device).expand(channels, 1, 1, len(BINOMIAL))
-    across = F.conv2d(F.pad(rgb, (2, 2, 0, 0), mode="replicate"), row, groups=channels)
     column = row.transpose(2, 3)
-    soft = F.conv2d(F.pad(across, (0, 0, 2, 2), mode="replicate"), column, groups=channels)
-    return torch.lerp(rgb, soft, part)
+    along_x = F.conv2d(F.pad(rgb, (2, 2, 0, 0), mode="replicate"), row, groups=channels)
+    blurred = F.conv2d(F.pad(along_x, (0, 0, 2, 2), mode="replicate"), column, groups=channels)
+    return torch.lerp(rgb, blurred, strength)
 
 
-def turned(tiles: Tensor, generator: torch.Generator) -> Tensor:
-    """Return each (b, c, y, x) square tile flipped and turned by a random quarter turn."""
-    numbers = torch.randint(8, (len(tiles),), generator=generator).tolist()
-    return torch.stack([turn(tile, number) for tile, number in zip(tiles, numbers, strict=True)])
+def random_dihedral(tiles: Tensor, generator: torch.Generator) -> Tensor:
+    """Return each square tile of (b, c, y, x) after a random flip and rotation."""
+    elements = torch.randint(N_SYMMETRIES, (len(tiles),), generator=generator).tolist()
+    pairs = zip(tiles, elements, strict=True)
+    return torch.stack([dihedral(tile, element) for tile, element in pairs])
 
 
-def turn(image: Tensor, number: int) -> Tensor:
-    """Return one of the eight symmetries of (..., y, x): `number` quarter turns; from 4, a flip.
+def dihedral(image: Tensor, element: int) -> Tensor:
+    """Apply an element of the dihedral group of the square to (..., y, x).
 
-    0 is the identity.
+    The element, 0 to 7, stands for `element % 4` quarter turns, followed by a flip from 4 on; 0 is
+    the identity.
     """
-    quarter_turns = torch.rot90(image, number % 4, dims=(-2, -1))
-    return quarter_turns.flip(-1) if number >= 4 else quarter_turns
+    rotated = torch.rot90(image, element % 4, dims=(-2, -1))
+    return rotated.flip(-1) if element >= 4 else rotated
 
 
-def inverse_dihedral(image: Tensor, number: int) -> Tensor:
-    """Undo `turn`."""
-    unflipped = image.flip(-1) if number >= 4 else image
-    return torch.rot90(unflipped, -(number % 4), dims=(-2, -1))
+def inverse_dihedral(image: Tensor, element: int) -> Tensor:
+    """Apply the inverse of `dihedral`."""
+    unflipped = image.flip(-1) if element >= 4 else image
+    return torch.rot90(unflipped, -(element % 4), dims=(-2, -1))

@@ -9,11 +9,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from cacl.model.config import Preset
+from cacl.model.config import OptimConfig, Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.device import prepare_for_device
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.networks.critic import Critic, Pool
+from cacl.model.networks.critic import Critic, ImagePool
 from cacl.model.training.state import State
 
 RAMP_STEPS = 20
@@ -43,47 +43,50 @@ class Beginning:
     optimiser: torch.optim.Adam
     critic: Critic | None
     critic_optimiser: torch.optim.Adam | None
-    pools: tuple[Pool, Pool]
+    pools: tuple[ImagePool, ImagePool]
     state: State
 
 
 def begin(preset: Preset, tiles: TileDataset, fabric: Fabric, seed: int) -> Beginning:
     """Make everything anew, the same for the same seed in every process."""
     torch.manual_seed(seed)
-    network = prepare_for_device(AutoEncoder(preset.architecture), fabric.device)
+    network = prepare_for_device(AutoEncoder(preset.network), fabric.device)
     average = network
-    if preset.average:
-        average = prepare_for_device(AutoEncoder(preset.architecture), fabric.device)
+    if preset.optim.ema_decay is not None:
+        average = prepare_for_device(AutoEncoder(preset.network), fabric.device)
         average.load_state_dict(network.state_dict())
-    critic = Critic().to(fabric.device) if preset.critic_every else None
-    optimiser = torch.optim.Adam(network.parameters(), lr=preset.learning_rate)
-    pools = (Pool(preset.pool), Pool(preset.pool))
+    critic = Critic().to(fabric.device) if preset.critic else None
+    optimiser = torch.optim.Adam(network.parameters(), lr=preset.optim.learning_rate)
+    pool_size = preset.critic.pool_size if preset.critic else 0
+    pools = (ImagePool(pool_size), ImagePool(pool_size))
     modules: dict[str, nn.Module] = {"network": network}
-    if preset.average:
+    if preset.optim.ema_decay is not None:
         modules["average"] = average
     state = State(
         modules=modules,
         optimisers={"optimiser": optimiser},
         pools=dict(zip(("fake_negative", "fake_positive"), pools, strict=True)),
         rng=torch.Generator().manual_seed(seed),
-        positive=tiles.positive & (tiles.shown if preset.teacher else tiles.kept[:, None]),
-        share=torch.full(tiles.positive.shape, preset.share),
+        positive=tiles.positive & (tiles.shown if preset.distill else tiles.kept[:, None]),
+        share=torch.full(
+            tiles.positive.shape, preset.mil.positive_fraction.start if preset.mil else 0.0
+        ),
         judged=torch.zeros(len(tiles.classes), dtype=torch.bool),
     )
     critic_optimiser = None
-    if critic is not None:
-        critic_optimiser = torch.optim.Adam(critic.parameters(), lr=preset.critic_learning_rate)
+    if preset.critic is not None and critic is not None:
+        critic_optimiser = torch.optim.Adam(critic.parameters(), lr=preset.critic.learning_rate)
         state.modules |= {"critic": critic}
         state.optimisers |= {"critic_optimiser": critic_optimiser}
     return Beginning(network, average, optimiser, critic, critic_optimiser, pools, state)
 
 
-def learning_rate(preset: Preset, step: int, steps: int) -> float:
+def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
     """Return the learning rate of a step: a short ramp, then a cosine to 0, if it is asked for."""
-    if not preset.cosine:
-        return preset.learning_rate
+    if not optim.cosine:
+        return optim.learning_rate
     ramp = min(1.0, (step + 1) / RAMP_STEPS)
-    return preset.learning_rate * ramp * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+    return optim.learning_rate * ramp * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
 @torch.no_grad()

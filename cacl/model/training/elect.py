@@ -17,9 +17,9 @@ from torch import Tensor
 
 from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset, candidate_mask
-from cacl.model.inference.masks import IMPOSSIBLE, possible
+from cacl.model.inference.masks import MASKED_LOGIT, mask_logits
+from cacl.model.inference.predict import interior_only, predict_logits, spread_indices
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.training import judge
 
 log = logging.getLogger(__name__)
 ALMOST_ALL = 0.99
@@ -88,21 +88,21 @@ def scores(
 ) -> NDArray[np.float32]:
     """Return the mean of models' scores, each in units of its spread.
 
-    As `judge.scores`: (n, y, x) of the tiles `which`, very low where no mask may be.
+    As `predict_logits`: (n, y, x) of the tiles `which`, very low where no mask may be.
     """
-    flips = preset.flips
+    flips = preset.post.n_tta
     each = [
-        judge.scores([one.model], tiles, which, 0, preset, flips) / np.float32(one.spread)
+        predict_logits([one.model], tiles, which, 0, preset.post, flips) / np.float32(one.spread)
         for one in heard
     ]
     mean: NDArray[np.float32] = np.mean(each, axis=0)
     known = candidate_mask(tiles.pixels[which, 3].numpy(), tiles.classes[0])
-    return possible(mean, known, preset)
+    return mask_logits(mean, known, preset.post)
 
 
 def _judged(model: AutoEncoder, tiles: TileDataset, preset: Preset) -> Heard:
     positive, negative = (
-        _candidates(model, tiles, judge.sampled(label[:, 0]), preset)
+        _candidates(model, tiles, spread_indices(label[:, 0]), preset)
         for label in (tiles.positive, tiles.negative)
     )
     if not len(positive) or not len(negative):
@@ -115,6 +115,6 @@ def _candidates(
     model: AutoEncoder, tiles: TileDataset, which: Tensor, preset: Preset
 ) -> NDArray[np.float32]:
     """Return the scores (pixels,) of what may be the pattern, off the rim."""
-    found = judge.scores([model], tiles, which, 0, preset, preset.flips)
-    off_rim = judge.off_rim(found, tiles, which)
-    return off_rim[off_rim > IMPOSSIBLE]
+    found = predict_logits([model], tiles, which, 0, preset.post, preset.post.n_tta)
+    off_rim = interior_only(found, tiles, which)
+    return off_rim[off_rim > MASKED_LOGIT]

@@ -14,14 +14,12 @@ from torch import Tensor
 
 from cacl.errors import TrainingError
 from cacl.model.config import Preset
-from cacl.model.data.dataset import TileDataset, candidate_mask, on_rim
-from cacl.model.inference.masks import IMPOSSIBLE, possible
-from cacl.model.inference.predict import tile_log_odds
+from cacl.model.data.dataset import TileDataset
+from cacl.model.inference.predict import interior_only, predict_logits, tile_logits
 from cacl.model.networks.autoencoder import AutoEncoder
 
 log = logging.getLogger(__name__)
 REFERENCE_TILES = 100
-MOST_TILES = 300
 RESCORE_NEGATIVES = 0.002
 RESCORE_AREA = 0.01
 SHOWN_SOMEWHERE = 0.25
@@ -68,13 +66,15 @@ def rescore(
     """
     reference = np.concatenate(
         [
-            scores([model], one, _drawn(one.negative[:, place], rng), place, preset, 1)
+            predict_logits([model], one, _drawn(one.negative[:, place], rng), place, preset.post, 1)
             for one in (tiles, held_out)
         ]
     )
     limit = max(0.0, float(np.quantile(reference, 1.0 - RESCORE_NEGATIVES)))
     members = torch.nonzero(tiles.positive[:, place]).flatten()
-    found_scores = off_rim(scores([model], tiles, members, place, preset, 1), tiles, members)
+    found_scores = interior_only(
+        predict_logits([model], tiles, members, place, preset.post, 1), tiles, members
+    )
     area = torch.from_numpy(found_scores > limit).float().mean((1, 2))
     found = (area > RESCORE_AREA) | tiles.fixed[members, place]
     found |= _surest_of_each(_surest(found_scores).mean(1), tiles.image[members])
@@ -127,7 +127,7 @@ def unease(
             (-1.0, tiles, positive[:, place]),
             (1.0, held_out, held_out.negative[:, place]),
         ):
-            found = scores([model], one, _drawn(members, rng), place, preset, 1)
+            found = predict_logits([model], one, _drawn(members, rng), place, preset.post, 1)
             cost = torch.nn.functional.softplus(sign * _surest(found))
             total += float(cost.clamp_max(SURE).mean())
     return total / len(tiles.classes)
@@ -154,25 +154,6 @@ def _drawn(negative: Tensor, rng: torch.Generator) -> Tensor:
     return members[torch.randperm(len(members), generator=rng)[:REFERENCE_TILES]]
 
 
-def scores(
-    models: Sequence[AutoEncoder],
-    tiles: TileDataset,
-    which: Tensor,
-    place: int,
-    preset: Preset,
-    flips: int,
-) -> NDArray[np.float32]:
-    """Return log odds (n, y, x) of one class of some tiles, very low where no mask may be."""
-    found = tile_log_odds(models, tiles.pixels[which, :3], flips, place).numpy()
-    candidate = candidate_mask(tiles.pixels[which, 3].numpy(), tiles.classes[place])
-    return possible(found, candidate, preset)
-
-
-def off_rim(found: NDArray[np.float32], tiles: TileDataset, which: Tensor) -> NDArray[np.float32]:
-    """Return scores (n, y, x) of some tiles, very low on the rim of a core."""
-    return np.where(on_rim(tiles.pixels[which, 3].numpy()), IMPOSSIBLE, found)
-
-
 def collapses(model: AutoEncoder, tiles: TileDataset, positive: Tensor) -> dict[str, str]:
     """Return of each class, by name, whether positive tiles use its C_k nowhere, or everywhere.
 
@@ -182,7 +163,7 @@ def collapses(model: AutoEncoder, tiles: TileDataset, positive: Tensor) -> dict[
     for place, name in enumerate(found):
         members = torch.nonzero(positive[:, place]).flatten()
         drawn = members[:: max(1, len(members) // REFERENCE_TILES)]
-        used = float((tile_log_odds([model], tiles.pixels[drawn, :3], 1, place) > 0).float().mean())
+        used = float((tile_logits([model], tiles.pixels[drawn, :3], 1, place) > 0).float().mean())
         if NOWHERE < used < EVERYWHERE:
             continue
         where = "nowhere" if used <= NOWHERE else "everywhere"
@@ -211,9 +192,3 @@ def refuse(collapsed: Sequence[dict[str, str]]) -> None:
         said = [one[name] for one in collapsed if name in one]
         if all(said):
             raise TrainingError(said[0])
-
-
-def sampled(label: Tensor) -> Tensor:
-    """Return at most `MOST_TILES` of the tiles with a label (n,), spread over all of them."""
-    members = torch.nonzero(label).flatten()
-    return members[:: -(-len(members) // MOST_TILES) or 1]

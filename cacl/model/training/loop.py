@@ -14,9 +14,15 @@ from torch import Tensor
 from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.data.sampling import draw
-from cacl.model.networks.autoencoder import AutoEncoder, flat
-from cacl.model.networks.codebook import SHARED
-from cacl.model.networks.codes import clear, place_at_random, place_by_kmeans, revive
+from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.networks.codebook import (
+    SHARED,
+    background_positions,
+    flatten_positions,
+    init_kmeans,
+    init_random,
+    replace_dead_codes,
+)
 from cacl.model.networks.critic import critic_loss
 from cacl.model.training import judge
 from cacl.model.training.begin import begin, learning_rate, move_average
@@ -91,54 +97,78 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
     resident = dataclasses.replace(learning, pixels=learning.pixels.to(fabric.device))
     network, critic, state, optimiser = run.network, run.critic, run.state, run.optimiser
     state.resume(task.path, task.fingerprint)
-    warmup = min(p.warmup, steps // 4)
-    rescore_at = {round(part * steps) for part in p.rescore}
-    told = (task.name, task.classes, p.batch * team.size, steps)
+    optim, codes, mil = p.optim, p.codebook, p.mil
+    warmup = min(codes.warmup_steps or 0, steps // 4)
+    rescore_at = {round(part * steps) for part in mil.relabel_at} if mil else set()
+    told = (task.name, task.classes, optim.batch_size * team.size, steps)
     curve = Curve(state.history, state.recent, *told)
 
     while state.step < steps:
-        bored = p.patience and state.worse >= p.patience
+        bored = optim.patience is not None and state.worse >= optim.patience
         if not team.agree(time.monotonic() < task.deadline and not bored):
             break
         step = state.step
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(p, step, steps)
+            group["lr"] = learning_rate(optim, step, steps)
         network.train()
         batch = draw(resident, team.own(state, task.seed), p, fabric.device)
         if step == warmup:
             with torch.no_grad():
                 features = network.embed(batch.rgb)
-            if p.warmup:
-                place_by_kmeans(network, batch, features, state.rng)
+            if codes.warmup_steps is not None:
+                init_kmeans(
+                    network.codebook,
+                    features,
+                    batch.positive.any(1),
+                    batch.coded_possible,
+                    batch.coded_other_classes,
+                    state.rng,
+                )
             else:
-                place_at_random(network.codebook, features, state.rng)
+                init_random(network.codebook, features, state.rng)
             team.share(network.codebook.buffers())
         if step < warmup:
             found = warmup_losses(network, batch, p)
         else:
-            smaller = (state.share * p.share_decay).clamp_min(p.share_end)
-            state.share = torch.where(state.judged, state.share, smaller)
+            if mil:
+                fraction = mil.positive_fraction
+                smaller = (state.share * fraction.decay).clamp_min(fraction.end)
+                state.share = torch.where(state.judged, state.share, smaller)
             found = coded_losses(network, batch, p, critic)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(found.total)
         team.average(network)
-        torch.nn.utils.clip_grad_norm_(network.parameters(), p.clip)
+        if optim.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), optim.clip_norm)
         optimiser.step()
 
         if step >= warmup:
-            vectors, chosen = flat(found.features), found.assignment.flatten()
-            free = clear(batch) if p.clear_shared else torch.ones_like(chosen, dtype=torch.bool)
-            followed = free | (network.codebook.book[chosen] != SHARED)
-            network.codebook.follow(vectors[followed], chosen[followed], p.decay, team.total)
-            if p.revive:
-                revive(network.codebook, batch, found, free, p.apart, state.rng)
+            vectors, chosen = flatten_positions(found.features), found.assignment.flatten()
+            free = torch.ones_like(chosen, dtype=torch.bool)
+            if codes.shared_from_background_only:
+                free = background_positions(batch.coded_possible)
+            followed = free | (network.codebook.codebook_id[chosen] != SHARED)
+            network.codebook.update_ema(
+                vectors[followed], chosen[followed], codes.decay, team.total
+            )
+            if codes.replace_dead:
+                replace_dead_codes(
+                    network.codebook,
+                    found.features,
+                    found.logits,
+                    class_positions=batch.coded_possible,
+                    positive=batch.shown,
+                    shared_positions=free,
+                    min_separation=codes.min_separation,
+                    rng=state.rng,
+                )
                 team.share(network.codebook.buffers())
-        if p.average:
-            move_average(run.average, network, p.average, step)
-        if critic is not None and run.critic_optimiser is not None:
+        if optim.ema_decay is not None:
+            move_average(run.average, network, optim.ema_decay, step)
+        if p.critic and critic is not None and run.critic_optimiser is not None:
             run.pools[0].add(found.r_n)
             run.pools[1].add(found.r_p[batch.positive.any(1)])
-            if step % p.critic_every == 0:
+            if step % p.critic.every == 0:
                 real, positive = batch.rgb / 255.0, batch.positive.any(1)
                 cost = critic_loss(critic, real, positive, run.pools, state.rng)
                 run.critic_optimiser.zero_grad(set_to_none=True)
@@ -155,7 +185,7 @@ def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
                 )
                 state.take(number, judged)
             team.share((state.positive, state.share, state.judged))
-        if p.patience and team.leads and state.step % STEPS_BETWEEN_CHECKS == 0:
+        if optim.patience is not None and team.leads and state.step % STEPS_BETWEEN_CHECKS == 0:
             judged_by = (learning, task.negatives, state.positive, p, state.rng)
             state.note(judge.unease(run.average.eval(), *judged_by))
         stopped = not team.agree(not asked.is_set())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-REAL_NEGATIVE, REAL_POSITIVE, FAKE_NEGATIVE, FAKE_POSITIVE = range(4)
+from cacl.model.networks.critic import REAL_NEGATIVE, REAL_POSITIVE
 
 
 def commitment(features: Tensor, codes: Tensor) -> Tensor:
@@ -70,19 +70,6 @@ def mapping(critic_p: Tensor, critic_n: Tensor, positive: Tensor) -> Tensor:
     target = torch.where(positive, REAL_POSITIVE, REAL_NEGATIVE)
     negative = torch.full_like(target, REAL_NEGATIVE)
     return F.cross_entropy(critic_p, target) + F.cross_entropy(critic_n, negative)
-
-
-def classifier(logits: Tensor, kind: Tensor) -> Tensor:
-    """Return the critic's own cross entropy over the four kinds of images, eq. (5).
-
-    Parameters
-    ----------
-    logits
-        (b, 4).
-    kind
-        (b,) `REAL_NEGATIVE`, `REAL_POSITIVE`, `FAKE_NEGATIVE` or `FAKE_POSITIVE`.
-    """
-    return F.cross_entropy(logits, kind)
 
 
 def avoid(logits: Tensor, negative: Tensor, top: int) -> tuple[Tensor, Tensor]:

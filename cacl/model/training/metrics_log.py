@@ -103,19 +103,19 @@ class Curve:
             self._row(state, codebook)
 
     def _row(self, state: State, codebook: ClassAwareCodebook) -> None:
-        shared = codebook.book == SHARED
+        shared = codebook.codebook_id == SHARED
         row: dict[str, float] = {"step": state.step}
         for name in LOSSES:
             values = [values[name] for values in self.recent if name in values]
             if values:
                 row[name] = sum(values) / len(values)
-        row["perplexity_s"] = float(perplexity(codebook.counts[shared]))
+        row["perplexity_s"] = float(perplexity(codebook.cluster_size[shared]))
         row["dead_codes"] = int(codebook.dead().sum())
         labels = zip(self.classes, state.positive.unbind(1), strict=True)
         for number, (place, positive) in enumerate(labels, start=1):
-            counts, which = codebook.counts[codebook.book == number], _further(place)
+            counts, which = codebook.cluster_size[codebook.codebook_id == number], _further(place)
             row[f"perplexity_c{which}"] = float(perplexity(counts))
-            row[f"c_share{which}"] = float(counts.sum() / codebook.counts.sum())
+            row[f"c_share{which}"] = float(counts.sum() / codebook.cluster_size.sum())
             row[f"positive_tiles{which}"] = int(positive.sum())
         self.history.append(row)
         now = time.monotonic()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from cacl.model.config import Preset
 from cacl.model.data.dataset import LACKS, SHOWS
-from cacl.model.networks.autoencoder import FOLD, AutoEncoder, class_logits
+from cacl.model.networks.autoencoder import DOWNSCALE, AutoEncoder, class_logits
 from cacl.model.networks.codebook import SHARED
 from cacl.model.networks.critic import Critic
 from cacl.model.training import losses
@@ -58,14 +58,14 @@ class Batch:
     @property
     def coded_candidate(self) -> Tensor:
         """(b, k, y / 2, x / 2) bool: the codes that hold a candidate pixel."""
-        return F.max_pool2d(self.candidate.float(), FOLD) > 0
+        return F.max_pool2d(self.candidate.float(), DOWNSCALE) > 0
 
     @property
     def coded_possible(self) -> Tensor:
         """(b, k, y / 2, x / 2) bool: the codes that may show a class, off the rim."""
         own = self.shown[:, :, None, None] & ~self._coded_pasted
         inner = self.candidate & ~self.rim[:, None]
-        return (F.max_pool2d(inner.float(), FOLD) > 0) & own
+        return (F.max_pool2d(inner.float(), DOWNSCALE) > 0) & own
 
     @property
     def coded_negative(self) -> Tensor:
@@ -81,7 +81,7 @@ class Batch:
 
     @property
     def _coded_pasted(self) -> Tensor:
-        return self.pasted[:, None, ::FOLD, ::FOLD]
+        return self.pasted[:, None, ::DOWNSCALE, ::DOWNSCALE]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def warmup_losses(model: AutoEncoder, batch: Batch, preset: Preset) -> Breakdown
     features = model.embed(batch.rgb)
     none = features.new_zeros(0)
     error = F.mse_loss(model.decoder(features), batch.rgb / 255.0)
-    named = {"reconstruction": preset.weights.reconstruction * error}
+    named = {"reconstruction": preset.loss.reconstruction * error}
     return Breakdown(named, features, none, none, none, none)
 
 
@@ -142,66 +142,68 @@ def coded_losses(
     critic
         Needed for the mapping loss alone.
     """
-    weights, book = preset.weights, model.codebook.book
+    weights, book = preset.loss, model.codebook.codebook_id
     image, positive = batch.rgb / 255.0, batch.positive.any(1)
     features, distances = model(batch.rgb)
     shared = (book == SHARED).expand(len(image), -1)
-    e = model.codebook.encode(features, distances, allowed_codes(book, batch.positive))
+    e = model.codebook.quantize(features, distances, allowed_codes(book, batch.positive))
     logits = class_logits(model, features, distances)
-    named = {"commitment": weights.commitment * losses.commitment(features, e.raw)}
+    named = {"commitment": weights.commitment * losses.commitment(features, e.codes)}
 
-    if weights.discriminative or weights.mapping:
-        e_n = model.codebook.encode(features, distances, shared)
-        e_p = model.codebook.encode(features, distances, torch.ones_like(shared))
-        r_n, r_p = model.decoder(e_n.codes), model.decoder(e_p.codes)
+    mapped = weights.mapping is not None and critic is not None
+    if weights.discriminative is not None or mapped:
+        e_n = model.codebook.quantize(features, distances, shared)
+        e_p = model.codebook.quantize(features, distances, torch.ones_like(shared))
+        r_n, r_p = model.decoder(e_n.straight_through), model.decoder(e_p.straight_through)
         error = losses.reconstruction(image, r_p, r_n, positive)
-        named["discriminative"] = features.new_zeros(())
-        for place, label in enumerate(batch.positive.unbind(1)):
-            support = model.codebook.support[book == place + 1].any(0)
-            # The gradient enters through e_P alone: through both codes it would cancel.
-            difference = losses.discriminative(e_n.raw, e_p.codes, label, support)
-            named["discriminative"] = named["discriminative"] + weights.discriminative * difference
+        if weights.discriminative is not None:
+            named["discriminative"] = features.new_zeros(())
+            for place, label in enumerate(batch.positive.unbind(1)):
+                support = model.codebook.channel_mask[book == place + 1].any(0)
+                # The gradient enters through e_P alone: through both codes it would cancel.
+                difference = losses.discriminative(e_n.codes, e_p.straight_through, label, support)
+                weighted = weights.discriminative * difference
+                named["discriminative"] = named["discriminative"] + weighted
     else:
         r_n = r_p = features.new_zeros(0)
-        error = F.mse_loss(model.decoder(e.codes), image)
+        error = F.mse_loss(model.decoder(e.straight_through), image)
     named["reconstruction"] = weights.reconstruction * error
 
-    if critic is not None and weights.mapping:
+    if critic is not None and weights.mapping is not None:
         judge = critic.eval()
         wrong = losses.mapping(judge(r_p), judge(r_n), positive)
         named["mapping"] = weights.mapping * wrong
-    by_class = _taught_losses if weights.told else _weak_losses if weights.claim else None
-    if by_class is not None:
-        for place in range(logits.shape[1]):
-            for name, loss in by_class(logits, batch, place, preset).items():
-                named[name] = named[name] + loss if name in named else loss
-    return Breakdown(named, features.detach(), logits.detach(), e.assignment, r_n, r_p)
+    for place in range(logits.shape[1]):
+        for name, loss in _class_losses(logits[:, place], batch, place, preset).items():
+            named[name] = named[name] + loss if name in named else loss
+    return Breakdown(named, features.detach(), logits.detach(), e.indices, r_n, r_p)
 
 
-def _taught_losses(logits: Tensor, batch: Batch, place: int, preset: Preset) -> dict[str, Tensor]:
-    """Return the losses of one class, by its place, for a model that a first one teaches."""
-    weights, own = preset.weights, logits[:, place]
-    fine = F.interpolate(own[:, None], scale_factor=float(FOLD), mode="bilinear")[:, 0]
-    told = batch.told[:, place]
-    return {
-        "elsewhere": weights.elsewhere * losses.elsewhere(own, batch.coded_candidate[:, place]),
-        "told": weights.told * losses.told(fine, told == SHOWS, told == LACKS),
-    }
-
-
-def _weak_losses(logits: Tensor, batch: Batch, place: int, preset: Preset) -> dict[str, Tensor]:
-    """Return the losses of one class, by its place among the classes, from image-wise labels."""
-    weights, own = preset.weights, logits[:, place]
+def _class_losses(own: Tensor, batch: Batch, place: int, preset: Preset) -> dict[str, Tensor]:
+    """Return the losses of one class, by its place among the classes."""
+    weights, mil = preset.loss, preset.mil
     candidate, possible = batch.coded_candidate[:, place], batch.coded_possible[:, place]
-    top = preset.top // FOLD**2
-    everywhere, highest = losses.avoid(own, batch.coded_negative[:, place], top)
-    return {
-        "avoid_mean": weights.avoid_mean * everywhere,
-        "avoid_top": weights.avoid_top * highest,
-        "elsewhere": weights.elsewhere * losses.elsewhere(own, candidate),
-        "claim": weights.claim * losses.claim(own, possible, batch.share[:, place]),
-        "insist": weights.insist * losses.insist(own, possible, INSIST_ABOVE),
-    }
+    named: dict[str, Tensor] = {}
+    if weights.negative_bce is not None or weights.hard_negative_bce is not None:
+        top = mil.hard_negatives_px // DOWNSCALE**2 if mil else 1
+        everywhere, highest = losses.avoid(own, batch.coded_negative[:, place], top)
+        if weights.negative_bce is not None:
+            named["avoid_mean"] = weights.negative_bce * everywhere
+        if weights.hard_negative_bce is not None and mil:
+            named["avoid_top"] = weights.hard_negative_bce * highest
+    if weights.background_bce is not None:
+        named["elsewhere"] = weights.background_bce * losses.elsewhere(own, candidate)
+    if weights.topk_positive is not None and mil:
+        claim = losses.claim(own, possible, batch.share[:, place])
+        named["claim"] = weights.topk_positive * claim
+    if weights.self_training is not None:
+        named["insist"] = weights.self_training * losses.insist(own, possible, INSIST_ABOVE)
+    if weights.pseudo_label_bce is not None and batch.told.shape[1]:
+        fine = F.interpolate(own[:, None], scale_factor=float(DOWNSCALE), mode="bilinear")[:, 0]
+        told = batch.told[:, place]
+        by_teacher = losses.told(fine, told == SHOWS, told == LACKS)
+        named["told"] = weights.pseudo_label_bce * by_teacher
+    return named
 
 
 def allowed_codes(book: Tensor, positive: Tensor) -> Tensor:

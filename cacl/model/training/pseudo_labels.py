@@ -16,11 +16,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from cacl.errors import TrainingError
+from cacl.errors import ConfigError, TrainingError
 from cacl.model.config import Preset
 from cacl.model.data.dataset import LACKS, SHOWS, UNKNOWN, TileDataset, on_rim
-from cacl.model.inference.levels import levels
-from cacl.model.inference.masks import IMPOSSIBLE, Thresholds, stain_mask
+from cacl.model.inference.masks import MASKED_LOGIT, Thresholds, hysteresis_mask
+from cacl.model.inference.thresholds import threshold_at_recall
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training import elect
 
@@ -54,8 +54,8 @@ def taught(
 
     Each layer is `UNKNOWN`, `LACKS` or `SHOWS`. Candidates of negative tiles lack the pattern by
     their label; those of positive tiles show it above one score and lack it below another, see
-    `levels.levels`. On a core's rim nothing is shown, as scouts cannot tell it from a cut. On tiles
-    of several classes what one class's models do not find may yet be there beside the others, so
+    `threshold_at_recall`. On a core's rim nothing is shown, as scouts cannot tell it from a cut.
+    On tiles of several classes what one class's models do not find may yet be there beside the others, so
     that nothing is told to lack, nor is a place that several classes are shown to have.
 
     Parameters
@@ -75,6 +75,12 @@ def taught(
     TrainingError
         The models are sure of the pattern on hardly any tile.
     """
+    recall = teacher.post.high_recall
+    if recall is None:
+        raise ConfigError(
+            f"The teacher preset {teacher.name} has no post.high_recall, so its scores give no "
+            "pseudo-labels"
+        )
     layers = []
     several = tiles.positive.sum(1).numpy() > 1
     every, rim = torch.arange(len(tiles)), on_rim(tiles.pixels[:, 3]).numpy()
@@ -83,15 +89,17 @@ def taught(
         best = elect.elect(known, own, teacher, heard)
         scores = elect.scores(best, own, every, teacher)
         positive, negative = tiles.positive[:, place].numpy(), tiles.negative[:, place].numpy()
-        parts = (ALL_BUT_FEW, teacher.surest)
-        lacks, shows = levels(scores[positive], scores[negative], parts)
-        candidate = scores > IMPOSSIBLE
+        parts = (ALL_BUT_FEW, recall)
+        lacks, shows = threshold_at_recall(scores[positive], scores[negative], parts)
+        candidate = scores > MASKED_LOGIT
         told = np.full(scores.shape, UNKNOWN, np.uint8)
         told[candidate & (scores < lacks) & (positive & ~several)[:, None, None]] = LACKS
         told[candidate & negative[:, None, None]] = LACKS
-        strict = Thresholds(likely=shows, sure=shows, rim=shows, least=0.0)
+        strict = Thresholds(low=shows, high=shows, edge_high=shows, min_area_fraction=0.0)
         for number in np.flatnonzero(positive):
-            told[number][stain_mask(scores[number], strict, teacher) & ~rim[number]] = SHOWS
+            told[number][hysteresis_mask(scores[number], strict, teacher.post) & ~rim[number]] = (
+                SHOWS
+            )
         sure = int((told == SHOWS).any(axis=(1, 2)).sum())
         log.info(
             "train: %d of %d tiles of positive images show the pattern%s above %.2f",

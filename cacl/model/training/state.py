@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from cacl.errors import CheckpointError
-from cacl.model.checkpoint import fit, read_tensors, write_tensors
-from cacl.model.networks.critic import Pool
+from cacl.model.checkpoint import load_checked, read_tensors, write_tensors
+from cacl.model.networks.critic import ImagePool
 from cacl.model.training.judge import Judgement
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class State:
 
     modules: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Adam]
-    pools: Mapping[str, Pool]
+    pools: Mapping[str, ImagePool]
     rng: torch.Generator
     positive: Tensor
     share: Tensor
@@ -113,7 +113,7 @@ class State:
 
     def _take(self, tensors: dict[str, Tensor], facts: dict[str, Any], path: Path) -> None:
         for name, module in self.modules.items():
-            fit(module, _below(name, tensors), path)
+            load_checked(module, _below(name, tensors), path)
         for name, optimiser in self.optimisers.items():
             whole = optimiser.state_dict()
             whole["state"] = {}

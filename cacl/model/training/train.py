@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import shutil
@@ -11,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cacl.config import TargetClass
 from cacl.errors import StoppedError
-from cacl.hpa.target_class import SINGLE_CLASS, TargetClass
+from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
-from cacl.model.config import Preset, named, with_classes
+from cacl.model.config import Preset, get_preset, with_classes
 from cacl.model.data.dataset import (
     TileDataset,
     calibration_tiles,
@@ -23,7 +25,7 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.device import make_fabric
-from cacl.model.inference.limits import thresholds
+from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training import judge
 from cacl.model.training.distributed import Team, launch
@@ -42,7 +44,7 @@ def train(
     store: Path,
     out: Path,
     *,
-    preset: str = "robust",
+    preset: str | Preset = "robust",
     seeds: int = 1,
     max_steps: int | None = None,
     max_minutes: float | None = None,
@@ -67,7 +69,7 @@ def train(
     out
         Gets `checkpoint.safetensors`, `model.json`, `training.csv` and `speed.csv`.
     preset
-        `robust`, or `paper` for the published method to the letter.
+        `robust`, or `paper` for the published method to the letter; or a preset of one's own.
     seeds
         Models to train, from `seed` on; a score is the mean of theirs.
     max_steps
@@ -97,13 +99,15 @@ def train(
         The state of a stopped run is damaged.
     """
     classes = tuple(classes) or (SINGLE_CLASS,)
-    p = with_classes(named(preset, seeds), len(classes))
+    if isinstance(preset, str):
+        preset = get_preset(preset)
+    p = dataclasses.replace(with_classes(preset, len(classes)), n_ensemble=seeds)
     atlas, rows = Store(store), read_rows(tiles)
     learning = training_tiles(rows, atlas, seed, classes)
-    if p.teacher:
+    if p.distill:
         require_tiles(learning)
     negatives, source = calibration_tiles(rows, atlas, seed, classes)
-    chosen = f"image-wise labels, {source} negatives" if p.surest else "nearest code"
+    chosen = f"image-wise labels, {source} negatives" if p.post.high_recall else "nearest code"
     facts = {
         "training_data_digest": data_digest(rows, atlas),
         "seed": seed,
@@ -139,16 +143,16 @@ def _learn(
     for number, planned in enumerate(plan):
         preset, steps = planned.preset, planned.steps
         learning, held_out = labelled.only(planned.classes), negatives.only(planned.classes)
-        if preset.teacher:
-            known = teachers(preset, planned.classes)
-            if p.refuse_collapse:
+        if preset.distill:
+            known = teachers(preset.distill, planned.classes)
+            if p.post.fail_on_collapse:
                 judge.refuse(collapsed[-len(known) :])
             before, members = members[-len(known) :], members[: -len(known)]
             models = [
                 [one for one, of in zip(before, known, strict=True) if of == place]
                 for place in planned.classes
             ]
-            learning = taught(models, learning, preset.teacher, preset.heard)
+            learning = taught(models, learning, preset.distill.teacher, preset.distill.top_k)
             team.share([learning.pixels])
         until = max(until, time.monotonic()) + seconds * steps / total
         path = out / STATES / f"{number}.safetensors"
@@ -164,12 +168,12 @@ def _learn(
             log.warning("train: %s, network %d: %s", name, number + 1, sentence)
         done.append(found)
         members.append(found.network)
-        if preset == p and p.refuse_collapse:
+        if preset == p and p.post.fail_on_collapse:
             judge.refuse(collapsed[-1:])
     if not team.leads:
         return True
 
-    limits = thresholds(members, labelled, negatives, p)
+    limits = calibrate_thresholds(members, labelled, negatives, p)
     delivered = [one for one, of in zip(collapsed, plan, strict=True) if of.preset == p]
     facts |= {
         "steps": sum(found.steps for found in done),
@@ -178,7 +182,7 @@ def _learn(
     }
     write_curves(out, [found.curve for found in done])
     cpu = [network.cpu() for network in members]
-    save_model(out, cpu, p, classes=labelled.classes, thresholds=limits, facts=facts)
+    save_model(out, cpu, p, classes=labelled.classes, thresholds=limits, attributes=facts)
     shutil.rmtree(out / STATES)
     log.info("train: done after %d steps; %s", facts["steps"], limits)
     return True

@@ -1,19 +1,24 @@
 "use strict";
-/* Figures: the plotting library is large, so it is read when the first figure comes near. */
+/* Figures. The plotting library is large, so it loads when the first figure comes near the window. */
 (() => {
   const base = document.currentScript.src.replace(/[^/]*$/, "");
-  const loading = new Map();
+  const scripts = new Map();
   const load = (file) => {
-    if (!loading.has(file)) {
-      loading.set(file, new Promise((resolve, reject) => {
-        const script = document.createElement("script");
-        script.src = base + file;
-        script.addEventListener("load", resolve);
-        script.addEventListener("error", () => reject(new Error(`figures/${file} is missing beside the page`)));
-        document.head.append(script);
-      }));
+    if (!scripts.has(file)) {
+      scripts.set(
+        file,
+        new Promise((resolve, reject) => {
+          const script = document.createElement("script");
+          script.src = base + file;
+          script.addEventListener("load", resolve);
+          script.addEventListener("error", () =>
+            reject(new Error(`figures/${file} is missing beside the page`)),
+          );
+          document.head.append(script);
+        }),
+      );
     }
-    return loading.get(file);
+    return scripts.get(file);
   };
 
   const plot = async (canvas) => {
@@ -22,38 +27,61 @@
     const { data: traces, layout } = window.ATLAS_FIGURES[canvas.dataset.figure];
     const narrow = canvas.clientWidth < 480;
     const margin = { l: 60, r: 15, t: 45, b: 50, ...layout.margin };
-    await window.Plotly.newPlot(canvas, traces, { ...layout, margin, font: { ...layout.font, size: narrow ? 12 : 14 } },
-      { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover", modeBarButtons: [["toImage", "resetScale2d"]] });
+    await window.Plotly.newPlot(
+      canvas,
+      traces,
+      { ...layout, margin, font: { ...layout.font, size: narrow ? 12 : 14 } },
+      {
+        responsive: true,
+        displaylogo: false,
+        displayModeBar: narrow ? false : "hover",
+        modeBarButtons: [["toImage", "resetScale2d"]],
+      },
+    );
     canvas.on("plotly_click", (event) => {
       const antibody = event.points[0]?.customdata;
       if (antibody) document.dispatchEvent(new CustomEvent("antibody", { detail: antibody }));
     });
     canvas.dataset.drawn = "true";
   };
-  const waiting = new Set(document.querySelectorAll("[data-figure]"));
+  const pending = new Set(document.querySelectorAll("[data-figure]"));
   const start = (canvas) => {
-    if (!waiting.delete(canvas)) return Promise.resolve();
+    if (!pending.delete(canvas)) return Promise.resolve();
     observer.unobserve(canvas);
-    return plot(canvas).catch((error) => { canvas.textContent = error.message; });
+    return plot(canvas).catch((error) => {
+      canvas.textContent = error.message;
+    });
   };
-  const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries.filter((one) => one.isIntersecting)) start(entry.target);
-  }, { rootMargin: "600px" });
-  for (const canvas of waiting) observer.observe(canvas);
-  /* What nobody has scrolled to is drawn when the page has rested, so that it can be printed */
-  const drawRest = async () => { for (const canvas of [...waiting]) await start(canvas); };
+  const observer = new IntersectionObserver(
+    (entries) => {
+      for (const entry of entries.filter((candidate) => candidate.isIntersecting))
+        start(entry.target);
+    },
+    { rootMargin: "600px" },
+  );
+  for (const canvas of pending) observer.observe(canvas);
+  /* The remaining figures are drawn 3 s after the page has loaded, so that they can be printed */
+  const drawRest = async () => {
+    for (const canvas of [...waiting]) await start(canvas);
+  };
   window.addEventListener("load", () => setTimeout(drawRest, 3000));
-  /* The page is laid out for paper only after this event, so that its widths cannot be measured */
+  /* The browser changes the layout to paper only after `beforeprint`, so the widths are fixed here */
   const PAPER_PX = { wide: 680, half: 330, small: 215 };
-  const drawn = () => document.querySelectorAll("[data-drawn]");
+  const drawnFigures = () => document.querySelectorAll("[data-drawn]");
   window.addEventListener("beforeprint", () => {
-    for (const canvas of drawn()) {
-      const size = Object.keys(PAPER_PX).find((name) => canvas.parentElement.classList.contains(name));
-      window.Plotly.relayout(canvas, { autosize: false, width: PAPER_PX[size || "half"], "font.size": 11 });
+    for (const canvas of drawnFigures()) {
+      const size = Object.keys(PAPER_PX).find((name) =>
+        canvas.parentElement.classList.contains(name),
+      );
+      window.Plotly.relayout(canvas, {
+        autosize: false,
+        width: PAPER_PX[size || "half"],
+        "font.size": 11,
+      });
     }
   });
   window.addEventListener("afterprint", () => {
-    for (const canvas of drawn()) {
+    for (const canvas of drawnFigures()) {
       const size = canvas.clientWidth < 480 ? 12 : 14;
       window.Plotly.relayout(canvas, { autosize: true, width: null, "font.size": size });
     }

@@ -1,7 +1,8 @@
 "use strict";
-/* The panel of one antibody: its numbers, the atlas's words, its cores with masks that switch. */
-window.Cacl.panel = (data, get, order) => {
-  const { make, percent, spread, small, decimal, count, hpaPage, link, reader, load } = window.Cacl;
+/* The panel of one antibody: its measures, its annotation, and its cores with masks. */
+window.Cacl.panel = (data, get, tableRows) => {
+  const { make, percent, percentRange, pValue, decimal, count, hpaUrl, link, columnReader, load } =
+    window.Cacl;
   const byAntibody = new Map(data.rows.map((row, index) => [get(row, "antibody_id"), index]));
   const panel = document.getElementById("panel");
   const title = document.getElementById("panel-title");
@@ -9,41 +10,151 @@ window.Cacl.panel = (data, get, order) => {
   const masks = document.getElementById("panel-masks");
   let current = null;
 
-  const fact = (name, ...values) => make("div", {}, make("dt", {}, name),
-    make("dd", {}, ...values.map((value) => (value instanceof Node ? value : String(value || "–").replaceAll("/", "/\u200b")))));
-  const small_print = (text) => make("span", { class: "fine block" }, text);
-  const picture = (core) => {
+  const fact = (name, ...values) =>
+    make(
+      "div",
+      {},
+      make("dt", {}, name),
+      make(
+        "dd",
+        {},
+        ...values.map((value) =>
+          value instanceof Node ? value : String(value || "–").replaceAll("/", "/\u200b"),
+        ),
+      ),
+    );
+  const finePrint = (text) => make("span", { class: "fine block" }, text);
+  const thumbnail = (core) => {
     const name = core("image_id");
     if (!core("core")) {
-      return [make("div", { class: "no-picture" }, "no picture here", ...(core("url") ? [make("br"), link(core("url"), "the original")] : []))];
+      return [
+        make(
+          "div",
+          { class: "no-thumbnail" },
+          "no thumbnail",
+          ...(core("url") ? [make("br"), link(core("url"), "original image")] : []),
+        ),
+      ];
     }
-    const stack = make("button", { type: "button", class: "stack", "aria-pressed": String(masks.checked), "aria-label": `Mask of ${name}` },
-      make("img", { src: core("core"), alt: `Core ${name}` }), make("img", { class: "mask", src: core("mask"), alt: "" }));
+    const stack = make(
+      "button",
+      {
+        type: "button",
+        class: "stack",
+        "aria-pressed": String(masks.checked),
+        "aria-label": `Mask of ${name}`,
+      },
+      make("img", { src: core("core"), alt: `Core ${name}` }),
+      make("img", { class: "mask", src: core("mask"), alt: "" }),
+    );
     stack.style.aspectRatio = core("aspect");
     return [stack];
   };
-  const classes = (core) => {
-    const shares = ["weak_share", "moderate_share", "strong_share"].map(core);
-    if (shares.some((share) => share === null)) return [];
-    const bar = make("span", { class: "classes", role: "img", "aria-label": `DAB weak ${percent(shares[0])}, moderate ${percent(shares[1])}, strong ${percent(shares[2])} of the cell area` });
-    shares.forEach((share, index) => {
-      const part = make("i", { class: `class-${index + 1}` });
-      part.style.width = `${100 * share}%`;
-      bar.append(part);
+  const dabClasses = (core) => {
+    const fractions = ["weak_share", "moderate_share", "strong_share"].map(core);
+    if (fractions.some((fraction) => fraction === null)) return [];
+    const bar = make("span", {
+      class: "dab-classes",
+      role: "img",
+      "aria-label": `DAB weak ${percent(fractions[0])}, moderate ${percent(fractions[1])}, strong ${percent(fractions[2])} of the cell area`,
     });
-    return [bar, small_print(`DAB weak ${percent(shares[0])}, moderate ${percent(shares[1])}, strong ${percent(shares[2])}`)];
+    fractions.forEach((fraction, index) => {
+      const segment = make("i", { class: `dab-class-${index + 1}` });
+      segment.style.width = `${100 * fraction}%`;
+      bar.append(segment);
+    });
+    return [
+      bar,
+      finePrint(
+        `DAB weak ${percent(fractions[0])}, moderate ${percent(fractions[1])}, strong ${percent(fractions[2])}`,
+      ),
+    ];
   };
   const figure = (core) => {
-    const range = spread(core("ratio_low"), core("ratio_high"));
-    const area = core("cell_area_um2") === null ? `${count(core("cell_area_px"))} px` : `${decimal(core("cell_area_um2") / 1e6, 3)} mm²`;
-    const caption = make("figcaption", {}, make("strong", {}, percent(core("stained_to_cell_ratio"))), range ? ` (95 % interval ${range})` : "",
-      small_print([core("image_id"), core("patient_id") && `patient ${core("patient_id")}`, core("tissue"), core("label") && `labelled ${core("label")}`].filter(Boolean).join(" · ").replaceAll("/", "/\u200b")),
-      small_print([`cell area ${area}`, core("stained_od") !== null && `OD ${decimal(core("stained_od"), 2)}`, core("confidence") !== null && `confidence ${decimal(core("confidence"), 2)}`].filter(Boolean).join(" · ")),
-      ...classes(core));
-    if (core("classes")) caption.append(small_print(core("classes")));
-    if (core("qc")) caption.append(make("span", { class: "flag block" }, core("qc").replaceAll(";", ", ")));
-    if (core("core") && core("url")) caption.append(link(core("url"), "original"));
-    return make("figure", { class: "core" }, ...picture(core), caption);
+    const range = percentRange(core("ratio_low"), core("ratio_high"));
+    const area =
+      core("cell_area_um2") === null
+        ? `${count(core("cell_area_px"))} px`
+        : `${decimal(core("cell_area_um2") / 1e6, 3)} mm²`;
+    const caption = make(
+      "figcaption",
+      {},
+      make("strong", {}, percent(core("stained_to_cell_ratio"))),
+      range ? ` (95 % interval ${range})` : "",
+      finePrint(
+        [
+          core("image_id"),
+          core("patient_id") && `patient ${core("patient_id")}`,
+          core("tissue"),
+          core("label") && `labelled ${core("label")}`,
+        ]
+          .filter(Boolean)
+          .join(" · ")
+          .replaceAll("/", "/\u200b"),
+      ),
+      finePrint(
+        [
+          `cell area ${area}`,
+          core("stained_od") !== null && `OD ${decimal(core("stained_od"), 2)}`,
+          core("confidence") !== null && `confidence ${decimal(core("confidence"), 2)}`,
+        ]
+          .filter(Boolean)
+          .join(" · "),
+      ),
+      ...dabClasses(core),
+    );
+    if (core("classes")) caption.append(finePrint(core("classes")));
+    if (core("qc"))
+      caption.append(make("span", { class: "flag block" }, core("qc").replaceAll(";", ", ")));
+    if (core("core") && core("url")) caption.append(link(core("url"), "original image"));
+    return make("figure", { class: "core" }, ...thumbnail(core), caption);
+  };
+
+  const whyNoInterval = (row) => {
+    if (get(row, "stained_to_cell_ratio") === null) return "no cell area in the counted tiles";
+    if (get(row, "images") === 1) return "one image, no interval";
+    return get(row, "patients") === 1 ? "one patient, no interval" : "";
+  };
+  const facts = (row, coreLabels) => {
+    const range = percentRange(get(row, "ratio_low"), get(row, "ratio_high"));
+    return [
+      fact("Rank", `${count(get(row, "rank"))} of ${count(data.rows.length)}`),
+      fact(
+        "Ratio",
+        percent(get(row, "stained_to_cell_ratio")),
+        finePrint(range ? `95 % interval ${range}` : whyNoInterval(row)),
+      ),
+      fact(
+        "p · q · z",
+        [pValue(get(row, "p_value")), pValue(get(row, "q_value")), decimal(get(row, "z"))].join(
+          " · ",
+        ),
+      ),
+      fact("Border share of DAB", percent(get(row, "border_share"))),
+      fact(
+        "H-score · OD of the stain",
+        `${decimal(get(row, "h_score"), 0)} · ${decimal(get(row, "stained_od"), 2)}`,
+      ),
+      ...(get(row, "tissue_tau") === null
+        ? []
+        : [
+            fact(
+              "Tissue specificity (tau)",
+              `${decimal(get(row, "tissue_tau"), 2)}, highest in ${get(row, "top_tissue")}`,
+            ),
+          ]),
+      ...(get(row, "gene_agreement") === null
+        ? []
+        : [fact("Agreement within the gene", decimal(get(row, "gene_agreement"), 2))]),
+      fact("HPA staining", get(row, "hpa_staining") || "not annotated"),
+      fact("HPA intensity", get(row, "hpa_intensity")),
+      fact("HPA quantity", get(row, "hpa_quantity")),
+      fact("HPA location", get(row, "hpa_location")),
+      fact(
+        "Training label",
+        get(row, "label") || (coreLabels.some(Boolean) ? "differs between cores" : "no label"),
+      ),
+    ];
   };
 
   const show = async (antibody) => {
@@ -53,51 +164,76 @@ window.Cacl.panel = (data, get, order) => {
     const file = Math.floor(index / data.perFile);
     await load(`cores-${file}.js`);
     const cores = window[`ATLAS_CORES_${file}`];
-    const read = reader(cores.columns);
-    const url = hpaPage(get(row, "ensembl_id"), antibody);
-    const own = cores.rows[antibody] || [], lost = cores.failed[antibody] || [];
-    const range = spread(get(row, "ratio_low"), get(row, "ratio_high"));
+    const read = columnReader(cores.columns);
+    const url = hpaUrl(get(row, "ensembl_id"), antibody);
+    const antibodyCores = cores.rows[antibody] || [];
+    const failures = cores.failed[antibody] || [];
+    const labels = antibodyCores.map((core) => read(core, "label"));
     current = antibody;
     title.textContent = [get(row, "gene"), antibody].filter(Boolean).join(" · ");
-    const why = get(row, "stained_to_cell_ratio") === null ? "no cell area in the counted tiles" : get(row, "images") === 1 ? "one image, no interval" : get(row, "patients") === 1 ? "one patient, no interval" : "";
     body.replaceChildren(
-      ...(url ? [make("p", {}, link(url, `${get(row, "ensembl_id") || antibody} in the Human Protein Atlas`))] : []),
-      make("dl", { class: "facts" },
-        fact("Rank", `${count(get(row, "rank"))} of ${count(data.rows.length)}`),
-        fact("Ratio", percent(get(row, "stained_to_cell_ratio")), small_print(range ? `95 % interval ${range}` : why)),
-        fact("p · q · z", [small(get(row, "p_value")), small(get(row, "q_value")), decimal(get(row, "z"))].join(" · ")),
-        fact("Border share of DAB", percent(get(row, "border_share"))),
-        fact("H-score · OD of the stain", `${decimal(get(row, "h_score"), 0)} · ${decimal(get(row, "stained_od"), 2)}`),
-        ...(get(row, "tissue_tau") === null ? [] : [fact("Tissue specificity (tau)", `${decimal(get(row, "tissue_tau"), 2)}, highest in ${get(row, "top_tissue")}`)]),
-        ...(get(row, "gene_agreement") === null ? [] : [fact("Agreement within the gene", decimal(get(row, "gene_agreement"), 2))]),
-        fact("HPA staining", get(row, "hpa_staining") || "not annotated"),
-        fact("HPA intensity", get(row, "hpa_intensity")),
-        fact("HPA quantity", get(row, "hpa_quantity")),
-        fact("HPA location", get(row, "hpa_location")),
-        fact("Label in training", get(row, "label") || (own.some((core) => read(core, "label")) ? "differs by core" : "no label"))),
-      make("div", { class: "panel-cores" }, ...own.map((values) => figure((name) => read(values, name)))),
-      ...(lost.length ? [make("p", { class: "lost" }, "Not measured: ", lost.map(([image, stage, reason]) => `${image} (${reason} at ${stage})`).join(", "))] : []));
-    const shown = order();
-    const place = shown.indexOf(row);
-    document.getElementById("panel-place").replaceChildren(
-      ...(place < 0 ? [] : [`${count(place + 1)} of ${count(shown.length)}`, make("span", { class: "wide" }, " in the table")]));
-    document.getElementById("panel-previous").disabled = place <= 0;
-    document.getElementById("panel-next").disabled = place < 0 || place + 1 >= shown.length;
+      ...(url
+        ? [
+            make(
+              "p",
+              {},
+              link(url, `${get(row, "ensembl_id") || antibody} in the Human Protein Atlas`),
+            ),
+          ]
+        : []),
+      make("dl", { class: "facts" }, ...facts(row, labels)),
+      make(
+        "div",
+        { class: "panel-cores" },
+        ...antibodyCores.map((values) => figure((name) => read(values, name))),
+      ),
+      ...(failures.length
+        ? [
+            make(
+              "p",
+              { class: "failures" },
+              "Not measured: ",
+              failures
+                .map(([image, stage, reason]) => `${image} (${reason} at ${stage})`)
+                .join(", "),
+            ),
+          ]
+        : []),
+    );
+    const rows = tableRows();
+    const position = rows.indexOf(row);
+    document
+      .getElementById("panel-position")
+      .replaceChildren(
+        ...(position < 0
+          ? []
+          : [
+              `${count(position + 1)} of ${count(rows.length)}`,
+              make("span", { class: "wide" }, " in the table"),
+            ]),
+      );
+    document.getElementById("panel-previous").disabled = position <= 0;
+    document.getElementById("panel-next").disabled = position < 0 || position + 1 >= rows.length;
     if (!panel.open) panel.showModal();
     panel.scrollTop = 0;
     title.focus();
     history.replaceState(null, "", `#antibody=${encodeURIComponent(antibody)}`);
   };
-  const step = (by) => {
-    const shown = order();
-    const place = shown.findIndex((row) => get(row, "antibody_id") === current);
-    const row = place < 0 ? undefined : shown[place + by];
+  const step = (offset) => {
+    const rows = tableRows();
+    const position = rows.findIndex((row) => get(row, "antibody_id") === current);
+    const row = position < 0 ? undefined : rows[position + offset];
     if (row) show(get(row, "antibody_id"));
   };
 
   panel.querySelector(".close").addEventListener("click", () => panel.close());
-  panel.addEventListener("click", (event) => { if (event.target === panel) panel.close(); });
-  panel.addEventListener("close", () => { current = null; history.replaceState(null, "", " "); });
+  panel.addEventListener("click", (event) => {
+    if (event.target === panel) panel.close();
+  });
+  panel.addEventListener("close", () => {
+    current = null;
+    history.replaceState(null, "", " ");
+  });
   panel.addEventListener("keydown", (event) => {
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
@@ -106,8 +242,8 @@ window.Cacl.panel = (data, get, order) => {
   document.getElementById("panel-next").addEventListener("click", () => step(1));
   document.addEventListener("antibody", (event) => show(event.detail));
   document.addEventListener("click", (event) => {
-    const open = event.target.closest("[data-antibody]");
-    if (open) show(open.dataset.antibody);
+    const opener = event.target.closest("[data-antibody]");
+    if (opener) show(opener.dataset.antibody);
   });
   const linked = /^#antibody=(.+)$/.exec(location.hash);
   if (linked) show(decodeURIComponent(linked[1]));

@@ -1,21 +1,32 @@
 "use strict";
-/* A table that is searched, filtered, sorted and paged; only the rows of one page are elements. */
+/* A table with search, filters, sorting and pages; only the rows of the current page are elements. */
 window.Cacl.table = (() => {
   const { make, count } = window.Cacl;
   const PAGE_ROWS = 50;
 
-  /* root: the table; rows, get: data and how to read it; columns: key, title, cell, down, type;
-     accepts: (row, index) -> boolean; shown: (few, all) -> text;
-     without: () -> text, why nothing is shown, or nothing */
-  return ({ root, pages, status, rows, get, columns, accepts, shown, without = () => "" }) => {
+  /* root: the table; rows, get: the data, and a function that reads a column of a row;
+     columns: key, title, cell, descending (initial order), type; accepts: (row) -> boolean;
+     statusText: (selected, all) -> text; emptyReason: () -> why no row is selected, or "" */
+  return ({
+    root,
+    pages,
+    status,
+    rows,
+    get,
+    columns,
+    accepts,
+    statusText,
+    emptyReason = () => "",
+  }) => {
     const state = { key: "rank", direction: 1, start: 0, rows };
     const head = root.querySelector("thead tr");
     const body = root.querySelector("tbody");
     const [previous, next] = pages.querySelectorAll("button");
-    const place = pages.querySelector("span");
+    const range = pages.querySelector("span");
 
     const compare = (left, right) => {
-      const a = get(left, state.key), b = get(right, state.key);
+      const a = get(left, state.key),
+        b = get(right, state.key);
       if (a === b) return get(left, "rank") - get(right, "rank");
       if (a === null || a === "") return 1;
       if (b === null || b === "") return -1;
@@ -23,15 +34,32 @@ window.Cacl.table = (() => {
     };
     const draw = () => {
       const end = Math.min(state.start + PAGE_ROWS, state.rows.length);
-      body.replaceChildren(...state.rows.slice(state.start, end).map((row) =>
-        make("tr", {}, ...columns.map(({ cell, type }) => make("td", { class: type || "" }, ...cell(row))))));
+      body.replaceChildren(
+        ...state.rows
+          .slice(state.start, end)
+          .map((row) =>
+            make(
+              "tr",
+              {},
+              ...columns.map(({ cell, type }) => make("td", { class: type || "" }, ...cell(row))),
+            ),
+          ),
+      );
       for (const header of head.children) {
         const sorted = header.dataset.key === state.key;
-        header.setAttribute("aria-sort", sorted ? (state.direction > 0 ? "ascending" : "descending") : "none");
+        header.setAttribute(
+          "aria-sort",
+          sorted ? (state.direction > 0 ? "ascending" : "descending") : "none",
+        );
       }
-      const reason = state.rows.length ? "" : without() || (rows.length ? "change or reset the filters" : "");
-      status.textContent = shown(count(state.rows.length), count(rows.length)) + (reason && `; ${reason}`);
-      place.textContent = state.rows.length ? `${count(state.start + 1)}–${count(end)} of ${count(state.rows.length)}` : "";
+      const reason = state.rows.length
+        ? ""
+        : emptyReason() || (rows.length ? "change or reset the filters" : "");
+      status.textContent =
+        statusText(count(state.rows.length), count(rows.length)) + (reason && `; ${reason}`);
+      range.textContent = state.rows.length
+        ? `${count(state.start + 1)}–${count(end)} of ${count(state.rows.length)}`
+        : "";
       previous.disabled = state.start === 0;
       next.disabled = end >= state.rows.length;
       pages.hidden = state.rows.length <= PAGE_ROWS;
@@ -41,10 +69,10 @@ window.Cacl.table = (() => {
       state.start = 0;
       draw();
     };
-    for (const { key, title, type, down, hint } of columns) {
+    for (const { key, title, type, descending, hint } of columns) {
       const button = make("button", { type: "button", ...(hint ? { title: hint } : {}) }, title);
       button.addEventListener("click", () => {
-        state.direction = state.key === key ? -state.direction : down ? -1 : 1;
+        state.direction = state.key === key ? -state.direction : descending ? -1 : 1;
         state.key = key;
         select();
       });
@@ -53,9 +81,13 @@ window.Cacl.table = (() => {
       header.dataset.title = title;
       head.append(header);
     }
-    const turn = (step) => { state.start += step; draw(); root.scrollIntoView({ block: "start" }); };
-    previous.addEventListener("click", () => turn(-PAGE_ROWS));
-    next.addEventListener("click", () => turn(PAGE_ROWS));
+    const turnPage = (step) => {
+      state.start += step;
+      draw();
+      root.scrollIntoView({ block: "start" });
+    };
+    previous.addEventListener("click", () => turnPage(-PAGE_ROWS));
+    next.addEventListener("click", () => turnPage(PAGE_ROWS));
     select();
     return { select, rows: () => state.rows };
   };

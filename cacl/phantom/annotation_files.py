@@ -1,4 +1,4 @@
-"""The atlas's listings of the phantom: gene XML and the bulk table, as release 23 writes them."""
+"""Annotation files of the phantom: gene XML and the bulk table, in the form of HPA release 23."""
 
 from __future__ import annotations
 
@@ -18,18 +18,21 @@ COLUMNS = ("Gene", "Gene name", "Tissue", "Cell type", "Level", "Reliability")
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One of the people whose tissue every antibody stains."""
+    """One of the patients, whose tissue is stained with every antibody.
+
+    `coverage` is the patient's factor of the stained fraction of the villus surface, 0 to 1.
+    """
 
     patient_id: str
     sex: str
     age: int
     position: str
-    cover: float
+    coverage: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
-    """One core: a patient's tissue under one antibody."""
+    """One core: tissue of one patient that is stained with one antibody."""
 
     stem: str
     patient: Patient
@@ -37,7 +40,7 @@ class Core:
 
 @dataclass(frozen=True, kw_only=True)
 class Antibody:
-    """One antibody with the only gene that it is for."""
+    """One antibody and its gene."""
 
     number: int
     antibody_id: str
@@ -49,10 +52,10 @@ class Antibody:
 
 
 def gene_xml(antibody: Antibody) -> str:
-    """Return the XML page of the antibody's gene, in the elements of schema 2.5 and later."""
+    """Return the XML of the antibody's gene, with the elements of schema 2.5 and later."""
     root = etree.Element("proteinAtlas", schemaVersion="2.7")
-    page = f"http://v{RELEASE}.proteinatlas.org/{antibody.ensembl_id}"
-    entry = etree.SubElement(root, "entry", version=RELEASE, url=page)
+    url = f"http://v{RELEASE}.proteinatlas.org/{antibody.ensembl_id}"
+    entry = etree.SubElement(root, "entry", version=RELEASE, url=url)
     _text(entry, "name", antibody.gene)
     etree.SubElement(entry, "identifier", id=antibody.ensembl_id, db="Ensembl", version="109")
     overall = _expression(entry)
@@ -75,7 +78,7 @@ def gene_xml(antibody: Antibody) -> str:
 
 
 def bulk_table(antibodies: Sequence[Antibody]) -> str:
-    """Return the bulk annotation table: tab-separated, one row a gene and cell type."""
+    """Return the bulk annotation table: tab-separated, one row per gene and cell type."""
     rows = [
         (
             antibody.ensembl_id,
@@ -107,11 +110,11 @@ def _tissue_cell(data: etree._Element, annotation: Annotation) -> None:
 
 
 def _patient(data: etree._Element, antibody: Antibody, core: Core) -> None:
-    person = etree.SubElement(data, "patient")
-    _text(person, "sex", core.patient.sex)
-    _text(person, "age", str(core.patient.age))
-    _text(person, "patientId", core.patient.patient_id)
-    sample = etree.SubElement(person, "sample")
+    patient = etree.SubElement(data, "patient")
+    _text(patient, "sex", core.patient.sex)
+    _text(patient, "age", str(core.patient.age))
+    _text(patient, "patientId", core.patient.patient_id)
+    sample = etree.SubElement(patient, "sample")
     snomed = etree.SubElement(sample, "snomedParameters")
     for description, code in (("Normal tissue, NOS", "M-00100"), (TISSUE, "T-64300")):
         etree.SubElement(snomed, "snomed", tissueDescription=description, snomedCode=code)

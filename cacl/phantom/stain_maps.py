@@ -1,4 +1,4 @@
-"""The maps that the painters of epithelium, stroma and debris work on."""
+"""The maps of stain and ground truth that the renderers of a core write to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cacl.phantom.anatomy import SHRINK, Mask
+from cacl.phantom.anatomy import DOWNSCALE, Mask
 from cacl.phantom.fields import Float32, blur, smooth_noise
 from cacl.phantom.settings import Setting
 from cacl.phantom.staining import Staining
 
 
 @dataclass(frozen=True, eq=False)
-class Canvas:
-    """Maps (y, x) in work pixels, painted in place, with what every painter needs."""
+class StainMaps:
+    """Maps (y, x) of one core in work pixels, changed in place, with setting and noise."""
 
     setting: Setting
     staining: Staining
@@ -24,7 +24,7 @@ class Canvas:
     border: Mask
     cytoplasm: Mask
     nuclei: Mask
-    fine: Float32  # noise of mean 0 and deviation 1, from fine to broad
+    fine: Float32  # noise of mean 0 and standard deviation 1, from fine to broad
     middle: Float32
     broad: Float32
 
@@ -41,15 +41,17 @@ class Canvas:
 
 def px_per_um(setting: Setting) -> float:
     """Return work pixels per micrometre."""
-    return 1.0 / (setting.geometry.mpp * SHRINK)
+    return 1.0 / (setting.geometry.mpp * DOWNSCALE)
 
 
-def blank(rng: np.random.Generator, setting: Setting, staining: Staining, size: int) -> Canvas:
-    """Return an empty canvas with its noise."""
+def empty_maps(
+    rng: np.random.Generator, setting: Setting, staining: Staining, size: int
+) -> StainMaps:
+    """Return maps without stain, with their noise; `size` in work pixels."""
     px = px_per_um(setting)
     shape = (size, size)
-    grain = rng.standard_normal(shape, dtype=np.float32)
-    return Canvas(
+    white_noise = rng.standard_normal(shape, dtype=np.float32)
+    return StainMaps(
         setting=setting,
         staining=staining,
         hematoxylin=np.zeros(shape, np.float32),
@@ -58,7 +60,7 @@ def blank(rng: np.random.Generator, setting: Setting, staining: Staining, size: 
         border=np.zeros(shape, bool),
         cytoplasm=np.zeros(shape, bool),
         nuclei=np.zeros(shape, bool),
-        fine=blur(grain, 0.8) * np.float32(2.6),
+        fine=blur(white_noise, 0.8) * np.float32(2.6),
         middle=smooth_noise(rng, size, 3.2 * px),
         broad=smooth_noise(rng, size, 90.0 * px),
     )

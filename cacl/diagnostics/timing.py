@@ -1,0 +1,52 @@
+"""Train a short plan to measure the speed of training: `python -m cacl.diagnostics.timing train`.
+
+It takes the options of `cacl train` that calibration needs and writes the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from cacl.model.config import ROBUST, DistillConfig, Preset, get_preset
+
+
+def timing_preset(name: str) -> Preset:
+    """Return the preset with one teacher for many, whether or not its codebook collapses."""
+    preset = get_preset(name)
+    if preset.distill is None:
+        return preset
+    return dataclasses.replace(
+        preset,
+        distill=DistillConfig(teacher=preset.distill.teacher, n_teachers=1, top_k=1),
+        post=dataclasses.replace(preset.post, fail_on_collapse=False),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read the command line and train."""
+    from cacl.model.training.train import train
+
+    parser = argparse.ArgumentParser(prog="python -m cacl.diagnostics.timing")
+    parser.add_argument("command", choices=["train"])
+    for name in ("--tiles", "--store", "--out"):
+        parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--preset", default=ROBUST.name)
+    for name in ("--seeds", "--max-steps", "--threads"):
+        parser.add_argument(name, type=int, required=True)
+    options = parser.parse_args(arguments)
+    train(
+        options.tiles,
+        options.store,
+        options.out,
+        preset=timing_preset(options.preset),
+        seeds=options.seeds,
+        max_steps=options.max_steps,
+        threads=options.threads,
+    )
+
+
+if __name__ == "__main__":
+    main()

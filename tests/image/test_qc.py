@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from cacl.image import qc
+from cacl.image.cell_mask import cell_mask
+from cacl.image.qc import Flag
+from cacl.image.tile_grid import TileGrid
+from cacl.image.tile_stats import TileRowStats, compute_row_stats
+from tests.fixtures.pictures import core_in_analysis_px
+
+TILE = 32
+SIDE = 8 * TILE
+BLUE = (110, 110, 170)
+
+
+def core(seed: int = 0, *, radius: float = 0.45) -> tuple[np.ndarray, np.ndarray]:
+    """A sharp blue core on white background: (3, y, x) and its cell mask."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    cell = np.hypot(y - SIDE / 2, x - SIDE / 2) < radius * SIDE
+    rgb = np.full((3, SIDE, SIDE), 245.0)
+    rgb[:, cell] = np.array(BLUE)[:, None] + rng.normal(0, 25, cell.sum())
+    return np.clip(rgb, 0, 255).astype(np.uint8), cell
+
+
+def row_stats(rgb: np.ndarray, cell: np.ndarray, tile_px: int = TILE) -> list[TileRowStats]:
+    unstained = np.zeros_like(cell)
+    rows = (slice(top, top + tile_px) for top in range(0, cell.shape[0], tile_px))
+    return [compute_row_stats(rgb[:, row], cell[row], unstained[row]) for row in rows]
+
+
+def flags(rgb: np.ndarray, cell: np.ndarray) -> list[Flag]:
+    height, width = cell.shape
+    return qc.quality_flags(row_stats(rgb, cell), TileGrid(height, width, TILE, TILE))
+
+
+@pytest.mark.parametrize("radius", [0.3, 0.4, 0.45])
+def test_diameter_of_a_round_core(radius: float) -> None:
+    diameter = qc.core_diameter(row_stats(*core(radius=radius)))
+    assert diameter == pytest.approx(2 * radius * SIDE, abs=1.5)
+
+
+def test_diameter_is_robust_to_missing_tissue_and_debris() -> None:
+    rgb, cell = core(radius=0.4)
+    cell[: SIDE // 3, : SIDE // 2] = False
+    cell[126:132, 240:248] = True
+    diameter = qc.core_diameter(row_stats(rgb, cell))
+    assert diameter == pytest.approx(0.8 * SIDE, rel=0.03)
+
+
+def test_tissue_that_is_not_round_has_no_diameter() -> None:
+    rgb, _ = core()
+    cell = np.zeros((SIDE, SIDE), dtype=bool)
+    assert qc.core_diameter(row_stats(rgb, cell)) is None
+    cell[20:240, 100:140] = True
+    assert qc.core_diameter(row_stats(rgb, cell)) is None
+
+
+def test_pixel_size_is_stated_or_that_of_a_core_of_1_mm() -> None:
+    assert qc.pixel_size(1.2, 500.0) == qc.PixelSize(1.2, "given")
+    assert qc.pixel_size(None, 800.0) == qc.PixelSize(1.25, "core diameter")
+    assert qc.pixel_size(None, None) == qc.PixelSize(None, "")
+
+
+@pytest.mark.parametrize(("mpp", "flagged"), [(4.3, False), (2.0, True), (8.0, True)])
+def test_core_of_another_size_than_1_mm_is_flagged(mpp: float, flagged: bool) -> None:
+    rgb, cell = core()
+    found = qc.quality_flags(row_stats(rgb, cell), TileGrid(SIDE, SIDE, TILE, TILE), mpp)
+    assert found == ([Flag.UNUSUAL_SIZE] if flagged else [])
+
+
+def test_good_core_has_no_flag() -> None:
+    assert flags(*core()) == []
+
+
+def test_blurred_core_is_flagged() -> None:
+    rgb, cell = core()
+    coarse = np.stack([cv2.resize(channel[::8, ::8], (SIDE, SIDE)) for channel in rgb])
+    blurred = np.stack([cv2.GaussianBlur(channel, (0, 0), 4) for channel in coarse])
+    assert flags(blurred, cell) == [Flag.BLUR]
+
+
+def test_little_tissue_is_flagged() -> None:
+    rgb, cell = core()
+    ring = cell.copy()
+    ring[12:-12, 12:-12] = False
+    assert ring.sum() < qc.MIN_TISSUE_TILES * TILE**2
+    assert Flag.LITTLE_TISSUE in flags(rgb, ring)
+
+
+def test_saturated_pixels_in_the_cell_area_are_flagged() -> None:
+    rgb, cell = core()
+    rgb[2, 120:140, 100:160] = 0
+    assert Flag.SATURATED in flags(rgb, cell)
+    rgb, cell = core()
+    rgb[:, :20, :20] = 0
+    assert Flag.SATURATED not in flags(rgb, cell)
+
+
+def test_small_core_and_oblong_image_are_flagged() -> None:
+    assert flags(*core(radius=0.25)) == [Flag.UNUSUAL_SIZE]
+    rgb, cell = core()
+    twice = np.concatenate([rgb, rgb], axis=2)
+    assert flags(twice, np.concatenate([cell, cell], axis=1)) == [Flag.UNUSUAL_SIZE]
+
+
+def test_empty_image_is_flagged_for_tissue_only() -> None:
+    rgb = np.full((3, SIDE, SIDE), 250, dtype=np.uint8)
+    assert flags(rgb, np.zeros((SIDE, SIDE), dtype=bool)) == [Flag.LITTLE_TISSUE]
+
+
+@pytest.mark.parametrize(("sigma", "expected"), [(0, []), (3, [Flag.BLUR])])
+def test_real_core_is_flagged_only_if_blurred(
+    shared_data: Path, sigma: int, expected: list[Flag]
+) -> None:
+    rgb = core_in_analysis_px(shared_data / "cores" / "55449_A_1_2.jpg")
+    if sigma:
+        rgb = np.stack([cv2.GaussianBlur(channel, (0, 0), sigma) for channel in rgb])
+    stats = row_stats(rgb, cell_mask(rgb), tile_px=128)
+    assert qc.quality_flags(stats, TileGrid(3000, 3000, 375, 128)) == expected
