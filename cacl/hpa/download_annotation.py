@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cacl.config import SourceConfig
@@ -129,12 +129,13 @@ class _Downloader:
             ensembl_ids, unknown = self._genes_of_antibodies(index)
         available = self._download_genes(sorted(ensembl_ids))
         unknown_names = {name.name for name in unknown}
-        source = replace(
-            self.source,
-            genes=available or self.source.genes,
-            antibodies=tuple(
-                antibody for antibody in self.source.antibodies if antibody not in unknown_names
-            ),
+        source = self.source.model_copy(
+            update={
+                "genes": available or self.source.genes,
+                "antibodies": tuple(
+                    antibody for antibody in self.source.antibodies if antibody not in unknown_names
+                ),
+            }
         )
         return AnnotationDownload(source if available else None, unknown, self.failures)
 
