@@ -7,39 +7,42 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark.cacl_methods import methods
+from cacl.benchmark.cacl_methods import cacl_methods
 from cacl.benchmark.evaluate import evaluate
-from cacl.benchmark.evaluation_set import Atlas, read_atlas
-from cacl.benchmark.external import STORE, TILES, TRUTH
+from cacl.benchmark.evaluation_set import (
+    EXTERNAL_TILES,
+    OWN_SET,
+    EvaluationSet,
+    EvaluationSource,
+    read_evaluation_set,
+)
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import SUMS
 from cacl.model.checkpoint import Model
+from cacl.model.inference.masks import Morphology
 
-OWN, FINAL = "test split", "final method"
+FINAL = "final method"
 
 
-def atlases(run: Path, seed: int) -> list[Atlas]:
+def atlases(run: Path, seed: int) -> list[EvaluationSet]:
     """Return the run's own test split, then the unseen ones; samples are those of the seed."""
     tiles, store = run / "results/training/tiles.parquet", run / "results/atlas.zarr"
-    places = sorted((run / "results/benchmark/unseen").iterdir())
-    return [
-        read_atlas(OWN, tiles, store, run / "resources/phantom/truth", seed=seed),
-        *(
-            read_atlas(at.name, at / TILES, at / STORE, at / TRUTH, seed=seed)
-            for at in places
-            if (at / TILES).exists()
-        ),
+    places = sorted((run / "results/benchmark/external").iterdir())
+    sources = [
+        EvaluationSource(OWN_SET, tiles, store, run / "resources/phantom/truth"),
+        *(EvaluationSource.external(at) for at in places if (at / EXTERNAL_TILES).exists()),
     ]
+    return [read_evaluation_set(source, seed=seed) for source in sources]
 
 
 def final_method(model: Model) -> Method:
     """Return what `segment` does with a model."""
-    [final] = [one for one in methods(model, None, "none", 0) if one.name == FINAL]
+    [final] = [one for one in cacl_methods(model, None, Morphology()) if one.name == FINAL]
     return final
 
 
-def sums_by(method: Method, atlas: Atlas, seed: int) -> NDArray[np.float64]:
+def sums_by(method: Method, atlas: EvaluationSet, seed: int) -> NDArray[np.float64]:
     """Return (antibodies, k) sums, in the order of `SUMS`, by the masks of a method."""
     [outcome] = evaluate(method, atlas, seed)
-    found = [[getattr(one, name) for name in SUMS] for one in outcome.tallies]
+    found = [[getattr(one, name) for name in SUMS] for one in outcome.sums]
     return np.array(found, np.float64)

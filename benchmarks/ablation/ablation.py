@@ -1,7 +1,7 @@
 """What each part of the method is worth: train without it, and compare on the same test antibodies.
 
 Needs a finished run on the synthetic atlas with its unseen atlas (`make demo`, then
-`snakemake -- results/benchmark/unseen/duodenum-a/tested.parquet`). Every variant is trained on the
+`snakemake -- results/benchmark/external/duodenum-a/tiles.parquet`). Every variant is trained on the
 run's own tiles, with its seed; a difference from its model is paired by antibody. `--of teacher`
 compares teachers that are delivered by themselves, which takes a minute each instead of ten.
 
@@ -28,8 +28,11 @@ from benchmarks._lib.external_sets import final_method, sums_by
 from benchmarks._lib.postprocessing import JUDGED
 from benchmarks._lib.report import write_up
 from benchmarks._lib.variants import EDGE_WIDTHS_PX, OF, WHOLE
-from cacl.benchmark.evaluation_set import Core, read_atlas
-from cacl.benchmark.external import STORE, TILES, TRUTH
+from cacl.benchmark.evaluation_set import (
+    EvaluationImage,
+    EvaluationSource,
+    read_evaluation_set,
+)
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, SUMS, measures
 from cacl.errors import TrainingError
@@ -85,10 +88,8 @@ class Plan:
 
     def sums_by(self, method: Method) -> NDArray[np.float64]:
         """Return the sums of each test antibody by a method's masks."""
-        place = self.run / "results" / "benchmark" / "unseen" / self.unseen
-        atlas = read_atlas(
-            self.unseen, place / TILES, place / STORE, place / TRUTH, seed=self.seed
-        )
+        place = self.run / "results" / "benchmark" / "external" / self.unseen
+        atlas = read_evaluation_set(EvaluationSource.external(place), seed=self.seed)
         return sums_by(method, atlas, self.seed)
 
 
@@ -116,7 +117,7 @@ def found_by(plan: Plan, name: str) -> dict[str, NDArray[np.float64]]:
     return {told: np.sum(found, axis=0)}
 
 
-def no_mask(core: Core) -> NDArray[np.float32]:
+def no_mask(core: EvaluationImage) -> NDArray[np.float32]:
     """Return a score of 0 everywhere."""
     grid = core.store.meta(core.image_id).grid
     return np.zeros((grid.height, grid.width), np.float32)
@@ -142,7 +143,7 @@ def differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray
     """
     rng = np.random.default_rng(0)
     times = np.zeros((BOOTSTRAP_DRAWS, len(one)))
-    with_pattern = one[:, SUMS.index("wanted")] > 0
+    with_pattern = one[:, SUMS.index("true_sum")] > 0
     for members in (np.flatnonzero(with_pattern), np.flatnonzero(~with_pattern)):
         even = np.full(len(members), 1.0 / max(1, len(members)))
         times[:, members] = rng.multinomial(len(members), even, BOOTSTRAP_DRAWS)

@@ -1,7 +1,7 @@
-"""Cut cores into 64 patches with TIAToolbox, on request; run by `tile.py` in its own environment.
+"""Read 64 patches of a core with TIAToolbox; `tile.py` runs this in a separate environment.
 
-Reads a path a line and answers with the seconds that it took, of a clock and of the CPU; its first
-line says the version.
+The first line of the output is the version. For each line of the input, a path, the output has a
+line with wall time and CPU time in seconds, and the shape of a patch.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ GRID, SOURCE_PX, TILE_PX = 8, 375, 128
 UNUSED = ("timm", "torchvision")
 
 
-class Unused(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Stands in for packages of TIAToolbox's networks, which cutting patches does not call."""
+class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports stubs for packages of TIAToolbox's networks, which are not used here."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: object = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Offer an empty package."""
+        """Return the spec of a stub package."""
         if name.split(".")[0] not in UNUSED:
             return None
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        """Return a module in which every name is a class."""
+        """Return a module of which every attribute is a class."""
         module = types.ModuleType(spec.name)
-        module.__getattr__ = _some_class
+        module.__getattr__ = _stub_class
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Do nothing."""
 
 
-class _SomeMeta(type):
+class _StubMeta(type):
     def __getattr__(cls, name: str) -> type:
-        return _some_class(name)
+        return _stub_class(name)
 
 
-class _Some(metaclass=_SomeMeta):
+class _Stub(metaclass=_StubMeta):
     pass
 
 
-def _some_class(name: str) -> type:
+def _stub_class(name: str) -> type:
     if name.startswith("__"):
         raise AttributeError(name)
-    return _Some
+    return _Stub
 
 
 def main() -> None:
-    """Response until the input ends."""
-    sys.meta_path.append(Unused())
+    """Serve requests until the input ends."""
+    sys.meta_path.append(StubFinder())
     import tiatoolbox
     from tiatoolbox.wsicore.wsireader import WSIReader
 
@@ -71,8 +71,8 @@ def main() -> None:
                 corner = col * SOURCE_PX, row * SOURCE_PX
                 bounds = (*corner, corner[0] + SOURCE_PX, corner[1] + SOURCE_PX)
                 patch = reader.read_bounds(bounds, resolution=TILE_PX / SOURCE_PX, units="baseline")
-        took = time.perf_counter() - wall, time.process_time() - cpu
-        print(*took, *patch.shape, flush=True)
+        duration = time.perf_counter() - wall, time.process_time() - cpu
+        print(*duration, *patch.shape, flush=True)
 
 
 if __name__ == "__main__":

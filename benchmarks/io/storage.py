@@ -1,8 +1,9 @@
-"""How a core is best stored: codecs, chunks and shards by size, writing and reading.
+"""Codecs, chunks and shards of a stored core: size, time to write and to read.
 
-Usage: python benchmarks/storage.py [--cores N] [--rounds N] [--out FILE]
+Usage: python -m benchmarks.io.storage [--cores N] [--rounds N] [--out FILE]
 
-All arrays are written and read by Zarr itself, but for the last row, which `cacl.store` writes.
+Zarr's own codec pipeline writes and reads all layouts; the last row is `cacl.store`, which uses
+zarrs, see `codec_pipeline.py`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks._lib.images import cores
 from benchmarks._lib.report import write_up
 from cacl.image.readers import open_source
 from cacl.image.tile_grid import TileGrid
-from cacl.store import ImageMeta, Store
+from cacl.store import ImageMeta, Store, StoredArray
 
 HERE = Path(__file__).parents[1]
 SOURCE_PX, TILE_PX = 375, 128
@@ -36,16 +37,16 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Layout:
-    """How an image (3, y, x) is cut and packed; `shard_px` 0 for a file a chunk."""
+    """Chunks, shards and codec of an image (3, y, x); `shard_px` is None for one file per chunk."""
 
     name: str
     codec: Any
     chunk_px: int = TILE_PX
-    shard_px: int = 1024
+    shard_px: int | None = 1024
 
     def create(self, folder: Path, side_px: int) -> zarr.Array:
         """Return an empty array."""
-        shard_px = min(self.shard_px, side_px)
+        shard_px = min(self.shard_px or 0, side_px)
         return zarr.create_array(
             folder,
             shape=(3, side_px, side_px),
@@ -70,7 +71,7 @@ LAYOUTS = (
     ),
     Layout("gzip 1", GzipCodec(level=1)),
     Layout("none", None),
-    Layout("zstd 1, a file a tile", ZstdCodec(level=1), shard_px=0),
+    Layout("zstd 1, one file per tile", ZstdCodec(level=1), shard_px=None),
     Layout("zstd 1, chunks of 64 px", ZstdCodec(level=1), chunk_px=64),
     Layout("zstd 1, chunks of 256 px", ZstdCodec(level=1), chunk_px=256),
     Layout("zstd 1, chunks of 512 px", ZstdCodec(level=1), chunk_px=512),
@@ -79,10 +80,10 @@ LAYOUTS = (
 
 
 @dataclass(frozen=True)
-class Found:
-    """What one core costs."""
+class Cost:
+    """Mean cost of a core."""
 
-    bytes_a_core: float
+    bytes_per_core: float
     files: float
     write_ms: float
     tile_ms: float
@@ -90,7 +91,7 @@ class Found:
 
 
 def fastest_ms(work: Callable[[], object], rounds: int) -> float:
-    """Return the CPU time of the fastest of several rounds, all threads together."""
+    """Return the CPU time in ms of the fastest round, over all threads."""
     times = []
     for _ in range(rounds):
         started = time.process_time()
@@ -101,47 +102,47 @@ def fastest_ms(work: Callable[[], object], rounds: int) -> float:
 
 def measure(
     write: Callable[[Path], object],
-    read: Callable[[Path], zarr.Array],
+    read: Callable[[Path], zarr.Array | StoredArray],
     data: Path,
     folder: Path,
     rounds: int,
-) -> Found:
-    """Write an image and read it; `data` is the part of the folder whose files count."""
-    place = folder / "array"
+) -> Cost:
+    """Write and read an image; `data` is the subfolder of which the files are counted."""
+    target = folder / "array"
 
-    def again() -> None:
-        shutil.rmtree(place, ignore_errors=True)
-        write(place)
+    def rewrite() -> None:
+        shutil.rmtree(target, ignore_errors=True)
+        write(target)
 
-    write_ms = fastest_ms(again, rounds)
-    files = [path for path in (place / data).rglob("*") if path.is_file()]
-    tiles = read(place).shape[-1] // TILE_PX
-    drawn = np.random.default_rng(SEED).integers(0, tiles, (RANDOM_TILES, 2)) * TILE_PX
+    write_ms = fastest_ms(rewrite, rounds)
+    files = [path for path in (target / data).rglob("*") if path.is_file()]
+    tiles = read(target).shape[-1] // TILE_PX
+    corners = np.random.default_rng(SEED).integers(0, tiles, (RANDOM_TILES, 2)) * TILE_PX
 
-    def some_tiles() -> None:
-        for y, x in drawn:
-            np.asarray(read(place)[:, y : y + TILE_PX, x : x + TILE_PX])
+    def read_tiles() -> None:
+        for y, x in corners:
+            np.asarray(read(target)[:, y : y + TILE_PX, x : x + TILE_PX])
 
-    return Found(
-        bytes_a_core=sum(path.stat().st_size for path in files),
+    return Cost(
+        bytes_per_core=sum(path.stat().st_size for path in files),
         files=len(files),
         write_ms=write_ms,
-        tile_ms=fastest_ms(some_tiles, rounds) / RANDOM_TILES,
-        image_ms=fastest_ms(lambda: np.asarray(read(place)[:]), rounds),
+        tile_ms=fastest_ms(read_tiles, rounds) / RANDOM_TILES,
+        image_ms=fastest_ms(lambda: np.asarray(read(target)[:]), rounds),
     )
 
 
-def by_zarr(layout: Layout, pixels: np.ndarray, folder: Path, rounds: int) -> Found:
+def zarr_cost(layout: Layout, pixels: np.ndarray, folder: Path, rounds: int) -> Cost:
     """Measure a layout."""
 
-    def write(place: Path) -> None:
-        layout.create(place, pixels.shape[-1])[:] = pixels
+    def write(target: Path) -> None:
+        layout.create(target, pixels.shape[-1])[:] = pixels
 
-    return measure(write, lambda place: zarr.open_array(place, mode="r"), Path(), folder, rounds)
+    return measure(write, lambda target: zarr.open_array(target, mode="r"), Path(), folder, rounds)
 
 
-def by_the_store(pixels: np.ndarray, folder: Path, rounds: int) -> Found:
-    """Measure what `cacl.store` does; the empty cell mask beside the image is written too."""
+def store_cost(pixels: np.ndarray, folder: Path, rounds: int) -> Cost:
+    """Measure `cacl.store`, which also writes an empty cell mask."""
     side = pixels.shape[-1] // TILE_PX * SOURCE_PX
     meta = ImageMeta(
         image_id="A/1",
@@ -154,18 +155,18 @@ def by_the_store(pixels: np.ndarray, folder: Path, rounds: int) -> Found:
         digest="",
     )
 
-    def write(place: Path) -> None:
-        Store(place).write_image(meta, pixels, np.zeros(pixels.shape[1:], bool))
+    def write(target: Path) -> None:
+        Store(target).write_image(meta, pixels, np.zeros(pixels.shape[1:], bool))
 
-    def read(place: Path) -> zarr.Array:
-        return Store(place).image(meta.image_id)
+    def read(target: Path) -> StoredArray:
+        return Store(target).image(meta.image_id)
 
     return measure(write, read, Path("A/1/0"), folder, rounds)
 
 
-def mean(parts: list[Found]) -> Mapping[str, float]:
+def mean(costs: list[Cost]) -> Mapping[str, float]:
     """Average over cores."""
-    return {name: float(np.mean([vars(part)[name] for part in parts])) for name in vars(parts[0])}
+    return {name: float(np.mean([vars(cost)[name] for cost in costs])) for name in vars(costs[0])}
 
 
 def main() -> None:
@@ -174,58 +175,58 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "storage.md")
-    given = parser.parse_args()
+    args = parser.parse_args()
     cv2.setNumThreads(1)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        paths, what = cores(folder, given.cores)
+        paths, description = cores(folder, args.cores)
         images = []
         for path in paths:
             with open_source(path) as source:
                 grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
                 images.append(source.read(grid, range(grid.rows), range(grid.cols)))
         jpeg = float(np.mean([path.stat().st_size for path in paths]))
-        found = {
-            layout.name: mean([by_zarr(layout, image, folder, given.rounds) for image in images])
+        costs = {
+            layout.name: mean([zarr_cost(layout, image, folder, args.rounds) for image in images])
             for layout in LAYOUTS
         }
-        ours = mean([by_the_store(image, folder, given.rounds) for image in images])
-        found["the store: zstd 1, written by itself"] = ours
+        of_store = mean([store_cost(image, folder, args.rounds) for image in images])
+        costs["`cacl.store`: zstd 1, zarrs"] = of_store
     rows = [
         [
             name,
-            f"{one['bytes_a_core'] / 1e6:.3f}",
-            f"{one['bytes_a_core'] / jpeg:.2f}",
-            f"{one['files']:.0f}",
-            f"{one['write_ms']:.1f}",
-            f"{one['tile_ms']:.2f}",
-            f"{one['image_ms']:.1f}",
+            f"{cost['bytes_per_core'] / 1e6:.3f}",
+            f"{cost['bytes_per_core'] / jpeg:.2f}",
+            f"{cost['files']:.0f}",
+            f"{cost['write_ms']:.1f}",
+            f"{cost['tile_ms']:.2f}",
+            f"{cost['image_ms']:.1f}",
         ]
-        for name, one in found.items()
+        for name, cost in costs.items()
     ]
     notes = [
-        f"images: {what}, stored as 1024 x 1024 px, whose bytes without a codec are 3.146 MB; a "
-        f"JPEG has {jpeg / 1e6:.3f} MB",
-        f"chunks of {TILE_PX} px and one shard an image unless said; CPU time of the fastest of "
-        f"{given.rounds} rounds, on one core, mean over images; a tile is one of "
-        f"{RANDOM_TILES} drawn ones, its array opened anew, seed {SEED}",
+        f"images: {description}, stored as 1024 x 1024 px, 3.146 MB without a codec; a JPEG has "
+        f"{jpeg / 1e6:.3f} MB",
+        f"chunks of {TILE_PX} px and one shard per image if not stated; CPU time of the fastest of "
+        f"{args.rounds} rounds on one core, mean over images; tile: mean of {RANDOM_TILES} random "
+        f"tiles, the array opened for each, seed {SEED}",
         f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
         f"{os.cpu_count()} cores",
-        "files are those of the image's array (data and metadata); the store's row writes an empty "
-        "cell mask and the groups' metadata as well: a core with two masks is 10 files",
+        "files: data and metadata of the image's array; the row of `cacl.store` also writes an "
+        "empty cell mask and the metadata of the groups: a core with two masks has 10 files",
     ]
     header = [
         "layout",
-        "MB a core",
+        "MB per core",
         "/ JPEG",
         "files",
         "write CPU ms",
         "tile CPU ms",
         "image CPU ms",
     ]
-    write_up(given.out, "Storing a core", notes, header, rows)
+    write_up(args.out, "Storing a core", notes, header, rows)
 
 
 if __name__ == "__main__":

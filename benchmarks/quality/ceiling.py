@@ -30,8 +30,8 @@ from benchmarks._lib.report import write_up
 from benchmarks.ablation.ablation import Plan
 from benchmarks.quality.quality import SHOWN
 from benchmarks.quality.unet import taught_unet
-from cacl.benchmark.evaluation_set import Core
-from cacl.benchmark.ground_truth import read_truth
+from cacl.benchmark.evaluation_set import EvaluationImage
+from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.errors import StoppedError
@@ -73,7 +73,7 @@ class TruthStore:
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
         """Return (3, y, x) uint8."""
-        stained, _ = read_truth(self.truth, image_id, self.store.meta(image_id).grid)
+        stained, _ = read_ground_truth(self.truth, image_id, self.store.meta(image_id).grid)
         return np.broadcast_to(stained.astype(np.uint8), (3, *stained.shape))
 
 
@@ -112,11 +112,11 @@ def ceiling(plan: Plan) -> Model:
         return load_model(Path(name))
 
 
-def edges_near_truth(core: Core) -> NDArray[np.float32]:
+def edges_near_truth(core: EvaluationImage) -> NDArray[np.float32]:
     """Return 1 where DAB stands out on a cell near the truth, else 0: (y, x)."""
-    if not core.truth.any():
-        return np.zeros(core.truth.shape, np.float32)
-    near = distance_transform_edt(~core.truth) <= NEAR_PX
+    if not core.ground_truth.any():
+        return np.zeros(core.ground_truth.shape, np.float32)
+    near = distance_transform_edt(~core.ground_truth) <= NEAR_PX
     edges = local_dab_mask(core.rgb, edge_blur_sigma(core.rgb), MASK_LEVEL)
     shown: NDArray[np.float32] = (near & core.cell & edges).astype(np.float32)
     return shown

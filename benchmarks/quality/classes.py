@@ -24,11 +24,16 @@ from numpy.typing import NDArray
 
 from benchmarks._lib.report import write_up
 from cacl import tables
-from cacl.benchmark import deconvolution
+from cacl.benchmark.deconvolution import deconvolution_methods
 from cacl.benchmark.evaluate import evaluate
-from cacl.benchmark.evaluation_set import Atlas, Core, read_atlas
+from cacl.benchmark.evaluation_set import (
+    EvaluationImage,
+    EvaluationSet,
+    EvaluationSource,
+    read_evaluation_set,
+)
 from cacl.benchmark.method import Method
-from cacl.benchmark.metric_sums import Tally, with_intervals
+from cacl.benchmark.metric_sums import MetricSums, measures_with_intervals
 from cacl.config import LabelsConfig, SourceConfig, TargetClass, TargetClassConfig
 from cacl.hpa.target_class import label_name
 from cacl.model.data.selection import Split
@@ -144,33 +149,34 @@ class Run:
             strict=True,
         )
 
-    def atlas(self, target_class: str, seed: int) -> Atlas:
+    def atlas(self, target_class: str, seed: int) -> EvaluationSet:
         """Return the test cores with the truth of one pattern."""
         places = (self.path(name) for name in ("chosen.parquet", "atlas.zarr", "truth"))
-        return read_atlas(target_class, *places, seed=seed, value=MASK_VALUES[target_class])
+        source = EvaluationSource(target_class, *places)
+        return read_evaluation_set(source, seed=seed, value=MASK_VALUES[target_class])
 
 
-def stored(name: str, core: Core) -> NDArray[np.float32]:
+def stored(name: str, core: EvaluationImage) -> NDArray[np.float32]:
     """Return a core's mask in the store as a score."""
     return np.asarray(core.store.label(core.image_id, name)[:], dtype=np.float32)
 
 
-def tallies(atlas: Atlas, methods: Sequence[Method], seed: int) -> list[Tally]:
+def tallies(atlas: EvaluationSet, methods: Sequence[Method], seed: int) -> list[MetricSums]:
     """Return the sums of every method on one pattern's truth."""
     return [
         tally
         for method in methods
         for outcome in evaluate(method, atlas, seed)
-        for tally in outcome.tallies
+        for tally in outcome.sums
     ]
 
 
-def lines(found: Sequence[Tally], seed: int) -> list[list[str]]:
+def lines(found: Sequence[MetricSums], seed: int) -> list[list[str]]:
     """Return the rows of the Markdown table."""
     frame = pd.DataFrame([dataclasses.asdict(one) for one in found])
     rows = []
-    for (target_class, method), part in frame.groupby(["atlas", "method"], sort=False):
-        row = with_intervals(part, seed)
+    for (target_class, method), part in frame.groupby(["evaluation_set", "method"], sort=False):
+        row = measures_with_intervals(part, seed)
         cells = [str(target_class), str(method)]
         for name in SHOWN:
             value, low, high = (row[name + end] for end in ("", "_low", "_high"))
@@ -206,11 +212,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = []
     for place, target_class in enumerate(CLASSES):
         own = Method("CaCL, K = 3", functools.partial(stored, label_name(place, target_class)), 0.5)
-        best = [one for one in deconvolution.methods() if one.threshold is None]
+        best = [one for one in deconvolution_methods() if one.threshold is None]
         found += tallies(run.atlas(target_class.name, seed), [own, *best], seed)
         found += first if place == 0 else []
     rows = tables.read_frame([run.path("chosen.parquet")], TileRow)
-    kept = rows[rows["kept"]]
+    kept = rows[rows["selected"]]
     sizes = ", ".join(
         f"{split} {part['antibody_id'].nunique()} antibodies and {len(part)} tiles"
         for split, part in kept.groupby("split", sort=True)

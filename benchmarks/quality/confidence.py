@@ -19,7 +19,7 @@ from scipy import stats
 
 from benchmarks._lib.external_sets import atlases
 from benchmarks._lib.report import write_up
-from cacl.benchmark.evaluation_set import Core
+from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.inference.masks import MAX_VIEWS, Morphology
 from cacl.model.inference.predict import predict_masks
@@ -38,16 +38,18 @@ HEADER = (
 )
 
 
-def judged(model: Model, core: Core) -> tuple[float | None, float | None, bool]:
+def judged(model: Model, core: EvaluationImage) -> tuple[float | None, float | None, bool]:
     """Return a core's confidence and Dice, None without a mask, and whether it is stained."""
     votes = ViewAgreement(min(MAX_VIEWS, len(model.networks) * model.preset.post.n_tta))
     meta = core.store.meta(core.image_id)
     [found] = predict_masks(core.store, meta, model, Morphology(), agreement=votes)
     mask = np.asarray(found)
-    stained = bool(core.truth.any())
+    stained = bool(core.ground_truth.any())
     if not mask.any():
         return None, None, stained
-    dice = 2.0 * float((mask & core.truth).sum()) / float(mask.sum() + core.truth.sum())
+    dice = (
+        2.0 * float((mask & core.ground_truth).sum()) / float(mask.sum() + core.ground_truth.sum())
+    )
     return votes.confidence, dice, stained
 
 
@@ -92,11 +94,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed, run in enumerate(options.runs):
         model = load_model(run / "results/model")
         for atlas in atlases(run, seed):
-            for core in atlas.cores:
+            for core in atlas.images:
                 confidence, dice, stained = judged(model, core)
                 antibody = f"{atlas.name} {seed} {core.antibody_id}"
                 found.append((atlas.name, antibody, confidence, dice, stained))
-            print(f"seed {seed}, {atlas.name}: {len(atlas.cores)} cores")
+            print(f"seed {seed}, {atlas.name}: {len(atlas.images)} cores")
     columns = ["atlas", "antibody", "confidence", "dice", "stained"]
     cores = pd.DataFrame(found, columns=columns).astype({"confidence": float, "dice": float})
     notes = [

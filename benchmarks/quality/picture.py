@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cacl.benchmark.ground_truth import read_truth
+from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.store import Store
 
 GREEN, BLUE = (0, 158, 115), (0, 114, 178)
@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     store = Store(options.run / "results" / "atlas.zarr")
     meta = store.meta(options.image)
-    truth = read_truth(options.run / "resources/phantom/truth", options.image, meta.grid)[0]
+    truth = read_ground_truth(options.run / "resources/phantom/truth", options.image, meta.grid)[0]
     rgb = np.ascontiguousarray(np.moveaxis(np.asarray(store.image(options.image)[:]), 0, -1))
     mask = np.asarray(store.label(options.image, "stain")[:]) > 0
     panels = [rgb, painted(rgb, truth, GREEN), painted(rgb, mask, BLUE)]

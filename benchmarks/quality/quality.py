@@ -17,8 +17,8 @@ from pathlib import Path
 
 from benchmarks._lib.report import write_up
 from cacl import tables
-from cacl.benchmark.metric_sums import Tally
-from cacl.benchmark.table import POOLED, BenchmarkRow, summarise
+from cacl.benchmark.metric_sums import MetricSums
+from cacl.benchmark.table import ALL_SEEDS, BenchmarkRow, summarise
 
 OF_EACH_SEED = ("CaCL paper", "final method")
 RUNS, DEMO = Path("results/seeds"), "duodenum-a"
@@ -49,7 +49,7 @@ def run(seed: int, setting: str) -> Path:
 
 def line(row: BenchmarkRow) -> list[str]:
     """Return a row of the Markdown table."""
-    cells = [row.atlas, row.seed, row.method]
+    cells = [row.evaluation_set, row.seed, row.method]
     for name in SHOWN:
         value, low, high = (getattr(row, name + end) for end in ("", "_low", "_high"))
         cells.append("" if value is None else f"{value:.3f} ({low:.3f} to {high:.3f})")
@@ -66,9 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--table", type=Path, default=Path("results/benchmark/seeds.csv"))
     options = parser.parse_args(arguments)
     antibodies = [run(seed, options.setting) for seed in range(options.seeds)]
-    rows = summarise(tables.read_frame(antibodies, Tally))
+    rows = summarise(tables.read_frame(antibodies, MetricSums))
     tables.write_csv(options.table, rows, BenchmarkRow)
-    shown = [row for row in rows if row.seed == POOLED or row.method in OF_EACH_SEED] or rows
+    shown = [row for row in rows if row.seed == ALL_SEEDS or row.method in OF_EACH_SEED] or rows
     header = ["atlas", "seed", "method", *SHOWN.values(), "s.d. of Dice", "s.d., positive tiles"]
     notes = [
         f"{options.seeds} seeds: of the atlas, the training and the test antibodies",

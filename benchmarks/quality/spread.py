@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks._lib.external_sets import atlases, final_method, sums_by
 from benchmarks._lib.report import write_up
 from benchmarks.quality.quality import SHOWN
-from cacl.benchmark.evaluation_set import Atlas
+from cacl.benchmark.evaluation_set import EvaluationSet
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.training.train import train
@@ -35,7 +35,7 @@ def trained(run: Path, seed: int, own: int, threads: int) -> Model:
         return load_model(Path(folder))
 
 
-def judged(model: Model, atlas: Atlas, seed: int) -> list[float]:
+def judged(model: Model, atlas: EvaluationSet, seed: int) -> list[float]:
     """Return a model's measures on an atlas, in the order of `SHOWN`."""
     values = measures(sums_by(final_method(model), atlas, seed).sum(0))
     return [float(values[MEASURES.index(name)]) for name in SHOWN]

@@ -16,7 +16,7 @@ from monai.networks.nets import BasicUNet
 from numpy.typing import NDArray
 from torch import nn
 
-from cacl.benchmark.evaluation_set import Core
+from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
 from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import Preset
@@ -68,11 +68,11 @@ def seen(rgb: torch.Tensor) -> torch.Tensor:
     return (rgb / 255.0).contiguous(memory_format=torch.channels_last)
 
 
-def scorer(network: nn.Module, min_px: int) -> Callable[[Core], NDArray[np.float32]]:
+def scorer(network: nn.Module, min_px: int) -> Callable[[EvaluationImage], NDArray[np.float32]]:
     """Return what maps a core to its mask on cells, without specks: (y, x), 0 or 1."""
 
     @torch.no_grad()
-    def score(core: Core) -> NDArray[np.float32]:
+    def score(core: EvaluationImage) -> NDArray[np.float32]:
         rgb = torch.from_numpy(core.rgb[None]).float()
         found = (network(seen(rgb))[0, 0] > 0.0).numpy() & core.cell
         return remove_small_objects(found, min_px).astype(np.float32)

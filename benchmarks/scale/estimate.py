@@ -71,9 +71,9 @@ def main() -> None:
     for step in estimate(work, machine):
         found = took(given.run, step.name, cores)
         telling_s += found.seconds if step.name in TELLING else 0.0
-        rows.append(_row(step.name, step.here_s, found.seconds, step.cpu_s, found.cpu_s))
+        rows.append(_row(step.name, step.one_node_s, found.seconds, step.cpu_s, found.cpu_s))
         for sums, parts in (
-            (said, (step.here_s, step.cpu_s)),
+            (said, (step.one_node_s, step.cpu_s)),
             (real, (found.seconds, found.cpu_s)),
         ):
             sums[0] += parts[0]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks._lib.report import write_up
 from cacl import tables
-from cacl.diagnostics.calibrate import Cost, measured
+from cacl.diagnostics.process_cost import Cost, measure_commands
 from cacl.tables.schemas import AcquiredRow, ImageRow
 
 HERE = Path(__file__).parents[1]
@@ -96,7 +96,7 @@ def two_halves(run: Path, folder: Path, images: int) -> dict[str, Cost]:
         half.mkdir()
         write_lists(run, half, images // 2)
         todo.append(commands(run, half, (core,)))
-    return {step: measured([one[step] for one in todo]) for step in SHARD}
+    return {step: measure_commands([one[step] for one in todo]) for step in SHARD}
 
 
 def main() -> None:
@@ -113,7 +113,7 @@ def main() -> None:
         different = write_lists(given.run.resolve(), folder, given.images)
         for cores in (1, 2):
             todo = commands(given.run.resolve(), folder, range(cores))
-            took[cores] = {step: measured([todo[step]]) for step in STEPS}
+            took[cores] = {step: measure_commands([todo[step]]) for step in STEPS}
         halves = two_halves(given.run.resolve(), folder, given.images)
     sums = {cores: sum(took[cores][step].seconds for step in SHARD) for cores in took}
     cpu = {cores: sum(took[cores][step].cpu_s for step in SHARD) for cores in took}

@@ -24,7 +24,7 @@ from skimage.data import immunohistochemistry
 
 from benchmarks._lib.report import write_up
 from cacl import tables
-from cacl.diagnostics.calibrate import Cost, disk_bytes, measured
+from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
 from cacl.model.config import ROBUST
@@ -88,10 +88,10 @@ def run(folder: Path, side_px: int, threads: int) -> tuple[Cost, Cost, float]:
     cacl, failures = [sys.executable, "-m", "cacl"], ["--failures", str(folder / "failed.csv")]
     into = ["--store", str(store), "--strict", *failures]
     tiles, done = str(folder / "tiles.parquet"), folder / "segmented.parquet"
-    tiled = measured(
+    tiled = measure_commands(
         [[*cacl, "tile", "--acquired", str(folder / "acquired.parquet"), *into, "--out", tiles]]
     )
-    segmented = measured(
+    segmented = measure_commands(
         [
             [
                 *(*cacl, "segment", "--tiles", tiles, "--model", str(folder / "model"), *into),

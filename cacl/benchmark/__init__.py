@@ -1,1 +1,1 @@
-"""How good the masks are: baselines, metrics, and the table of both."""
+"""Benchmark: baselines, metrics and the table that compares all methods with ground truth."""

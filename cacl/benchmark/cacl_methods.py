@@ -1,4 +1,4 @@
-"""CaCL as the benchmark sees it: masks as `segment` makes them."""
+"""CaCL as methods of the benchmark: masks as `cacl segment` writes them."""
 
 from __future__ import annotations
 
@@ -8,50 +8,55 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark.evaluation_set import Core
+from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
 from cacl.model.checkpoint import Model
 from cacl.model.inference.masks import Morphology
 from cacl.model.inference.predict import predict_masks
 
 Bool = NDArray[np.bool_]
-PAPERS = Morphology("dilation", 1)
+PAPER_MORPHOLOGY = Morphology("dilation", 1)
+"""Deng et al. 2020, section 4."""
 
 
-def methods(model: Model, paper: Model | None, morphology: Morphology) -> list[Method]:
-    """Return both presets, plain and dilated by 1 px as in the paper, and what `segment` writes.
+def cacl_methods(model: Model, paper: Model | None, morphology: Morphology) -> list[Method]:
+    """Return each preset, without and with the paper's dilation by 1 px, and the run's own masks.
 
     Parameters
     ----------
     model
-        The run's own model.
+        The run's model.
     paper
-        The paper's preset on the same tiles; None to leave it out.
+        The model of the preset `paper` on the same tiles; None to omit it.
     morphology
-        What the run does to its masks.
+        Morphology of the run's masks.
     """
-    own = _plain(model)
-    plain = {model.preset.name: own}
+    own = _mask_function(model)
+    by_preset = {model.preset.name: own}
     if paper is not None and paper.preset.name != model.preset.name:
-        plain = {paper.preset.name: _plain(paper)} | plain
-    found = []
-    for preset, mask in plain.items():
-        found.append(_method(f"CaCL {preset}", mask, Morphology()))
-        found.append(_method(f"CaCL {preset} + morphology", mask, PAPERS))
-    return [*found, _method("final method", own, morphology)]
+        by_preset = {paper.preset.name: _mask_function(paper)} | by_preset
+    methods = []
+    for preset, masks in by_preset.items():
+        methods.append(_method(f"CaCL {preset}", masks, Morphology()))
+        methods.append(_method(f"CaCL {preset} + morphology", masks, PAPER_MORPHOLOGY))
+    return [*methods, _method("final method", own, morphology)]
 
 
-def _plain(model: Model) -> Callable[[Core], Bool]:
+def _mask_function(model: Model) -> Callable[[EvaluationImage], Bool]:
+    """Return a cached function from an image to its mask (y, x) before morphology."""
+
     @functools.cache
-    def mask(core: Core) -> Bool:
-        found = predict_masks(core.store, core.store.meta(core.image_id), model, Morphology())
-        return np.asarray(found[0])
+    def mask_of(image: EvaluationImage) -> Bool:
+        meta = image.store.meta(image.image_id)
+        return np.asarray(predict_masks(image.store, meta, model, Morphology())[0])
 
-    return mask
+    return mask_of
 
 
-def _method(name: str, plain: Callable[[Core], Bool], morphology: Morphology) -> Method:
-    def score(core: Core) -> NDArray[np.float32]:
-        return morphology.apply(plain(core)).astype(np.float32)
+def _method(
+    name: str, mask_of: Callable[[EvaluationImage], Bool], morphology: Morphology
+) -> Method:
+    def score(image: EvaluationImage) -> NDArray[np.float32]:
+        return morphology.apply(mask_of(image)).astype(np.float32)
 
     return Method(name, score, 0.5)

@@ -1,4 +1,4 @@
-"""One harness for all methods: scores, thresholds, masks, sums."""
+"""Evaluate a method on an evaluation set: scores, thresholds, masks, sums of metrics."""
 
 from __future__ import annotations
 
@@ -8,68 +8,69 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark import thresholds
-from cacl.benchmark.evaluation_set import Atlas, Core
+from cacl.benchmark.evaluation_set import EvaluationImage, EvaluationSet
 from cacl.benchmark.method import Method
-from cacl.benchmark.metric_sums import SUMS, Tally
-from cacl.benchmark.metrics import MIN_TRUTH_PX, agreement, boundary_f1
+from cacl.benchmark.metric_sums import SUMS, MetricSums
+from cacl.benchmark.metrics import MIN_POSITIVE_PX, boundary_f1, tile_metrics
+from cacl.benchmark.thresholds import oracle_threshold
 
 Bool = NDArray[np.bool_]
-BEST_FOR = {"dice": "best for Dice", "dice_positive": "best on positive tiles"}
+CRITERION_LABELS = {"dice": "best for Dice", "dice_positive": "best on positive tiles"}
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """One method at one threshold on one atlas.
+class MethodResult:
+    """One method at one threshold on one evaluation set.
 
     Parameters
     ----------
     name
-        The method, and what its threshold is best for.
-    tallies
-        One an antibody.
+        The method, and the criterion of its oracle threshold.
+    sums
+        One per antibody.
     masks
-        (n, y, x) of the sample's tiles; None if they are not to be pictured.
+        (n, y, x) of the sample's tiles; None if the gallery does not show them.
     """
 
     name: str
-    tallies: tuple[Tally, ...]
+    sums: tuple[MetricSums, ...]
     masks: Bool | None
 
 
-def evaluate(method: Method, atlas: Atlas, seed: int) -> list[Outcome]:
-    """Run a method on all cores of an atlas.
+def evaluate(method: Method, evaluation_set: EvaluationSet, seed: int) -> list[MethodResult]:
+    """Run a method on all images of an evaluation set.
 
     Returns
     -------
-    One outcome; two for a method without a threshold, at that which is best for Dice in the
-    paper's convention, and at that which is best on positive tiles.
+    One result; two for a method without a threshold, at the oracle threshold that is best for Dice
+    in the paper's convention, and at the one that is best on positive tiles.
     """
-    scores = [method.score(core) for core in atlas.cores]
-    chosen: Mapping[str, float]
+    sample = evaluation_set.sample
+    scores = [method.score(image) for image in evaluation_set.images]
+    thresholds: Mapping[str, float]
     if method.threshold is None:
-        chosen = thresholds.best(atlas.sample.cut(scores), atlas.sample.truth)
+        thresholds = oracle_threshold(sample.crop(scores), sample.ground_truth)
     else:
-        chosen = {"": method.threshold}
-    outcomes = []
-    for criterion, threshold in chosen.items():
+        thresholds = {"": method.threshold}
+    results = []
+    for criterion, threshold in thresholds.items():
         masks = [score > threshold for score in scores]
-        name = f"{method.name}, {BEST_FOR[criterion]}" if criterion else method.name
-        shown = method.pictured and criterion != "dice"
-        quoted = threshold if method.threshold is None else None
-        outcomes.append(
-            Outcome(
-                name,
-                tally(name, masks, atlas, seed=seed, threshold=quoted),
-                atlas.sample.cut(masks) if shown else None,
-            )
-        )
-    return outcomes
+        name = f"{method.name}, {CRITERION_LABELS[criterion]}" if criterion else method.name
+        in_gallery = method.in_gallery and criterion != "dice"
+        reported = threshold if method.threshold is None else None
+        sums = metric_sums(name, masks, evaluation_set, seed=seed, threshold=reported)
+        results.append(MethodResult(name, sums, sample.crop(masks) if in_gallery else None))
+    return results
 
 
-def tally(
-    name: str, masks: Sequence[Bool], atlas: Atlas, *, seed: int, threshold: float | None
-) -> tuple[Tally, ...]:
+def metric_sums(
+    name: str,
+    masks: Sequence[Bool],
+    evaluation_set: EvaluationSet,
+    *,
+    seed: int,
+    threshold: float | None,
+) -> tuple[MetricSums, ...]:
     """Return the sums of each antibody.
 
     Parameters
@@ -77,67 +78,69 @@ def tally(
     name
         The method.
     masks
-        (y, x) bool of each core.
-    atlas
-        The cores and the sample.
+        (y, x) bool of each image.
+    evaluation_set
+        The images and the sample.
     seed, threshold
-        Quoted.
+        Copied to the rows.
     """
-    sample = atlas.sample
-    tiles = sample.cut(masks)
-    of_tiles = agreement(tiles, sample.truth)
-    positive = sample.truth.sum(axis=(1, 2)) >= MIN_TRUTH_PX
+    sample = evaluation_set.sample
+    tiles = sample.crop(masks)
+    metrics = tile_metrics(tiles, sample.ground_truth)
+    positive = sample.ground_truth.sum(axis=(1, 2)) >= MIN_POSITIVE_PX
     boundary = np.zeros(len(tiles))
-    boundary[positive] = boundary_f1(tiles[positive], sample.truth[positive])
-    tile_sums = {
+    boundary[positive] = boundary_f1(tiles[positive], sample.ground_truth[positive])
+    by_tile = {
         "tiles": np.ones(len(tiles)),
-        "dice": of_tiles.dice,
-        "recall": of_tiles.recall,
-        "precision": of_tiles.precision,
-        "bce": of_tiles.bce,
+        "dice": metrics.dice,
+        "recall": metrics.recall,
+        "precision": metrics.precision,
+        "bce": metrics.bce,
         "positive_tiles": positive.astype(np.float64),
-        "dice_positive": of_tiles.dice * positive,
+        "dice_positive": metrics.dice * positive,
         "boundary_f1": boundary,
     }
-    core_sums = [_of_core(core, mask) for core, mask in zip(atlas.cores, masks, strict=True)]
-    found = []
-    for antibody in sorted({core.antibody_id for core in atlas.cores}):
-        chosen = sample.antibody == antibody
-        sums = {key: float(values[chosen].sum()) for key, values in tile_sums.items()}
-        for core, values in zip(atlas.cores, core_sums, strict=True):
-            if core.antibody_id == antibody:
-                for key, value in values.items():
+    images = evaluation_set.images
+    by_image = [_image_sums(image, mask) for image, mask in zip(images, masks, strict=True)]
+    rows = []
+    for antibody_id in sorted({image.antibody_id for image in images}):
+        of_antibody = sample.antibody_ids == antibody_id
+        sums = {name: float(values[of_antibody].sum()) for name, values in by_tile.items()}
+        for image, image_sums in zip(images, by_image, strict=True):
+            if image.antibody_id == antibody_id:
+                for key, value in image_sums.items():
                     sums[key] = sums.get(key, 0.0) + value
-        found.append(
-            Tally(
-                atlas=atlas.name,
+        rows.append(
+            MetricSums(
+                evaluation_set=evaluation_set.name,
                 seed=seed,
                 method=name,
                 threshold=threshold,
-                antibody_id=antibody,
+                antibody_id=antibody_id,
                 **{key: sums[key] for key in SUMS},
             )
         )
-    return tuple(found)
+    return tuple(rows)
 
 
-def _of_core(core: Core, mask: Bool) -> dict[str, float]:
-    """Return what a core adds to its antibody's sums; only tiles with tissue count."""
-    tested = np.zeros_like(mask)
-    without = np.zeros_like(mask)
-    for window in core.windows:
-        tested[window] = True
-        without[window] = not core.truth[window].any()
-    stained = mask & core.cell & tested
-    found = int(stained.sum()) / max(1, int((core.cell & tested).sum()))
-    wanted = int((core.truth & tested).sum()) / max(1, int((core.true_cell & tested).sum()))
+def _image_sums(image: EvaluationImage, mask: Bool) -> dict[str, float]:
+    """Return the contribution of an image to its antibody's sums; only tiles with tissue count."""
+    evaluated = np.zeros_like(mask)
+    negative = np.zeros_like(mask)
+    for window in image.windows:
+        evaluated[window] = True
+        negative[window] = not image.ground_truth[window].any()
+    stained = mask & image.cell & evaluated
+    predicted_ratio = int(stained.sum()) / max(1, int((image.cell & evaluated).sum()))
+    true_stained_px = int((image.ground_truth & evaluated).sum())
+    true_ratio = true_stained_px / max(1, int((image.true_cell & evaluated).sum()))
     return {
-        "negative_stained_px": float((stained & without).sum()),
-        "negative_cell_px": float((core.cell & without).sum()),
+        "negative_stained_px": float((stained & negative).sum()),
+        "negative_cell_px": float((image.cell & negative).sum()),
         "cores": 1.0,
-        "found": found,
-        "wanted": wanted,
-        "found_squared": found**2,
-        "wanted_squared": wanted**2,
-        "found_wanted": found * wanted,
+        "predicted_sum": predicted_ratio,
+        "true_sum": true_ratio,
+        "predicted_squares": predicted_ratio**2,
+        "true_squares": true_ratio**2,
+        "products": predicted_ratio * true_ratio,
     }

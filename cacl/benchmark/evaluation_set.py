@@ -1,4 +1,4 @@
-"""Test cores with their truth, and a sample of their tiles balanced as the paper's."""
+"""Test images with ground truth, and a balanced sample of their tiles as in the paper."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cacl import tables
-from cacl.benchmark.ground_truth import STAINED_TRUTH, read_truth
-from cacl.benchmark.metrics import MIN_TRUTH_PX
+from cacl.benchmark.ground_truth import STAINED_VALUE, read_ground_truth
+from cacl.benchmark.metrics import MIN_POSITIVE_PX
 from cacl.errors import TrainingError
 from cacl.model.data.selection import Split
 from cacl.store import Store
@@ -21,27 +21,59 @@ from cacl.tables.schemas import TileRow
 
 Bool = NDArray[np.bool_]
 Window = tuple[slice, slice]
+
+OWN_SET = "test split"
+EXTERNAL_TILES, EXTERNAL_STORE, EXTERNAL_TRUTH = "tiles.parquet", "atlas.zarr", "truth"
 SAMPLE_TILES = 200
 
 
+@dataclass(frozen=True)
+class EvaluationSource:
+    """The files of an evaluation set.
+
+    Parameters
+    ----------
+    name
+        Name in the table.
+    tiles
+        Table of `TileRow`; its selected tiles of the test split are used.
+    store
+        The OME-Zarr store.
+    ground_truth
+        Folder of ground truth masks; see `ground_truth.read_ground_truth`.
+    """
+
+    name: str
+    tiles: Path
+    store: Path
+    ground_truth: Path
+
+    @classmethod
+    def external(cls, folder: Path) -> EvaluationSource:
+        """Return the files of a synthetic external set, named as its folder."""
+        return cls(
+            folder.name, folder / EXTERNAL_TILES, folder / EXTERNAL_STORE, folder / EXTERNAL_TRUTH
+        )
+
+
 @dataclass(frozen=True, eq=False)
-class Core:
-    """One test image with everything that a method or a measure needs; arrays are (y, x).
+class EvaluationImage:
+    """One test image with all data that a method or a metric needs; arrays are (y, x).
 
     Parameters
     ----------
     store
-        Where it lies.
+        The store of the image.
     image_id, antibody_id
-        Which it is.
+        Identifiers.
     rgb
         (3, y, x) uint8.
     cell
-        Where the store says there are cells.
-    truth, true_cell
-        Where the pattern and the cells truly are.
+        Cell mask of the store.
+    ground_truth, true_cell
+        True masks of the class and of the cells.
     windows
-        Places of its tiles with tissue.
+        Position of each tile with tissue.
     """
 
     store: Store
@@ -49,138 +81,139 @@ class Core:
     antibody_id: str
     rgb: NDArray[np.uint8]
     cell: Bool
-    truth: Bool
+    ground_truth: Bool
     true_cell: Bool
     windows: tuple[Window, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Tiles that the paper's measures are taken on, half of them with the pattern.
+class TileSample:
+    """The tiles of the paper's metrics, half of them positive.
 
     Parameters
     ----------
-    places
-        Number of the core, and the tile's place in it.
-    truth
+    positions
+        Index of the image and window of each tile.
+    ground_truth
         (n, y, x) bool.
-    antibody
-        (n,) of each tile.
+    antibody_ids
+        Antibody of each tile, (n,).
     """
 
-    places: tuple[tuple[int, Window], ...]
-    truth: Bool
-    antibody: NDArray[np.str_]
+    positions: tuple[tuple[int, Window], ...]
+    ground_truth: Bool
+    antibody_ids: NDArray[np.str_]
 
-    def cut(self, images: Sequence[NDArray[Any]]) -> NDArray[Any]:
-        """Return the sample's tiles (n, y, x) of one (y, x) array a core."""
-        return np.stack([images[core][window] for core, window in self.places])
+    def crop(self, arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Return the sample's tiles (n, y, x) of one array (y, x) per image."""
+        return np.stack([arrays[index][window] for index, window in self.positions])
 
 
 @dataclass(frozen=True, eq=False)
-class Atlas:
-    """Test antibodies that no training has seen."""
+class EvaluationSet:
+    """Images of test antibodies, and the sample of their tiles."""
 
     name: str
-    cores: tuple[Core, ...]
-    sample: Sample
+    images: tuple[EvaluationImage, ...]
+    sample: TileSample
 
 
-def read_atlas(
-    name: str, tiles: Path, store: Path, truth: Path, *, seed: int, value: int = STAINED_TRUTH
-) -> Atlas:
-    """Read the test split of an atlas, with its truth.
+def read_evaluation_set(
+    source: EvaluationSource, *, seed: int, value: int = STAINED_VALUE
+) -> EvaluationSet:
+    """Read the test split of a store with its ground truth.
 
     Parameters
     ----------
-    name
-        What the table calls it.
-    tiles
-        Table of `TileRow`; its test tiles that are kept.
-    store
-        The store.
-    truth
-        Folder of truth masks; see `truth.read_truth`.
+    source
+        The files.
     seed
-        Of the sample.
+        Seed of the sample.
     value
-        What the pattern is in the truth masks.
+        Value of the class in the ground truth masks.
 
     Raises
     ------
     TrainingError
-        There is no test tile, or none with or none without the pattern.
+        There is no test tile, or no positive or no negative one.
     ConfigError
-        A truth mask is missing.
+        A ground truth mask is missing.
     StoreError
         An image is missing.
     """
-    rows = tables.read_frame([tiles], TileRow)
-    rows = rows[(rows["split"] == Split.TEST) & rows["kept"]]
+    rows = tables.read_frame([source.tiles], TileRow)
+    rows = rows[(rows["split"] == Split.TEST) & rows["selected"]]
     if rows.empty:
         raise TrainingError(
-            f"{tiles} has no tile in its test split, so there is nothing to benchmark on; a label "
-            "needs at least three antibodies for one of them to be tested"
+            f"{source.tiles} has no tile in its test split, so there is nothing to evaluate; a "
+            "label needs at least three antibodies for one of them to be in the test split"
         )
-    atlas = Store(store)
-    cores = tuple(
-        _core(atlas, truth, str(image), part, value) for image, part in rows.groupby("image_id")
+    store = Store(source.store)
+    images = tuple(
+        _read_image(store, source.ground_truth, str(image_id), group, value)
+        for image_id, group in rows.groupby("image_id")
     )
-    return Atlas(name, cores, balanced(cores, seed))
+    return EvaluationSet(source.name, images, sample_balanced_tiles(images, seed))
 
 
-def _core(store: Store, truth: Path, image_id: str, rows: pd.DataFrame, value: int) -> Core:
+def _read_image(
+    store: Store, folder: Path, image_id: str, rows: pd.DataFrame, value: int
+) -> EvaluationImage:
     grid = store.meta(image_id).grid
-    stained, true_cell = read_truth(truth, image_id, grid, value)
-    places = sorted((int(row), int(col)) for row, col in zip(rows["row"], rows["col"], strict=True))
-    return Core(
+    ground_truth, true_cell = read_ground_truth(folder, image_id, grid, value)
+    tiles = sorted((int(row), int(col)) for row, col in zip(rows["row"], rows["col"], strict=True))
+    return EvaluationImage(
         store=store,
         image_id=image_id,
         antibody_id=image_id.split("/")[0],
         rgb=np.asarray(store.image(image_id)[:], dtype=np.uint8),
         cell=np.asarray(store.label(image_id, "cell")[:]) > 0,
-        truth=stained,
+        ground_truth=ground_truth,
         true_cell=true_cell,
-        windows=tuple(grid.window(row, col) for row, col in places),
+        windows=tuple(grid.window(row, col) for row, col in tiles),
     )
 
 
-def balanced(cores: Sequence[Core], seed: int, most: int = SAMPLE_TILES) -> Sample:
-    """Choose as many tiles with the pattern as without, from all antibodies alike.
+def sample_balanced_tiles(
+    images: Sequence[EvaluationImage], seed: int, max_tiles: int = SAMPLE_TILES
+) -> TileSample:
+    """Sample equally many positive and negative tiles, evenly over the antibodies.
 
-    A tile holds the pattern if at least `MIN_TRUTH_PX` of its pixels do, and is without it if
-    none does; what lies between is not chosen. Antibodies take turns, so that one with many
-    tiles does not crowd out the others.
+    A tile is positive if at least `MIN_POSITIVE_PX` of its pixels belong to the class, and
+    negative if none does; other tiles are not sampled. Tiles are drawn from the antibodies in
+    turn, so that an antibody with many tiles does not dominate the sample.
 
     Raises
     ------
     TrainingError
-        There is no tile of one of the two kinds.
+        There is no positive or no negative tile.
     """
-    places = [(number, window) for number, core in enumerate(cores) for window in core.windows]
+    positions = [(index, window) for index, image in enumerate(images) for window in image.windows]
     frame = pd.DataFrame(
         {
-            "antibody": [cores[number].antibody_id for number, _ in places],
-            "truth_px": [int(cores[number].truth[window].sum()) for number, window in places],
+            "antibody": [images[index].antibody_id for index, _ in positions],
+            "true_px": [
+                int(images[index].ground_truth[window].sum()) for index, window in positions
+            ],
         }
     )
-    frame["luck"] = np.random.default_rng(seed).permutation(len(frame))
-    frame = frame.sort_values("luck")
-    kinds = [frame[frame["truth_px"] >= MIN_TRUTH_PX], frame[frame["truth_px"] == 0]]
-    each = min(most // 2, *(len(kind) for kind in kinds))
-    if each == 0:
-        without = "the pattern" if kinds[0].empty else "cells free of the pattern"
+    frame["order"] = np.random.default_rng(seed).permutation(len(frame))
+    frame = frame.sort_values("order")
+    positive, negative = frame[frame["true_px"] >= MIN_POSITIVE_PX], frame[frame["true_px"] == 0]
+    n_per_label = min(max_tiles // 2, len(positive), len(negative))
+    if n_per_label == 0:
+        label = "positive" if positive.empty else "negative"
         raise TrainingError(
-            f"None of the {len(frame)} test tiles holds {without}, so methods cannot be compared; "
-            "add antibodies of both labels"
+            f"None of the {len(frame)} test tiles is {label}, so methods cannot be compared; add "
+            "antibodies of both labels"
         )
-    chosen: list[int] = []
-    for kind in kinds:
-        turn = kind.groupby("antibody").cumcount().sort_values(kind="stable")
-        chosen += sorted(turn.index[:each])
-    kept = tuple(places[place] for place in chosen)
-    return Sample(
-        places=kept,
-        truth=np.stack([cores[number].truth[window] for number, window in kept]),
-        antibody=np.array([cores[number].antibody_id for number, _ in kept]),
+    sampled: list[int] = []
+    for group in (positive, negative):
+        turn = group.groupby("antibody").cumcount().sort_values(kind="stable")
+        sampled += sorted(turn.index[:n_per_label])
+    sample = tuple(positions[index] for index in sampled)
+    return TileSample(
+        positions=sample,
+        ground_truth=np.stack([images[index].ground_truth[window] for index, window in sample]),
+        antibody_ids=np.array([images[index].antibody_id for index, _ in sample]),
     )

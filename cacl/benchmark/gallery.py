@@ -1,4 +1,4 @@
-"""The page of the benchmark: its tables, and tiles with truth and every method's mask."""
+"""The page of the benchmark: its tables, and tiles with the ground truth and all masks."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark.evaluate import Outcome
-from cacl.benchmark.evaluation_set import Atlas
+from cacl.benchmark.evaluate import MethodResult
+from cacl.benchmark.evaluation_set import EvaluationSet
 from cacl.benchmark.metric_sums import MEASURES
-from cacl.benchmark.metrics import MIN_TRUTH_PX
+from cacl.benchmark.metrics import MIN_POSITIVE_PX
+from cacl.image.palette import stain_colour
 from cacl.tables import write_text
 
-TRUTH_RGB = (0, 158, 115)
-MASK_RGB = (0, 114, 178)
+MASK_COLOUR, TRUTH_COLOUR = stain_colour(0), stain_colour(1)
 OPACITY = 0.8
 POSITIVE_TILES, NEGATIVE_TILES = 4, 2
 JPEG_QUALITY = 88
@@ -38,53 +38,65 @@ TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
-    """Some tiles of an atlas: each a title and one picture a column, as data URIs."""
+    """Some tiles of an evaluation set.
 
-    atlas: str
+    Parameters
+    ----------
+    evaluation_set
+        Name of the set.
+    columns
+        Title of each column: image, ground truth, methods.
+    tiles
+        Title of each tile, and one data URI per column.
+    """
+
+    evaluation_set: str
     columns: tuple[str, ...]
     tiles: tuple[tuple[str, tuple[str, ...]], ...]
 
 
-def gallery(atlas: Atlas, outcomes: Sequence[Outcome], seed: int) -> Gallery:
-    """Draw some tiles with much of the pattern, and some without, by seed.
+def make_gallery(
+    evaluation_set: EvaluationSet, results: Sequence[MethodResult], seed: int
+) -> Gallery:
+    """Draw some tiles with a large stained area and some negative ones, at random.
 
     Parameters
     ----------
-    atlas
-        Their images and truth.
-    outcomes
-        Those with masks are shown.
+    evaluation_set
+        Images and ground truth.
+    results
+        Methods; those with masks are shown.
     seed
-        Which tiles.
+        Seed of the choice of tiles.
     """
-    shown = {outcome.name: outcome.masks for outcome in outcomes if outcome.masks is not None}
-    sample = atlas.sample
-    area = sample.truth.sum(axis=(1, 2))
-    much = np.flatnonzero(area >= max(MIN_TRUTH_PX, float(np.median(area[area > 0]))))
+    masks_by_name = {result.name: result.masks for result in results if result.masks is not None}
+    sample = evaluation_set.sample
+    area = sample.ground_truth.sum(axis=(1, 2))
+    min_area = max(MIN_POSITIVE_PX, float(np.median(area[area > 0])))
     rng = np.random.default_rng(seed)
-    chosen = [
-        *rng.permutation(much)[:POSITIVE_TILES],
+    indices = [
+        *rng.permutation(np.flatnonzero(area >= min_area))[:POSITIVE_TILES],
         *rng.permutation(np.flatnonzero(area == 0))[:NEGATIVE_TILES],
     ]
     tiles = []
-    for place in chosen:
-        number, window = sample.places[int(place)]
-        core = atlas.cores[number]
-        rgb = core.rgb[(slice(None), *window)]
+    for index in indices:
+        image_index, window = sample.positions[int(index)]
+        image = evaluation_set.images[image_index]
+        rgb = image.rgb[(slice(None), *window)]
         size = window[0].stop - window[0].start
-        masks = [(sample.truth[place], TRUTH_RGB)]
-        masks += [(mask[place], MASK_RGB) for mask in shown.values()]
-        pictures = [_picture(rgb, np.zeros_like(sample.truth[place]), TRUTH_RGB)]
-        pictures += [_picture(rgb, mask, colour) for mask, colour in masks]
-        title = f"{core.image_id} ({window[0].start // size}, {window[1].start // size})"
-        tiles.append((title, tuple(pictures)))
-    return Gallery(atlas.name, ("image", "truth", *shown), tuple(tiles))
+        true_mask = sample.ground_truth[index]
+        overlays = [(np.zeros_like(true_mask), TRUTH_COLOUR), (true_mask, TRUTH_COLOUR)]
+        overlays += [(masks[index], MASK_COLOUR) for masks in masks_by_name.values()]
+        uris = [_overlay_uri(rgb, mask, colour) for mask, colour in overlays]
+        title = f"{image.image_id} ({window[0].start // size}, {window[1].start // size})"
+        tiles.append((title, tuple(uris)))
+    return Gallery(evaluation_set.name, ("image", "ground truth", *masks_by_name), tuple(tiles))
 
 
 def write_page(
     path: Path, rows: Sequence[Any], galleries: Sequence[Gallery], facts: Mapping[str, str]
 ) -> None:
-    """Write the tables and the galleries as one HTML file that needs nothing else.
+    """Write the tables and the galleries as one self-contained HTML file.
 
     Parameters
     ----------
@@ -93,9 +105,9 @@ def write_page(
     rows
         Of `table.BenchmarkRow`.
     galleries
-        One an atlas.
+        One per evaluation set.
     facts
-        What else is to be said, by what it is about.
+        Further statements by their subject.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("cacl.benchmark"),
@@ -104,18 +116,25 @@ def write_page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    atlases = {row.atlas: [one for one in rows if one.atlas == row.atlas] for row in rows}
-    drawn = {one.atlas: one for one in galleries}
+    rows_by_set: dict[str, list[Any]] = {}
+    for row in rows:
+        rows_by_set.setdefault(row.evaluation_set, []).append(row)
     text = environment.get_template("table.html.j2").render(
-        atlases=atlases, galleries=drawn, facts=facts, measures=MEASURES, titles=TITLES
+        rows_by_set=rows_by_set,
+        galleries={gallery.evaluation_set: gallery for gallery in galleries},
+        facts=facts,
+        measures=MEASURES,
+        titles=TITLES,
     )
     write_text(path, text)
 
 
-def _picture(rgb: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> str:
-    """Return an image with its mask laid over it, as a JPEG's data URI."""
+def _overlay_uri(
+    rgb: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]
+) -> str:
+    """Return an image with a mask laid over it, as the data URI of a JPEG."""
     image = rgb.transpose(1, 2, 0).astype(np.float32)
     image[mask] = (1 - OPACITY) * image[mask] + OPACITY * np.array(colour, np.float32)
-    levels = cv2.cvtColor(np.rint(image).astype(np.uint8), cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    bgr = cv2.cvtColor(np.rint(image).astype(np.uint8), cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")

@@ -1,4 +1,4 @@
-"""What every method looks like to the benchmark: a score of each pixel, and a threshold."""
+"""The interface of a method: a score per pixel, and a threshold."""
 
 from __future__ import annotations
 
@@ -8,31 +8,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.benchmark.evaluation_set import Core
+from cacl.benchmark.evaluation_set import EvaluationImage
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to make masks.
+    """A segmentation method.
 
     Parameters
     ----------
     name
-        What the table calls it.
+        Name in the table.
     score
-        From a core to (y, x) float32; its mask is where the score exceeds the threshold.
+        Returns the scores (y, x) float32 of an image; the mask is where the score exceeds the
+        threshold.
     threshold
-        None for the best one, on the very tiles that it is judged on.
-    pictured
-        Whether the page shows its masks; of the best ones, that which is best on positive tiles.
+        None for the oracle threshold: the best one on the tiles of the evaluation itself.
+    in_gallery
+        Whether the page shows the masks; at an oracle threshold, those of the threshold that is
+        best on positive tiles.
     """
 
     name: str
-    score: Callable[[Core], NDArray[np.float32]]
+    score: Callable[[EvaluationImage], NDArray[np.float32]]
     threshold: float | None
-    pictured: bool = True
+    in_gallery: bool = True
 
 
-def nothing() -> Method:
-    """Return the method that never finds anything: what the paper's convention makes of that."""
-    return Method("empty mask", lambda core: np.zeros(core.cell.shape, np.float32), 0.5, False)
+def empty_mask() -> Method:
+    """Return the method whose masks are empty: the baseline of the paper's convention."""
+    return Method(
+        "empty mask", lambda image: np.zeros(image.cell.shape, np.float32), 0.5, in_gallery=False
+    )

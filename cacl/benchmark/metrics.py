@@ -1,4 +1,4 @@
-"""How well masks agree with truth: pure functions on stacks of tiles, the paper's way and ours."""
+"""Agreement of masks with ground truth: pure functions on stacks of tiles."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from scipy import ndimage
 Bool = NDArray[np.bool_]
 Float64 = NDArray[np.float64]
 LOG_OF_ZERO = 100.0
-MIN_TRUTH_PX = 20
+MIN_POSITIVE_PX = 20
 TOLERANCE_PX = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
-    """The paper's four measures of each mask; 0 to 1 but `bce`, which is 0 to 100."""
+class TileMetrics:
+    """The paper's four metrics of each tile; 0 to 1, except `bce`, which is 0 to 100."""
 
     dice: Float64
     recall: Float64
@@ -26,112 +26,115 @@ class Agreement:
     bce: Float64
 
 
-def agreement(masks: Bool, truth: Bool) -> Agreement:
-    """Return the paper's four measures of each tile, (n,) each.
+def tile_metrics(masks: Bool, ground_truth: Bool) -> TileMetrics:
+    """Return the paper's four metrics of each tile, (n,) each.
 
     Parameters
     ----------
-    masks, truth
+    masks, ground_truth
         (n, y, x) bool.
     """
-    return agreement_of(
-        found=masks.sum(axis=(1, 2)),
-        wanted=truth.sum(axis=(1, 2)),
-        both=(masks & truth).sum(axis=(1, 2)),
-        tile_px=truth.shape[1] * truth.shape[2],
+    return metrics_from_counts(
+        predicted_px=masks.sum(axis=(1, 2)),
+        true_px=ground_truth.sum(axis=(1, 2)),
+        overlap_px=(masks & ground_truth).sum(axis=(1, 2)),
+        tile_px=ground_truth.shape[1] * ground_truth.shape[2],
     )
 
 
-def agreement_of(found: Any, wanted: Any, both: Any, tile_px: int) -> Agreement:
-    """Return the same from numbers of pixels, which broadcast.
+def metrics_from_counts(
+    predicted_px: Any, true_px: Any, overlap_px: Any, tile_px: int
+) -> TileMetrics:
+    """Return the paper's four metrics from numbers of pixels, which broadcast.
 
-    A tile without truth scores 1 if its mask is empty, else 0 (the paper, section 4: one false
-    pixel costs the whole tile). The binary cross entropy of a mask of zeros and ones takes the
-    logarithm of 0 for -100, as torch does: it is 100 times the share of wrong pixels.
+    A tile without ground truth scores 1 if its mask is empty, else 0: one false pixel costs the
+    whole tile (Deng et al. 2020, section 4). The binary cross entropy of a binary mask clamps
+    log(0) to -100, as torch does: it is 100 times the fraction of wrong pixels.
 
     Parameters
     ----------
-    found, wanted, both
-        Pixels of the mask, of truth, and of both.
+    predicted_px, true_px, overlap_px
+        Number of pixels of the mask, of the ground truth, and of both.
     tile_px
-        Pixels of a tile.
+        Number of pixels of a tile.
     """
-    found, wanted, both = (np.asarray(count, dtype=np.float64) for count in (found, wanted, both))
-    right = (found == 0).astype(np.float64)
+    predicted, true, overlap = (
+        np.asarray(count, dtype=np.float64) for count in (predicted_px, true_px, overlap_px)
+    )
+    without_truth = (predicted == 0).astype(np.float64)
 
-    def share(part: Float64, whole: Float64) -> Float64:
-        ratio = np.divide(
-            part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole > 0
-        )
-        kept: Float64 = np.where(wanted == 0, right, ratio)
-        return kept
+    def ratio(numerator: Float64, denominator: Float64) -> Float64:
+        zeros = np.zeros(np.broadcast(numerator, denominator).shape)
+        quotient = np.divide(numerator, denominator, out=zeros, where=denominator > 0)
+        result: Float64 = np.where(true == 0, without_truth, quotient)
+        return result
 
-    return Agreement(
-        dice=share(2.0 * both, found + wanted),
-        recall=share(both, wanted),
-        precision=share(both, found),
-        bce=LOG_OF_ZERO * (found + wanted - 2.0 * both) / tile_px,
+    return TileMetrics(
+        dice=ratio(2.0 * overlap, predicted + true),
+        recall=ratio(overlap, true),
+        precision=ratio(overlap, predicted),
+        bce=LOG_OF_ZERO * (predicted + true - 2.0 * overlap) / tile_px,
     )
 
 
-def boundary_f1(masks: Bool, truth: Bool, tolerance_px: int = TOLERANCE_PX) -> Float64:
-    """Return the F1 of the boundaries of each tile, (n,).
+def boundary_f1(masks: Bool, ground_truth: Bool, tolerance_px: int = TOLERANCE_PX) -> Float64:
+    """Return the F1 score of the boundaries of each tile, (n,).
 
-    Precision is the share of the mask's boundary pixels within `tolerance_px` of truth's
-    boundary, recall the share of truth's within that of the mask's. A mask's boundary are its
-    pixels with a 4-neighbour outside it; the tile's edge is none.
+    Precision is the fraction of the mask's boundary pixels within `tolerance_px` of the true
+    boundary; recall is the fraction of true boundary pixels within `tolerance_px` of the mask's
+    boundary. The boundary of a mask is its pixels with a 4-neighbour outside the mask; the edge of
+    the tile is no boundary.
 
     Parameters
     ----------
-    masks, truth
-        (n, y, x) bool. 1 where both are empty, 0 where one is.
+    masks, ground_truth
+        (n, y, x) bool. The score is 1 if both are empty, 0 if one is.
     tolerance_px
-        Euclidean distance between centres of pixels.
+        Euclidean distance between pixel centres.
 
     References
     ----------
     Csurka et al., What is a good evaluation measure for semantic segmentation?, BMVC 2013.
     """
-    first, second = _boundary(masks), _boundary(truth)
-    precision = _near(first, second, tolerance_px)
-    recall = _near(second, first, tolerance_px)
+    boundary, true_boundary = _boundary(masks), _boundary(ground_truth)
+    precision = _fraction_near(boundary, true_boundary, tolerance_px)
+    recall = _fraction_near(true_boundary, boundary, tolerance_px)
     total = precision + recall
     score = np.divide(2.0 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-    empty = ~first.any(axis=(1, 2)) & ~second.any(axis=(1, 2))
-    result: Float64 = np.where(empty, 1.0, score)
+    both_empty = ~boundary.any(axis=(1, 2)) & ~true_boundary.any(axis=(1, 2))
+    result: Float64 = np.where(both_empty, 1.0, score)
     return result
 
 
 def _boundary(masks: Bool) -> Bool:
     cross = ndimage.generate_binary_structure(2, 1)[None]
-    inner: Bool = ndimage.binary_erosion(masks, cross, border_value=1)
-    return masks & ~inner
+    interior: Bool = ndimage.binary_erosion(masks, cross, border_value=1)
+    return masks & ~interior
 
 
-def _near(these: Bool, those: Bool, tolerance_px: int) -> Float64:
-    """Return the share of `these` within the distance of `those`; 0 where there are none.
+def _fraction_near(pixels: Bool, targets: Bool, tolerance_px: int) -> Float64:
+    """Return the fraction of `pixels` within the distance of `targets`; 0 if there are no pixels.
 
-    A dilation with all offsets up to the tolerance is the same as a distance transform cut at
-    it, exactly, and takes a whole stack at once.
+    A dilation by a disc equals a distance transform cut at the tolerance, and processes a whole
+    stack at once.
     """
     offsets = np.arange(-tolerance_px, tolerance_px + 1)
     disc = (offsets[:, None] ** 2 + offsets**2 <= tolerance_px**2)[None]
-    reached = these & ndimage.binary_dilation(those, disc)
-    count = these.sum(axis=(1, 2))
-    share: Float64 = reached.sum(axis=(1, 2)) / np.maximum(count, 1)
-    return share
+    near = pixels & ndimage.binary_dilation(targets, disc)
+    fraction: Float64 = near.sum(axis=(1, 2)) / np.maximum(pixels.sum(axis=(1, 2)), 1)
+    return fraction
 
 
-def concordance_of(number: Any, x: Any, y: Any, xx: Any, yy: Any, xy: Any) -> Float64:
+def concordance_from_sums(n: Any, x: Any, y: Any, xx: Any, yy: Any, xy: Any) -> Float64:
     """Return Lin's concordance correlation coefficient from sums over pairs, which broadcast.
 
-    `2 cov / (var + var + (mean - mean)^2)` with the variances of the values at hand; -1 to 1, and
-    1 only for equal values; NaN without any.
+    `2 cov / (var_x + var_y + (mean_x - mean_y)^2)` with population variances; -1 to 1, and 1 only
+    for equal values; NaN without pairs.
 
     Parameters
     ----------
-    number
-        How many pairs.
+    n
+        Number of pairs.
     x, y, xx, yy, xy
         Sums of the values, of their squares and of their products.
 
@@ -139,10 +142,10 @@ def concordance_of(number: Any, x: Any, y: Any, xx: Any, yy: Any, xy: Any) -> Fl
     ----------
     Lin, Biometrics 45:255 (1989).
     """
-    number, x, y, xx, yy, xy = (np.asarray(one, np.float64) for one in (number, x, y, xx, yy, xy))
+    n, x, y, xx, yy, xy = (np.asarray(value, np.float64) for value in (n, x, y, xx, yy, xy))
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean_x, mean_y = x / number, y / number
-        covariance = xy / number - mean_x * mean_y
-        squares = xx / number - mean_x**2 + yy / number - mean_y**2 + (mean_x - mean_y) ** 2
+        mean_x, mean_y = x / n, y / n
+        covariance = xy / n - mean_x * mean_y
+        squares = xx / n - mean_x**2 + yy / n - mean_y**2 + (mean_x - mean_y) ** 2
         result: Float64 = np.where(squares < 1e-15, 1.0, 2.0 * covariance / squares)
-    return np.where(number > 0, result, np.nan)
+    return np.where(n > 0, result, np.nan)

@@ -60,15 +60,18 @@ def benchmark(
     Example: cacl benchmark --tiles chosen.parquet --store atlas.zarr --model model
     --truth phantom/truth --external benchmark/external/duodenum-b --out benchmark
     """
+    from cacl.benchmark.evaluation_set import OWN_SET, EvaluationSource
     from cacl.steps import benchmark as step
 
     with opt.report_errors():
         step.benchmark(
-            files,
+            [
+                EvaluationSource(OWN_SET, files.tiles, files.store, files.truth),
+                *(EvaluationSource.external(folder) for folder in external or ()),
+            ],
             models,
             out,
             config,
-            external_sets=external or (),
             seed=seed,
             threads=threads,
         )

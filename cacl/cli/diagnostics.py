@@ -29,15 +29,15 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
 
     Example: cacl status --directory .
     """
-    from cacl.diagnostics.status import as_table, status_of
+    from cacl.diagnostics.status import as_table, read_status
 
     with opt.report_errors():
-        found = status_of(directory)
+        found = read_status(directory)
         if as_json:
             typer.echo(json.dumps(found.as_document(), indent=1))
         else:
             Console().print(as_table(found))
-            for line in (*found.why(), str(found)):
+            for line in (*found.failure_lines(), str(found)):
                 typer.echo(line)
 
 
@@ -78,17 +78,19 @@ def doctor(
     Example: cacl doctor --profile profiles/slurm-gpu
     """
     from cacl.diagnostics.check_result import CheckStatus
-    from cacl.diagnostics.doctor import as_table, examine
+    from cacl.diagnostics.doctor import as_table, run_checks
 
     with opt.report_errors():
         settings = load(config or [])
         profile_settings = read_yaml(profile / "config.yaml") if profile else None
-        findings = examine(directory, settings, profile_settings)
+        results = run_checks(directory, settings, profile_settings)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in findings], indent=1))
+        typer.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
-        Console().print(as_table(findings))
-    misses = [one for one in findings if one.verdict is CheckStatus.MISS]
-    if misses:
-        typer.secho(f"{len(misses)} things have to be mended first", err=True)
+        Console().print(as_table(results))
+    failed = [result for result in results if result.status is CheckStatus.FAIL]
+    if failed:
+        noun, pronoun = ("check", "it") if len(failed) == 1 else ("checks", "them")
+        sentence = f"{len(failed)} {noun} failed; fix {pronoun} and run `cacl doctor` again"
+        typer.secho(sentence, err=True)
         raise typer.Exit(1)

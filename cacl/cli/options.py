@@ -61,7 +61,7 @@ def report_errors(failures: Path | None = None) -> Iterator[None]:
     try:
         yield
         if failures is not None:
-            from cacl.runtime.images import raise_on_disk_errors
+            from cacl.steps.outputs import raise_on_disk_errors
 
             raise_on_disk_errors(failures)
     except CaclError as error:

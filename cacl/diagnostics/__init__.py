@@ -1,1 +1,1 @@
-"""What a run needs and where it stands: status, doctor, estimate."""
+"""Diagnostics of a run: requirements, status, cost estimate, explanation of failures."""

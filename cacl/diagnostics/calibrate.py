@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cacl import tables
 from cacl.config import Config
-from cacl.diagnostics.status import RECEIPTS
+from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
+from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
-from cacl.errors import CaclError
 from cacl.model.config import NetworkConfig, get_preset, with_classes
 from cacl.model.training.plan import Planned, networks
 from cacl.runtime.progress import track
@@ -28,26 +25,21 @@ PATIENTS = 2
 FIRST_ANTIBODY = "HPA900001"
 TRAIN_THREADS = 2
 TRAIN_STEPS = 120
-RECORDS = {
+INPUT_SCHEMAS = {
     "acquire": ImageRow,
     "tile": AcquiredRow,
     "segment": TileStatRow,
     "measure": SegmentedRow,
 }
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one run of a command took."""
-
-    seconds: float
-    cpu_s: float
-    memory_mb: float
+PREVIOUS_STEP = {"tile": "acquire", "segment": "tile", "measure": "segment"}
 
 
 @dataclass(frozen=True)
 class Rate:
-    """What a step costs: a job to begin with, and every unit (an image; a step of training)."""
+    """The cost of a step: a constant part per job, and a part per unit.
+
+    A unit is an image, or for training a step of the optimiser.
+    """
 
     start_s: float
     unit_s: float
@@ -59,48 +51,48 @@ class Rate:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The rates of a machine, by step, and how many of its jobs run at a time."""
+    """The rates of a machine by step, and the number of jobs that run in parallel."""
 
     rates: dict[str, Rate]
     cores: int
 
 
 def calibrate(settings: Config, folder: Path, *, cores: int) -> Calibration:
-    """Run every step on eight synthetic cores, the steps of a shard on all CPU cores at a time.
+    """Run every step on eight synthetic cores; a step that works on shards runs on all CPU cores.
 
     Parameters
     ----------
     settings
-        The configuration; its tiles, preset and morphology are what is run.
+        The configuration; its tiles, preset and morphology are used.
     folder
         An empty folder.
     cores
-        Jobs of one thread that run at a time.
+        Number of single-threaded jobs that run in parallel.
 
     Raises
     ------
     CaclError
-        A step fails; the message ends in what it said.
+        A step fails; the message ends in the error message of the step.
     """
-    run = _Runner(folder, settings)
+    runner = _Runner(folder, settings)
     steps: dict[str, Callable[[], Rate]] = {
-        "phantom": run.phantom,
-        "catalog": run.catalog,
-        "acquire": lambda: run.shard_step("acquire", cores),
-        "tile": lambda: run.shard_step("tile", cores),
-        "select": run.select,
-        "train": run.train,
-        "segment": lambda: run.shard_step("segment", cores),
-        "measure": lambda: run.shard_step("measure", cores),
-        "report": run.report,
+        "phantom": runner.phantom,
+        "catalog": runner.catalog,
+        "acquire": lambda: runner.shard_step("acquire", cores),
+        "tile": lambda: runner.shard_step("tile", cores),
+        "select": runner.select,
+        "train": runner.train,
+        "segment": lambda: runner.shard_step("segment", cores),
+        "measure": lambda: runner.shard_step("measure", cores),
+        "report": runner.report,
     }
-    told = track(steps.items(), "estimate: calibrating, steps", len(steps))
-    rates = {name: work() for name, work in told}
+    tracked = track(steps.items(), "estimate: calibrating, steps", len(steps))
+    rates = {name: measure_rate() for name, measure_rate in tracked}
     return Calibration(rates, cores)
 
 
 def networks_of(settings: Config) -> list[Planned]:
-    """Return the networks that a configuration trains, in turn."""
+    """Return the networks that a configuration trains, in the order of training."""
     train, classes = settings.train, max(1, len(settings.labels.classes))
     preset = with_classes(get_preset(train.preset, train.seeds), classes)
     return networks(preset, train.max_steps)
@@ -114,83 +106,77 @@ class _Runner:
     def path(self, name: str) -> Path:
         return self.folder / name
 
-    def receipts(self, step: str, copy: int = 0) -> Path:
-        return self.folder / str(copy) / RECEIPTS[step] / "0.parquet"
+    def step_table(self, step: str, copy: int = 0) -> Path:
+        return self.folder / str(copy) / STEP_FOLDERS[step] / "0.parquet"
 
     def phantom(self) -> Rate:
         """Draw half of the antibodies, then all."""
 
         def options(name: str, antibodies: int) -> Sequence[object]:
-            place = ("--host", self.path(name), "--truth", self.path(f"{name}-truth"))
-            return (*place, "--antibodies", antibodies, "--patients", PATIENTS, "--jobs", 1)
+            folders = ("--host", self.path(name), "--truth", self.path(f"{name}-truth"))
+            return (*folders, "--antibodies", antibodies, "--patients", PATIENTS, "--jobs", 1)
 
         few = ANTIBODIES // 2
-        return self.grown("phantom", options("few", few), options("host", ANTIBODIES), few)
+        return _rate_of("phantom", options("few", few), options("host", ANTIBODIES), few)
 
     def catalog(self) -> Rate:
         """List one antibody, then all."""
 
-        def options(name: str, *chosen: object) -> Sequence[object]:
+        def options(name: str, *selection: object) -> Sequence[object]:
             out = ("--out", self.path(name), "--failures", self.path(f"{name}.csv"))
-            return (*self._source(), *out, "--shards", 1, "--tissues", "duodenum", *chosen)
+            return (*self._source(), *out, "--shards", 1, "--tissues", "duodenum", *selection)
 
-        one = options("one", "--antibodies", FIRST_ANTIBODY)
-        return self.grown("catalog", one, options("catalog"), 1)
-
-    def grown(self, step: str, less: Sequence[object], more: Sequence[object], few: int) -> Rate:
-        """Run a command for a few antibodies, then for all; what it takes longer is due to them."""
-        first = measured([_command(step, *less)])
-        cost = measured([_command(step, *more)])
-        return rate_between(first, few * PATIENTS, cost, ANTIBODIES * PATIENTS)
+        first_only = options("one", "--antibodies", FIRST_ANTIBODY)
+        return _rate_of("catalog", first_only, options("catalog"), 1)
 
     def select(self) -> Rate:
-        """Choose tiles; what it takes hardly depends on their number."""
-        listed = ("--images", self.path("catalog/images.parquet"))
+        """Select tiles; the cost hardly depends on their number."""
+        images = ("--images", self.path("catalog/images.parquet"))
         out = ("--out", self.path("chosen.parquet"))
-        cost = measured([_command("select", *listed, *out, "--tiles", self.receipts("tile"))])
+        tiles = ("--tiles", self.step_table("tile"))
+        cost = measure_commands([_command("select", *images, *out, *tiles)])
         return Rate(cost.seconds, 0.0, cost.cpu_s, 0.0, cost.memory_mb)
 
     def shard_step(self, step: str, cores: int) -> Rate:
-        """Run a shard's step without images and with all of them, in as many copies as cores."""
-        listed = self._listed(step, 0)
-        rows = tables.read_parquet(listed, RECORDS[step])
+        """Run a step of a shard without images and with all of them, once per CPU core."""
+        image_list = self._input_table(step, 0)
+        rows = tables.read_parquet(image_list, INPUT_SCHEMAS[step])
         images = len({row.image_id for row in rows})
-        empty = self.path(f"no-{listed.parent.name}.parquet")
-        tables.write_parquet(empty, [], RECORDS[step])
-        start = measured([self._shard_command(step, copy, empty) for copy in range(cores)])
-        before = disk_bytes(self.path("0"))
+        empty = self.path(f"no-{image_list.parent.name}.parquet")
+        tables.write_parquet(empty, [], INPUT_SCHEMAS[step])
+        start = measure_commands([self._shard_command(step, copy, empty) for copy in range(cores)])
+        bytes_before = disk_bytes(self.path("0"))
         commands = [
-            self._shard_command(step, copy, self._listed(step, copy)) for copy in range(cores)
+            self._shard_command(step, copy, self._input_table(step, copy)) for copy in range(cores)
         ]
-        cost = measured(commands)
-        written = max(0, disk_bytes(self.path("0")) - before)
+        cost = measure_commands(commands)
+        written = max(0, disk_bytes(self.path("0")) - bytes_before)
         return rate_between(start, 0, cost, max(1, images), written / max(1, images))
 
-    def _listed(self, step: str, copy: int) -> Path:
-        before = {"tile": "acquire", "segment": "tile", "measure": "segment"}
+    def _input_table(self, step: str, copy: int) -> Path:
         if step == "acquire":
             return self.path("catalog/shards/0.parquet")
-        return self.receipts(before[step], copy)
+        return self.step_table(PREVIOUS_STEP[step], copy)
 
-    def _shard_command(self, step: str, copy: int, listed: Path) -> Sequence[str]:
+    def _shard_command(self, step: str, copy: int, image_list: Path) -> Sequence[str]:
         home, tiles = self.path(str(copy)), self.settings.tiles
-        out = ("--out", self.receipts(step, copy), "--failures", home / f"{step}.csv")
+        out = ("--out", self.step_table(step, copy), "--failures", home / f"{step}.csv")
         store = ("--store", home / "atlas.zarr")
         tissue = tiles.cli_args("min_tissue_fraction").split()
-        given: dict[str, Sequence[object]] = {
-            "acquire": ("--shard", listed, "--images", home / "images", *self._source(), *out),
-            "tile": ("--acquired", listed, *store, *out, *tiles.cli_args().split()),
+        options: dict[str, Sequence[object]] = {
+            "acquire": ("--shard", image_list, "--images", home / "images", *self._source(), *out),
+            "tile": ("--acquired", image_list, *store, *out, *tiles.cli_args().split()),
             "segment": (
-                *("--tiles", listed, "--model", self.path("model"), "--threads", 1),
+                *("--tiles", image_list, "--model", self.path("model"), "--threads", 1),
                 *(*store, *out, *self.settings.segment.cli_args().split()),
             ),
             "measure": (
-                *("--segmented", listed, "--images", self.path("catalog/shards/0.parquet")),
+                *("--segmented", image_list, "--images", self.path("catalog/shards/0.parquet")),
                 *("--annotations", self.path("catalog/annotations/0.parquet"), *store, *out),
-                *("--tiles", self.receipts("tile", copy), *tissue),
+                *("--tiles", self.step_table("tile", copy), *tissue),
             ),
         }
-        return _command(step, *given[step])
+        return _command(step, *options[step])
 
     def _source(self) -> tuple[object, ...]:
         return ("--kind", "phantom", "--mirror", self.path("host"), "--hpa-version", "23")
@@ -198,56 +184,72 @@ class _Runner:
     def train(self) -> Rate:
         """Train each kind of network for some steps."""
         name, seeds = self.settings.train.preset, self.settings.train.seeds
-        tried = networks(dataclasses.replace(timing_preset(name), n_ensemble=seeds), TRAIN_STEPS)
+        preset = dataclasses.replace(timing_preset(name), n_ensemble=seeds)
+        trained = networks(preset, TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
             *("--preset", name, "--seeds", seeds, "--out", out),
             *("--max-steps", TRAIN_STEPS, "--threads", TRAIN_THREADS),
         )
-        cost = measured([_command("train", *options, module="cacl.diagnostics.timing")])
+        cost = measure_commands([_command("train", *options, module="cacl.diagnostics.timing")])
         with (out / "speed.csv").open(encoding="utf-8") as file:
             speed = {
                 int(row["step"]): float(row["tiles_per_second"]) for row in csv.DictReader(file)
             }
-        unit_s = seconds_a_step(speed, tried, networks_of(self.settings))
-        trained_s = sum(one.steps for one in tried) * seconds_a_step(speed, tried, tried)
-        load = cost.cpu_s / cost.seconds
-        start_s = max(0.0, cost.seconds - trained_s)
-        return Rate(start_s, unit_s, start_s * load, unit_s * load, cost.memory_mb)
+        unit_s = seconds_per_step(speed, trained, networks_of(self.settings))
+        n_steps = sum(planned.steps for planned in trained)
+        start_s = max(0.0, cost.seconds - n_steps * seconds_per_step(speed, trained, trained))
+        cpu_load = cost.cpu_s / cost.seconds
+        return Rate(start_s, unit_s, start_s * cpu_load, unit_s * cpu_load, cost.memory_mb)
 
     def report(self) -> Rate:
         """Report on one image, then on all."""
-        images = tables.read_frame([self.receipts("measure")], MeasureRow)
-        one = self.path("one.parquet")
-        tables.write_parquet(one, images.head(1), MeasureRow)
-        start = measured([self._report_command("report-one", one)])
-        cost = measured([self._report_command("report", self.receipts("measure"))])
+        images = tables.read_frame([self.step_table("measure")], MeasureRow)
+        first_only = self.path("one.parquet")
+        tables.write_parquet(first_only, images.head(1), MeasureRow)
+        start = measure_commands([self._report_command("report-one", first_only)])
+        cost = measure_commands([self._report_command("report", self.step_table("measure"))])
         written = disk_bytes(self.path("report")) - disk_bytes(self.path("report-one"))
         units = max(2, len(images))
         return rate_between(start, 1, cost, units, max(0, written) / (units - 1))
 
     def _report_command(self, out: str, census: Path) -> Sequence[str]:
         home = self.path("0")
-        read = ("--census", census, "--failures", home / "measure.csv")
-        rest = ("--store", home / "atlas.zarr", "--model", self.path("model"))
-        catalog = ("--catalog", self.path("catalog"), "--jobs", TRAIN_THREADS)
-        return _command("report", *read, *rest, *catalog, "--out", self.path(out))
+        options = (
+            *("--census", census, "--failures", home / "measure.csv"),
+            *("--store", home / "atlas.zarr", "--model", self.path("model")),
+            *("--catalog", self.path("catalog"), "--jobs", TRAIN_THREADS),
+        )
+        return _command("report", *options, "--out", self.path(out))
+
+
+def _command(*arguments: object, module: str = "cacl") -> list[str]:
+    return [sys.executable, "-m", module, *map(str, arguments)]
+
+
+def _rate_of(
+    step: str, few_options: Sequence[object], all_options: Sequence[object], few: int
+) -> Rate:
+    """Run a step for a few antibodies, then for all, and return its rate per image."""
+    few_cost = measure_commands([_command(step, *few_options)])
+    all_cost = measure_commands([_command(step, *all_options)])
+    return rate_between(few_cost, few * PATIENTS, all_cost, ANTIBODIES * PATIENTS)
 
 
 def rate_between(
     less: Cost, less_units: int, more: Cost, more_units: int, unit_bytes: float = 0.0
 ) -> Rate:
-    """Return the rate of a step from what it took for less and for more units.
+    """Return the rate of a step from its costs for less and for more units.
 
     Parameters
     ----------
     less, more
-        What the two runs took.
+        Costs of the two runs.
     less_units, more_units
-        How many images they had.
+        Number of units of the two runs.
     unit_bytes
-        What an image adds on disk.
+        Disk usage of a unit.
     """
     units = more_units - less_units
     unit_s = max(0.0, more.seconds - less.seconds) / units
@@ -262,79 +264,41 @@ def rate_between(
     )
 
 
-def seconds_a_step(
+def seconds_per_step(
     speed: Mapping[int, float],
-    tried: Sequence[Planned],
+    trained: Sequence[Planned],
     plan: Sequence[Planned],
 ) -> float:
-    """Return the mean time of a step of a training from the speeds of the parts of a shorter one.
+    """Return the mean time of a training step of `plan`, from the speeds of a shorter training.
 
-    The median part of all networks of an architecture counts: some warm up, judge tiles or save as
-    well, which a whole training does a few times and not every few steps. Of several classes a
-    network counts as if it learned one.
+    The median speed of all networks of an architecture counts: some intervals include warm-up,
+    scoring of tiles or saving, which a whole training does a few times and not every few steps. A
+    network of several classes is assumed to take the time of a network of one class.
 
     Parameters
     ----------
     speed
-        Tiles a second of each part, by the step that it ends with.
-    tried, plan
-        The networks that were trained in turn, and those that will be.
+        Tiles per second of each logged interval, by the step that the interval ends with.
+    trained
+        The networks of the shorter training, in the order of training.
+    plan
+        The networks that are to be trained.
     """
-    parts: dict[NetworkConfig, list[float]] = {}
-    end = 0
-    for planned in tried:
-        own = [one for step, one in speed.items() if end < step <= end + planned.steps]
-        parts.setdefault(planned.preset.network, []).extend(own)
-        end += planned.steps
-    every = list(speed.values())
+    by_architecture: dict[NetworkConfig, list[float]] = {}
+    start = 0
+    for planned in trained:
+        end = start + planned.steps
+        speeds = [value for step, value in speed.items() if start < step <= end]
+        by_architecture.setdefault(planned.preset.network, []).extend(speeds)
+        start = end
+    all_speeds = list(speed.values())
+
+    def tiles_per_second(planned: Planned) -> float:
+        architecture = with_classes(planned.preset, 1).network
+        return max(statistics.median(by_architecture[architecture] or all_speeds), 1e-9)
+
     seconds = sum(
-        one.steps
-        * one.preset.optim.batch_size
-        / max(statistics.median(parts[with_classes(one.preset, 1).network] or every), 1e-9)
-        for one in plan
+        planned.steps * planned.preset.optim.batch_size / tiles_per_second(planned)
+        for planned in plan
     )
-    return seconds / sum(one.steps for one in plan)
-
-
-def _command(*parts: object, module: str = "cacl") -> list[str]:
-    return [sys.executable, "-m", module, *map(str, parts)]
-
-
-def measured(commands: Sequence[Sequence[str]]) -> Cost:
-    """Run commands at the same time; return the mean time and the largest memory of one.
-
-    Raises
-    ------
-    CaclError
-        One of them fails.
-    """
-    begun = time.monotonic()
-    running = [
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
-        for command in commands
-    ]
-    seconds, cpu_s, memory_mb = 0.0, 0.0, 0.0
-    for command, process in zip(commands, running, strict=True):
-        said = process.stderr.read() if process.stderr else b""
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            words = said.decode(errors="replace").strip().splitlines()[-1:]
-            raise CaclError(
-                f"The calibration failed in `cacl {command[3]}` ({' '.join(words)}); run "
-                "`cacl doctor` to see what this machine lacks"
-            )
-        seconds = max(seconds, time.monotonic() - begun)
-        cpu_s += (usage.ru_utime + usage.ru_stime) / len(commands)
-        memory_mb = max(memory_mb, usage.ru_maxrss * 1024 / 1e6)
-    return Cost(seconds, cpu_s, memory_mb)
-
-
-def disk_bytes(folder: Path) -> int:
-    """Return the bytes that a folder's files occupy; a file with two names counts once."""
-    inodes = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            found = path.stat()
-            inodes[found.st_ino] = found.st_blocks * 512
-    return sum(inodes.values())
+    return seconds / sum(planned.steps for planned in plan)

@@ -1,4 +1,4 @@
-"""The end of a check: what was looked at, what was found, and what to do about it."""
+"""The result of one check of `cacl doctor`: what was checked, its status, and the remedy."""
 
 from __future__ import annotations
 
@@ -7,27 +7,37 @@ from enum import StrEnum
 
 
 class CheckStatus(StrEnum):
-    """How a check ended: `miss` is what a run fails on, `note` what it goes slowly or partly by."""
+    """Status of a check: a run fails on `fail`; on `warn` it is slow or lacks a feature."""
 
     OK = "ok"
-    NOTE = "note"
-    MISS = "miss"
+    WARN = "warn"
+    FAIL = "fail"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """The end of one check."""
+class CheckResult:
+    """The result of one check.
 
-    what: str
-    verdict: CheckStatus
-    found: str
+    Parameters
+    ----------
+    name
+        What was checked.
+    status
+        How the check ended.
+    detail
+        What the check found.
+    remedy
+        How to fix it; empty if there is nothing to fix.
+    """
+
+    name: str
+    status: CheckStatus
+    detail: str
     remedy: str = ""
 
 
-def judged(what: str, fine: bool, found: str, remedy: str) -> Finding:
-    """Return a finding that is fine, or a miss with its remedy."""
-    return (
-        Finding(what, CheckStatus.OK, found)
-        if fine
-        else Finding(what, CheckStatus.MISS, found, remedy)
-    )
+def check(name: str, passed: bool, detail: str, remedy: str) -> CheckResult:
+    """Return a result with status `ok`, or with status `fail` and the remedy."""
+    if passed:
+        return CheckResult(name, CheckStatus.OK, detail)
+    return CheckResult(name, CheckStatus.FAIL, detail, remedy)

@@ -1,4 +1,4 @@
-"""What a run will cost: time, disk and memory of every step, here and on several machines."""
+"""Estimate the cost of a run: time, memory and disk of every step, on one or several machines."""
 
 from __future__ import annotations
 
@@ -16,161 +16,187 @@ from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
 from cacl.report.thumbnails import MAX_THUMBNAILS
 
 SHARD_STEPS = ("acquire", "tile", "segment", "measure")
-ATLAS_ANTIBODIES = 25_000
-ANTIBODIES_A_GENE = 1.3
+HPA_ANTIBODIES = 25_000
+ANTIBODIES_PER_GENE = 1.3
 PATIENTS = 3
+PHANTOM_JOBS = 2
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What there is to do, and how that is known."""
+    """The amount of work of a run.
+
+    Parameters
+    ----------
+    images
+        Number of images.
+    shards
+        Number of shards.
+    train_steps
+        Steps of all networks that are trained.
+    synthetic
+        Whether the run draws its images.
+    basis
+        How the number of images is known.
+    requests_per_second
+        Rate limit of the HPA host; None if the images come from elsewhere.
+    """
 
     images: int
     shards: int
     train_steps: int
-    drawn: bool
-    source: str
+    synthetic: bool
+    basis: str
     requests_per_second: float | None = None
 
 
 @dataclass(frozen=True)
-class Step:
-    """The cost of one step: of all its jobs on one machine, and spread over `nodes`."""
+class StepCost:
+    """The cost of one step: of a job, of all jobs on one node, and of all jobs on all nodes."""
 
     name: str
     jobs: int
     job_s: float
-    here_s: float
-    nodes_s: float
+    one_node_s: float
+    all_nodes_s: float
     cpu_s: float
     memory_mb: float
     disk_bytes: float
 
 
 def workload_of(settings: Config, folder: Path) -> Workload:
-    """Return how many images a configuration asks for.
+    """Return the workload of a configuration.
 
-    The catalog says so, where the run in `folder` has one; else it is the number that the
-    configuration gives away, or for genes the atlas's mean of 1.3 antibodies a gene and three
-    patients.
+    The number of images comes from the catalog if the run in `folder` has one, else from the
+    configuration. For genes it is an estimate from 1.3 antibodies per gene, the mean of the HPA,
+    and three patients.
+
+    Parameters
+    ----------
+    settings
+        A resolved configuration.
+    folder
+        The run's working directory.
     """
     source = settings.source
-    images, known = _images(settings, folder)
+    images, basis = _count_images(settings, folder)
     return Workload(
         images=images,
         shards=settings.census.shards,
-        train_steps=sum(one.steps for one in networks_of(settings)),
-        drawn=source.kind == "phantom",
-        source=known,
+        train_steps=sum(planned.steps for planned in networks_of(settings)),
+        synthetic=source.kind == "phantom",
+        basis=basis,
         requests_per_second=source.requests_per_second if source.kind == "hpa" else None,
     )
 
 
-def _images(settings: Config, folder: Path) -> tuple[int, str]:
+def _count_images(settings: Config, folder: Path) -> tuple[int, str]:
     source, phantom = settings.source, settings.phantom
     catalog = folder / "results" / "catalog" / "images.parquet"
     if catalog.exists():
-        return pq.read_metadata(catalog).num_rows, "as the catalog lists them"
+        return pq.read_metadata(catalog).num_rows, "from the catalog"
     if source.kind == "phantom":
-        return phantom.antibodies * phantom.patients, "as phantom.* asks for"
+        return phantom.antibodies * phantom.patients, "from phantom.*"
     if source.manifest is not None and source.kind == "manifest" and source.manifest.exists():
         lines = source.manifest.read_text(encoding="utf-8-sig").splitlines()
-        return max(0, sum(bool(line.strip()) for line in lines) - 1), "as the manifest lists them"
+        return max(0, sum(bool(line.strip()) for line in lines) - 1), "from the manifest"
     tissues = max(1, len(source.tissues))
-    antibodies = len(source.antibodies) or round(ANTIBODIES_A_GENE * sum(map(_genes, source.genes)))
+    genes = sum(map(_count_genes, source.genes))
+    antibodies = len(source.antibodies) or round(ANTIBODIES_PER_GENE * genes)
     if source.genes == ("all",) or not antibodies:
-        antibodies = ATLAS_ANTIBODIES
-    known = "a guess of three patients a tissue; `snakemake --until catalog` counts them"
-    return antibodies * PATIENTS * tissues, known
+        antibodies = HPA_ANTIBODIES
+    basis = "assuming three patients per tissue; `snakemake --until catalog` counts them"
+    return antibodies * PATIENTS * tissues, basis
 
 
-def _genes(name: str) -> int:
-    """Return how many genes an entry of `source.genes` names: a file's lines, else one."""
+def _count_genes(name: str) -> int:
+    """Return how many genes an entry of `source.genes` names: those of a file, else one."""
     path = Path(name)
     return len(path.read_text(encoding="utf-8").split()) if path.is_file() else 1
 
 
-def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[Step]:
+def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[StepCost]:
     """Return the cost of every step, in the order of a run.
 
-    Jobs of a shard run side by side, one a CPU core; a step begins when the one before has
-    ended. The host's images come at the configured rate, on however many machines.
+    The jobs of shards run in parallel, one per CPU core; a step starts when the previous one has
+    ended. Images are requested from the host at the configured rate, however many nodes there are.
 
     Parameters
     ----------
     work
-        What there is to do.
+        The workload.
     machine
-        The rates of the machines, all alike.
+        The calibration of a node; all nodes are alike.
     nodes
-        How many machines.
+        Number of nodes.
     """
-    each = math.ceil(work.images / work.shards)
-    steps = []
+    shard_images = math.ceil(work.images / work.shards)
+    costs = []
     for name, rate in machine.rates.items():
-        if name == "phantom" and not work.drawn:
+        if name == "phantom" and not work.synthetic:
             continue
         jobs = work.shards if name in SHARD_STEPS else 1
-        units = each if name in SHARD_STEPS else _all(name, work)
+        units = shard_images if name in SHARD_STEPS else _units(name, work)
         job_s = rate.start_s + units * rate.unit_s
-        polite_s = 0.0
+        request_s = 0.0
         if name == "acquire" and work.requests_per_second:
-            polite_s = work.images / work.requests_per_second
+            request_s = work.images / work.requests_per_second
         if name == "phantom":
-            job_s = rate.start_s + units * rate.unit_s / min(machine.cores, 2)
-        steps.append(
-            Step(
+            job_s = rate.start_s + units * rate.unit_s / min(machine.cores, PHANTOM_JOBS)
+        all_cores = machine.cores * nodes
+        costs.append(
+            StepCost(
                 name=name,
                 jobs=jobs,
                 job_s=job_s,
-                here_s=max(polite_s, _spread(work, rate, jobs, job_s, machine.cores)),
-                nodes_s=max(polite_s, _spread(work, rate, jobs, job_s, machine.cores * nodes)),
-                cpu_s=jobs * rate.start_cpu_s + _all(name, work) * rate.unit_cpu_s,
+                one_node_s=max(request_s, _makespan(work, rate, jobs, job_s, machine.cores)),
+                all_nodes_s=max(request_s, _makespan(work, rate, jobs, job_s, all_cores)),
+                cpu_s=jobs * rate.start_cpu_s + _units(name, work) * rate.unit_cpu_s,
                 memory_mb=rate.memory_mb,
-                disk_bytes=rate.unit_bytes * _all(name, work),
+                disk_bytes=rate.unit_bytes * _units(name, work),
             )
         )
-    return steps
+    return costs
 
 
-def _all(name: str, work: Workload) -> int:
-    """Return how many units a step has to do: most of a report's time goes into its pictures."""
-    own = {"train": work.train_steps, "select": 1, "report": min(work.images, MAX_THUMBNAILS)}
-    return own.get(name, work.images)
+def _units(name: str, work: Workload) -> int:
+    """Return the number of units of a step; for the report, thumbnails take most of the time."""
+    units = {"train": work.train_steps, "select": 1, "report": min(work.images, MAX_THUMBNAILS)}
+    return units.get(name, work.images)
 
 
-def _spread(work: Workload, rate: Rate, jobs: int, job_s: float, places: int) -> float:
-    """Return the time of jobs of uneven shards on as many places: their sum, or the largest one."""
+def _makespan(work: Workload, rate: Rate, jobs: int, job_s: float, cores: int) -> float:
+    """Return the wall time of the jobs of a step on so many cores: at least that of one job."""
     if jobs == 1:
         return job_s
-    together = jobs * rate.start_s + work.images * rate.unit_s
-    return max(together / places, job_s)
+    total_s = jobs * rate.start_s + work.images * rate.unit_s
+    return max(total_s / cores, job_s)
 
 
-def as_table(steps: Sequence[Step], work: Workload, nodes: int) -> Table:
+def as_table(costs: Sequence[StepCost], work: Workload, nodes: int) -> Table:
     """Return an estimate as a table for the terminal."""
     table = Table(
-        title=f"{work.images:,} images ({work.source}) in {work.shards} shards",
-        caption=f"Stores of an atlas and its JPEGs: {decimal(round(total_disk(steps)))}",
+        title=f"{work.images:,} images ({work.basis}) in {work.shards} shards",
+        caption=f"Disk space of the store and the images: {decimal(round(total_disk(costs)))}",
     )
-    across = f"on {nodes} machines" if nodes > 1 else ""
-    for name in ("step", "jobs", "a job", "here", *([across] if across else []), "memory", "disk"):
-        table.add_column(name, justify="left" if name == "step" else "right")
-    for step in steps:
-        cells = [step.name, str(step.jobs), duration(step.job_s), duration(step.here_s)]
-        cells += [duration(step.nodes_s)] if across else []
-        disk = decimal(round(step.disk_bytes)) if step.disk_bytes else ""
-        table.add_row(*cells, f"{step.memory_mb:,.0f} MB", disk)
-    sums = [duration(sum(step.here_s for step in steps))]
-    sums += [duration(sum(step.nodes_s for step in steps))] if across else []
-    memory = f"{max(step.memory_mb for step in steps):,.0f} MB"
-    table.add_row("all", "", "", *sums, memory, decimal(round(total_disk(steps))), style="bold")
+    several = [f"on {nodes} machines"] if nodes > 1 else []
+    for header in ("step", "jobs", "one job", "this machine", *several, "memory", "disk"):
+        table.add_column(header, justify="left" if header == "step" else "right")
+    for cost in costs:
+        cells = [cost.name, str(cost.jobs), duration(cost.job_s), duration(cost.one_node_s)]
+        cells += [duration(cost.all_nodes_s)] if several else []
+        disk = decimal(round(cost.disk_bytes)) if cost.disk_bytes else ""
+        table.add_row(*cells, f"{cost.memory_mb:,.0f} MB", disk)
+    sums = [duration(sum(cost.one_node_s for cost in costs))]
+    sums += [duration(sum(cost.all_nodes_s for cost in costs))] if several else []
+    memory = f"{max(cost.memory_mb for cost in costs):,.0f} MB"
+    table.add_row("all", "", "", *sums, memory, decimal(round(total_disk(costs))), style="bold")
     return table
 
 
-def total_disk(steps: Sequence[Step]) -> float:
+def total_disk(costs: Sequence[StepCost]) -> float:
     """Return the bytes that all steps write."""
-    return sum(step.disk_bytes for step in steps)
+    return sum(cost.disk_bytes for cost in costs)
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Where a run stands: per shard what is done, failed and left, from receipts alone."""
+"""Status of a run: images done, failed and left per shard and step, from the files on disk."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from cacl.errors import TableError
 from cacl.hpa.provenance import provenance_path
 from cacl.tables.schemas import FailureRow, ImageRow
 
-RECEIPTS = {"acquire": "acquired", "tile": "tiles", "segment": "segmented", "measure": "census"}
-STEPS = tuple(RECEIPTS)
+STEP_FOLDERS = {"acquire": "acquired", "tile": "tiles", "segment": "segmented", "measure": "census"}
+"""Folder in `results/` of the tables of each step that works on shards."""
+
+STEPS = tuple(STEP_FOLDERS)
 CATALOG = "catalog"
 
 
 @dataclass(frozen=True)
 class StepStatus:
-    """Images of a shard that a step has done, that failed in it or before, and the others."""
+    """Number of images of a shard that a step has done, that failed up to it, and that are left."""
 
     done: int
     failed: int
@@ -35,199 +37,220 @@ class StepStatus:
 
 @dataclass(frozen=True)
 class ShardStatus:
-    """How far the images of a shard are, by step; and step and reason of each failure."""
+    """Status of a shard by step, and (step, reason) of each failure."""
 
     shard: int
     images: int
     steps: dict[str, StepStatus]
-    reasons: list[tuple[str, str]]
+    failures: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class RunStatus:
-    """How far a run is; `str()` gives it in a line."""
+    """Status of a run; `str()` gives it as one line.
+
+    Parameters
+    ----------
+    shards
+        Status of each shard.
+    catalog_failures
+        (step, reason) of the images and genes that failed in the catalog.
+    last_saved
+        Number, from 1, and step of the network that an unfinished training saved last.
+    has_model, has_report
+        Whether the model and the report exist.
+    """
 
     shards: list[ShardStatus]
-    uncatalogued: list[tuple[str, str]]
-    saved: tuple[int, int] | None
-    model: bool
-    report: bool
-
-    def total(self, step: str) -> StepStatus:
-        """Return a step's numbers over all shards."""
-        parts = [shard.steps[step] for shard in self.shards]
-        return StepStatus(
-            done=sum(part.done for part in parts),
-            failed=sum(part.failed for part in parts),
-            left=sum(part.left for part in parts),
-        )
-
-    def as_document(self) -> dict[str, Any]:
-        """Return everything as plain lists, numbers and words, for JSON."""
-        total = {step: asdict(self.total(step)) for step in STEPS}
-        failures = [
-            {"step": step, "reason": reason, "count": count}
-            for step, reason, count in self.failures()
-        ]
-        shards = [
-            {key: value for key, value in asdict(shard).items() if key != "reasons"}
-            for shard in self.shards
-        ]
-        kept = {"shards": shards, "model": self.model, "report": self.report}
-        return kept | {"total": total, "images": self.images, "failures": failures}
-
-    def failures(self) -> list[tuple[str, str, int]]:
-        """Return step, reason and number of failures, by step, the most frequent first."""
-        found = [*self.uncatalogued, *(one for shard in self.shards for one in shard.reasons)]
-        order = {step: place for place, step in enumerate((CATALOG, *STEPS))}
-        counts = Counter(found).items()
-        return [
-            (step, reason, count)
-            for (step, reason), count in sorted(
-                counts, key=lambda item: (order[item[0][0]], -item[1], item[0])
-            )
-        ]
-
-    def why(self) -> list[str]:
-        """Return a line on the failures of each step, and where their messages are."""
-        lines = []
-        for step in (CATALOG, *STEPS):
-            parts = [
-                f"{count} {reason.replace('_', ' ')}"
-                for name, reason, count in self.failures()
-                if name == step
-            ]
-            place = "catalog.csv" if step == CATALOG else f"{step}/*.csv"
-            if parts:
-                lines.append(f"failed at {step}: {', '.join(parts)} (results/failures/{place})")
-        return lines
+    catalog_failures: list[tuple[str, str]]
+    last_saved: tuple[int, int] | None
+    has_model: bool
+    has_report: bool
 
     @property
     def images(self) -> int:
-        """Images in all shards."""
+        """Number of images in all shards."""
         return sum(shard.images for shard in self.shards)
 
-    def _training(self) -> str:
-        if self.model:
-            return "trained"
-        if self.saved is None:
-            return "not trained yet"
-        number, step = self.saved
-        return f"not trained yet (saved: network {number} at step {step})"
-
-    def __str__(self) -> str:
-        end = self.total("measure")
-        return (
-            f"{end.done} of {self.images} images measured, {end.failed} failed, {end.left} left; "
-            f"model {self._training()}, "
-            f"report {'written' if self.report else 'not written yet'}"
+    def total(self, step: str) -> StepStatus:
+        """Return the status of a step over all shards."""
+        by_shard = [shard.steps[step] for shard in self.shards]
+        return StepStatus(
+            done=sum(status.done for status in by_shard),
+            failed=sum(status.failed for status in by_shard),
+            left=sum(status.left for status in by_shard),
         )
 
+    def as_document(self) -> dict[str, Any]:
+        """Return the status as lists, numbers and strings, for JSON."""
+        total = {step: asdict(self.total(step)) for step in STEPS}
+        failures = [
+            {"step": step, "reason": reason, "count": count}
+            for step, reason, count in self.count_failures()
+        ]
+        shards = [
+            {key: value for key, value in asdict(shard).items() if key != "failures"}
+            for shard in self.shards
+        ]
+        return {
+            "shards": shards,
+            "model": self.has_model,
+            "report": self.has_report,
+            "total": total,
+            "images": self.images,
+            "failures": failures,
+        }
 
-def status_of(folder: Path) -> RunStatus:
-    """Return how far a run is, from the files that its steps leave.
+    def count_failures(self) -> list[tuple[str, str, int]]:
+        """Return step, reason and number of failures, by step, the most frequent first."""
+        failures = [
+            *self.catalog_failures,
+            *(failure for shard in self.shards for failure in shard.failures),
+        ]
+        order = {step: index for index, step in enumerate((CATALOG, *STEPS))}
+        return [
+            (step, reason, count)
+            for (step, reason), count in sorted(
+                Counter(failures).items(), key=lambda item: (order[item[0][0]], -item[1], item[0])
+            )
+        ]
 
-    A step's table counts for the images that are still listed. Where a step has no table yet,
-    because its job has not ended, the receipts of single images count: those beside acquired
-    images, and the images and stain masks in the store.
+    def failure_lines(self) -> list[str]:
+        """Return a line on the failures of each step, with the file that has their messages."""
+        lines = []
+        for step in (CATALOG, *STEPS):
+            counts = [
+                f"{count} {reason.replace('_', ' ')}"
+                for failed_step, reason, count in self.count_failures()
+                if failed_step == step
+            ]
+            path = "catalog.csv" if step == CATALOG else f"{step}/*.csv"
+            if counts:
+                lines.append(f"failed at {step}: {', '.join(counts)} (results/failures/{path})")
+        return lines
+
+    def __str__(self) -> str:
+        last = self.total("measure")
+        return (
+            f"{last.done} of {self.images} images measured, {last.failed} failed, {last.left} "
+            f"left; model {self._training()}, "
+            f"report {'written' if self.has_report else 'not written yet'}"
+        )
+
+    def _training(self) -> str:
+        if self.has_model:
+            return "trained"
+        if self.last_saved is None:
+            return "not trained yet"
+        number, step = self.last_saved
+        return f"not trained yet (saved: network {number} at step {step})"
+
+
+def read_status(folder: Path) -> RunStatus:
+    """Return the status of a run, from the files that its steps write.
+
+    A step's table counts for the images that the catalog still lists. A step whose job has not
+    ended has no table yet. Its images are then counted by the files of each image: the provenance
+    record beside an acquired image, and the image and its stain mask in the store.
 
     Parameters
     ----------
     folder
-        The run's working directory, that holds `results/` and `resources/`.
+        The run's working directory, with `results/` and `resources/`.
 
     Raises
     ------
     TableError
         There is no catalog yet, or a table is damaged.
     """
-    lists = folder / "results" / "catalog" / "shards"
-    numbers = sorted(int(path.stem) for path in lists.glob("*.parquet") if path.stem.isdigit())
-    if not numbers:
+    results = folder / "results"
+    lists = results / "catalog" / "shards"
+    shards = sorted(int(path.stem) for path in lists.glob("*.parquet") if path.stem.isdigit())
+    if not shards:
         raise TableError(
-            f"{lists} holds no list of images, so nothing has begun; start `snakemake`, or name "
-            "the run's folder with --directory"
+            f"{lists} has no list of images, so the run has not started; start `snakemake`, or "
+            "give the run's folder with --directory"
         )
     return RunStatus(
-        shards=[_shard(folder, number, lists / f"{number}.parquet") for number in numbers],
-        uncatalogued=[
-            (CATALOG, reason)
-            for _, reason in _failures(folder / "results" / "failures" / "catalog.csv")
+        shards=[_read_shard(folder, shard, lists / f"{shard}.parquet") for shard in shards],
+        catalog_failures=[
+            (CATALOG, reason) for _, reason in _read_failures(results / "failures" / "catalog.csv")
         ],
-        saved=_saved(folder / "results" / "model" / "states"),
-        model=(folder / "results" / "model" / "model.json").exists(),
-        report=(folder / "results" / "report" / "report.html").exists(),
+        last_saved=_read_last_saved(results / "model" / "states"),
+        has_model=(results / "model" / "model.json").exists(),
+        has_report=(results / "report" / "report.html").exists(),
     )
 
 
-def _shard(folder: Path, number: int, listed: Path) -> ShardStatus:
-    rows = tables.read_parquet(listed, ImageRow)
+def _read_shard(folder: Path, shard: int, image_list: Path) -> ShardStatus:
+    rows = tables.read_parquet(image_list, ImageRow)
+    image_ids = {row.image_id for row in rows}
     results, failed, steps = folder / "results", set[str](), {}
-    reasons: list[tuple[str, str]] = []
-    names = {row.image_id for row in rows}
+    failures: list[tuple[str, str]] = []
     for step in STEPS:
-        receipts = results / RECEIPTS[step] / f"{number}.parquet"
-        if receipts.exists():
-            done = names & _image_ids(receipts)
+        table = results / STEP_FOLDERS[step] / f"{shard}.parquet"
+        if table.exists():
+            done = image_ids & _read_image_ids(table)
         else:
-            done = {row.image_id for row in rows if _single(step, folder)(row)}
-        for image_id, reason in _failures(results / "failures" / step / f"{number}.csv"):
-            if image_id in names - done:
+            is_done = _image_check(step, folder)
+            done = {row.image_id for row in rows if is_done(row)}
+        for image_id, reason in _read_failures(results / "failures" / step / f"{shard}.csv"):
+            if image_id in image_ids - done:
                 failed.add(image_id)
-                reasons.append((step, reason))
-        lost = failed - done
-        steps[step] = StepStatus(len(done), len(lost), len(names) - len(done) - len(lost))
-    return ShardStatus(number, len(rows), steps, reasons)
+                failures.append((step, reason))
+        n_failed = len(failed - done)
+        steps[step] = StepStatus(len(done), n_failed, len(image_ids) - len(done) - n_failed)
+    return ShardStatus(shard, len(rows), steps, failures)
 
 
-def _saved(folder: Path) -> tuple[int, int] | None:
-    """Return the number, from 1, and the last step of the network that training saved last."""
+def _read_last_saved(folder: Path) -> tuple[int, int] | None:
+    """Return the number, from 1, and the step of the network that training saved last."""
     states = [path for path in folder.glob("*.safetensors") if path.stem.isdigit()]
     if not states:
         return None
-    last = max(states, key=lambda path: path.stat().st_mtime_ns)
+    newest = max(states, key=lambda path: path.stat().st_mtime_ns)
     try:
-        with safe_open(last, "numpy") as file:
-            facts = json.loads(file.metadata()["facts"])
-        return int(last.stem) + 1, int(facts["step"])
+        with safe_open(newest, "numpy") as file:
+            metadata = json.loads(file.metadata()["facts"])
+        return int(newest.stem) + 1, int(metadata["step"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
-        return None  # of another version, or just being replaced
+        return None  # written by another version, or being replaced now
 
 
-def _failures(path: Path) -> list[tuple[str, str]]:
-    """Return image and reason of the failures in a file, none where it is not there yet."""
+def _read_failures(path: Path) -> list[tuple[str, str]]:
+    """Return image and reason of each failure in a CSV; none if the file does not exist."""
     if not path.exists():
         return []
     frame = tables.read_csv(path, FailureRow)
     return list(zip(frame["image_id"], frame["reason"], strict=True))
 
 
-def _image_ids(path: Path) -> set[str]:
+def _read_image_ids(path: Path) -> set[str]:
     try:
         return set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
     except (OSError, ValueError, KeyError) as error:
         raise TableError(f"{path} cannot be read ({error}); delete it and run again") from error
 
 
-def _single(step: str, folder: Path) -> Callable[[ImageRow], bool]:
-    """Return whether a step whose job has not ended is done with one image."""
+def _image_check(step: str, folder: Path) -> Callable[[ImageRow], bool]:
+    """Return a function that checks by its files whether a step is done with an image."""
     store, images = folder / "results" / "atlas.zarr", folder / "resources" / "images"
 
-    def acquired(row: ImageRow) -> bool:
-        place = PurePosixPath(urlsplit(row.url).path)
-        return bool(row.url) and provenance_path(images / place.parent.name / place.name).exists()
+    def is_acquired(row: ImageRow) -> bool:
+        path = PurePosixPath(urlsplit(row.url).path)
+        return bool(row.url) and provenance_path(images / path.parent.name / path.name).exists()
 
-    found: dict[str, Callable[[ImageRow], bool]] = {
-        "acquire": acquired,
+    checks: dict[str, Callable[[ImageRow], bool]] = {
+        "acquire": is_acquired,
         "tile": lambda row: (store / row.image_id / "zarr.json").exists(),
         "segment": lambda row: (store / row.image_id / "labels/stain/zarr.json").exists(),
         "measure": lambda row: False,
     }
-    return found[step]
+    return checks[step]
 
 
 def as_table(run: RunStatus) -> Table:
-    """Return a run's status as a table for the terminal."""
+    """Return the status of a run as a table for the terminal."""
     table = Table(title="Images by shard", caption="done / failed / left", show_footer=True)
     table.add_column("shard", "all", justify="right")
     table.add_column("images", str(run.images), justify="right")
@@ -242,5 +265,5 @@ def _row(shard: ShardStatus) -> Sequence[str]:
     return [str(shard.shard), str(shard.images), *(_cell(shard.steps[step]) for step in STEPS)]
 
 
-def _cell(step: StepStatus) -> str:
-    return f"{step.done} / {step.failed} / {step.left}"
+def _cell(status: StepStatus) -> str:
+    return f"{status.done} / {status.failed} / {status.left}"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cacl import __version__, tables
 from cacl.errors import ConfigError
-from cacl.tables.dictionary import described
+from cacl.tables.dictionary import describe_columns
 from cacl.tables.schemas import AntibodyRow, MeasureRow
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def to_anndata(antibodies: pd.DataFrame, images: pd.DataFrame) -> AnnData:
         The package `anndata` is not installed.
     """
     anndata = _anndata()
-    columns = {column.name: column for column in described(AntibodyRow)}
+    columns = {column.name: column for column in describe_columns(AntibodyRow)}
     measures = [name for name, column in columns.items() if column.kind == "number"]
     other_columns = [name for name in columns if name not in measures and name != NAME]
     index = _objects(antibodies[NAME])

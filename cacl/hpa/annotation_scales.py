@@ -5,7 +5,8 @@ Words for trends (ascending, descending) and for unusable tissue (not representa
 
 from __future__ import annotations
 
-SEPARATOR = ";"
+from cacl.hpa.annotation import SEPARATOR
+
 STAINING = {"not detected": 0.0, "low": 1.0, "medium": 2.0, "high": 3.0}
 INTENSITY = {"negative": 0.0, "weak": 1.0, "moderate": 2.0, "strong": 3.0}
 # The releases spell the same class differently.
@@ -33,7 +34,7 @@ def level(words: str, scale: dict[str, float]) -> float | None:
     """
     ranks = [
         scale[word]
-        for word in (word.strip().lower() for word in words.split(SEPARATOR))
+        for word in (word.strip().lower() for word in words.split(SEPARATOR.strip()))
         if word in scale
     ]
     return sum(ranks) / len(ranks) if ranks else None

@@ -14,7 +14,7 @@ import pandas as pd
 from cacl import __version__
 from cacl.hpa.licence import SYNTHETIC
 from cacl.tables import write_text
-from cacl.tables.dictionary import Column, Table, described
+from cacl.tables.dictionary import Column, Table, describe_columns
 
 HOMEPAGE = "https://arxiv.org/abs/2011.00794"
 FRACTION_UNIT = "0-1"
@@ -102,7 +102,7 @@ def _resource(out: Path, table: Table) -> dict[str, Any]:
 
 def _schema(table: Table) -> dict[str, Any]:
     schema: dict[str, Any] = {
-        "fields": [_field(column, table) for column in described(table.record)],
+        "fields": [_field(column, table) for column in describe_columns(table.record)],
         "missingValues": [""],
     }
     if table.key:

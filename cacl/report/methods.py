@@ -235,7 +235,9 @@ def markdown(
         "training steps": model.get("steps"),
         "model digest (SHA-256)": model.get("checkpoint_sha256"),
         "threshold source": model.get("threshold_source"),
-        "minimum fraction of cell area above the high threshold": thresholds.get("least"),
+        "minimum fraction of cell area above the high threshold": thresholds.get(
+            "min_area_fraction"
+        ),
     }
     counts = {
         "images requested": len(set(catalog["image_id"])),

@@ -94,7 +94,7 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
         "flagged": _rows(images[images["qc"] != ""].head(SHOWN_FAILURES)),
         "model": list(text.flatten(content.model)),
         "benchmark": _benchmark(content.benchmark),
-        "tables": [(table, dictionary.described(table.record)) for table in content.tables],
+        "tables": [(table, dictionary.describe_columns(table.record)) for table in content.tables],
         "counts": {
             "antibodies": len(content.antibodies),
             "genes": len(content.genes),

@@ -20,7 +20,7 @@ from cacl.errors import ImageError, StoreError
 from cacl.image import palette
 from cacl.runtime.progress import track
 from cacl.store import Store
-from cacl.store.shard import StoredArray
+from cacl.store.arrays import StoredArray
 from cacl.tables import write_atomically
 
 log = logging.getLogger(__name__)

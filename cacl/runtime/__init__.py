@@ -1,1 +1,1 @@
-"""Processes: signals, progress, worker threads, memory."""
+"""Process management: signals, progress, worker threads, memory allocation, dask."""

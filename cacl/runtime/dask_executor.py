@@ -1,7 +1,7 @@
 """Run one function over the images of a shard on a dask scheduler that the user names.
 
-Dask sends pickles both ways, so whoever runs the scheduler can run code in this process, and so
-can its workers: the user has to trust them.
+Dask sends pickles in both directions. The scheduler and its workers can therefore run any code in
+this process, so the user must trust them.
 """
 
 from __future__ import annotations
@@ -17,42 +17,43 @@ from distributed.scheduler import KilledWorker
 
 from cacl.errors import ClusterError
 
-SECONDS_TO_ANSWER = 10
-SECONDS_FOR_A_WORKER = 60
+CONNECT_TIMEOUT_S = 10
+WORKER_TIMEOUT_S = 60
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @contextmanager
-def on_scheduler(
+def dask_results(
     address: str, function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Iterator[Iterator[Result | KilledWorker]]:
     """Yield an iterator over the results of `function`, in the order of `items`.
 
-    The function goes to the workers once, as a task of its own, so that it is made again
-    wherever its worker dies. So is every item, until it has taken as many workers with it as
-    the scheduler allows (`distributed.scheduler.allowed-failures`); its result is then the
-    `KilledWorker`.
+    The function is sent once, as a task of its own, so that dask recomputes it where a worker
+    dies. Dask also repeats the items of a dead worker. An item that has killed as many workers as
+    the scheduler allows (`distributed.scheduler.allowed-failures`) gives its `KilledWorker` error
+    as the result.
 
     Parameters
     ----------
     address
-        Of the scheduler, such as `tcp://10.0.0.1:8786`.
+        Address of the scheduler, such as `tcp://10.0.0.1:8786`.
     function, items
-        Must survive pickling; paths must mean the same on every worker.
+        Both must survive pickling; paths must mean the same on every worker.
 
     Raises
     ------
     ClusterError
-        No scheduler or no worker answers, the workers cannot load this package, or the scheduler
-        is lost; results that came before are good.
+        No scheduler or no worker answers, the workers cannot load this package, or the connection
+        to the scheduler is lost; results that were yielded before are valid.
     """
     try:
-        client = Client(address, timeout=SECONDS_TO_ANSWER, set_as_default=False)
+        client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"No dask scheduler answers at {address} within {SECONDS_TO_ANSWER} s ({error}); start "
-            "one with `dask scheduler`, or leave --dask-scheduler out"
+            f"No dask scheduler answers at {address} within {CONNECT_TIMEOUT_S} s ({error}); start "
+            "one with `dask scheduler`, or omit --dask-scheduler"
         ) from error
     with client:
         yield _results(client, address, function, items)
@@ -62,20 +63,21 @@ def _results(
     client: Client, address: str, function: Callable[[Item], Result], items: Sequence[Item]
 ) -> Iterator[Result | KilledWorker]:
     try:
-        client.wait_for_workers(1, timeout=SECONDS_FOR_A_WORKER)
+        client.wait_for_workers(1, timeout=WORKER_TIMEOUT_S)
     except TimeoutError as error:
         raise ClusterError(
-            f"The dask scheduler at {address} has had no worker for {SECONDS_FOR_A_WORKER} s; "
+            f"The dask scheduler at {address} has had no worker for {WORKER_TIMEOUT_S} s; "
             f"start some with `dask worker {address}`"
         ) from error
-    held = client.submit(pickle.loads, pickle.dumps(function), pure=False)
-    failed = held.exception()
-    if failed is not None:
+    remote_function = client.submit(pickle.loads, pickle.dumps(function), pure=False)
+    load_error = remote_function.exception()
+    if load_error is not None:
         raise ClusterError(
-            f"The workers of {address} cannot load what they have to run ({failed}); install the "
+            f"The workers of {address} cannot load the function to run ({load_error}); install the "
             "same version of this package and of its dependencies on them"
         )
-    futures: list[Future[Any]] = client.map(_call, [held] * len(items), items, pure=False)
+    functions = [remote_function] * len(items)
+    futures: list[Future[Any]] = client.map(_call, functions, items, pure=False)
     for future in futures:
         try:
             yield future.result()
@@ -83,8 +85,8 @@ def _results(
             yield error
         except concurrent.futures.CancelledError as error:
             raise ClusterError(
-                f"The dask scheduler at {address} was lost; start it and run the step again, "
-                "images that are done are skipped"
+                f"The connection to the dask scheduler at {address} was lost; start the scheduler "
+                "and run the step again, images that are done are skipped"
             ) from error
 
 

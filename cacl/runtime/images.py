@@ -1,4 +1,4 @@
-"""Run one function over the images of a shard: in parallel, with progress, failures aside."""
+"""Run one function over the images of a shard: in parallel, with progress and error handling."""
 
 from __future__ import annotations
 
@@ -7,177 +7,214 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, ParamSpec, Protocol, TypeVar
 
 import cv2
+from dask.utils import SerializableLock
 
-from cacl import tables
-from cacl.errors import DiskError, ImageError, Reason, StrictError
+from cacl.errors import ImageError, Reason
 from cacl.runtime.progress import track
 from cacl.runtime.signals import deferred_interrupt
-from cacl.tables.schemas import FailureRow
 
 log = logging.getLogger(__name__)
 
+IMAGES_ON_GPU, IMAGES_ON_CPU = 3, 2
 
-class Row(Protocol):
-    """What every per-image record has."""
+
+class ImageRow(Protocol):
+    """Any record of an image."""
 
     @property
     def image_id(self) -> str:
-        """Name of the image."""
+        """Identifier of the image: `<antibody_id>/<name>`."""
 
 
-Item = TypeVar("Item", bound=Row)
+Row = TypeVar("Row", bound=ImageRow)
 Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+
+
+@dataclass(frozen=True)
+class ImageFailure:
+    """Why a step could not process one image.
+
+    Parameters
+    ----------
+    image_id
+        The image.
+    stage
+        Name of the step.
+    reason
+        Code of the failure.
+    message
+        One sentence: what happened, expected and got, how to fix it.
+    source
+        URL or path of the image.
+    """
+
+    image_id: str
+    stage: str
+    reason: Reason
+    message: str
+    source: str
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What became of a shard: results and failures, each in the order of the input."""
+    """Results and failures of a shard, each in the order of the input."""
 
     results: list[Result]
-    failures: list[FailureRow]
+    failures: list[ImageFailure]
+
+
+@dataclass(frozen=True)
+class WorkerPlan:
+    """How the images of a shard share the device.
+
+    Parameters
+    ----------
+    images
+        Images that are processed at the same time.
+    threads
+        CPU threads of the network of each of them.
+    lock_device
+        Whether only one image at a time may use the device; see `DeviceLock`.
+    """
+
+    images: int
+    threads: int
+    lock_device: bool
+
+
+class DeviceLock:
+    """Lets one thread at a time use the device."""
+
+    def __init__(self) -> None:
+        self._lock = SerializableLock()
+
+    def call(
+        self,
+        function: Callable[Arguments, Result],
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Result:
+        """Wait until the device is free, then call a function."""
+        with self._lock:
+            return function(*args, **kwargs)
+
+
+def plan_workers(threads: int, images: int, *, on_gpu: bool) -> WorkerPlan:
+    """Return how many images of a shard to process at the same time.
+
+    On a GPU images overlap: while the network scores a block of one image, other threads read and
+    decode the next image and threshold, compress and write the masks of the previous one. A lock
+    gives the device to one image at a time. On a CPU two images run from reading to writing, each
+    with half of the cores, so that no core idles while an image is read. More images would need
+    more memory than a job has. A single image, such as a whole slide, has all cores.
+
+    Parameters
+    ----------
+    threads
+        CPU threads of the process.
+    images
+        Images of the shard.
+    on_gpu
+        Whether the network runs on a GPU.
+    """
+    if on_gpu:
+        return WorkerPlan(IMAGES_ON_GPU, threads, lock_device=True)
+    concurrent = max(1, min(threads, images, IMAGES_ON_CPU))
+    return WorkerPlan(concurrent, max(1, threads // concurrent), lock_device=False)
 
 
 def run_images(
     stage: str,
-    rows: Sequence[Item],
-    work: Callable[[Item], Result],
+    rows: Sequence[Row],
+    function: Callable[[Row], Result],
     *,
-    source: Callable[[Item], str],
+    source: Callable[[Row], str],
     jobs: int = 1,
     scheduler: str | None = None,
     size_bytes: Callable[[Result], int] | None = None,
 ) -> Outcome[Result]:
-    """Call `work` for every row, several at a time; one image's failure never stops the rest.
+    """Call `function` for every row, several at a time; the failure of an image stops no other.
 
     Parameters
     ----------
     stage
-        Name of the step, for the failures table and the progress line.
+        Name of the step, for the failures and the progress line.
     rows
         Records with an `image_id`.
-    work
-        Called once a row; raises `ImageError` for an image that cannot be used.
+    function
+        Called once per row; raises `ImageError` for an image that cannot be used.
     source
-        Where a row's image comes from, for the failures table.
+        Returns the URL or path of a row's image, for the failures.
     jobs
-        Images at a time, in threads of this process.
+        Number of images that are processed at the same time, in threads of this process.
     scheduler
-        Address of a dask scheduler whose workers do it instead. `work` and what it refers to must
-        survive pickling, and its paths be absolute.
+        Address of a dask scheduler. Its workers then replace the threads: `function` and all that
+        it refers to must survive pickling, and its paths must be absolute.
     size_bytes
-        How many bytes a result stands for, to report MB/s as well.
+        Returns the size of a result in bytes, to report MB/s as well.
 
     Raises
     ------
     ClusterError
-        The scheduler or its workers cannot do it; see `cacl.runtime.dask_executor.on_scheduler`.
+        The scheduler or its workers are not usable; see
+        `cacl.runtime.dask_executor.dask_results`.
     """
 
-    def attempt(row: Item) -> Result | FailureRow:
+    def attempt(row: Row) -> Result | ImageFailure:
         try:
-            return work(row)
+            return function(row)
         except ImageError as error:
             return failure(row, error.reason, str(error))
         except OSError as error:
             return failure(row, Reason.UNWRITABLE, f"The product could not be written: {error}")
-        except Exception as error:  # the one place where a surprise becomes a row
+        except Exception as error:  # only here does an unexpected error become a table row
             log.exception("%s: %s: unexpected error", stage, row.image_id)
             return failure(row, Reason.UNEXPECTED, f"{type(error).__name__}: {error}")
 
-    def failure(row: Item, reason: Reason, message: str) -> FailureRow:
-        return FailureRow(
-            image_id=row.image_id,
-            stage=stage,
-            reason=str(reason),
-            message=message,
-            source=source(row),
-        )
+    def failure(row: Row, reason: Reason, message: str) -> ImageFailure:
+        return ImageFailure(row.image_id, stage, reason, message, source(row))
 
-    def told(row: Item, item: Result | FailureRow | Exception) -> Result | FailureRow:
-        if isinstance(item, Exception):
-            item = failure(row, Reason.UNEXPECTED, f"Its worker died again and again: {item}")
-        if isinstance(item, FailureRow):
-            log.warning("%s: %s: %s: %s", stage, row.image_id, item.reason, item.message)
-        return item
+    def log_failure(row: Row, result: Result | ImageFailure | Exception) -> Result | ImageFailure:
+        if isinstance(result, Exception):
+            result = failure(row, Reason.UNEXPECTED, f"Its worker died repeatedly: {result}")
+        if isinstance(result, ImageFailure):
+            log.warning("%s: %s: %s: %s", stage, row.image_id, result.reason, result.message)
+        return result
 
-    def size(item: Result | FailureRow) -> int:
-        return 0 if size_bytes is None or isinstance(item, FailureRow) else size_bytes(item)
+    def size(result: Result | ImageFailure) -> int:
+        return 0 if size_bytes is None or isinstance(result, ImageFailure) else size_bytes(result)
 
-    with _attempts(attempt, rows, jobs, scheduler) as attempts:
-        ends = (told(row, item) for row, item in zip(rows, attempts, strict=True))
-        done = list(track(ends, f"{stage}: images", len(rows), size))
+    with _map_rows(attempt, rows, jobs, scheduler) as attempts:
+        logged = (log_failure(row, result) for row, result in zip(rows, attempts, strict=True))
+        finished = list(track(logged, f"{stage}: images", len(rows), size))
     return Outcome(
-        results=[item for item in done if not isinstance(item, FailureRow)],
-        failures=[item for item in done if isinstance(item, FailureRow)],
+        results=[result for result in finished if not isinstance(result, ImageFailure)],
+        failures=[result for result in finished if isinstance(result, ImageFailure)],
     )
 
 
 @contextmanager
-def _attempts(
-    attempt: Callable[[Item], Result], rows: Sequence[Item], jobs: int, scheduler: str | None
+def _map_rows(
+    attempt: Callable[[Row], Result], rows: Sequence[Row], jobs: int, scheduler: str | None
 ) -> Iterator[Iterator[Result | Exception]]:
-    """Yield what becomes of each row, in order; an exception for one lost with its worker."""
+    """Yield the results in the order of the rows; an exception if the worker of a row died."""
     if scheduler is None:
-        cv2.setNumThreads(1)  # images are what runs at the same time, not parts of one
+        cv2.setNumThreads(1)  # images run in parallel, not the parts of one image
         with deferred_interrupt() as interrupted, ThreadPoolExecutor(max_workers=jobs) as pool:
 
-            def attempt_unless_interrupted(row: Item) -> Result:
+            def attempt_unless_interrupted(row: Row) -> Result:
                 if interrupted():
                     raise KeyboardInterrupt
                 return attempt(row)
 
             yield pool.map(attempt_unless_interrupted, rows)
     else:
-        from cacl.runtime.dask_executor import on_scheduler  # takes a second, and few runs need it
+        # The import takes a second, and few runs need it.
+        from cacl.runtime.dask_executor import dask_results
 
-        with on_scheduler(scheduler, attempt, rows) as results:
+        with dask_results(scheduler, attempt, rows) as results:
             yield results
-
-
-def write_failures(path: Path, failures: Sequence[FailureRow], *, strict: bool) -> None:
-    """Write a step's failures as CSV.
-
-    Raises
-    ------
-    StrictError
-        There are failures and `strict` is set; the table is written all the same.
-    """
-    tables.write_csv(path, failures, FailureRow)
-    if strict and failures:
-        raise StrictError(
-            f"{len(failures)} image(s) failed and --strict is set; their reasons are in {path}"
-        )
-
-
-def finish(outcome: Outcome[Any], record: type, out: Path, failures: Path, *, strict: bool) -> None:
-    """Write a step's receipts as Parquet and its failures as CSV; see `write_failures`."""
-    tables.write_parquet(out, outcome.results, record)
-    write_failures(failures, outcome.failures, strict=strict)
-
-
-def raise_on_disk_errors(failures: Path) -> None:
-    """Refuse to take a step for done of which a full disk kept images back.
-
-    Parameters
-    ----------
-    failures
-        The step's CSV of failures.
-
-    Raises
-    ------
-    DiskError
-        It lists images whose product could not be written.
-    """
-    listed = tables.read_csv(failures, FailureRow)
-    kept_back = listed[listed["reason"] == str(Reason.UNWRITABLE)]
-    if len(kept_back):
-        raise DiskError(
-            f"{len(kept_back)} image(s) could not be written, the first one because: "
-            f"{kept_back['message'].iloc[0]}; free some space (`cacl estimate` says how much is "
-            "needed) or mend the folder's permissions, then run the same command again: it goes "
-            "on where it stopped"
-        )

@@ -1,21 +1,22 @@
-"""How memory that is freed is used again."""
+"""Settings of the GNU memory allocator."""
 
 from __future__ import annotations
 
 import ctypes
 
+# Parameters of mallopt(3).
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-"""Of `mallopt(3)`."""
 
-LARGEST_BYTES = 1 << 30
+THRESHOLD_BYTES = 1 << 30
 
 
 def tune_malloc() -> None:
-    """Let this process keep the memory that it frees, for what it asks for next.
+    """Make this process reuse the memory that it frees instead of returning it to the system.
 
-    A network asks for the same large arrays again and again. The GNU allocator gives arrays of 32
-    MB or more back to the system each time, which then hands them out page by page, all zeros: a
-    third of the time. Its highest use of memory hardly grows. Other allocators are left alone.
+    A network allocates the same large arrays repeatedly. By default the GNU allocator returns an
+    array of 32 MB or more to the system when it is freed, and the system fills the next one with
+    zeros page by page, which takes a third of the run time. The peak memory hardly grows. Other
+    allocators are left as they are.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -23,7 +24,7 @@ def tune_malloc() -> None:
         return
     for parameter, value in (
         (M_ARENA_MAX, 1),
-        (M_MMAP_THRESHOLD, LARGEST_BYTES),
-        (M_TRIM_THRESHOLD, LARGEST_BYTES),
+        (M_MMAP_THRESHOLD, THRESHOLD_BYTES),
+        (M_TRIM_THRESHOLD, THRESHOLD_BYTES),
     ):
         mallopt(parameter, value)

@@ -1,4 +1,4 @@
-"""Progress of long loops: a bar in a terminal, a plain line now and then in a log."""
+"""Progress of long loops: a bar in a terminal, a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -19,81 +19,96 @@ from rich.progress import (
 )
 
 log = logging.getLogger(__name__)
-SECONDS_BETWEEN_LINES = 10.0
-T = TypeVar("T")
+
+LOG_INTERVAL_S = 10.0
+
+Item = TypeVar("Item")
 
 
 def track(
-    items: Iterable[T], what: str, total: int, size_bytes: Callable[[T], int] | None = None
-) -> Iterator[T]:
+    items: Iterable[Item],
+    description: str,
+    total: int,
+    size_bytes: Callable[[Item], int] | None = None,
+) -> Iterator[Item]:
     """Yield `items` and report how many are done.
 
     Parameters
     ----------
     items
-        Anything to iterate over.
-    what
-        What the items are, for the line: "tile: images".
+        Any iterable.
+    description
+        Step and kind of the items, for the line: "tile: images".
     total
-        How many items there will be.
+        Number of items.
     size_bytes
-        How many bytes an item has, to report MB/s (10^6 bytes) too.
+        Returns the size of an item in bytes, to report MB/s (10^6 bytes) as well.
     """
-    pace = _Pace(size_bytes)
+    throughput = _Throughput(size_bytes)
     if sys.stderr.isatty():
-        yield from _bar(items, what, total, pace)
+        yield from _show_bar(items, description, total, throughput)
     else:
-        yield from _lines(items, what, total, pace)
+        yield from _log_lines(items, description, total, throughput)
 
 
-class _Pace(Generic[T]):
-    """How many items, and bytes, a second."""
+class _Throughput(Generic[Item]):
+    """Counts items and bytes per second; `str()` formats both."""
 
-    def __init__(self, size_bytes: Callable[[T], int] | None) -> None:
+    def __init__(self, size_bytes: Callable[[Item], int] | None) -> None:
         self._size_bytes = size_bytes
         self._start = time.monotonic()
         self.done = self._bytes = 0
 
-    def add(self, item: T) -> None:
+    def add(self, item: Item) -> None:
         self.done += 1
         self._bytes += 0 if self._size_bytes is None else self._size_bytes(item)
 
-    def left_s(self, total: int) -> float:
-        return (total - self.done) * self._seconds() / self.done
+    def remaining_s(self, total: int) -> float:
+        return (total - self.done) * self._elapsed_s() / self.done
 
     def __str__(self) -> str:
-        items = f"{self.done / self._seconds():.1f}/s"
-        megabytes = f", {self._bytes / 1e6 / self._seconds():.1f} MB/s" if self._bytes else ""
+        items = f"{self.done / self._elapsed_s():.1f}/s"
+        megabytes = f", {self._bytes / 1e6 / self._elapsed_s():.1f} MB/s" if self._bytes else ""
         return items + megabytes
 
-    def _seconds(self) -> float:
+    def _elapsed_s(self) -> float:
         return max(time.monotonic() - self._start, 1e-9)
 
 
-def _bar(items: Iterable[T], what: str, total: int, pace: _Pace[T]) -> Iterator[T]:
-    parts = (
+def _show_bar(
+    items: Iterable[Item], description: str, total: int, throughput: _Throughput[Item]
+) -> Iterator[Item]:
+    columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[pace]}"),
+        TextColumn("{task.fields[throughput]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*parts, console=Console(stderr=True)) as progress:
-        task = progress.add_task(what, total=total, pace="")
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(description, total=total, throughput="")
         for item in items:
             yield item
-            pace.add(item)
-            progress.update(task, advance=1, pace=str(pace))
+            throughput.add(item)
+            progress.update(task, advance=1, throughput=str(throughput))
 
 
-def _lines(items: Iterable[T], what: str, total: int, pace: _Pace[T]) -> Iterator[T]:
+def _log_lines(
+    items: Iterable[Item], description: str, total: int, throughput: _Throughput[Item]
+) -> Iterator[Item]:
     last = time.monotonic()
     for item in items:
         yield item
-        pace.add(item)
+        throughput.add(item)
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES or pace.done == total:
-            left = pace.left_s(total)
-            log.info("%s: %d of %d, %s, %.0f s left", what, pace.done, total, pace, left)
+        if now - last >= LOG_INTERVAL_S or throughput.done == total:
+            log.info(
+                "%s: %d of %d, %s, %.0f s left",
+                description,
+                throughput.done,
+                total,
+                throughput,
+                throughput.remaining_s(total),
+            )
             last = now

@@ -28,8 +28,9 @@ from cacl.hpa.provenance import (
     write_provenance,
 )
 from cacl.hpa.urls import check_image_url
-from cacl.runtime.images import finish, run_images
+from cacl.runtime.images import run_images
 from cacl.runtime.signals import on_interrupt
+from cacl.steps.outputs import write_outputs
 from cacl.tables.schemas import AcquiredRow, ImageRow
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ def acquire(
             postponed,
             len(rows),
         )
-    finish(outcome, AcquiredRow, out, failures, strict=strict)
+    write_outputs(outcome, AcquiredRow, out, failures, strict=strict)
 
 
 def from_manifest(row: ImageRow) -> AcquiredRow:

@@ -15,7 +15,7 @@ from cacl.hpa.annotation import annotation_of, index_annotations
 from cacl.hpa.target_class import class_labels_of, label_name
 from cacl.image import qc
 from cacl.image.tile_stats import Bool, Int64, TileRowStats, area_per_tile, compute_row_stats
-from cacl.runtime.images import Outcome, finish, run_images
+from cacl.runtime.images import Outcome, run_images
 from cacl.stats.intervals import spatial_ci
 from cacl.stats.ratios import (
     dab_fraction_in_mask,
@@ -24,6 +24,7 @@ from cacl.stats.ratios import (
     mean_stained_od,
     ratio,
 )
+from cacl.steps.outputs import write_outputs
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import (
     AnnotationRow,
@@ -138,7 +139,7 @@ def measure(
         class_rows = [row for measures in outcome.results for row in measures.classes]
         tables.write_parquet(classes, class_rows, ClassRow)
     measure_rows = Outcome([measures.row for measures in outcome.results], outcome.failures)
-    finish(measure_rows, MeasureRow, out, failures, strict=strict)
+    write_outputs(measure_rows, MeasureRow, out, failures, strict=strict)
 
 
 def _group_by_image(rows: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:

@@ -14,10 +14,11 @@ from cacl.model.device import default_device, prepare_for_device
 from cacl.model.inference.masks import MAX_VIEWS, Morphology
 from cacl.model.inference.predict import predict_masks
 from cacl.model.inference.uncertainty import ViewAgreement
-from cacl.runtime.images import finish, run_images
+from cacl.runtime.digest import digest_of
+from cacl.runtime.images import DeviceLock, plan_workers, run_images
 from cacl.runtime.malloc import tune_malloc
-from cacl.runtime.pipeline import DeviceLock, plan
-from cacl.store import ImageMeta, Store, digest_of
+from cacl.steps.outputs import write_outputs
+from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 
 SEGMENT_VERSION = 5
@@ -73,9 +74,9 @@ def segment(
         prepare_for_device(network, device)
     rows = tables.read_parquet(tiles, TileStatRow)
     first_rows = list({row.image_id: row for row in reversed(rows)}.values())[::-1]
-    pipeline = plan(threads, len(first_rows), on_gpu=device.type == "cuda")
+    pipeline = plan_workers(threads, len(first_rows), on_gpu=device.type == "cuda")
     torch.set_num_threads(pipeline.threads)
-    device_lock = DeviceLock() if pipeline.turns else None
+    device_lock = DeviceLock() if pipeline.lock_device else None
 
     names = [label_name(index, target) for index, target in enumerate(trained.classes)]
     classes = ";".join(target.name for target in trained.classes)
@@ -103,7 +104,7 @@ def segment(
             )
             by_name = dict(zip(names, masks, strict=True))
             image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
-        attributes = image_store.label_facts(row.image_id, names[0])
+        attributes = image_store.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,
             antibody_id=row.antibody_id,
@@ -116,7 +117,7 @@ def segment(
     outcome = run_images(
         "segment", first_rows, segment_image, source=lambda row: row.image_id, jobs=pipeline.images
     )
-    finish(outcome, SegmentedRow, out, failures, strict=strict)
+    write_outputs(outcome, SegmentedRow, out, failures, strict=strict)
 
 
 def _read_meta(store: Store, row: TileStatRow) -> ImageMeta:

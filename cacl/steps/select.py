@@ -188,26 +188,26 @@ def stratified_group_split(labels: Mapping[str, str], seed: int) -> dict[str, Sp
 
 
 def _apply_rules(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFrame:
-    """Add the columns `rule` and `kept`; the median is that of the training split's negatives."""
+    """Add the columns `reason` and `selected`; the median is over negatives of the training split."""
     has_tissue = frame["tissue_fraction"] >= min_tissue_fraction
     negative, training = frame["kind"] == NEGATIVE, frame["split"] == Split.TRAIN
     reference = frame.loc[negative & has_tissue & training, "dab_fraction"]
     median = float(reference.median()) if len(reference) else 0.0
     by_image = frame["dab_fraction"].where(has_tissue).groupby(frame["image_id"])
-    rule = pd.Series(str(SelectionReason.DAB_BELOW), index=frame.index, dtype="string")
+    reason = pd.Series(str(SelectionReason.DAB_BELOW), index=frame.index, dtype="string")
     upper_half = frame["dab_fraction"] >= by_image.transform("median")
-    rule[upper_half] = str(SelectionReason.DAB_UPPER_HALF)
-    rule[frame["dab_fraction"] > median] = str(SelectionReason.DAB_ABOVE)
-    rule[negative] = str(SelectionReason.NEGATIVE_IMAGE)
-    rule[frame["split"] == Split.TEST] = str(SelectionReason.TEST)
-    rule[~has_tissue] = str(SelectionReason.LITTLE_TISSUE)
-    left_out = rule.isin([str(SelectionReason.DAB_BELOW), str(SelectionReason.LITTLE_TISSUE)])
+    reason[upper_half] = str(SelectionReason.DAB_UPPER_HALF)
+    reason[frame["dab_fraction"] > median] = str(SelectionReason.DAB_ABOVE)
+    reason[negative] = str(SelectionReason.NEGATIVE_IMAGE)
+    reason[frame["split"] == Split.TEST] = str(SelectionReason.TEST)
+    reason[~has_tissue] = str(SelectionReason.LITTLE_TISSUE)
+    left_out = reason.isin([str(SelectionReason.DAB_BELOW), str(SelectionReason.LITTLE_TISSUE)])
     log.info("select: the median DAB fraction of negative tiles is %.4f", median)
-    return frame.assign(rule=rule, kept=~left_out)
+    return frame.assign(reason=reason, selected=~left_out)
 
 
 def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Apply labels of single tiles; these tiles are kept whatever the rules decide."""
+    """Apply labels of single tiles; these tiles are selected whatever the rules decide."""
     keys = zip(frame["image_id"], frame["row"], frame["col"], strict=True)
     index_of = {
         (str(image_id), int(row), int(col)): index
@@ -225,8 +225,8 @@ def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         frame.loc[index, "label"] = label
         frame.loc[index, "class_labels"] = class_labels
         frame.loc[index, "kind"] = kind_of(label, class_labels)
-        frame.loc[index, "kept"] = True
-        frame.loc[index, "rule"] = str(SelectionReason.OVERRIDE)
+        frame.loc[index, "selected"] = True
+        frame.loc[index, "reason"] = str(SelectionReason.OVERRIDE)
     return frame
 
 
@@ -267,26 +267,26 @@ def _balance(
     `max_tiles`. With several classes `max_imbalance` is None, because few images are negative in
     all of them.
     """
-    training = frame["kept"] & (frame["split"] == Split.TRAIN)
+    training = frame["selected"] & (frame["split"] == Split.TRAIN)
     counts = {label: int((training & (frame["kind"] == label)).sum()) for label in LABELS}
     half = max_tiles // 2
     limit = half if max_imbalance is None else min(max_imbalance * min(counts.values()), half)
     reason = SelectionReason.LIMIT if limit == half else SelectionReason.BALANCE
     for label in LABELS:
         members = frame.index[training & (frame["kind"] == label)]
-        free = members[frame.loc[members, "rule"] != str(SelectionReason.OVERRIDE)]
+        free = members[frame.loc[members, "reason"] != str(SelectionReason.OVERRIDE)]
         surplus = min(len(members) - limit, len(free))
         if surplus <= 0:
             continue
         dropped = np.sort(rng.permutation(len(free))[:surplus])
-        frame.loc[free[dropped], "kept"] = False
-        frame.loc[free[dropped], "rule"] = str(reason)
+        frame.loc[free[dropped], "selected"] = False
+        frame.loc[free[dropped], "reason"] = str(reason)
     return frame
 
 
 def _log_counts(frame: pd.DataFrame) -> None:
-    kept = frame[frame["kept"]]
-    for (split, label), group in kept.groupby(["split", "kind"], observed=True):
+    selected = frame[frame["selected"]]
+    for (split, label), group in selected.groupby(["split", "kind"], observed=True):
         log.info(
             "select: %s, %s: %d tiles of %d antibodies",
             split,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cacl import tables
-from cacl.benchmark.external import STORE, TILES, TRUTH
+from cacl.benchmark.evaluation_set import EXTERNAL_STORE, EXTERNAL_TILES, EXTERNAL_TRUTH
 from cacl.config import LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
 from cacl.model.data.selection import SelectionReason, Split
 from cacl.stats.intervals import seed_of
@@ -25,7 +25,7 @@ def synthesise_external(
     ----------
     out
         Folder that gets `tiles.parquet` (`TileRow`, all of the test split), `atlas.zarr` and
-        `truth/`, to be read by `cacl.benchmark.evaluation_set.read_atlas`.
+        `truth/`; see `cacl.benchmark.evaluation_set.EvaluationSource.external`.
     phantom
         Setting, antibodies and patients.
     tiles
@@ -43,7 +43,7 @@ def synthesise_external(
     host, failures = out / "host", out / "failures"
     # The text is part of the seed: another text gives other images.
     image_seed = seed_of(f"unseen {phantom.setting}", seed) % 2**32
-    write_images(host, out / TRUTH, phantom, seed=image_seed, jobs=jobs)
+    write_images(host, out / EXTERNAL_TRUTH, phantom, seed=image_seed, jobs=jobs)
     source = SourceConfig(kind="mirror", mirror=host)
     catalog = out / "catalog"
     write_catalog(catalog, failures / "catalog.csv", source, LabelsConfig(), shards=1)
@@ -54,7 +54,7 @@ def synthesise_external(
     )
     tile(
         acquired,
-        out / STORE,
+        out / EXTERNAL_STORE,
         tiled,
         failures / "tile.csv",
         source_px=tiles.source_px,
@@ -68,7 +68,7 @@ def synthesise_external(
         _test_tile(row, labels[row.image_id], row.tissue_fraction >= tiles.min_tissue_fraction)
         for row in tables.read_parquet(tiled, TileStatRow)
     ]
-    tables.write_parquet(out / TILES, rows, TileRow)
+    tables.write_parquet(out / EXTERNAL_TILES, rows, TileRow)
 
 
 def _test_tile(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
@@ -79,6 +79,6 @@ def _test_tile(row: TileStatRow, label: str, has_tissue: bool) -> TileRow:
         col=row.col,
         label=label,
         split=Split.TEST,
-        kept=has_tissue,
-        rule=SelectionReason.TEST if has_tissue else SelectionReason.LITTLE_TISSUE,
+        selected=has_tissue,
+        reason=SelectionReason.TEST if has_tissue else SelectionReason.LITTLE_TISSUE,
     )

@@ -1,4 +1,4 @@
-"""Cut every acquired image into the tiles of the store."""
+"""Write the tiles of acquired images to the store, with a table of their content."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from cacl.image import stain
 from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import as_dask, check_size, open_source
 from cacl.image.tile_grid import TileGrid
-from cacl.runtime.images import run_images, write_failures
-from cacl.store import ImageMeta, Store, digest_of
-from cacl.store.shard import Pixels
+from cacl.runtime.digest import digest_of
+from cacl.runtime.images import run_images
+from cacl.steps.outputs import write_failures
+from cacl.store import ImageMeta, Store
+from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
 
 TILE_VERSION = 3
@@ -39,44 +41,51 @@ def tile(
     scheduler: str | None = None,
     strict: bool = False,
 ) -> None:
-    """Write each image, its cell mask and what can be said of its tiles.
+    """Write each image with its cell mask to the store, and a table of all tiles.
 
-    Images that the store already holds, made from the same bytes with the same parameters, are
-    not written again.
+    An image that the store already holds, made from the same bytes with the same parameters, is not
+    written again.
 
     Parameters
     ----------
     acquired
-        Receipts of `cacl acquire` for a shard.
+        Table of `AcquiredRow`, written by `cacl acquire`.
     store
-        The OME-Zarr store.
+        Folder of the OME-Zarr store.
     out
-        Table of `TileStatRow`, one row a tile.
+        Table of `TileStatRow` to write, one row per tile.
     failures
-        CSV of the images left out.
+        CSV file of `FailureRow` to write.
     source_px, tile_px
-        Side of a tile in pixels of the source and of the store.
+        Side of a tile in source pixels and in pixels of the store.
     min_tissue_fraction
-        An image none of whose tiles holds as much tissue is a failure.
+        An image fails if no tile has at least this fraction of tissue, 0-1.
     jobs
-        Images at a time.
+        Number of images that are processed at the same time.
     scheduler
-        Address of a dask scheduler whose workers do it instead; they must see the same folders.
-        It must be a trusted one: it can run code here.
+        Address of a dask scheduler whose workers process the images; they must see the same
+        folders. Use a trusted scheduler only: it can run code on this machine.
     strict
-        Raise `StrictError` if an image failed.
+        Raise an error if an image failed.
+
+    Raises
+    ------
+    StrictError
+        An image failed and `strict` is set.
+    ClusterError
+        The dask scheduler or its workers cannot be used.
     """
     base = Path.cwd() if scheduler else Path()
-    atlas = Store(base / store)
+    image_store = Store(base / store)
 
     def work(row: AcquiredRow) -> list[TileStatRow]:
-        stats = tile_image(atlas, row, base / row.path, source_px=source_px, tile_px=tile_px)
+        stats = _tile_image(image_store, row, base / row.path, source_px=source_px, tile_px=tile_px)
         best = max(stat.tissue_fraction for stat in stats)
         if best < min_tissue_fraction:
             raise ImageError(
                 Reason.NO_TISSUE,
-                f"No tissue: the fullest tile holds {best:.1%}, expected {min_tissue_fraction:.1%};"
-                " look at the image, or lower tiles.min_tissue_fraction",
+                f"No tissue: at most {best:.1%} of a tile, expected {min_tissue_fraction:.1%}; "
+                "check the image, or lower tiles.min_tissue_fraction",
             )
         return stats
 
@@ -84,41 +93,30 @@ def tile(
     outcome = run_images(
         "tile", rows, work, source=lambda row: row.path, jobs=jobs, scheduler=scheduler
     )
-    flat = [stat for stats in outcome.results for stat in stats]
-    tables.write_parquet(out, flat, TileStatRow)
+    all_stats = [stat for stats in outcome.results for stat in stats]
+    tables.write_parquet(out, all_stats, TileStatRow)
     write_failures(failures, outcome.failures, strict=strict)
 
 
-def tile_image(
-    atlas: Store, row: AcquiredRow, path: Path, *, source_px: int, tile_px: int
+def _tile_image(
+    store: Store, row: AcquiredRow, path: Path, *, source_px: int, tile_px: int
 ) -> list[TileStatRow]:
-    """Write one image and its cell mask, unless they are there; return a row a tile.
-
-    Parameters
-    ----------
-    atlas
-        The store.
-    row
-        The image's receipt.
-    path
-        Where the image lies.
-    source_px, tile_px
-        See `tile`.
+    """Write one image and its cell mask if they are not up to date; return one row per tile.
 
     Raises
     ------
     ImageError
-        The image cannot be read, or holds no whole tile.
+        The image cannot be read, or is smaller than a tile.
     """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
-    if atlas.has_image(row.image_id, digest):
-        meta = atlas.meta(row.image_id)
-        image, cell = atlas.image(row.image_id), atlas.label(row.image_id, "cell")
+    if store.has_image(row.image_id, digest):
+        meta = store.meta(row.image_id)
+        image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
         return list(_statistics(meta, row.antibody_id, image, cell))
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
-        mpp = row.mpp or source.mpp
+        source_mpp = row.mpp or source.mpp
         meta = ImageMeta(
             image_id=row.image_id,
             source_sha256=row.sha256,
@@ -126,22 +124,22 @@ def tile_image(
             source_width=source.width,
             source_px=source_px,
             tile_px=tile_px,
-            mpp=mpp * grid.downsample if mpp else None,
+            mpp=source_mpp * grid.downsample if source_mpp else None,
             digest=digest,
         )
         if max(grid.rows, grid.cols) <= BLOCK_TILES:
             pixels = source.read(grid, range(grid.rows), range(grid.cols))
-            mask = cell_mask(pixels, _glass_density(pixels))
-            atlas.write_image(meta, pixels, mask)
+            mask = cell_mask(pixels, _background_od(pixels))
+            store.write_image(meta, pixels, mask)
             return list(_statistics(meta, row.antibody_id, pixels, mask))
         lazy = as_dask(source, grid, block_tiles=BLOCK_TILES)
-        atlas.write_image(meta, lazy, _cell_mask(lazy))
-    image, cell = atlas.image(row.image_id), atlas.label(row.image_id, "cell")
+        store.write_image(meta, lazy, _cell_mask(lazy))
+    image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
     return list(_statistics(meta, row.antibody_id, image, cell))
 
 
 def _cell_mask(pixels: da.Array) -> da.Array:
-    """Return the cell mask of an image, lazily; each block sees a rim of its neighbours."""
+    """Return the cell mask of an image as a dask array; blocks overlap by `OVERLAP_PX`."""
     mask: da.Array = da.map_overlap(
         cell_mask,
         pixels,
@@ -150,23 +148,24 @@ def _cell_mask(pixels: da.Array) -> da.Array:
         drop_axis=0,
         dtype=bool,
         meta=np.empty((0, 0), dtype=bool),
-        background=_glass_density(pixels),
+        background=_background_od(pixels),
     )
     return mask
 
 
-def _glass_density(pixels: Pixels) -> float:
+def _background_od(pixels: Pixels) -> float:
+    """Return the optical density of the background, measured on every n-th pixel."""
     every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
     return background_od(np.asarray(pixels[:, ::every, ::every]))
 
 
 def _statistics(meta: ImageMeta, antibody_id: str, image: Any, cell: Any) -> Iterator[TileStatRow]:
-    """Yield a row a tile; `image` and `cell` are arrays, in memory or of the store."""
+    """Yield one row per tile of `image` (3, y, x) and its cell mask (y, x), arrays of any kind."""
     size = meta.tile_px
     for row in range(meta.grid.rows):
-        band = slice(row * size, (row + 1) * size)
-        tissue = np.asarray(cell[band]) > 0
-        dab = stain.dab_mask(np.asarray(image[:, band])) & tissue
+        tile_row = slice(row * size, (row + 1) * size)
+        tissue = np.asarray(cell[tile_row]) > 0
+        dab = stain.dab_mask(np.asarray(image[:, tile_row])) & tissue
         tissue_px = tissue.reshape(size, -1, size).sum(axis=(0, 2))
         dab_px = dab.reshape(size, -1, size).sum(axis=(0, 2))
         for col in range(meta.grid.cols):

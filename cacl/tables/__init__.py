@@ -1,4 +1,4 @@
-"""Tables: schemas, reading and writing, the data dictionary."""
+"""Tables: schemas, reading and writing, the data dictionary, CSV files of users."""
 
 from cacl.tables.io import (
     arrow_schema,

@@ -1,4 +1,4 @@
-"""The data dictionary: every table and column, and what spreadsheets do to them."""
+"""The data dictionary: tables and columns of the report, and how spreadsheets misread them."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from cacl.tables.schemas import (
     ReviewRow,
 )
 
-MAX_NAMES = 12
+MAX_LISTED_NAMES = 12
 
-# Month words that Excel reads in front of a number, in English and in languages near it; a number
-# with an E between digits becomes a power of ten.
-TAKEN_FOR_DATES = re.compile(
+# Excel reads a month name before a number as a date, in English and related languages, and digits
+# with an E between them as a power of ten.
+DATE_LIKE = re.compile(
     r"(jan|feb|mar|marc|march|mars|apr|april|may|mai|jun|june|jul|july|aug|ago|sep|sept|set|oct|okt"
     r"|nov|dec|dez|dic)[ -]?\d{1,4}"
     r"|\d+e\d+",
@@ -40,15 +40,15 @@ class Table:
     Parameters
     ----------
     name
-        Its file name without ending.
+        File name without suffix.
     record
-        The class of its rows.
+        Record class of the rows.
     title, about
-        What it is called, and what a row of it is.
+        Title and description.
     key
-        The column that names a row; empty where none does.
+        Column that identifies a row; empty if there is none.
     names_antibody
-        Whether its `antibody_id` is a row of `antibodies`.
+        Whether `antibody_id` refers to a row of the table `antibodies`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: name, type in words, unit, meaning, and whether it can be empty."""
+    """A column: name, type in words, unit, meaning, and whether it can be empty."""
 
     name: str
     kind: str
@@ -74,55 +74,56 @@ KINDS = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def report_tables(cell_type: str) -> list[Table]:
-    """Return the tables of a report on a cell type, in the order a reader wants them."""
+    """Return the tables of a report on a cell type, the most important ones first."""
     return [
         Table(
             "antibodies",
             AntibodyRow,
             "Antibodies",
-            "One row an antibody, pooled over its images, by falling stained-to-cell ratio. p, q "
-            "and z compare it with the antibodies labelled negative (those that the atlas "
-            f"annotates as not detected in {cell_type}, unless you gave labels), leaving out "
-            "itself; they are empty where there are too few of them.",
+            "One row per antibody, pooled over its images, by decreasing stained-to-cell ratio. p, "
+            "q and z compare it with the other antibodies that are labelled negative (annotated in "
+            f"the HPA as not detected in {cell_type}, unless you give labels); they are empty if "
+            "there are too few of these.",
             "antibody_id",
         ),
         Table(
             "genes",
             GeneRow,
             "Genes",
-            "One row a gene, pooled over the images of its antibodies, by falling ratio.",
+            "One row per gene, pooled over the images of its antibodies, by decreasing ratio.",
             "rank",
         ),
         Table(
             "disagreements",
             DisagreementRow,
-            "Disagreements with the atlas",
-            "One row an antibody whose ratio is not where its annotation would have it, the "
-            "largest disagreement first: what a curator wants to look at.",
+            "Disagreements with the HPA",
+            "One row per antibody whose ratio disagrees with its annotation, the largest "
+            "disagreement first, for curators.",
             "rank",
             names_antibody=True,
         ),
         Table(
             "review",
             ReviewRow,
-            "Cores worth a look",
-            "One row a core, at most 100: those most worth an expert's look, by the sum of four "
-            "doubts (views of the model, annotation, interval, quality), with the reason.",
+            "Cores to review",
+            "One row per core, at most 100: the cores that an expert should review first, by the "
+            "sum of four uncertainties (views of the model, annotation, interval, quality), with "
+            "the reason.",
             "image_id",
             names_antibody=True,
         ),
         Table(
             "agreement",
             AgreementRow,
-            "Agreement with the atlas",
-            "One row a statistic of how well ratios and annotation agree over all antibodies.",
+            "Agreement with the HPA",
+            "One row per statistic of the agreement of ratios and annotation over all antibodies.",
             "measure",
         ),
         Table(
             "images",
             MeasureRow,
             "Images",
-            "One row an image: areas, ratio with its interval, intensity, quality, annotation.",
+            "One row per image: areas, ratio with its interval, intensity, quality, annotation.",
             "image_id",
             names_antibody=True,
         ),
@@ -130,8 +131,8 @@ def report_tables(cell_type: str) -> list[Table]:
             "classes",
             ClassRow,
             "Classes",
-            "One row an image and class of `labels.classes`: the stained area of each class. Where "
-            "there is one class alone it is `stain`, and says what `images` says.",
+            "One row per image and class of `labels.classes`: the stained area of each class. A "
+            "single class is called `stain` and has the same values as in `images`.",
             "",
             names_antibody=True,
         ),
@@ -139,21 +140,21 @@ def report_tables(cell_type: str) -> list[Table]:
             "failures",
             FailureRow,
             "Failures",
-            "One row an image that a step could not use, with the reason and what to do about it.",
+            "One row per image that a step could not process, with the reason and the remedy.",
             "",
         ),
     ]
 
 
-def described(record: type) -> list[Column]:
-    """Return the columns of a record class, in order, as `cacl.tables.schemas` declares them."""
+def describe_columns(record: type) -> list[Column]:
+    """Return the columns of a record class in order, as declared in `cacl.tables.schemas`."""
     hints = get_type_hints(record)
-    found = []
+    described = []
     for field in dataclasses.fields(record):
         hint = hints[field.name]
         parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         kind = next(KINDS[part] for part in parts if part is not type(None))
-        found.append(
+        described.append(
             Column(
                 name=field.name,
                 kind=kind,
@@ -162,42 +163,43 @@ def described(record: type) -> list[Column]:
                 is_optional=type(None) in parts,
             )
         )
-    return found
+    return described
 
 
-def taken_for_dates(names: Iterable[str]) -> list[str]:
-    """Return the names that a spreadsheet turns into a date or a number, sorted.
+def date_like_names(names: Iterable[str]) -> list[str]:
+    """Return the names that a spreadsheet converts to a date or a number, sorted.
 
     References
     ----------
     Ziemann, Eren, El-Osta, Genome Biol 2016, 17:177; Abeysooriya et al., PLoS Comput Biol 2021,
-    17:e1008984. The gene nomenclature has renamed these genes since (MARCHF1, SEPTIN2, DELEC1),
-    but older releases and users' tables still carry the old names.
+    17:e1008984. These genes have new names (MARCHF1, SEPTIN2, DELEC1), but older releases and
+    users' tables still have the old ones.
     """
-    return sorted({name for name in names if TAKEN_FOR_DATES.fullmatch(name.strip())})
+    return sorted({name for name in names if DATE_LIKE.fullmatch(name.strip())})
 
 
-def taken_for_formulas(names: Iterable[str]) -> list[str]:
-    """Return the names that a spreadsheet would run as a formula, sorted."""
+def formula_like_names(names: Iterable[str]) -> list[str]:
+    """Return the names that a spreadsheet evaluates as a formula, sorted."""
     return sorted({name for name in names if name.startswith(FORMULA_STARTS)})
 
 
 def reading_notes(names: Iterable[str]) -> list[str]:
-    """Return how to open the CSVs without damage, for the gene and other names of this run."""
-    given = list(names)
-    dates, formulas = taken_for_dates(given), taken_for_formulas(given)
+    """Return how to open the CSV files without damage to the names of genes, tissues, ..."""
+    all_names = list(names)
+    dates, formulas = date_like_names(all_names), formula_like_names(all_names)
     notes = [
-        "Every CSV is UTF-8, comma-separated, with `.` as decimal point, line feeds, six "
-        "significant digits and empty fields for “unknown”. Its Parquet twin has full precision.",
-        "There is no byte order mark: R, pandas and validators would take it for part of the first "
-        "column's name. What is not ASCII, such as names in your own manifest, therefore "
-        "needs Excel's import below.",
+        "The CSV files are UTF-8, comma-separated, with `.` as decimal point, line feeds, six "
+        "significant digits and empty fields for unknown values. The Parquet file of the same name "
+        "has full precision.",
+        "There is no byte order mark, because R, pandas and validators read it as part of the "
+        "first column's name. Text that is not ASCII, such as names in your manifest, therefore "
+        "needs Excel's import, see below.",
         "R: `read.csv(\"antibodies.csv\")` or `readr::read_csv`; the gene `NA`, if there is one, "
         "needs `na.strings = \"\"`. Python: `pandas.read_csv(..., keep_default_na=False)` or the "
         "Parquet file.",
         "Excel: use Data > From Text/CSV, file origin 65001 (UTF-8), and import names as Text. "
-        "A double click reads the file with your system's decimal point and turns some gene names "
-        "into dates, for good once it is saved.",
+        "A double click reads the file with your system's decimal point and converts some gene "
+        "names to dates, permanently once the file is saved.",
     ]  # fmt: skip
     if dates:
         notes.append(
@@ -205,20 +207,24 @@ def reading_notes(names: Iterable[str]) -> list[str]:
         )
     else:
         notes.append(
-            "In this run no gene has a name that Excel takes for a date, such as MARCH1, SEPT2 or "
+            "In this run no gene has a name that Excel reads as a date, such as MARCH1, SEPT2 or "
             "DEC1."
         )
     if formulas:
         notes.append(
-            f"{_listed(formulas)}: such names begin like a formula; import them as Text and do not "
-            "double click the file."
+            f"{_listed(formulas)}: Excel reads these names as formulas; import them as Text and do "
+            "not double click the file."
         )
     return notes
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:MAX_NAMES])
-    return f"{shown} and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else shown
+    shown = ", ".join(names[:MAX_LISTED_NAMES])
+    return (
+        f"{shown} and {len(names) - MAX_LISTED_NAMES} more"
+        if len(names) > MAX_LISTED_NAMES
+        else shown
+    )
 
 
 def markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
@@ -230,7 +236,7 @@ def markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
         lines += [
             f"| `{column.name}` | {column.kind}{', may be empty' if column.is_optional else ''} "
             f"| {column.unit} | {_cell(column.meaning)} |"
-            for column in described(table.record)
+            for column in describe_columns(table.record)
         ]
     return "\n".join(lines) + "\n"
 

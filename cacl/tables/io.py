@@ -1,4 +1,4 @@
-"""Read and write tables of records, whole or not at all, the same bytes for the same rows."""
+"""Read and write tables of records: atomic, and equal bytes for equal rows."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ARROW_TYPES: dict[Any, pa.DataType] = {
 
 
 def columns(record: type) -> list[str]:
-    """Return the column names of a record class, in order."""
+    """Return the column names of a record class in order."""
     return [field.name for field in dataclasses.fields(record)]
 
 
 def arrow_schema(record: type) -> pa.Schema:
-    """Return the Arrow schema of a record class; its metadata names the record."""
+    """Return the Arrow schema of a record class; its metadata holds the name of the class."""
     hints = get_type_hints(record)
     fields = [
         pa.field(field.name, ARROW_TYPES[hints[field.name]]) for field in dataclasses.fields(record)
@@ -42,7 +42,7 @@ def arrow_schema(record: type) -> pa.Schema:
 
 
 def to_table(rows: Iterable[Any], record: type) -> pa.Table:
-    """Return records as an Arrow table, or a frame with the record's columns."""
+    """Return records, or a data frame with the record's columns, as an Arrow table."""
     schema = arrow_schema(record)
     if isinstance(rows, pd.DataFrame):
         return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
@@ -50,12 +50,12 @@ def to_table(rows: Iterable[Any], record: type) -> pa.Table:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path beside `path`, then rename it into place.
+    """Call `write` with a temporary path next to `path`, then rename it to `path`.
 
     Raises
     ------
     OSError
-        Disk full or no permission; `path` is then as it was.
+        Disk full or no permission; `path` is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -70,20 +70,20 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file, whole or not at all."""
+    """Write a UTF-8 text file atomically."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_parquet(path: Path, rows: Iterable[Any], record: type) -> None:
-    """Write records (or a frame with the record's columns) as Parquet."""
+    """Write records, or a data frame with the record's columns, as Parquet."""
     table = to_table(rows, record)
     write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
 
 
 def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
-    """Write records (or a frame with the record's columns) as CSV.
+    """Write records, or a data frame with the record's columns, as CSV.
 
-    UTF-8, `.` as decimal point, line feeds, six significant digits, empty for missing.
+    UTF-8, decimal point, line feeds, six significant digits; missing values are empty.
     """
     frame = to_table(rows, record).to_pandas(types_mapper=_nullable)
     floats = frame.select_dtypes("Float64").columns
@@ -99,7 +99,7 @@ def read_parquet(path: Path, record: type) -> list[Any]:
     Raises
     ------
     TableError
-        The file is missing, damaged, or has other columns than the record.
+        The file is missing or damaged, or its columns differ from those of the record.
     """
     frame = read_frame([path], record)
     values = frame.astype(object).where(frame.notna(), None)
@@ -108,7 +108,7 @@ def read_parquet(path: Path, record: type) -> list[Any]:
 
 
 def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
-    """Read Parquet tables of one record class into one frame, in the order given.
+    """Read Parquet tables of one record class into one data frame, in the order of `paths`.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
 
 
 def read_csv(path: Path, record: type) -> pd.DataFrame:
-    """Read a CSV that `write_csv` wrote; see `read_frame` for errors."""
+    """Read a CSV file of `write_csv` as text; see `read_frame` for errors."""
     schema = arrow_schema(record)
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype="string")
@@ -142,14 +142,14 @@ def _read_checked(path: Path, schema: pa.Schema, record: type) -> pa.Table:
     return table.cast(schema)
 
 
-def _check_columns(path: Path, found: list[str], schema: pa.Schema, record: type) -> None:
-    if found == schema.names:
+def _check_columns(path: Path, names: list[str], schema: pa.Schema, record: type) -> None:
+    if names == schema.names:
         return
-    missing = [name for name in schema.names if name not in found]
-    extra = [name for name in found if name not in schema.names]
+    missing = [name for name in schema.names if name not in names]
+    extra = [name for name in names if name not in schema.names]
     raise TableError(
         f"{path} is not a table of {record.__name__}: missing columns {missing or 'none'}, unknown "
-        f"columns {extra or 'none'}; it was written by another version, so delete it and run again"
+        f"columns {extra or 'none'}; another version wrote it, so delete it and run again"
     )
 
 

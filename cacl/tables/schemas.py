@@ -1,7 +1,8 @@
-"""The rows of every table: columns in order, types, units and meaning.
+"""Schemas of all tables: columns in order, with type, unit and meaning.
 
-A table is a list of records of one class. The class is its contract: `cacl.tables` writes the
-fields in this order and type, and refuses a file whose columns differ.
+A table is a list of records of one dataclass, which is its schema: `cacl.tables` writes the fields
+in this order and type, and rejects a file with other columns. The data dictionary
+(`results/report/columns.md`) is generated from the meanings.
 """
 
 from __future__ import annotations
@@ -11,118 +12,130 @@ from typing import Any
 
 
 def column(meaning: str, unit: str = "", *, default: Any = MISSING) -> Any:
-    """Declare a column: what it means, in which unit, and what it holds where nothing is known."""
+    """Declare a column.
+
+    Parameters
+    ----------
+    meaning
+        Text of the data dictionary.
+    unit
+        Unit or range of the values; empty for text and counts.
+    default
+        Value where a row gives none; without a default every row has to give one.
+    """
     return field(default=default, metadata={"meaning": meaning, "unit": unit})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageRow:
-    """One image of the catalog."""
+    """An image of the catalog."""
 
     image_id: str = column("<antibody_id>/<file stem>; unique")
-    antibody_id: str = column("HPA0xxxxx or CAB0xxxxx, or the user's own id")
+    antibody_id: str = column("HPA0xxxxx or CAB0xxxxx, or the user's id")
     ensembl_id: str = column("Ensembl gene id; empty if unknown")
     gene: str = column("gene symbol; empty if unknown")
-    tissue: str = column("tissue, lower case as the atlas names it")
+    tissue: str = column("tissue, by its HPA name in lower case")
     patient_id: str = column("patient; empty if unknown")
     sex: str = column("female, male or empty")
     age: int | None = column("age of the patient", "years")
-    url: str = column("address on the atlas's host; empty for a user's own image")
+    url: str = column("URL on the HPA server; empty for the user's images")
     path: str = column("local file; empty until acquired")
-    hpa_version: str = column("release of the atlas; empty for a user's own image")
+    hpa_version: str = column("HPA release; empty for the user's images")
     licence: str = column("licence of the image")
-    mpp: float | None = column("size of a source pixel, if known", "um/px")
+    mpp: float | None = column("pixel size of the source image, if known", "um/px")
     label: str = column("positive, negative or empty")
-    label_source: str = column("the rule or file that gave the label")
+    label_source: str = column("rule or file that the label comes from")
     class_labels: str = column(
-        "label in each of several classes, such as microvilli=positive;nucleus=; the first is also"
-        " the label; empty for one class",
+        "label in each class, such as microvilli=positive;nucleus=; the first one is also in "
+        "`label`; empty if there is one class",
         default="",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnnotationRow:
-    """What the atlas says of one antibody (or gene) in one cell type of one tissue."""
+    """HPA annotation of an antibody (or gene) in a cell type of a tissue."""
 
     antibody_id: str = column("antibody; empty for gene-level annotation")
     ensembl_id: str = column("Ensembl gene id")
     gene: str = column("gene symbol")
     tissue: str = column("tissue, lower case")
     cell_type: str = column("cell type, lower case")
-    staining: str = column("high, medium, low, not detected, ... as the atlas writes it")
+    staining: str = column("high, medium, low, not detected, ... as in the HPA")
     intensity: str = column("strong, moderate, weak, negative or empty")
-    quantity: str = column("share of stained cells as the atlas writes it, such as >75%")
+    quantity: str = column("fraction of stained cells as in the HPA, such as >75%")
     location: str = column("cytoplasmic/membranous, nuclear, none or empty")
     reliability: str = column("enhanced, supported, approved, uncertain or empty")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AcquiredRow:
-    """The receipt of one image whose bytes are at hand and verified."""
+    """An image file on disk whose checksum is verified."""
 
     image_id: str = column("image")
     antibody_id: str = column("antibody")
     path: str = column("local file")
-    sha256: str = column("digest of the file's bytes")
+    sha256: str = column("SHA-256 of the file")
     size_bytes: int = column("size of the file", "bytes")
-    mpp: float | None = column("size of a source pixel, if the catalog knows it", "um/px")
+    mpp: float | None = column("pixel size of the source image, if the catalog has it", "um/px")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileStatRow:
-    """What can be said of one tile before any model has seen it."""
+    """Tissue and DAB content of a tile."""
 
     image_id: str = column("image")
     antibody_id: str = column("antibody")
     row: int = column("row of the tile in its image, from 0")
     col: int = column("column of the tile in its image, from 0")
-    tissue_fraction: float = column("share of the tile that is tissue", "0-1")
-    dab_fraction: float = column("share of that tissue that is DAB-positive", "0-1")
+    tissue_fraction: float = column("fraction of the tile that is tissue", "0-1")
+    dab_fraction: float = column("fraction of the tissue that is DAB-positive", "0-1")
     digest: str = column("digest of the image's tiles in the store")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileRow:
-    """One tile as `select` judged it."""
+    """A tile with its label and split, as selected for training or left out."""
 
     image_id: str = column("image")
     antibody_id: str = column("antibody")
     row: int = column("row of the tile in its image, from 0")
     col: int = column("column of the tile in its image, from 0")
-    label: str = column("positive or negative; empty only where there are several classes")
-    split: str = column("train, validation or test; one antibody is in one split")
-    kept: bool = column("whether the tile is used")
-    rule: str = column("why it was kept or left out")
+    label: str = column("positive or negative; empty only if there are several classes")
+    split: str = column("train, validation or test; all tiles of an antibody are in one split")
+    selected: bool = column("whether the tile is used")
+    reason: str = column("why the tile was selected or left out")
     class_labels: str = column(
-        "label in each of several classes, such as microvilli=positive;nucleus=; the first is also"
-        " the label; empty for one class",
+        "label in each class, such as microvilli=positive;nucleus=; the first one is also in "
+        "`label`; empty if there is one class",
         default="",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentedRow:
-    """The receipt of one image whose stain mask is in the store."""
+    """An image with a stain mask in the store."""
 
     image_id: str = column("image")
     antibody_id: str = column("antibody")
-    digest: str = column("digest of the mask: of tiles, model and parameters")
+    digest: str = column(
+        "digest of the tiles, the model and the parameters that the mask was made from"
+    )
     confidence: float | None = column(
-        "Dice of the masks of two single views (models, flips), over all pairs of views; empty "
-        "where no view stains anything",
+        "Dice coefficient of the masks of two views (model, flip), over all pairs of views; empty "
+        "if no view has a stained pixel",
         "0-1",
         default=None,
     )
     ratio_sd: float | None = column(
-        "standard deviation of the stained-to-cell ratio over single views", "0-1", default=None
+        "standard deviation of the stained-to-cell ratio over the views", "0-1", default=None
     )
-    classes: str = column("classes that have a mask each, joined by ';'", default="stain")
+    classes: str = column("classes with a mask, joined by ';'", default="stain")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureRow:
-    """The measures of one image."""
+    """Measurements of an image."""
 
     image_id: str = column("image")
     antibody_id: str = column("antibody")
@@ -131,204 +144,220 @@ class MeasureRow:
     tissue: str = column("tissue, lower case")
     patient_id: str = column("patient; empty if unknown")
     label: str = column("positive, negative or empty")
-    tiles: int = column("tiles with enough tissue, over which the areas are summed")
-    cell_area_px: int = column("tissue without lumen and glass", "analysis px")
+    tiles: int = column("tiles with enough tissue; the areas are sums over them")
+    cell_area_px: int = column("tissue without lumen and background", "analysis px")
     stained_area_px: int = column("CaCL mask inside the cell area", "analysis px")
     stained_to_cell_ratio: float | None = column("stained area / cell area", "0-1")
     ratio_low: float | None = column(
-        "lower end of its 95 % interval over tiles; empty if nothing is stained",
+        "lower limit of the 95 % interval of the ratio over tiles; empty if nothing is stained",
         "0-1",
     )
     ratio_high: float | None = column(
-        "upper end of its 95 % interval over tiles; empty if nothing is stained",
+        "upper limit of the 95 % interval of the ratio over tiles; empty if nothing is stained",
         "0-1",
     )
     confidence: float | None = column(
-        "Dice of the masks of two single views (models, flips), over all pairs of views; empty "
-        "where no view stains anything",
+        "Dice coefficient of the masks of two views (model, flip), over all pairs of views; empty "
+        "if no view has a stained pixel",
         "0-1",
         default=None,
     )
     ratio_sd: float | None = column(
-        "standard deviation of the stained-to-cell ratio over single views", "0-1", default=None
+        "standard deviation of the stained-to-cell ratio over the views", "0-1", default=None
     )
     dab_area_px: int = column("DAB-positive cell area by colour deconvolution", "analysis px")
-    border_share: float | None = column("stained area that is DAB-positive / DAB area", "0-1")
+    border_share: float | None = column("DAB-positive stained area / DAB-positive area", "0-1")
     mpp: float | None = column(
-        "size of an analysis pixel: of the image's file, else of a 1 mm core", "um/px", default=None
+        "size of an analysis pixel, from the image file or from the diameter of a 1 mm core",
+        "um/px",
+        default=None,
     )
-    mpp_source: str = column("given, core diameter, or empty where mpp is", default="")
+    mpp_source: str = column("given, core diameter, or empty if mpp is empty", default="")
     cell_area_um2: float | None = column("cell area", "um2", default=None)
     stained_area_um2: float | None = column("stained area", "um2", default=None)
     core_diameter_px: float | None = column(
-        "diameter of the circle that the core's rim lies on; empty if no round core is seen",
+        "diameter of the circle fitted to the tissue edge; empty if there is no round core",
         "analysis px",
         default=None,
     )
     stained_od: float | None = column(
         "mean DAB optical density in the stained area", "optical density", default=None
     )
-    weak_share: float | None = column("share of the cell area with weak DAB", "0-1", default=None)
+    weak_share: float | None = column(
+        "fraction of the cell area with weak DAB", "0-1", default=None
+    )
     moderate_share: float | None = column(
-        "share of the cell area with moderate DAB", "0-1", default=None
+        "fraction of the cell area with moderate DAB", "0-1", default=None
     )
     strong_share: float | None = column(
-        "share of the cell area with strong DAB", "0-1", default=None
+        "fraction of the cell area with strong DAB", "0-1", default=None
     )
     h_score: float | None = column(
-        "100 x (weak + 2 moderate + 3 strong share), by area", "0-300", default=None
+        "100 x (weak + 2 moderate + 3 strong fraction), by area", "0-300", default=None
     )
-    hpa_staining: str = column("the atlas's staining in the configured cell type")
-    hpa_intensity: str = column("the atlas's intensity")
-    hpa_quantity: str = column("the atlas's share of stained cells")
-    hpa_location: str = column("the atlas's location")
+    hpa_staining: str = column("HPA staining in the configured cell type")
+    hpa_intensity: str = column("HPA intensity")
+    hpa_quantity: str = column("HPA quantity: fraction of stained cells")
+    hpa_location: str = column("HPA location")
     qc: str = column("quality flags joined by ';'; empty if none")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRow:
-    """The stained area of one class in one image."""
+    """Stained area of a class in an image."""
 
     image_id: str = column("image")
     antibody_id: str = column("antibody")
-    class_name: str = column("class of labels.classes; stain where there is one class alone")
-    label: str = column("label in this class: positive, negative or empty")
+    class_name: str = column("class of labels.classes; stain if there is only one class")
+    label: str = column("label of the image in this class: positive, negative or empty")
     stained_area_px: int = column("mask of this class inside the cell area", "analysis px")
     stained_to_cell_ratio: float | None = column("stained area / cell area", "0-1")
     ratio_low: float | None = column(
-        "lower end of its 95 % interval over tiles; empty if nothing is stained",
+        "lower limit of the 95 % interval of the ratio over tiles; empty if nothing is stained",
         "0-1",
     )
     ratio_high: float | None = column(
-        "upper end of its 95 % interval over tiles; empty if nothing is stained",
+        "upper limit of the 95 % interval of the ratio over tiles; empty if nothing is stained",
         "0-1",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AntibodyRow:
-    """The measures of one antibody, pooled over its images."""
+    """Measurements of an antibody, pooled over its images."""
 
     rank: int = column("1 = highest ratio")
     antibody_id: str = column("antibody")
     ensembl_id: str = column("Ensembl gene id; empty if unknown")
     gene: str = column("gene symbol; empty if unknown")
     label: str = column("positive, negative or empty")
-    images: int = column("images measured")
-    patients: int = column("patients among them")
-    cell_area_px: int = column("summed cell area", "analysis px")
-    stained_area_px: int = column("summed stained area", "analysis px")
+    images: int = column("number of measured images")
+    patients: int = column("number of patients")
+    cell_area_px: int = column("sum of the cell areas", "analysis px")
+    stained_area_px: int = column("sum of the stained areas", "analysis px")
     stained_to_cell_ratio: float | None = column("pooled stained area / cell area", "0-1")
     ratio_low: float | None = column(
-        "lower end of its 95 % interval over patients; empty for one patient or no stain",
+        "lower limit of the 95 % interval of the ratio over patients; empty with one patient or "
+        "without stain",
         "0-1",
     )
-    ratio_high: float | None = column("upper end of its 95 % interval over patients", "0-1")
-    border_share: float | None = column("stained DAB area / all DAB area", "0-1")
+    ratio_high: float | None = column(
+        "upper limit of the 95 % interval of the ratio over patients", "0-1"
+    )
+    border_share: float | None = column("DAB-positive stained area / DAB-positive area", "0-1")
     stained_od: float | None = column(
         "mean DAB optical density in the stained area", "optical density", default=None
     )
     h_score: float | None = column("H-score by area over all images", "0-300", default=None)
     tissue_tau: float | None = column(
-        "0 = same ratio in every tissue, 1 = in one only; empty with fewer than two tissues",
+        "0 = same ratio in all tissues, 1 = stained in one tissue only; empty with fewer than two"
+        " tissues",
         "0-1",
         default=None,
     )
     top_tissue: str = column(
-        "tissue of the highest ratio; empty with fewer than two tissues", default=""
+        "tissue with the highest ratio; empty with fewer than two tissues", default=""
     )
     gene_agreement: float | None = column(
-        "agreement of its gene's antibodies; empty if it is the only one", "up to 1", default=None
+        "agreement of the antibodies of its gene; empty with one antibody", "up to 1", default=None
     )
-    z: float | None = column("robust z against antibodies annotated as not detected")
-    p_value: float | None = column("one-sided p against the same antibodies", "0-1")
-    q_value: float | None = column("p after Benjamini-Hochberg", "0-1")
-    hpa_staining: str = column("the atlas's staining in the configured cell type")
-    hpa_intensity: str = column("the atlas's intensity")
-    hpa_quantity: str = column("the atlas's share of stained cells")
-    hpa_location: str = column("the atlas's location")
+    z: float | None = column("robust z-score relative to antibodies annotated as not detected")
+    p_value: float | None = column(
+        "one-sided empirical p-value relative to the same antibodies", "0-1"
+    )
+    q_value: float | None = column("p-value adjusted by Benjamini-Hochberg", "0-1")
+    hpa_staining: str = column("HPA staining in the configured cell type")
+    hpa_intensity: str = column("HPA intensity")
+    hpa_quantity: str = column("HPA quantity: fraction of stained cells")
+    hpa_location: str = column("HPA location")
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneRow:
-    """The measures of one gene, pooled over its antibodies' images."""
+    """Measurements of a gene, pooled over the images of its antibodies."""
 
     rank: int = column("1 = highest ratio")
     ensembl_id: str = column("Ensembl gene id; empty if unknown")
     gene: str = column("gene symbol; empty if unknown")
-    antibodies: int = column("antibodies measured")
-    images: int = column("images measured")
-    patients: int = column("patients among them")
-    cell_area_px: int = column("summed cell area", "analysis px")
-    stained_area_px: int = column("summed stained area", "analysis px")
+    antibodies: int = column("number of measured antibodies")
+    images: int = column("number of measured images")
+    patients: int = column("number of patients")
+    cell_area_px: int = column("sum of the cell areas", "analysis px")
+    stained_area_px: int = column("sum of the stained areas", "analysis px")
     stained_to_cell_ratio: float | None = column("pooled stained area / cell area", "0-1")
     ratio_low: float | None = column(
-        "lower end of its 95 % interval over patients; empty for one patient or no stain",
+        "lower limit of the 95 % interval of the ratio over patients; empty with one patient or "
+        "without stain",
         "0-1",
     )
-    ratio_high: float | None = column("upper end of its 95 % interval over patients", "0-1")
-    border_share: float | None = column("stained DAB area / all DAB area", "0-1")
+    ratio_high: float | None = column(
+        "upper limit of the 95 % interval of the ratio over patients", "0-1"
+    )
+    border_share: float | None = column("DAB-positive stained area / DAB-positive area", "0-1")
     agreement: float | None = column(
-        "1 = its antibodies rank alike, 0 = as unlike as any two; empty with fewer than two",
+        "1 = its antibodies have equal ranks, 0 = as far apart as two random antibodies; empty with"
+        " fewer than two",
         "up to 1",
         default=None,
     )
-    z: float | None = column("robust z against genes annotated as not detected")
-    p_value: float | None = column("one-sided p against the same genes", "0-1")
-    q_value: float | None = column("p after Benjamini-Hochberg", "0-1")
-    hpa_staining: str = column("the atlas's staining in the configured cell type")
+    z: float | None = column("robust z-score relative to genes annotated as not detected")
+    p_value: float | None = column("one-sided empirical p-value relative to the same genes", "0-1")
+    q_value: float | None = column("p-value adjusted by Benjamini-Hochberg", "0-1")
+    hpa_staining: str = column("HPA staining in the configured cell type")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementRow:
-    """How well the ratios agree with what the atlas says, over all antibodies."""
+    """A statistic of the agreement between ratios and HPA annotation, over all antibodies."""
 
-    measure: str = column("what is compared, and how")
-    value: float | None = column("its value; empty where it cannot be told, see note")
-    low: float | None = column("lower end of its 95 % bootstrap interval over antibodies")
-    high: float | None = column("upper end of its 95 % bootstrap interval over antibodies")
-    n: int = column("antibodies compared")
-    note: str = column("what the number means, or why it is missing")
+    measure: str = column("quantities and statistic")
+    value: float | None = column(
+        "value of the statistic; empty if it cannot be calculated, see note"
+    )
+    low: float | None = column("lower limit of the 95 % bootstrap interval over antibodies")
+    high: float | None = column("upper limit of the 95 % bootstrap interval over antibodies")
+    n: int = column("number of antibodies")
+    note: str = column("meaning of the value, or the reason why it is missing")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DisagreementRow:
-    """One antibody whose ratio is not where the atlas's annotation would have it."""
+    """An antibody whose ratio disagrees with its HPA annotation."""
 
     rank: int = column("1 = largest disagreement")
     antibody_id: str = column("antibody")
     gene: str = column("gene symbol; empty if unknown")
     label: str = column("positive, negative or empty")
-    hpa_staining: str = column("the atlas's staining in the configured cell type")
-    hpa_intensity: str = column("the atlas's intensity")
-    hpa_quantity: str = column("the atlas's share of stained cells")
+    hpa_staining: str = column("HPA staining in the configured cell type")
+    hpa_intensity: str = column("HPA intensity")
+    hpa_quantity: str = column("HPA quantity: fraction of stained cells")
     stained_to_cell_ratio: float = column("pooled stained area / cell area", "0-1")
-    ratio_low: float | None = column("lower end of its 95 % interval", "0-1")
-    ratio_high: float | None = column("upper end of its 95 % interval", "0-1")
-    expected: float = column("nearest ratio that would agree with the annotation", "0-1")
+    ratio_low: float | None = column("lower limit of the 95 % interval of the ratio", "0-1")
+    ratio_high: float | None = column("upper limit of the 95 % interval of the ratio", "0-1")
+    expected: float = column("nearest ratio that agrees with the annotation", "0-1")
     difference: float = column(
-        "share of the antibodies that lie between its rank and the nearest one that would agree;"
-        " positive = more stained than annotated",
+        "fraction of the antibodies between its rank and the nearest rank that agrees with the "
+        "annotation; positive = more stained than annotated",
         "-1 to 1",
     )
-    why: str = column("the disagreement in words")
+    why: str = column("description of the disagreement")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewRow:
-    """One core that is worth an expert's look."""
+    """A core that an expert should review."""
 
-    rank: int = column("1 = most worth a look")
+    rank: int = column("1 = highest score")
     image_id: str = column("image")
     antibody_id: str = column("antibody")
     gene: str = column("gene symbol; empty if unknown")
     tissue: str = column("tissue, lower case")
     patient_id: str = column("patient; empty if unknown")
     label: str = column("positive, negative or empty")
-    hpa_staining: str = column("the atlas's staining in the configured cell type")
+    hpa_staining: str = column("HPA staining in the configured cell type")
     stained_to_cell_ratio: float | None = column("stained area / cell area", "0-1")
-    ratio_low: float | None = column("lower end of its 95 % interval over tiles", "0-1")
-    ratio_high: float | None = column("upper end of its 95 % interval over tiles", "0-1")
+    ratio_low: float | None = column("lower limit of the 95 % interval over tiles", "0-1")
+    ratio_high: float | None = column("upper limit of the 95 % interval over tiles", "0-1")
     confidence: float | None = column("Dice of two views' masks, over all pairs of views", "0-1")
     ratio_sd: float | None = column("standard deviation of the ratio over single views", "0-1")
     qc: str = column("quality flags joined by ';'; empty if none")
@@ -350,10 +379,10 @@ class ReviewRow:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRow:
-    """One image that a step could not use."""
+    """An image that a step could not process."""
 
-    image_id: str = column("image; the best name at hand if it has none")
-    stage: str = column("the step that failed: catalog, acquire, tile, segment or measure")
-    reason: str = column("a code of cacl.errors.Reason")
-    message: str = column("what happened and how to mend it")
+    image_id: str = column("image; the gene, antibody or file if there is no image id")
+    stage: str = column("step that failed: catalog, acquire, tile, segment or measure")
+    reason: str = column("code of the reason, see cacl.errors.Reason")
+    message: str = column("what happened, and the remedy")
     source: str = column("URL or path of the image")

@@ -1,4 +1,4 @@
-"""Read the CSV files that users write, with errors that say which line and how to mend it."""
+"""Read CSV files written by users; errors name the line and the remedy."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from cacl.errors import CaclError
 log = logging.getLogger(__name__)
 MAX_BYTES = 200 * 2**20
 DELIMITERS = (",", ";", "\t")
-ALMOST_THE_SAME = 0.8
+MIN_SIMILARITY = 0.8
+"""Similarity to a known column from which an unknown column counts as misspelt, 0-1."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its number in the file, and its values by column, stripped."""
+    """A line: its number in the file from 1, and its values without outer spaces, by column."""
 
     number: int
     values: dict[str, str]
@@ -29,17 +30,26 @@ class Line:
 def read_lines(
     path: Path, *, required: Sequence[str], optional: Sequence[str], error: type[CaclError]
 ) -> list[Line]:
-    """Return the lines of a user's CSV; missing optional columns give empty values.
+    """Return the lines of a CSV file; missing optional columns give empty values.
 
-    Commas, semicolons (Excel in much of Europe) and tabs separate; UTF-8 with or without a byte
-    order mark. Unknown columns are ignored with a warning, unless they look like a misspelt known
-    one.
+    The delimiter is a comma, a semicolon (Excel in much of Europe) or a tab; the text is UTF-8 with
+    or without a byte order mark. Unknown columns are ignored with a warning, unless they look like
+    a misspelt known column.
+
+    Parameters
+    ----------
+    path
+        The file.
+    required, optional
+        Names of the known columns, in lower case.
+    error
+        Class of the exception that is raised.
 
     Raises
     ------
     CaclError
-        Of the class `error`: the file is missing, empty, no UTF-8 text, too large, lacks a column,
-        has a column twice, or a line with another number of fields.
+        Of the class `error`: the file is missing, empty, not UTF-8 text or too large, a column is
+        missing, duplicate or misspelt, or a line has another number of fields than the header.
     """
     text = _text(path, required, error)
     reader = csv.reader(io.StringIO(text), delimiter=_delimiter(text), strict=True)
@@ -54,16 +64,16 @@ def read_lines(
             if len(fields) != len(header):
                 raise error(
                     f"{path}, line {reader.line_num}: {len(fields)} fields, expected "
-                    f"{len(header)} as in the header; quote a value that holds the separator"
+                    f"{len(header)} as in the header; quote a value that contains the delimiter"
                 )
-            given = dict(zip(header, (field.strip() for field in fields), strict=True))
-            lines.append(Line(reader.line_num, {name: given.get(name, "") for name in known}))
+            values = dict(zip(header, (field.strip() for field in fields), strict=True))
+            lines.append(Line(reader.line_num, {name: values.get(name, "") for name in known}))
     except csv.Error as problem:
         raise error(
             f"{path}, line {reader.line_num}: not a line of a CSV ({problem}); save it again as CSV"
         ) from problem
     if not lines:
-        raise error(f"{path} has a header but no line below it; add one line an image")
+        raise error(f"{path} has a header but no line below it; add one line per image")
     return lines
 
 
@@ -71,7 +81,7 @@ def _text(path: Path, required: Sequence[str], error: type[CaclError]) -> str:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise error(f"{path} has {size} bytes; a table of images has at most {MAX_BYTES}")
+            raise error(f"{path} has {size} bytes; expected a table of at most {MAX_BYTES} bytes")
         data = path.read_bytes()
     except OSError as problem:
         raise error(f"{path} cannot be read ({problem.strerror}); check the path") from problem
@@ -106,12 +116,12 @@ def _check_header(
             f"{path} has no column {', '.join(missing)}; its first line must name at least "
             f"{','.join(required)} and is {','.join(header)[:200]}"
         )
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise error(f"{path} has the column {', '.join(twice)} twice; keep one")
+    duplicates = sorted({name for name in header if header.count(name) > 1})
+    if duplicates:
+        raise error(f"{path} has the column {', '.join(duplicates)} twice; keep one")
     for name in header:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=ALMOST_THE_SAME)
+            near = difflib.get_close_matches(name, known, n=1, cutoff=MIN_SIMILARITY)
             if near:
                 raise error(f"{path}: unknown column {name!r}; did you mean {near[0]!r}?")
-            log.warning("%s: column %r is not used; known ones are %s", path, name, known)
+            log.warning("%s: column %r is ignored; known columns are %s", path, name, known)

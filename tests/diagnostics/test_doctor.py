@@ -1,4 +1,4 @@
-"""`cacl doctor`: what a run needs, and the remedy for each miss."""
+"""`cacl doctor`: the requirements of a run, and the remedy for each check that fails."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from cacl import config
 from cacl.cli import app
 from cacl.diagnostics import doctor
-from cacl.diagnostics.check_result import CheckStatus, Finding
-from cacl.diagnostics.doctor import examine
-from cacl.diagnostics.slurm_check import evaluate, sbatch_options
+from cacl.diagnostics.check_result import CheckResult, CheckStatus
+from cacl.diagnostics.doctor import run_checks
+from cacl.diagnostics.slurm_check import evaluate_resource, sbatch_options
 from cacl.errors import ConfigError
 
 DEMO = config.resolve({})
@@ -29,83 +29,83 @@ PROFILE = {
 }
 
 
-def named(findings: list[Finding], what: str) -> Finding:
-    (found,) = (one for one in findings if one.what == what)
-    return found
+def named(results: list[CheckResult], name: str) -> CheckResult:
+    (result,) = (result for result in results if result.name == name)
+    return result
 
 
-def test_this_machine_has_what_the_tests_run_on(tmp_path: Path) -> None:
-    findings = examine(tmp_path, DEMO)
-    whats = [one.what for one in findings]
-    assert whats == [
+def test_checks_of_this_machine(tmp_path: Path) -> None:
+    results = run_checks(tmp_path, DEMO)
+    assert [result.name for result in results] == [
         *("Python", "packages", "program snakemake", "program cacl"),
         *("folder", "disk", "memory", "CPU", "GPU"),
     ]
-    assert named(findings, "Python").verdict is CheckStatus.OK
-    assert named(findings, "folder").verdict is CheckStatus.OK
-    assert all(one.remedy for one in findings if one.verdict is not CheckStatus.OK)
+    assert named(results, "Python").status is CheckStatus.OK
+    assert named(results, "folder").status is CheckStatus.OK
+    assert all(result.remedy for result in results if result.status is not CheckStatus.OK)
 
 
-def test_a_missing_and_an_old_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    wanted = ["nosuchpackage>=1", "zarr>=99", "dask>=2", "pytest; extra == 'dev'"]
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: wanted)
-    findings = examine(tmp_path, DEMO)
-    assert named(findings, "package nosuchpackage").found == "not installed, expected >=1"
-    remedy = named(findings, "package zarr").remedy
+def test_missing_and_outdated_packages_fail(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    requirements = ["nosuchpackage>=1", "zarr>=99", "dask>=2", "pytest; extra == 'dev'"]
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: requirements)
+    results = run_checks(tmp_path, DEMO)
+    assert named(results, "package nosuchpackage").detail == "not installed, expected >=1"
+    remedy = named(results, "package zarr").remedy
     assert remedy == "pip install --constraint constraints.txt 'zarr>=99'"
-    assert {one.what for one in findings if one.what.startswith("package ")} == {
+    assert {result.name for result in results if result.name.startswith("package ")} == {
         "package nosuchpackage",
         "package zarr",
     }
 
 
-def test_a_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_full_disk_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12, 2 * 10**8))
-    found = named(examine(tmp_path, DEMO), "disk")
-    assert found.verdict is CheckStatus.MISS
-    assert found.found.startswith("0.2 GB free")
-    assert "`cacl estimate` says how much" in found.remedy
+    disk = named(run_checks(tmp_path, DEMO), "disk")
+    assert disk.status is CheckStatus.FAIL
+    assert disk.detail.startswith("0.2 GB free")
+    assert "`cacl estimate` says how much" in disk.remedy
 
 
-def test_a_folder_that_does_not_exist_yet_is_judged_by_the_one_above(tmp_path: Path) -> None:
-    found = named(examine(tmp_path / "a" / "b", DEMO), "folder")
-    assert found.found == f"{tmp_path} writable"
+def test_missing_folder_is_checked_by_its_nearest_parent(tmp_path: Path) -> None:
+    folder = named(run_checks(tmp_path / "a" / "b", DEMO), "folder")
+    assert folder.detail == f"{tmp_path} writable"
 
 
-def test_the_host_is_asked_only_by_those_who_need_it(
+def test_host_is_contacted_only_for_source_hpa(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked = []
+    contacted = []
 
     def refuse(address: str, **_: object) -> None:
-        asked.append(address)
+        contacted.append(address)
         raise requests.ConnectionError
 
     monkeypatch.setattr(requests, "head", refuse)
-    examine(tmp_path, DEMO)
-    assert asked == []
+    run_checks(tmp_path, DEMO)
+    assert contacted == []
     hpa = config.resolve({"source": {"kind": "hpa", "genes": ["ALPI"], "hpa_version": "23"}})
-    found = named(examine(tmp_path, hpa), "atlas's host")
-    assert asked == ["https://v23.proteinatlas.org/"]
-    assert found.verdict is CheckStatus.MISS
-    assert "behind a proxy set HTTPS_PROXY" in found.remedy
+    host = named(run_checks(tmp_path, hpa), "HPA host")
+    assert contacted == ["https://v23.proteinatlas.org/"]
+    assert host.status is CheckStatus.FAIL
+    assert "behind a proxy set HTTPS_PROXY" in host.remedy
 
 
-def test_a_slurm_profile_where_there_is_no_slurm(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_slurm_profile_fails_without_slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(json.dumps(PROFILE))
     monkeypatch.setenv("PATH", str(tmp_path))
     result = CliRunner().invoke(app, ["doctor", "--profile", str(tmp_path), "--json"])
     assert result.exit_code == 1
-    findings = json.loads(result.output[: result.output.rindex("]") + 1])
-    slurm = next(one for one in findings if one["what"] == "Slurm")
-    assert slurm["verdict"] == "miss"
-    assert slurm["found"] == "no sbatch, squeue, scontrol on PATH"
+    assert result.output.rstrip().endswith("failed; fix them and run `cacl doctor` again")
+    results = json.loads(result.output[: result.output.rindex("]") + 1])
+    slurm = next(result for result in results if result["name"] == "Slurm")
+    assert slurm["status"] == "fail"
+    assert slurm["detail"] == "no sbatch, squeue, scontrol on PATH"
 
 
-def test_requests_are_written_as_the_plugin_writes_them() -> None:
+def test_sbatch_options_equal_those_of_the_plugin() -> None:
     assert sbatch_options(PROFILE, "train", 2) == [
         *("--partition=gpu", "--gpus=1", "--time=60", "--mem=8000", "--cpus-per-task=8")
     ]
@@ -115,17 +115,17 @@ def test_requests_are_written_as_the_plugin_writes_them() -> None:
 
 
 @pytest.mark.parametrize(("text", "number"), [("400 * attempt ** 2", 3600), (7, 7), ("6 // 4", 1)])
-def test_resources_are_arithmetic(text: object, number: float) -> None:
-    assert evaluate(text, attempt=3) == number
+def test_evaluates_arithmetic_of_resources(text: object, number: float) -> None:
+    assert evaluate_resource(text, attempt=3) == number
 
 
 @pytest.mark.parametrize("text", ["__import__('os')", "input.size_mb", "2 *", "'a' * attempt"])
-def test_resources_that_are_not_are_refused(text: str) -> None:
+def test_rejects_resource_that_is_not_arithmetic(text: str) -> None:
     with pytest.raises(ConfigError, match="The profile's resource"):
-        evaluate(text, attempt=1)
+        evaluate_resource(text, attempt=1)
 
 
-def test_an_unreadable_configuration(tmp_path: Path) -> None:
+def test_reports_unreadable_configuration(tmp_path: Path) -> None:
     missing = CliRunner().invoke(app, ["doctor", "--config", str(tmp_path / "none.yaml")])
     assert missing.exit_code == 1
     assert "cannot be read" in missing.output

@@ -1,4 +1,4 @@
-"""`cacl estimate`: known rates give known times; a machine's own rates come from real steps."""
+"""`cacl estimate`: times from known rates, and the calibration of this machine."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import yaml
 from cacl import config, tables
 from cacl.diagnostics.calibrate import (
     Calibration,
-    Cost,
     Rate,
-    measured,
     rate_between,
-    seconds_a_step,
+    seconds_per_step,
 )
 from cacl.diagnostics.estimate import Workload, as_table, duration, estimate, workload_of
+from cacl.diagnostics.process_cost import Cost, measure_commands
 from cacl.errors import CaclError
 from cacl.model.config import PAPER, ROBUST, TEACHER, Preset, with_classes
 from cacl.model.training.plan import Planned
@@ -45,37 +44,37 @@ MACHINE = Calibration(
     },
     cores=2,
 )
-WORK = Workload(images=1200, shards=12, train_steps=100, drawn=False, source="as told")
+WORK = Workload(images=1200, shards=12, train_steps=100, synthetic=False, basis="given")
 
 
 def test_known_rates_give_known_times() -> None:
     steps = {step.name: step for step in estimate(WORK, MACHINE)}
     assert "phantom" not in steps
     assert steps["tile"].job_s == 2 + 100 * 0.5
-    assert steps["tile"].here_s == (12 * 2 + 1200 * 0.5) / 2
+    assert steps["tile"].one_node_s == (12 * 2 + 1200 * 0.5) / 2
     assert steps["tile"].disk_bytes == 2.4e9
-    assert steps["train"].here_s == steps["train"].nodes_s == 10 + 100 * 0.5
-    assert steps["report"].here_s == 5 + 1200 * 0.02
+    assert steps["train"].one_node_s == steps["train"].all_nodes_s == 10 + 100 * 0.5
+    assert steps["report"].one_node_s == 5 + 1200 * 0.02
     assert steps["segment"].cpu_s == 12 * 4 + 1200
 
 
-def test_more_machines_help_until_each_job_has_its_place() -> None:
+def test_more_nodes_help_until_every_job_has_a_core() -> None:
     steps = {step.name: step for step in estimate(WORK, MACHINE, nodes=3)}
-    assert steps["segment"].nodes_s == (12 * 4 + 1200) / 6
+    assert steps["segment"].all_nodes_s == (12 * 4 + 1200) / 6
     many = {step.name: step for step in estimate(WORK, MACHINE, nodes=1000)}
-    assert many["segment"].nodes_s == many["segment"].job_s == 104
+    assert many["segment"].all_nodes_s == many["segment"].job_s == 104
 
 
-def test_the_host_is_asked_at_its_rate_from_however_many_machines() -> None:
-    work = Workload(1200, 12, 100, drawn=False, source="", requests_per_second=4)
+def test_request_rate_does_not_depend_on_the_number_of_nodes() -> None:
+    work = Workload(1200, 12, 100, synthetic=False, basis="", requests_per_second=4)
     steps = {step.name: step for step in estimate(work, MACHINE, nodes=50)}
-    assert steps["acquire"].here_s == steps["acquire"].nodes_s == 300
+    assert steps["acquire"].one_node_s == steps["acquire"].all_nodes_s == 300
 
 
-def test_the_table_sums_up() -> None:
+def test_table_has_one_row_per_step_and_a_sum() -> None:
     table = as_table(estimate(WORK, MACHINE, nodes=2), WORK, 2)
     assert [column.header for column in table.columns] == [
-        *("step", "jobs", "a job", "here", "on 2 machines", "memory", "disk")
+        *("step", "jobs", "one job", "this machine", "on 2 machines", "memory", "disk")
     ]
     assert table.row_count == 9
 
@@ -91,30 +90,30 @@ def test_the_table_sums_up() -> None:
         ({"source": {"kind": "hpa", "antibodies": ["HPA000001"]}}, 3),
     ],
 )
-def test_images_are_counted_from_the_configuration(
+def test_counts_images_from_the_configuration(
     tmp_path: Path, sections: dict[str, object], images: int
 ) -> None:
     assert workload_of(config.resolve(sections), tmp_path).images == images
 
 
-def test_the_catalog_knows_better(tmp_path: Path) -> None:
+def test_catalog_overrides_the_configuration(tmp_path: Path) -> None:
     rows = [image_row(f"HPA000001/{name}", "") for name in "abcde"]
     tables.write_parquet(tmp_path / "results/catalog/images.parquet", rows, ImageRow)
     work = workload_of(config.resolve({"source": {"kind": "hpa", "genes": "all"}}), tmp_path)
-    assert (work.images, work.source) == (5, "as the catalog lists them")
+    assert (work.images, work.basis) == (5, "from the catalog")
 
 
-def test_manifests_and_files_of_genes_are_counted(tmp_path: Path) -> None:
+def test_counts_lines_of_manifest_and_gene_list(tmp_path: Path) -> None:
     manifest, genes = tmp_path / "m.csv", tmp_path / "genes.txt"
     manifest.write_text("image_path,antibody_id,patient_id\na,b,c\nd,e,f\n\n")
     genes.write_text("A\nB\n" * 50)
-    of = {"kind": "manifest", "manifest": str(manifest)}
-    assert workload_of(config.resolve({"source": of}), tmp_path).images == 2
-    of = {"kind": "hpa", "genes": str(genes)}
-    assert workload_of(config.resolve({"source": of}), tmp_path).images == 390
+    source = {"kind": "manifest", "manifest": str(manifest)}
+    assert workload_of(config.resolve({"source": source}), tmp_path).images == 2
+    source = {"kind": "hpa", "genes": str(genes)}
+    assert workload_of(config.resolve({"source": source}), tmp_path).images == 390
 
 
-def test_configurations_merge_as_snakemake_merges_them(tmp_path: Path) -> None:
+def test_configurations_merge_as_in_snakemake(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text(yaml.safe_dump({"census": {"shards": 9}, "tiles": {"tile_px": 64}}))
     second.write_text(yaml.safe_dump({"tiles": {"source_px": 200}, "seed": 3}))
@@ -126,68 +125,68 @@ def test_configurations_merge_as_snakemake_merges_them(tmp_path: Path) -> None:
     assert config.load([first, second]) == config.resolve(merged)
 
 
-def test_times_are_told_in_a_fitting_unit() -> None:
-    told = [duration(seconds) for seconds in (4.4, 119, 600, 9000, 200_000)]
-    assert told == ["4 s", "119 s", "10 min", "2.5 h", "2.3 d"]
+def test_durations_use_the_largest_fitting_unit() -> None:
+    texts = [duration(seconds) for seconds in (4.4, 119, 600, 9000, 200_000)]
+    assert texts == ["4 s", "119 s", "10 min", "2.5 h", "2.3 d"]
 
 
-def test_two_runs_give_a_rate_and_a_start() -> None:
-    found = rate_between(Cost(5, 4, 300), 4, Cost(9, 6, 200), 8, unit_bytes=10)
-    assert found == Rate(1.0, 1.0, 2.0, 0.5, 300, 10)
-    quicker = rate_between(Cost(5, 4, 300), 0, Cost(4, 3, 200), 8)
-    assert (quicker.start_s, quicker.unit_s, quicker.unit_cpu_s) == (5, 0, 0)
+def test_rate_from_two_runs() -> None:
+    rate = rate_between(Cost(5, 4, 300), 4, Cost(9, 6, 200), 8, unit_bytes=10)
+    assert rate == Rate(1.0, 1.0, 2.0, 0.5, 300, 10)
+    faster = rate_between(Cost(5, 4, 300), 0, Cost(4, 3, 200), 8)
+    assert (faster.start_s, faster.unit_s, faster.unit_cpu_s) == (5, 0, 0)
 
 
-def test_a_step_of_training_takes_the_median_of_its_parts() -> None:
+def test_training_step_takes_the_median_over_intervals() -> None:
     speed = {10: 8.0, 20: 16.0, 30: 4.0, 40: 16.0, 50: 32.0}
-    scouts = planned((TEACHER, 50))
-    assert seconds_a_step(speed, scouts, scouts) == 16 / 16.0
-    one, other = 16 / 8.0, 16 / 24.0
+    teachers = planned((TEACHER, 50))
+    assert seconds_per_step(speed, teachers, teachers) == 16 / 16.0
+    teacher_s, student_s = 16 / 8.0, 16 / 24.0
     mixed = planned((TEACHER, 3), (with_classes(ROBUST, 2), 1))
     for parts in ([(TEACHER, 30), (ROBUST, 20)], [(TEACHER, 10), (TEACHER, 20), (ROBUST, 20)]):
-        tried = planned(*parts)
-        assert seconds_a_step(speed, tried, planned((ROBUST, 1))) == other
-        assert seconds_a_step(speed, tried, mixed) == (3 * one + other) / 4
-    papers = planned((PAPER, 3))
-    assert seconds_a_step({10: 4.0}, papers, papers) == 0.25
+        trained = planned(*parts)
+        assert seconds_per_step(speed, trained, planned((ROBUST, 1))) == student_s
+        assert seconds_per_step(speed, trained, mixed) == (3 * teacher_s + student_s) / 4
+    paper = planned((PAPER, 3))
+    assert seconds_per_step({10: 4.0}, paper, paper) == 0.25
 
 
 def planned(*parts: tuple[Preset, int]) -> list[Planned]:
     return [Planned(preset, steps, (0,)) for preset, steps in parts]
 
 
-def test_every_class_has_networks_of_its_own(tmp_path: Path) -> None:
+def test_every_class_has_its_own_teachers(tmp_path: Path) -> None:
     classes = {name: {"cell_type": name} for name in ("a", "b", "c")}
     steps = [
-        workload_of(config.resolve({"labels": {"classes": some}}), tmp_path).train_steps
-        for some in ({}, classes)
+        workload_of(config.resolve({"labels": {"classes": selected}}), tmp_path).train_steps
+        for selected in ({}, classes)
     ]
     assert steps == [number * TEACHER.optim.steps + ROBUST.optim.steps for number in (8, 12)]
 
 
-def test_a_command_is_measured_and_its_failure_told() -> None:
-    busy = "x = bytearray(200_000_000); sum(range(10**6))"
-    cost = measured([[sys.executable, "-c", busy]] * 2)
+def test_measures_commands_and_reports_a_failure() -> None:
+    program = "x = bytearray(200_000_000); sum(range(10**6))"
+    cost = measure_commands([[sys.executable, "-c", program]] * 2)
     assert cost.memory_mb > 200
     assert cost.cpu_s > 0
     assert cost.seconds > 0
     with pytest.raises(CaclError, match=r"`cacl tile` \(Error: no\); run\s`cacl doctor`"):
-        measured([[sys.executable, "-c", "import sys; sys.exit('Error: no')", "tile"]])
+        measure_commands([[sys.executable, "-c", "import sys; sys.exit('Error: no')", "tile"]])
 
 
-def test_this_machine_is_measured_with_the_demos_configuration(tmp_path: Path) -> None:
-    """Every step runs as it does in a run, the training too; it takes a minute."""
+def test_calibrates_this_machine_with_the_demo_configuration(tmp_path: Path) -> None:
+    """Run every step, including training; takes a minute."""
     configuration = Path(__file__).parents[2] / "config" / "config.yaml"
     command = [sys.executable, "-m", "cacl", "estimate", "--json", "--config", str(configuration)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    steps = {step["name"]: step for step in told}
+    costs = json.loads(done.stdout)
+    steps = {step["name"]: step for step in costs}
     assert list(steps) == [
         *("phantom", "catalog", "acquire", "tile"),
         *("select", "train", "segment", "measure", "report"),
     ]
-    assert max(told, key=lambda step: step["here_s"]) == steps["train"]
-    assert all(step["memory_mb"] > 50 for step in told)
-    assert steps["catalog"]["memory_mb"] < 400, "a step's memory is not that of who measures it"
+    assert max(costs, key=lambda step: step["one_node_s"]) == steps["train"]
+    assert all(step["memory_mb"] > 50 for step in costs)
+    assert steps["catalog"]["memory_mb"] < 400, "the memory is that of the parent process"
     assert "calibrating" in done.stderr

@@ -1,4 +1,4 @@
-"""What Slurm and a full disk do to a run, in a sentence each."""
+"""Explanations of failures that Slurm or a full disk caused."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Shutting down, this might take some time.
 """
 
 
-def told(folder: Path, message: str, job_log: str = "", own_log: str = "") -> list[str]:
+def explain_entry(folder: Path, message: str, job_log: str = "", rule_log: str = "") -> list[str]:
     (folder / "logs").mkdir(exist_ok=True)
-    (folder / "logs" / "train.log").write_text(own_log)
+    (folder / "logs" / "train.log").write_text(rule_log)
     (folder / "logs" / "7.log").write_text(job_log)
     log = folder / "snakemake.log"
     log.write_text(ENTRY.format(rule="train", message=message, slurm="logs/7.log"))
@@ -31,7 +31,7 @@ def told(folder: Path, message: str, job_log: str = "", own_log: str = "") -> li
 
 
 @pytest.mark.parametrize(
-    ("message", "words"),
+    ("message", "expected"),
     [
         ("SLURM-job '7' failed, SLURM status is: 'TIMEOUT'. Detailed", "raise `runtime`"),
         ("SLURM-job '7' failed, SLURM status is: 'OUT_OF_MEMORY'.", "raise `mem_mb`"),
@@ -65,31 +65,29 @@ def told(folder: Path, message: str, job_log: str = "", own_log: str = "") -> li
         (
             "sbatch: error: Batch job submission failed: Requested node configuration is not "
             "available",
-            "leave GPUs out",
+            "omit GPUs",
         ),
         (
             "sbatch: error: Batch job submission failed: Unable to contact slurm controller "
             "(connect failure)",
-            "wait until `squeue` answers",
+            "wait until `squeue` responds",
         ),
     ],
 )
-def test_each_refusal_is_one_sentence_with_its_remedy(
-    tmp_path: Path, message: str, words: str
-) -> None:
-    (sentence,) = told(tmp_path, message)
+def test_explains_rejected_job_with_its_remedy(tmp_path: Path, message: str, expected: str) -> None:
+    (sentence,) = explain_entry(tmp_path, message)
     assert sentence.startswith("Rule train ")
-    assert words in sentence
-    assert sentence.endswith("run the same command again: it goes on where it stopped.")
+    assert expected in sentence
+    assert sentence.endswith("run the same command again: it continues where it stopped.")
 
 
 @pytest.mark.parametrize(
-    ("job_log", "own_log", "words"),
+    ("job_log", "rule_log", "expected"),
     [
         ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=7.batch", "", "for memory"),
         ("slurmstepd: error: Exceeded job memory limit", "", "for memory"),
         ("slurmstepd: error: *** JOB 7 CANCELLED AT x DUE TO TIME LIMIT ***", "", "time limit"),
-        ("", "OSError: [Errno 28] No space left on device", "found the disk full"),
+        ("", "OSError: [Errno 28] No space left on device", "ran out of disk space"),
         (
             "Job 0 completed successfully, but some output files are missing. Missing files after "
             "60 seconds. This might be due to filesystem latency.",
@@ -98,29 +96,29 @@ def test_each_refusal_is_one_sentence_with_its_remedy(
         ),
     ],
 )
-def test_the_logs_that_a_message_names_are_read(
-    tmp_path: Path, job_log: str, own_log: str, words: str
+def test_reads_the_logs_that_an_error_lists(
+    tmp_path: Path, job_log: str, rule_log: str, expected: str
 ) -> None:
-    (sentence,) = told(tmp_path, "SLURM status is: 'FAILED'", job_log, own_log)
-    assert words in sentence
+    (sentence,) = explain_entry(tmp_path, "SLURM status is: 'FAILED'", job_log, rule_log)
+    assert expected in sentence
 
 
-def test_what_it_does_not_know_it_leaves_to_the_log(tmp_path: Path) -> None:
-    assert told(tmp_path, "None", own_log="Error: labels: no positive image") == []
+def test_unknown_error_gives_no_explanation(tmp_path: Path) -> None:
+    assert explain_entry(tmp_path, "None", rule_log="Error: labels: no positive image") == []
     assert explain(tmp_path / "none.log") == []
 
 
-def test_a_full_disk_is_seen_even_if_no_log_could_be_written(tmp_path: Path) -> None:
+def test_detects_full_disk_without_logs(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 2_000):
         log = tmp_path / "snakemake.log"
         log.write_text(ENTRY.format(rule="train", message="None", slurm="logs/7.log"))
         assert explain(log, tmp_path / "disk") == []
         (tmp_path / "disk" / "ballast").write_bytes(bytes(1_500_000))
         (sentence,) = explain(log, tmp_path / "disk")
-        assert sentence.startswith("The run found the disk full: free some space")
+        assert sentence.startswith("The run ran out of disk space: free some space")
 
 
-def test_a_remedy_alone() -> None:
+def test_remedy_without_explanation() -> None:
     remedy = remedy_for("sbatch: error: invalid partition specified: nowhere")
     assert remedy == "set `slurm_partition` in the profile to one of `sinfo -s`"
     assert remedy_for("all is well") == ""

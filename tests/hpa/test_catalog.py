@@ -1,4 +1,4 @@
-"""The catalog: real XML of release 18, the annotation table, names, shards."""
+"""The catalog: real XML of release 18, annotation table, gene names, shards."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from cacl.tables.schemas import ImageRow
 from tests.fixtures.catalogs import (
     ANPEP,
     DUODENUM,
-    GOOD,
     HEADER,
     SI,
     TABLE,
-    build,
-    image,
-    mirror_of,
+    VALID_XML,
+    build_catalog,
+    image_url,
+    make_mirror,
 )
 from tests.fixtures.hpa_server import antibody_xml, gene_xml
 
 
-def test_real_genes_of_release_18(shared_data: Path, tmp_path: Path) -> None:
-    built = build(shared_data / "hpa-xml", tmp_path)
+def test_catalog_of_real_genes_of_release_18(shared_data: Path, tmp_path: Path) -> None:
+    built = build_catalog(shared_data / "hpa-xml", tmp_path)
     cores = {row.antibody_id: 0 for row in built.images}
     for row in built.images:
         cores[row.antibody_id] += 1
@@ -62,15 +62,15 @@ def test_real_genes_of_release_18(shared_data: Path, tmp_path: Path) -> None:
         label_source="glandular cells low (antibody)",
     )
     assert not any("selected" in row.url for row in built.images)
-    said = [row for row in built.annotations if row.antibody_id == "CAB003804"]
-    assert [(row.staining, row.intensity, row.quantity, row.location) for row in said] == [
+    rows = [row for row in built.annotations if row.antibody_id == "CAB003804"]
+    assert [(row.staining, row.intensity, row.quantity, row.location) for row in rows] == [
         ("medium", "strong", "<25%", "cytoplasmic/membranous")
     ]
     assert {row.reliability for row in built.annotations} == {"enhanced"}
 
 
-def test_all_tissues_of_a_real_gene(shared_data: Path, tmp_path: Path) -> None:
-    built = build(shared_data / "hpa-xml", tmp_path, tissues=(), genes=("CCNB1",))
+def test_catalog_of_all_tissues_excludes_cancer(shared_data: Path, tmp_path: Path) -> None:
+    built = build_catalog(shared_data / "hpa-xml", tmp_path, tissues=(), genes=("CCNB1",))
     tissues = {row.tissue for row in built.images}
     assert {"duodenum", "colon", "liver"} <= tissues
     assert not any("cancer" in tissue for tissue in tissues)
@@ -78,31 +78,31 @@ def test_all_tissues_of_a_real_gene(shared_data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["CCNB1", "ccnb1", "CCNB", "ENSG00000134057", "ensg00000134057"])
-def test_a_gene_by_any_of_its_names(shared_data: Path, tmp_path: Path, name: str) -> None:
-    built = build(shared_data / "hpa-xml", tmp_path, genes=(name,))
+def test_finds_gene_by_symbol_synonym_or_id(shared_data: Path, tmp_path: Path, name: str) -> None:
+    built = build_catalog(shared_data / "hpa-xml", tmp_path, genes=(name,))
     assert (built.summary.images, built.failures) == (6, [])
 
 
-def test_genes_from_a_file(shared_data: Path, tmp_path: Path) -> None:
-    listed = tmp_path / "genes.txt"
-    listed.write_text("# my genes\nNFYA\tsomething\n\nCCNB1, x\n")
-    built = build(shared_data / "hpa-xml", tmp_path, genes=(str(listed),))
+def test_reads_gene_list_file(shared_data: Path, tmp_path: Path) -> None:
+    gene_list = tmp_path / "genes.txt"
+    gene_list.write_text("# my genes\nNFYA\tsomething\n\nCCNB1, x\n")
+    built = build_catalog(shared_data / "hpa-xml", tmp_path, genes=(str(gene_list),))
     assert (built.summary.genes, built.failures) == (2, [])
-    assert build(shared_data / "hpa-xml", tmp_path, genes=("all",)).summary.genes == 2
+    assert build_catalog(shared_data / "hpa-xml", tmp_path, genes=("all",)).summary.genes == 2
 
 
-def test_lists_of_genes_that_cannot_be_read(shared_data: Path, tmp_path: Path) -> None:
+def test_rejects_missing_or_empty_gene_list(shared_data: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"genes\.txt cannot be read"):
-        build(shared_data / "hpa-xml", tmp_path, genes=(str(tmp_path / "genes.txt"),))
+        build_catalog(shared_data / "hpa-xml", tmp_path, genes=(str(tmp_path / "genes.txt"),))
     (tmp_path / "genes.txt").write_text("# none\n")
     with pytest.raises(ConfigError, match=r"genes\.txt is empty"):
-        build(shared_data / "hpa-xml", tmp_path, genes=(str(tmp_path / "genes.txt"),))
+        build_catalog(shared_data / "hpa-xml", tmp_path, genes=(str(tmp_path / "genes.txt"),))
 
 
-def test_unknown_names_are_listed_with_the_nearest(shared_data: Path, tmp_path: Path) -> None:
-    built = build(shared_data / "hpa-xml", tmp_path, genes=("CCNB1", "NFAY", "XXXXXXXX"))
+def test_lists_unknown_names_with_suggestions(shared_data: Path, tmp_path: Path) -> None:
+    built = build_catalog(shared_data / "hpa-xml", tmp_path, genes=("CCNB1", "NFAY", "XXXXXXXX"))
     assert built.summary.images == 6
-    assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
+    assert [(unknown.name, unknown.suggestion) for unknown in built.summary.unknown_names] == [
         ("NFAY", "NFYA"),
         ("XXXXXXXX", ""),
     ]
@@ -120,34 +120,38 @@ def test_unknown_names_are_listed_with_the_nearest(shared_data: Path, tmp_path: 
     ]
 
 
-def test_antibodies_narrow_the_catalog(shared_data: Path, tmp_path: Path) -> None:
-    built = build(shared_data / "hpa-xml", tmp_path, antibodies=("cab003804", "HPA061449"))
+def test_antibodies_filter_the_catalog(shared_data: Path, tmp_path: Path) -> None:
+    built = build_catalog(shared_data / "hpa-xml", tmp_path, antibodies=("cab003804", "HPA061449"))
     assert {row.antibody_id for row in built.images} == {"CAB003804"}
-    assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
+    assert [(unknown.name, unknown.suggestion) for unknown in built.summary.unknown_names] == [
         ("HPA061449", "HPA061448")
     ]
 
 
-def test_a_symbol_goes_before_an_equal_synonym(tmp_path: Path) -> None:
-    host = mirror_of(
+def test_symbol_has_priority_over_equal_synonym(tmp_path: Path) -> None:
+    host = make_mirror(
         tmp_path,
-        gene_xml(SI, "SI", antibodies=(antibody_xml("HPA1", (image(1),)),)),
-        gene_xml(ANPEP, "ANPEP", synonyms=("SI",), antibodies=(antibody_xml("HPA2", (image(2),)),)),
+        gene_xml(SI, "SI", antibodies=(antibody_xml("HPA1", (image_url(1),)),)),
+        gene_xml(
+            ANPEP, "ANPEP", synonyms=("SI",), antibodies=(antibody_xml("HPA2", (image_url(2),)),)
+        ),
     )
-    assert [row.gene for row in build(host, tmp_path / "a", genes=("SI",)).images] == ["SI"]
+    assert [row.gene for row in build_catalog(host, tmp_path / "a", genes=("SI",)).images] == ["SI"]
     (host / f"{SI}.xml").unlink()
-    assert [row.gene for row in build(host, tmp_path / "b", genes=("SI",)).images] == ["ANPEP"]
+    assert [row.gene for row in build_catalog(host, tmp_path / "b", genes=("SI",)).images] == [
+        "ANPEP"
+    ]
 
 
-def test_the_gene_table_labels_what_the_xml_leaves_open(tmp_path: Path) -> None:
-    none = antibody_xml("HPA1", (image(1),), cells=(("Goblet cells", "Low", ""),))
-    low = antibody_xml("HPA2", (image(2),), cells=(("Glandular cells", "Not detected", ""),))
+def test_gene_table_labels_antibodies_without_annotation(tmp_path: Path) -> None:
+    none = antibody_xml("HPA1", (image_url(1),), cells=(("Goblet cells", "Low", ""),))
+    low = antibody_xml("HPA2", (image_url(2),), cells=(("Glandular cells", "Not detected", ""),))
     table = "".join(
         f"{gene}\tX\tDuodenum\tEnterocytes - Microvilli\tHigh\tEnhanced\n"
         for gene in (SI, "ENSG00000000001")
     )
-    host = mirror_of(tmp_path, gene_xml(antibodies=(none, low)), table=table)
-    built = build(host, tmp_path / "out")
+    host = make_mirror(tmp_path, gene_xml(antibodies=(none, low)), table=table)
+    built = build_catalog(host, tmp_path / "out")
     assert [(row.antibody_id, row.label) for row in built.images] == [
         ("HPA1", "positive"),
         ("HPA2", ""),
@@ -158,19 +162,19 @@ def test_the_gene_table_labels_what_the_xml_leaves_open(tmp_path: Path) -> None:
     assert [row.antibody_id for row in built.annotations] == ["", "HPA1", "HPA2"]
 
 
-@pytest.mark.parametrize("packed", [".tsv", ".tsv.gz", ".tsv.zip"])
-def test_forms_of_the_annotation_table(tmp_path: Path, packed: str) -> None:
+@pytest.mark.parametrize("suffix", [".tsv", ".tsv.gz", ".tsv.zip"])
+def test_reads_plain_gzip_and_zip_annotation_table(tmp_path: Path, suffix: str) -> None:
     text = (
         "Gene\tGene name\tTissue\tIHC tissue name\tCell type\tLevel\tReliability\n"
         f"{SI}\tSI\tSkin\tSkin 1\tFibroblasts\tNot representative\tUncertain\n"
         f"{SI}\tSI\tDuodenum\tDuodenum\tEnterocytes\tAscending\tEnhanced\n"
     )
-    path = tmp_path / f"normal_ihc_data{packed}"
-    if packed == ".tsv.zip":
+    path = tmp_path / f"normal_ihc_data{suffix}"
+    if suffix == ".tsv.zip":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("normal_ihc_data.tsv", text)
     else:
-        path.write_bytes(gzip.compress(text.encode()) if packed == ".tsv.gz" else text.encode())
+        path.write_bytes(gzip.compress(text.encode()) if suffix == ".tsv.gz" else text.encode())
     rows = list(read_annotation_table(path))
     assert [(row.tissue, row.cell_type, row.staining) for row in rows] == [
         ("skin 1", "fibroblasts", "not representative"),
@@ -191,32 +195,32 @@ def test_forms_of_the_annotation_table(tmp_path: Path, packed: str) -> None:
     ],
     ids=["columns", "empty", "zip", "gzip", "encoding", "long line"],
 )
-def test_a_damaged_table_is_one_failure(tmp_path: Path, data: bytes) -> None:
-    host = mirror_of(tmp_path, GOOD, table="x")
+def test_damaged_annotation_table_is_one_failure(tmp_path: Path, data: bytes) -> None:
+    host = make_mirror(tmp_path, VALID_XML, table="x")
     (host / TABLE).write_bytes(data)
-    built = build(host, tmp_path / "out")
+    built = build_catalog(host, tmp_path / "out")
     assert (built.summary.images, built.reasons()) == (1, ["bad_annotation"])
 
 
-def test_shards_do_not_depend_on_what_else_there_is(tmp_path: Path) -> None:
+def test_shard_tables_depend_only_on_their_antibodies(tmp_path: Path) -> None:
     expected = int(hashlib.sha256(b"HPA000135").hexdigest()[:8], 16) % 7
     assert shard_of("HPA000135", 7) == expected
     genes = [
         gene_xml(
             f"ENSG{number:011d}",
             f"G{number}",
-            antibodies=(antibody_xml(f"HPA{number}", (image(number),)),),
+            antibodies=(antibody_xml(f"HPA{number}", (image_url(number),)),),
         )
         for number in range(3)
     ]
-    host = mirror_of(tmp_path, *genes[:2])
+    host = make_mirror(tmp_path, *genes[:2])
     out = tmp_path / "out"
-    build(host, out, shards=64)
+    build_catalog(host, out, shards=64)
     lists = sorted((out / "shards").iterdir())
     assert len(lists) == 64
     before = {path.name: path.stat().st_mtime_ns for path in lists}
-    mirror_of(tmp_path, *genes)
-    built = build(host, out, shards=64)
+    make_mirror(tmp_path, *genes)
+    built = build_catalog(host, out, shards=64)
     touched = [
         path.name
         for path in (out / "shards").iterdir()
@@ -227,40 +231,42 @@ def test_shards_do_not_depend_on_what_else_there_is(tmp_path: Path) -> None:
     assert sorted(rows, key=lambda row: row.image_id) == built.images
 
 
-def test_equal_input_gives_equal_bytes(shared_data: Path, tmp_path: Path) -> None:
+def test_catalog_is_deterministic(shared_data: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
-        build(shared_data / "hpa-xml", tmp_path / name)
+        build_catalog(shared_data / "hpa-xml", tmp_path / name)
     for path in sorted((tmp_path / "a").rglob("*.*")):
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
-def test_an_antibody_of_two_genes_is_listed_once(tmp_path: Path) -> None:
-    shared = (antibody_xml("HPA1", (image(1),)),)
-    host = mirror_of(
+def test_antibody_of_two_genes_is_listed_once(tmp_path: Path) -> None:
+    shared = (antibody_xml("HPA1", (image_url(1),)),)
+    host = make_mirror(
         tmp_path, gene_xml(SI, "SI", antibodies=shared), gene_xml(ANPEP, "ANPEP", antibodies=shared)
     )
-    built = build(host, tmp_path / "out")
+    built = build_catalog(host, tmp_path / "out")
     assert [(row.image_id, row.gene) for row in built.images] == [("HPA1/1_A_7_2", "SI")]
 
 
-def test_a_mirror_without_annotation(tmp_path: Path) -> None:
+def test_rejects_mirror_without_annotation(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"has no annotation; a mirror has the layout ENSG"):
-        build(tmp_path, tmp_path / "out")
+        build_catalog(tmp_path, tmp_path / "out")
     with pytest.raises(CatalogError, match=r"is not a folder"):
-        build(tmp_path / "nowhere", tmp_path / "out")
+        build_catalog(tmp_path / "nowhere", tmp_path / "out")
 
 
-def test_genes_without_images_are_listed(tmp_path: Path) -> None:
-    host = mirror_of(tmp_path, GOOD, gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("A2", ()),)))
-    said = str(build(host, tmp_path / "out").summary).splitlines()
-    assert said[2:] == [
+def test_lists_genes_and_antibodies_without_images(tmp_path: Path) -> None:
+    host = make_mirror(
+        tmp_path, VALID_XML, gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("A2", ()),))
+    )
+    summary = str(build_catalog(host, tmp_path / "out").summary).splitlines()
+    assert summary[2:] == [
         "genes without images in these tissues: 1 (ANPEP)",
         "antibodies without images in these tissues: 1 (A2)",
     ]
 
 
-def test_no_image_in_a_tissue_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    built = build(mirror_of(tmp_path, GOOD), tmp_path / "out", tissues=("duodenm",))
+def test_logs_empty_catalog(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    built = build_catalog(make_mirror(tmp_path, VALID_XML), tmp_path / "out", tissues=("duodenm",))
     assert (built.summary.images, built.summary.genes) == (0, 0)
     assert "The catalog is empty" in caplog.text
 
@@ -276,5 +282,5 @@ def test_no_image_in_a_tissue_is_said(tmp_path: Path, caplog: pytest.LogCaptureF
         ("", "see https://www.proteinatlas.org/about/licence"),
     ],
 )
-def test_licences(version: str, licence: str) -> None:
+def test_licence_by_release(version: str, licence: str) -> None:
     assert licence_of(version) == licence

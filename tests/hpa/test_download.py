@@ -1,4 +1,4 @@
-"""Large files: resumed, restarted, bounded, whole or not at all."""
+"""Download of large files: resumption, restart, size limit, atomic completion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cacl.hpa.http.download import download_file
 from cacl.hpa.http.limits import HttpLimits
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.hpa_server import HpaServer
-from tests.fixtures.http import QUICK, options
+from tests.fixtures.http import FAST, source_options
 
 BIG = "/download/proteinatlas.xml.gz"
 
@@ -24,14 +24,14 @@ def server(tmp_path: Path) -> Iterator[HpaServer]:
         yield running
 
 
-def big(server: HpaServer) -> bytes:
+def add_large_file(server: HpaServer) -> bytes:
     data = bytes(hpa.np.random.default_rng(0).integers(0, 256, 300_000, dtype=hpa.np.uint8))
     server.files[BIG] = data
     return data
 
 
-def get_big(server: HpaServer, target: Path, limits: HttpLimits = QUICK) -> list[str]:
-    """Download the file; return what was signed: the ETags of whole files."""
+def download(server: HpaServer, target: Path, limits: HttpLimits = FAST) -> list[str]:
+    """Download the file; return the ETags that `write_record` got."""
     etags: list[str] = []
 
     def write_record(part: Path, etag: str) -> None:
@@ -40,136 +40,132 @@ def get_big(server: HpaServer, target: Path, limits: HttpLimits = QUICK) -> list
         etags.append(etag)
 
     url = f"https://v18.proteinatlas.org{BIG}"
-    with Client(options(server), limits) as client:
+    with Client(source_options(server), limits) as client:
         download_file(client, url, target, max_bytes=10**6, write_record=write_record)
     return etags
 
 
-def breaks(handler: hpa.Handler, data: bytes) -> None:
-    """Send half of what is asked for, with its ETag, then break the connection."""
+def break_halfway(handler: hpa.Handler, data: bytes) -> None:
+    """Send half of the requested bytes with the ETag, then close the connection."""
     half = len(data) // 2
     etag = f'"{hpa.hashlib.sha256(data).hexdigest()[:16]}"'
-    handler.answer(200, data[:half], {"ETag": etag}, length=len(data))
+    handler.send(200, data[:half], {"ETag": etag}, length=len(data))
     handler.close_connection = True
 
 
-def test_a_large_file_is_resumed(server: HpaServer, tmp_path: Path) -> None:
-    data = big(server)
-    server.fail(BIG, breaks)
-    get_big(server, tmp_path / "out" / "all.gz")
+def test_resumes_interrupted_download(server: HpaServer, tmp_path: Path) -> None:
+    data = add_large_file(server)
+    server.fail(BIG, break_halfway)
+    download(server, tmp_path / "out" / "all.gz")
     assert (tmp_path / "out" / "all.gz").read_bytes() == data
     assert [headers.get("Range") for _, _, headers in server.requests] == [None, "bytes=150000-"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["all.gz"]
 
 
-def test_a_large_file_is_resumed_by_the_next_process(server: HpaServer, tmp_path: Path) -> None:
-    data = big(server)
-    server.fail(BIG, breaks, hpa.status(503), hpa.status(503))
+def test_next_process_resumes_download(server: HpaServer, tmp_path: Path) -> None:
+    data = add_large_file(server)
+    server.fail(BIG, break_halfway, hpa.status(503), hpa.status(503))
     target = tmp_path / "out" / "all.gz"
     with pytest.raises(ImageError):
-        get_big(server, target, HttpLimits(max_attempts=1))
+        download(server, target, HttpLimits(max_attempts=1))
     assert not target.exists()
-    get_big(server, target)
+    download(server, target)
     assert target.read_bytes() == data
     assert server.requests[-1][2]["Range"] == "bytes=150000-"
     before = len(server.requests)
-    get_big(server, target)
+    download(server, target)
     assert len(server.requests) == before
 
 
-def test_a_large_file_that_changed_between_ranges_is_restarted(
-    server: HpaServer, tmp_path: Path
-) -> None:
-    big(server)
+def test_restarts_download_of_a_changed_file(server: HpaServer, tmp_path: Path) -> None:
+    add_large_file(server)
 
-    def breaks_and_changes(handler: hpa.Handler, data: bytes) -> None:
-        breaks(handler, data)
+    def break_and_change(handler: hpa.Handler, data: bytes) -> None:
+        break_halfway(handler, data)
         server.files[BIG] = b"new" * 100_000
 
-    server.fail(BIG, breaks_and_changes)
-    get_big(server, tmp_path / "all.gz")
+    server.fail(BIG, break_and_change)
+    download(server, tmp_path / "all.gz")
     assert (tmp_path / "all.gz").read_bytes() == b"new" * 100_000
 
 
-def test_a_range_that_the_host_no_longer_has_is_restarted(
-    server: HpaServer, tmp_path: Path
-) -> None:
-    data = big(server)
-    server.fail(BIG, breaks, hpa.status(416))
-    get_big(server, tmp_path / "all.gz")
+def test_restarts_download_if_range_is_not_satisfiable(server: HpaServer, tmp_path: Path) -> None:
+    data = add_large_file(server)
+    server.fail(BIG, break_halfway, hpa.status(416))
+    download(server, tmp_path / "all.gz")
     assert (tmp_path / "all.gz").read_bytes() == data
 
 
 @pytest.mark.parametrize("with_version", [True, False])
-def test_a_whole_part_of_a_killed_process_is_taken_up(
+def test_accepts_complete_part_of_a_killed_process(
     server: HpaServer, tmp_path: Path, with_version: bool
 ) -> None:
-    data = big(server)
+    data = add_large_file(server)
     part = tmp_path / ".all.gz.part"
     part.write_bytes(data)
     etag = f'"{hpa.hashlib.sha256(data).hexdigest()[:16]}"'
     if with_version:
         (tmp_path / ".all.gz.part.version").write_text(etag)
-    assert get_big(server, tmp_path / "all.gz") == [etag]
+    assert download(server, tmp_path / "all.gz") == [etag]
     assert (tmp_path / "all.gz").read_bytes() == data
     assert [path.name for path in tmp_path.iterdir()] == ["all.gz"]
-    asked = [headers.get("Range") for _, _, headers in server.requests]
-    assert asked == [f"bytes={len(data)}-" if with_version else None]
+    ranges = [headers.get("Range") for _, _, headers in server.requests]
+    assert ranges == [f"bytes={len(data)}-" if with_version else None]
 
 
 @pytest.mark.parametrize("content_range", ["bytes */300000", "bytes */17", "nonsense"])
-def test_a_part_of_unknown_origin_is_never_taken_for_the_file(
+def test_discards_part_without_known_etag(
     server: HpaServer, tmp_path: Path, content_range: str
 ) -> None:
-    data = big(server)
+    data = add_large_file(server)
     (tmp_path / ".all.gz.part").write_bytes(bytes(len(data)))
     server.fail(BIG, hpa.status(416, Content_Range=content_range))
-    get_big(server, tmp_path / "all.gz")
+    download(server, tmp_path / "all.gz")
     assert (tmp_path / "all.gz").read_bytes() == data
 
 
-def test_a_large_file_that_is_called_an_encoding_is_kept_as_it_is_stored(
+def test_stores_gz_file_declared_as_content_encoding_unchanged(
     server: HpaServer, tmp_path: Path
 ) -> None:
-    stored = hpa.gzip.compress(bytes(100_000) + hpa.jpeg(size=256))
-    server.files[BIG] = stored
-    etag = f'"{hpa.hashlib.sha256(stored).hexdigest()[:16]}"'
-    half = len(stored) // 2
+    compressed_bytes = hpa.gzip.compress(bytes(100_000) + hpa.jpeg(size=256))
+    server.files[BIG] = compressed_bytes
+    etag = f'"{hpa.hashlib.sha256(compressed_bytes).hexdigest()[:16]}"'
+    half = len(compressed_bytes) // 2
 
-    def labelled(handler: hpa.Handler, data: bytes) -> None:
-        handler.answer(
+    def declare_encoding(handler: hpa.Handler, data: bytes) -> None:
+        handler.send(
             200, data[:half], {"ETag": etag, "Content-Encoding": "x-gzip"}, length=len(data)
         )
         handler.close_connection = True
 
-    server.fail(BIG, labelled)
-    get_big(server, tmp_path / "all.gz")
-    assert (tmp_path / "all.gz").read_bytes() == stored
+    server.fail(BIG, declare_encoding)
+    download(server, tmp_path / "all.gz")
+    assert (tmp_path / "all.gz").read_bytes() == compressed_bytes
     assert server.requests[-1][2]["Range"] == f"bytes={half}-"
 
 
-def test_a_table_that_is_packed_on_the_way_is_unpacked(server: HpaServer, tmp_path: Path) -> None:
-    data = big(server)
-    packed = hpa.gzip.compress(data)
-    headers = {"ETag": '"packed"', "Content-Encoding": "gzip"}
+def test_decodes_content_encoding_of_other_files(server: HpaServer, tmp_path: Path) -> None:
+    data = add_large_file(server)
+    compressed = hpa.gzip.compress(data)
+    headers = {"ETag": '"compressed"', "Content-Encoding": "gzip"}
 
-    def breaks_packed(handler: hpa.Handler, _: bytes) -> None:
-        handler.answer(200, packed[:200_000], headers, length=len(packed))
+    def break_gzip_encoded(handler: hpa.Handler, _: bytes) -> None:
+        handler.send(200, compressed[:200_000], headers, length=len(compressed))
         handler.close_connection = True
 
-    server.fail(BIG, breaks_packed, hpa.body(packed, ETag='"packed"', Content_Encoding="gzip"))
+    server.fail(
+        BIG, break_gzip_encoded, hpa.body(compressed, ETag='"compressed"', Content_Encoding="gzip")
+    )
     url = f"https://v18.proteinatlas.org{BIG}"
     target = tmp_path / "table.zip"
-    with Client(options(server), QUICK) as client:
+    with Client(source_options(server), FAST) as client:
         download_file(client, url, target, max_bytes=10**6, write_record=lambda part, etag: None)
     assert target.read_bytes() == data
     assert "Range" not in server.requests[-1][2]
 
 
-def test_a_large_file_of_unknown_length_is_not_taken_for_whole(
-    server: HpaServer, tmp_path: Path
-) -> None:
-    data = big(server)
+def test_rejects_body_of_unknown_length(server: HpaServer, tmp_path: Path) -> None:
+    data = add_large_file(server)
 
     def without_length(handler: hpa.Handler, data: bytes) -> None:
         handler.close_connection = True
@@ -178,29 +174,27 @@ def test_a_large_file_of_unknown_length_is_not_taken_for_whole(
         handler.wfile.write(data[: len(data) // 2])
 
     server.fail(BIG, without_length)
-    get_big(server, tmp_path / "all.gz")
+    download(server, tmp_path / "all.gz")
     assert (tmp_path / "all.gz").read_bytes() == data
 
 
-def test_a_large_file_goes_on_after_the_time_was_over(server: HpaServer, tmp_path: Path) -> None:
-    data = big(server)
-    server.fail(BIG, breaks, *[hpa.status(503)] * 500)
-    patient = HttpLimits(
-        max_attempts=500, initial_backoff_s=0.3, max_backoff_s=0.3, run_timeout_s=2
-    )
+def test_resumes_download_after_run_timeout(server: HpaServer, tmp_path: Path) -> None:
+    data = add_large_file(server)
+    server.fail(BIG, break_halfway, *[hpa.status(503)] * 500)
+    limits = HttpLimits(max_attempts=500, initial_backoff_s=0.3, max_backoff_s=0.3, run_timeout_s=2)
     with pytest.raises(ImageError, match=r"time limit of the run \(2 s\) was reached") as caught:
-        get_big(server, tmp_path / "all.gz", patient)
+        download(server, tmp_path / "all.gz", limits)
     assert caught.value.reason is Reason.POSTPONED
     server.fail(BIG)
-    get_big(server, tmp_path / "all.gz")
+    download(server, tmp_path / "all.gz")
     assert (tmp_path / "all.gz").read_bytes() == data
     assert server.requests[-1][2]["Range"] == "bytes=150000-"
 
 
-def test_a_download_is_bounded(server: HpaServer, tmp_path: Path) -> None:
+def test_rejects_download_above_max_bytes(server: HpaServer, tmp_path: Path) -> None:
     server.files[BIG] = bytes(2 * 10**6)
     with pytest.raises(ImageError) as caught:
-        get_big(server, tmp_path / "all.gz")
+        download(server, tmp_path / "all.gz")
     assert caught.value.reason is Reason.TOO_LARGE
     assert not list(tmp_path.glob("*all.gz*"))
     assert not list(tmp_path.glob(".all.gz*"))

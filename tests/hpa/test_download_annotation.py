@@ -1,4 +1,4 @@
-"""The catalog of a host: its tables and gene XML, fetched and kept."""
+"""Download of annotation: tables and gene XML of a host, stored as a mirror."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cacl.errors import CatalogError, ConfigError
 from cacl.hpa.download_annotation import fetch_annotation
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.provenance import provenance_path, read_provenance
-from tests.fixtures.catalogs import ANPEP, HEADER, SI, Built, build, image
+from tests.fixtures.catalogs import ANPEP, HEADER, SI, BuiltCatalog, build_catalog, image_url
 from tests.fixtures.hpa_server import HpaServer, antibody_xml, gene_xml, redirect, status, web_page
 
 INDEX = (
@@ -32,62 +32,62 @@ def host_files(server: HpaServer, *, version: str = "23") -> None:
             ensembl_id,
             gene,
             version=version,
-            antibodies=(antibody_xml(antibody, (image(number),)),),
+            antibodies=(antibody_xml(antibody, (image_url(number),)),),
         )
         server.files[f"/{ensembl_id}.xml"] = text.encode()
     rows = f"{SI}\tSI\tDuodenum\tEnterocytes\tHigh\tEnhanced\n"
-    server.files["/download/normal_tissue.tsv.zip"] = zipped(
+    server.files["/download/normal_tissue.tsv.zip"] = zip_text(
         "normal_tissue.tsv", f"{HEADER}\n{rows}"
     )
-    server.files["/download/proteinatlas.tsv.zip"] = zipped("proteinatlas.tsv", INDEX)
+    server.files["/download/proteinatlas.tsv.zip"] = zip_text("proteinatlas.tsv", INDEX)
 
 
-def zipped(name: str, text: str) -> bytes:
+def zip_text(name: str, text: str) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
         archive.writestr(name, text)
     return stream.getvalue()
 
 
-def from_host(server: HpaServer, out: Path, **options: object) -> Built:
+def from_host(server: HpaServer, out: Path, **options: object) -> BuiltCatalog:
     values: dict[str, object] = {
         "kind": "hpa",
         "host": server.url,
         "requests_per_second": 200.0,
         "mirror": None,
     }
-    return build(out, out, **(values | options))
+    return build_catalog(out, out, **(values | options))
 
 
-def test_genes_from_the_host(tmp_path: Path) -> None:
+def test_downloads_genes_by_symbol_synonym_and_id(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
         built = from_host(server, tmp_path / "out", genes=("SI", "cd13", SI, "SII"))
         assert [row.gene for row in built.images] == ["SI", "ANPEP"]
-        assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
+        assert [(unknown.name, unknown.suggestion) for unknown in built.summary.unknown_names] == [
             ("SII", "SI")
         ]
-        asked = len(server.requests)
+        n_requests = len(server.requests)
         again = from_host(server, tmp_path / "out", genes=("SI", "cd13"))
         assert again.summary.images == 2
-        assert len(server.requests) == asked
-    kept = tmp_path / "out" / "host"
-    assert (kept / f"{SI}.xml").exists()
-    assert (kept / f"{SI}.json").exists()
-    assert build(kept, tmp_path / "mirrored").summary.images == 2
+        assert len(server.requests) == n_requests
+    mirror = tmp_path / "out" / "host"
+    assert (mirror / f"{SI}.xml").exists()
+    assert (mirror / f"{SI}.json").exists()
+    assert build_catalog(mirror, tmp_path / "mirrored").summary.images == 2
 
 
-def test_antibodies_from_the_host(tmp_path: Path) -> None:
+def test_downloads_genes_of_antibodies(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
         built = from_host(server, tmp_path / "out", antibodies=("HPA000135", "HPA000136"))
     assert [row.antibody_id for row in built.images] == ["HPA000135"]
-    assert [(one.name, one.suggestion) for one in built.summary.unknown_names] == [
+    assert [(unknown.name, unknown.suggestion) for unknown in built.summary.unknown_names] == [
         ("HPA000136", "HPA000135")
     ]
 
 
-def test_nothing_that_was_asked_for_is_there(tmp_path: Path) -> None:
+def test_empty_catalog_if_no_name_is_available(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
         built = from_host(server, tmp_path / "out", genes=("XYZ1", "ENSG00000000001"))
@@ -95,7 +95,7 @@ def test_nothing_that_was_asked_for_is_there(tmp_path: Path) -> None:
     assert sorted(built.reasons()) == ["not_found", "unknown_name"]
 
 
-def test_another_release_is_fetched_anew(tmp_path: Path) -> None:
+def test_downloads_again_for_another_release(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server, version="22")
         old = from_host(server, tmp_path / "out", genes=("SI",), hpa_version="22")
@@ -104,21 +104,21 @@ def test_another_release_is_fetched_anew(tmp_path: Path) -> None:
     assert [row.hpa_version for row in (*old.images, *new.images)] == ["22", "23"]
 
 
-def test_all_genes_of_the_host_come_in_one_file(tmp_path: Path) -> None:
+def test_downloads_one_file_for_all_genes(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
         server.files["/download/proteinatlas.xml.gz"] = gzip.compress(server.files[f"/{SI}.xml"])
         built = from_host(server, tmp_path / "out", genes=("all",))
         assert [row.gene for row in built.images] == ["SI"]
-        assert not server.asked(f"/{SI}.xml")
+        assert not server.request_count(f"/{SI}.xml")
 
 
 @pytest.mark.parametrize("fault", [web_page, status(503), redirect("https://example.org/x")])
-def test_a_gene_that_the_host_does_not_serve(tmp_path: Path, fault: object) -> None:
+def test_unavailable_gene_is_a_failure(tmp_path: Path, fault: object) -> None:
     limits = HttpLimits(max_attempts=3, initial_backoff_s=0.01)
     with HpaServer(tmp_path) as server:
         host_files(server)
-        server.fail(f"/{SI}.xml", fault, for_ever=True)  # type: ignore[arg-type]
+        server.fail(f"/{SI}.xml", fault, always=True)  # type: ignore[arg-type]
         source = SourceConfig(
             kind="hpa", genes=("SI", "ANPEP"), host=server.url, requests_per_second=200
         )
@@ -129,31 +129,31 @@ def test_a_gene_that_the_host_does_not_serve(tmp_path: Path, fault: object) -> N
     assert not list((tmp_path / "out").glob(f"*{SI}*"))
 
 
-def test_a_file_that_nothing_vouches_for_is_fetched_again(tmp_path: Path) -> None:
+def test_downloads_again_if_provenance_record_is_missing(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
         bulk = gzip.compress(server.files[f"/{SI}.xml"])
         server.files["/download/proteinatlas.xml.gz"] = bulk
         from_host(server, tmp_path / "out", genes=("all",))
-        kept = tmp_path / "out" / "host" / "download" / "proteinatlas.xml.gz"
-        receipt = read_provenance(kept)
-        assert receipt is not None
-        assert (receipt.sha256, receipt.size_bytes) == (hashlib.sha256(bulk).hexdigest(), len(bulk))
-        provenance_path(kept).unlink()
-        kept.write_bytes(b"unknown")
+        bulk_file = tmp_path / "out" / "host" / "download" / "proteinatlas.xml.gz"
+        record = read_provenance(bulk_file)
+        assert record is not None
+        assert (record.sha256, record.size_bytes) == (hashlib.sha256(bulk).hexdigest(), len(bulk))
+        provenance_path(bulk_file).unlink()
+        bulk_file.write_bytes(b"unknown")
         assert from_host(server, tmp_path / "out", genes=("all",)).summary.images == 1
-        assert kept.read_bytes() == bulk
-        assert read_provenance(kept) is not None
+        assert bulk_file.read_bytes() == bulk
+        assert read_provenance(bulk_file) is not None
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_reports_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "host").write_text("in the way")
     source = SourceConfig(kind="hpa", genes=("SI",), host="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"host cannot be written"):
         fetch_annotation(source, tmp_path / "host")
 
 
-def test_a_host_without_tables_needs_ensembl_ids(tmp_path: Path) -> None:
+def test_requires_ensembl_ids_if_host_has_no_tables(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
         for path in ("/download/normal_tissue.tsv.zip", "/download/proteinatlas.tsv.zip"):

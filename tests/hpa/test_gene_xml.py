@@ -1,4 +1,4 @@
-"""Gene XML: the forms of later releases, and hostile files."""
+"""Gene XML: forms of later releases, and hostile files."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from cacl.errors import CatalogError
 from cacl.hpa.gene_xml import read_entries, read_name
 from cacl.hpa.licence import licence_of
 from cacl.hpa.xml_stream import MAX_MARKUP, documents
-from tests.fixtures.catalogs import ANPEP, GOOD, SI, build, image, mirror_of
+from tests.fixtures.catalogs import ANPEP, SI, VALID_XML, build_catalog, image_url, make_mirror
 from tests.fixtures.hpa_server import antibody_xml, gene_xml
 
 
-def test_a_later_form(tmp_path: Path) -> None:
+def test_reads_xml_of_release_23(tmp_path: Path) -> None:
     cells = (("Enterocytes - Microvilli", "High", ""), ("Goblet cells", "Not detected", ""))
-    host = mirror_of(
+    host = make_mirror(
         tmp_path,
-        gene_xml(antibodies=(antibody_xml("HPA000135", (image(135),), cells=cells),)),
+        gene_xml(antibodies=(antibody_xml("HPA000135", (image_url(135),), cells=cells),)),
     )
-    built = build(host, tmp_path / "out")
+    built = build_catalog(host, tmp_path / "out")
     (row,) = built.images
     assert (row.image_id, row.tissue, row.sex, row.label) == (
         "HPA000135/1_A_7_2",
@@ -32,7 +32,7 @@ def test_a_later_form(tmp_path: Path) -> None:
         "positive",
     )
     assert (row.hpa_version, row.licence) == ("23", licence_of("23"))
-    assert [(one.cell_type, one.staining) for one in built.annotations] == [
+    assert [(row.cell_type, row.staining) for row in built.annotations] == [
         ("enterocytes - microvilli", "high"),
         ("goblet cells", "not detected"),
     ]
@@ -48,11 +48,11 @@ SIBLINGS = {
 
 
 @pytest.mark.parametrize("form", list(SIBLINGS))
-def test_forms_of_image_addresses(tmp_path: Path, form: str) -> None:
+def test_reads_all_forms_of_image_urls(tmp_path: Path, form: str) -> None:
     stem = "https://images.proteinatlas.org/135/1_A_7_2"
     text = gene_xml(antibodies=(antibody_xml("HPA000135", ("HERE",)),))
     text = text.replace("<imageUrl>HERE</imageUrl>", SIBLINGS[form].format(stem))
-    (row,) = build(mirror_of(tmp_path, text), tmp_path / "out").images
+    (row,) = build_catalog(make_mirror(tmp_path, text), tmp_path / "out").images
     assert row.url == f"{stem}.jpg"
 
 
@@ -92,10 +92,10 @@ def test_forms_of_image_addresses(tmp_path: Path, form: str) -> None:
         "cancer",
     ],
 )
-def test_forms_that_are_passed_over(tmp_path: Path, old: str, new: str) -> None:
-    text = gene_xml(antibodies=(antibody_xml("HPA000135", (image(135),)),))
+def test_ignores_unknown_and_repeated_elements(tmp_path: Path, old: str, new: str) -> None:
+    text = gene_xml(antibodies=(antibody_xml("HPA000135", (image_url(135),)),))
     assert old in text
-    built = build(mirror_of(tmp_path, text.replace(old, new)), tmp_path / "out")
+    built = build_catalog(make_mirror(tmp_path, text.replace(old, new)), tmp_path / "out")
     assert [(row.image_id, row.label) for row in built.images] == [
         ("HPA000135/1_A_7_2", "positive")
     ]
@@ -127,33 +127,33 @@ def test_forms_that_are_passed_over(tmp_path: Path, old: str, new: str) -> None:
         "nonsense",
     ],
 )
-def test_addresses_that_are_refused(tmp_path: Path, url: str) -> None:
-    text = gene_xml(antibodies=(antibody_xml("HPA000135", (url, image(135))),))
-    built = build(mirror_of(tmp_path, text), tmp_path / "out")
+def test_rejects_unsafe_image_urls(tmp_path: Path, url: str) -> None:
+    text = gene_xml(antibodies=(antibody_xml("HPA000135", (url, image_url(135))),))
+    built = build_catalog(make_mirror(tmp_path, text), tmp_path / "out")
     assert [row.image_id for row in built.images] == ["HPA000135/1_A_7_2"]
     assert built.reasons() == ["unsafe_url"]
 
 
-def test_a_host_may_be_allowed(tmp_path: Path) -> None:
+def test_accepts_image_urls_of_allowed_hosts(tmp_path: Path) -> None:
     text = gene_xml(antibodies=(antibody_xml("HPA1", ("https://example.org/x/1/2_A_1_1.jpg",)),))
-    host = mirror_of(tmp_path, text)
-    built = build(host, tmp_path / "out", allowed_hosts=("Example.org",))
+    host = make_mirror(tmp_path, text)
+    built = build_catalog(host, tmp_path / "out", allowed_hosts=("Example.org",))
     assert [row.image_id for row in built.images] == ["HPA1/2_A_1_1"]
 
 
 @pytest.mark.parametrize("antibody", ["../HPA1", "HPA 1", "", "con", "a" * 101, "HPA1.", "ÄB1"])
-def test_antibodies_that_are_no_file_name(tmp_path: Path, antibody: str) -> None:
+def test_rejects_antibody_ids_that_cannot_be_file_names(tmp_path: Path, antibody: str) -> None:
     text = gene_xml(
-        antibodies=(antibody_xml(antibody, (image(1),)), antibody_xml("HPA2", (image(2),)))
+        antibodies=(antibody_xml(antibody, (image_url(1),)), antibody_xml("HPA2", (image_url(2),)))
     )
-    built = build(mirror_of(tmp_path, text), tmp_path / "out")
+    built = build_catalog(make_mirror(tmp_path, text), tmp_path / "out")
     assert [row.antibody_id for row in built.images] == ["HPA2"]
     assert built.reasons() == ["unsafe_id"]
 
 
-def test_an_image_name_that_is_reserved(tmp_path: Path) -> None:
-    text = gene_xml(antibodies=(antibody_xml("HPA1", (image(1, "nul"), image(1))),))
-    built = build(mirror_of(tmp_path, text), tmp_path / "out")
+def test_rejects_reserved_image_names(tmp_path: Path) -> None:
+    text = gene_xml(antibodies=(antibody_xml("HPA1", (image_url(1, "nul"), image_url(1))),))
+    built = build_catalog(make_mirror(tmp_path, text), tmp_path / "out")
     assert built.reasons() == ["unsafe_id"]
 
 
@@ -162,7 +162,7 @@ LAUGHS = (
     '<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;"><!ENTITY d "&c;&c;&c;&c;&c;&c;&c;&c;&c;">'
     '<!ENTITY e "&d;&d;&d;&d;&d;&d;&d;&d;&d;"><!ENTITY f "&e;&e;&e;&e;&e;&e;&e;&e;&e;">]>'
 )
-BODY = GOOD.partition("?>")[2]
+BODY = VALID_XML.partition("?>")[2]
 HOSTILE = {
     "entity expansion": (LAUGHS + BODY.replace(">SI<", ">&f;&f;&f;<")).encode(),
     "external entity": (
@@ -170,23 +170,23 @@ HOSTILE = {
         + BODY.replace(">SI<", ">&a;<")
     ).encode(),
     "external DTD": ('<!DOCTYPE p SYSTEM "http://127.0.0.1:9/x.dtd">' + BODY).encode(),
-    "wrong encoding": GOOD.replace(">SI<", ">Sücrase<").encode("latin-1"),
-    "truncated": GOOD.encode()[:-60],
-    "text after": GOOD.encode() + b"more",
-    "a text of 20 MB": GOOD.replace(">SI<", f">{'x' * 20_000_000}<").encode(),
-    "an entry of 40 MB": GOOD.replace(
+    "wrong encoding": VALID_XML.replace(">SI<", ">Sücrase<").encode("latin-1"),
+    "truncated": VALID_XML.encode()[:-60],
+    "text after": VALID_XML.encode() + b"more",
+    "a text of 20 MB": VALID_XML.replace(">SI<", f">{'x' * 20_000_000}<").encode(),
+    "an entry of 40 MB": VALID_XML.replace(
         "<antibody", "<novelty>" + "<x>12345678901234567890</x>" * 1_500_000 + "</novelty><antibody"
     ).encode(),
-    "deep": GOOD.replace("<antibody", "<x>" * 5000 + "</x>" * 5000 + "<antibody").encode(),
+    "deep": VALID_XML.replace("<antibody", "<x>" * 5000 + "</x>" * 5000 + "<antibody").encode(),
     "no XML": b"<!DOCTYPE html><html><body>busy</body></html>",
     "empty": b"",
     "no gene": b'<?xml version="1.0"?><proteinAtlas/>',
-    "broken gzip": gzip.compress(GOOD.encode())[:-20],
+    "broken gzip": gzip.compress(VALID_XML.encode())[:-20],
 }
 
 
 def gigabyte(before: str, after: str) -> bytes:
-    """Return a gzip file of one element with 1 GB of text."""
+    """Return a gzip file with one element of 1 GB of text."""
     parts = (before.encode(), b"x" * 2**20, after.encode())
     start, middle, end = (gzip.compress(part) for part in parts)
     return start + middle * 1024 + end
@@ -194,15 +194,17 @@ def gigabyte(before: str, after: str) -> bytes:
 
 @pytest.mark.parametrize("name", [f"{SI}.xml", "download/proteinatlas.xml.gz"])
 @pytest.mark.parametrize("element", ["<name>", "<location>"])
-def test_a_gigabyte_in_one_element_is_not_held(tmp_path: Path, name: str, element: str) -> None:
-    good = gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("HPA2", (image(2),)),))
-    host = mirror_of(tmp_path, good)
+def test_bounds_memory_for_a_gigabyte_in_one_element(
+    tmp_path: Path, name: str, element: str
+) -> None:
+    good = gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("HPA2", (image_url(2),)),))
+    host = make_mirror(tmp_path, good)
     (host / "download").mkdir()
-    before, _, after = GOOD.partition(element)
+    before, _, after = VALID_XML.partition(element)
     (host / name).write_bytes(gigabyte(before + element, after))
     tracemalloc.start()
     try:
-        built = build(host, tmp_path / "out")
+        built = build_catalog(host, tmp_path / "out")
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -212,31 +214,29 @@ def test_a_gigabyte_in_one_element_is_not_held(tmp_path: Path, name: str, elemen
 
 
 @pytest.mark.parametrize("element", ["<name>", "<location>"])
-def test_elements_without_number_are_refused_before_they_are_held(
-    tmp_path: Path, element: str
-) -> None:
+def test_rejects_excessive_markup_before_parsing(tmp_path: Path, element: str) -> None:
     path = tmp_path / "gene.xml"
     many = "<x/>" * (MAX_MARKUP + 1)
-    path.write_text(GOOD.replace(element, many + element, 1), encoding="utf-8")
+    path.write_text(VALID_XML.replace(element, many + element, 1), encoding="utf-8")
     with pytest.raises(CatalogError, match=r"more than 2,000,000 elements and attributes"):
         list(read_entries(path))
-    path.write_text(GOOD.replace("<name>", many + "<name>", 1), encoding="utf-8")
+    path.write_text(VALID_XML.replace("<name>", many + "<name>", 1), encoding="utf-8")
     with pytest.raises(CatalogError, match=r"more than 2,000,000 elements and attributes"):
         read_name(path)
 
 
 @pytest.mark.parametrize("attack", list(HOSTILE))
 def test_hostile_xml_is_one_failure(tmp_path: Path, attack: str) -> None:
-    host = mirror_of(
-        tmp_path, gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("HPA2", (image(2),)),))
+    host = make_mirror(
+        tmp_path, gene_xml(ANPEP, "ANPEP", antibodies=(antibody_xml("HPA2", (image_url(2),)),))
     )
     (host / f"{SI}.xml").write_bytes(HOSTILE[attack])
-    built = build(host, tmp_path / "out")
+    built = build_catalog(host, tmp_path / "out")
     assert [row.gene for row in built.images] == ["ANPEP"]
     assert [(name, reason) for name, reason, _ in built.failures] == [(SI, "bad_annotation")]
 
 
-def test_names_are_read_without_the_rest(tmp_path: Path) -> None:
+def test_read_name_reads_only_the_head_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "gene.xml"
     head = gene_xml(SI, "SI", synonyms=("A", "B")).partition("<tissueExpression")[0]
     path.write_text(head + "<x/>" * 10**5 + "<broken", encoding="utf-8")
@@ -244,14 +244,14 @@ def test_names_are_read_without_the_rest(tmp_path: Path) -> None:
     assert (name.ensembl_id, name.gene, name.synonyms) == (SI, "SI", ("A", "B"))
 
 
-def test_the_file_of_all_genes(tmp_path: Path) -> None:
+def test_reads_file_of_all_genes(tmp_path: Path) -> None:
     host = tmp_path / "host"
     (host / "download").mkdir(parents=True)
     entries = [
         gene_xml(
             f"ENSG{number:011d}",
             f"G{number}",
-            antibodies=(antibody_xml(f"HPA{number}", (image(number),)),),
+            antibodies=(antibody_xml(f"HPA{number}", (image_url(number),)),),
         )
         for number in range(300)
     ]
@@ -259,17 +259,17 @@ def test_the_file_of_all_genes(tmp_path: Path) -> None:
     text = "<proteinAtlas>" + inner.replace("</proteinAtlas>", "") + "</proteinAtlas>"
     path = host / "download" / "proteinatlas.xml.gz"
     path.write_bytes(gzip.compress(text.encode()))
-    assert build(host, tmp_path / "all").summary.images == 300
-    some = build(host, tmp_path / "some", genes=("g7", "G299", "G300"))
+    assert build_catalog(host, tmp_path / "all").summary.images == 300
+    some = build_catalog(host, tmp_path / "some", genes=("g7", "G299", "G300"))
     assert [row.gene for row in some.images] == ["G299", "G7"]
-    assert [one.name for one in some.summary.unknown_names] == ["G300"]
+    assert [unknown.name for unknown in some.summary.unknown_names] == ["G300"]
     path.write_bytes(gzip.compress(text.encode()[: len(text) // 2]))
-    half = build(host, tmp_path / "half")
+    half = build_catalog(host, tmp_path / "half")
     assert 140 <= half.summary.images <= 150
     assert half.reasons() == ["bad_annotation"]
 
 
-ENTRY = GOOD[GOOD.index("<entry") : GOOD.index("</proteinAtlas>")]
+ENTRY = VALID_XML[VALID_XML.index("<entry") : VALID_XML.index("</proteinAtlas>")]
 UNCUT = ENTRY.replace("</entry>", "</entry >")
 FORMS = {
     "a root without declaration": f"<proteinAtlas>{ENTRY}{ENTRY}</proteinAtlas>".encode(),
@@ -288,16 +288,16 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", list(FORMS))
-def test_two_entries_in_a_file(tmp_path: Path, form: str) -> None:
+def test_splits_file_with_two_entries(tmp_path: Path, form: str) -> None:
     path = tmp_path / "all.xml"
     path.write_bytes(FORMS[form])
     for entry in list(read_entries(path)):
         assert entry.name.gene == "SI"
-        assert [sample.url for sample in entry.antibodies[0].tissues[0].samples] == [image(1)]
+        assert [sample.url for sample in entry.antibodies[0].tissues[0].samples] == [image_url(1)]
     assert len(list(read_entries(path))) == 2
 
 
-def test_an_entry_may_be_the_root(tmp_path: Path) -> None:
+def test_accepts_entry_as_root_element(tmp_path: Path) -> None:
     path = tmp_path / "one.xml"
     for declaration in ("", '<?xml version="1.0"?>\n'):
         path.write_text(f"{declaration}{ENTRY}\n", encoding="utf-8")
@@ -305,7 +305,7 @@ def test_an_entry_may_be_the_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 100])
-def test_an_end_between_two_blocks_is_found(size: int) -> None:
+def test_finds_entry_end_across_block_boundary(size: int) -> None:
     class Slow(io.BytesIO):
         def read(self, _: int | None = -1, /) -> bytes:
             return super().read(size)
@@ -316,7 +316,7 @@ def test_an_end_between_two_blocks_is_found(size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (f"<a>{ENTRY}</a>{ENTRY}", "cannot be read as XML"),
         (f"{ENTRY}{ENTRY}", "continues after its end"),
@@ -326,16 +326,16 @@ def test_an_end_between_two_blocks_is_found(size: int) -> None:
         ("<a></entry></a>", "has no entry in its first"),
     ],
 )
-def test_what_is_wrong_after_the_first_entry(tmp_path: Path, text: str, said: str) -> None:
+def test_reports_errors_after_the_first_entry(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "all.xml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(CatalogError, match=said):
+    with pytest.raises(CatalogError, match=message):
         list(read_entries(path))
 
 
-def test_entries_are_streamed(tmp_path: Path) -> None:
+def test_yields_entries_before_a_later_error(tmp_path: Path) -> None:
     path = tmp_path / "all.xml"
-    path.write_text(GOOD.replace("</proteinAtlas>", "<entry><broken"), encoding="utf-8")
+    path.write_text(VALID_XML.replace("</proteinAtlas>", "<entry><broken"), encoding="utf-8")
     entries = read_entries(path)
     assert next(entries).name.gene == "SI"
     with pytest.raises(CatalogError, match=r"cannot be read as XML"):

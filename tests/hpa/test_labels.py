@@ -1,4 +1,4 @@
-"""The label rule of DESIGN 5.3, on rows and on the real table of release 22."""
+"""The label rule, on single rows and on the annotation table of release 22."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cacl.errors import ConfigError
 from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.labels import Override, label_of, label_rules, read_overrides
 from cacl.tables.schemas import AnnotationRow
-from tests.fixtures.catalogs import said
+from tests.fixtures.catalogs import annotation_row
 
 MICROVILLI = "enterocytes - microvilli"
 RULE = label_rules(LabelsConfig())[""]
@@ -29,17 +29,19 @@ RULE = label_rules(LabelsConfig())[""]
         ("not representative", ""),
     ],
 )
-def test_microvilli_decide(staining: str, label: str) -> None:
+def test_label_follows_microvilli_staining(staining: str, label: str) -> None:
     for antibody, gene, level in (
-        ([said(MICROVILLI, staining)], [], "antibody"),
-        ([], [said(MICROVILLI, staining)], "gene"),
+        ([annotation_row(MICROVILLI, staining)], [], "antibody"),
+        ([], [annotation_row(MICROVILLI, staining)], "gene"),
     ):
         found = label_of(antibody, gene, RULE)
         assert (found.label, found.source) == (label, f"{MICROVILLI} {staining} ({level})")
 
 
-def test_the_antibody_goes_before_its_gene() -> None:
-    found = label_of([said(MICROVILLI, "low")], [said(MICROVILLI, "high")], RULE)
+def test_antibody_annotation_has_priority_over_gene() -> None:
+    found = label_of(
+        [annotation_row(MICROVILLI, "low")], [annotation_row(MICROVILLI, "high")], RULE
+    )
     assert (found.label, found.source) == ("", f"{MICROVILLI} low (antibody)")
 
 
@@ -54,32 +56,35 @@ def test_the_antibody_goes_before_its_gene() -> None:
         ("not detected", "none", "negative"),
     ],
 )
-def test_glandular_cells_are_the_fall_back(staining: str, location: str, label: str) -> None:
-    found = label_of([said("glandular cells", staining, location)], [], RULE)
+def test_falls_back_to_glandular_cells(staining: str, location: str, label: str) -> None:
+    found = label_of([annotation_row("glandular cells", staining, location)], [], RULE)
     assert found.label == label
     assert found.source.startswith("glandular cells")
 
 
-def test_microvilli_that_say_low_do_not_fall_back() -> None:
-    rows = [said(MICROVILLI, "low"), said("glandular cells", "high", "membranous")]
+def test_no_fall_back_if_microvilli_are_annotated() -> None:
+    rows = [
+        annotation_row(MICROVILLI, "low"),
+        annotation_row("glandular cells", "high", "membranous"),
+    ]
     assert label_of(rows, [], RULE).label == ""
 
 
-def test_glandular_cells_as_configured_need_no_location() -> None:
+def test_configured_glandular_cells_need_no_location() -> None:
     rule = label_rules(LabelsConfig(cell_type="Glandular Cells"))[""]
-    assert label_of([said("glandular cells", "high")], [], rule).label == "positive"
+    assert label_of([annotation_row("glandular cells", "high")], [], rule).label == "positive"
 
 
 @pytest.mark.parametrize(
     ("antibody", "gene"),
     [
-        ([said(MICROVILLI, "not detected")], [said(MICROVILLI, "high")]),
-        ([said(MICROVILLI, "high")], [said(MICROVILLI, "not detected")]),
-        ([said("glandular cells", "not detected")], [said(MICROVILLI, "high")]),
-        ([said(MICROVILLI, "high"), said(MICROVILLI, "not detected")], []),
+        ([annotation_row(MICROVILLI, "not detected")], [annotation_row(MICROVILLI, "high")]),
+        ([annotation_row(MICROVILLI, "high")], [annotation_row(MICROVILLI, "not detected")]),
+        ([annotation_row("glandular cells", "not detected")], [annotation_row(MICROVILLI, "high")]),
+        ([annotation_row(MICROVILLI, "high"), annotation_row(MICROVILLI, "not detected")], []),
     ],
 )
-def test_contradictions_are_kept_out_and_flagged(
+def test_contradictory_annotation_gives_no_label(
     antibody: list[AnnotationRow], gene: list[AnnotationRow]
 ) -> None:
     found = label_of(antibody, gene, RULE)
@@ -87,29 +92,31 @@ def test_contradictions_are_kept_out_and_flagged(
     assert found.source.startswith("disagree: ")
 
 
-def test_nothing_known_is_no_label() -> None:
-    found = label_of([said("goblet cells", "high")], [said("paneth cells", "high")], RULE)
+def test_no_label_without_annotation_of_the_cell_type() -> None:
+    found = label_of(
+        [annotation_row("goblet cells", "high")], [annotation_row("paneth cells", "high")], RULE
+    )
     assert (found.label, found.source) == ("", "")
 
 
-def test_levels_are_configurable_in_any_case() -> None:
+def test_staining_levels_are_case_insensitive() -> None:
     labels = LabelsConfig(positive=("High", "ASCENDING"), negative=("Low",))
     rule = label_rules(labels)[""]
-    assert label_of([said(MICROVILLI, "ascending")], [], rule).label == "positive"
-    assert label_of([said(MICROVILLI, "low")], [], rule).label == "negative"
-    assert label_of([said(MICROVILLI, "not detected")], [], rule).label == ""
+    assert label_of([annotation_row(MICROVILLI, "ascending")], [], rule).label == "positive"
+    assert label_of([annotation_row(MICROVILLI, "low")], [], rule).label == "negative"
+    assert label_of([annotation_row(MICROVILLI, "not detected")], [], rule).label == ""
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"positive": ()}, {"positive": ("high",), "negative": ("High",)}],
 )
-def test_a_rule_without_meaning_is_refused(wrong: dict[str, tuple[str, ...]]) -> None:
+def test_rejects_invalid_label_options(wrong: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(ConfigError, match=r"labels"):
         LabelsConfig(**wrong)  # type: ignore[arg-type]
 
 
-def test_release_22(shared_data: Path) -> None:
+def test_label_counts_of_release_22(shared_data: Path) -> None:
     table = shared_data / "hpa-tables" / "normal_tissue_duodenum_v22.0.tsv"
     rows = list(read_annotation_table(table, tissues=frozenset(("duodenum",))))
     levels = Counter(row.staining for row in rows if row.cell_type == MICROVILLI)
@@ -121,7 +128,7 @@ def test_release_22(shared_data: Path) -> None:
 
 
 @pytest.mark.parametrize("version", ["18.1", "20.1"])
-def test_names_of_columns_that_went_through_r(shared_data: Path, version: str) -> None:
+def test_reads_column_names_with_dots(shared_data: Path, version: str) -> None:
     table = shared_data / "hpa-tables" / f"normal_tissue_duodenum_v{version}.tsv"
     first = next(read_annotation_table(table))
     assert (first.ensembl_id, first.gene) == ("ENSG00000000003", "TSPAN6")
@@ -138,7 +145,7 @@ def overrides(tmp_path: Path, text: str) -> list[Override]:
     return read_overrides(path)
 
 
-def test_overrides_of_images_and_tiles(tmp_path: Path) -> None:
+def test_reads_overrides_of_images_and_tiles(tmp_path: Path) -> None:
     text = "image_id,row,col,label\nHPA1/a,,,positive\nHPA1/b,0,7,negative\nHPA1/c,,,\n"
     assert overrides(tmp_path, text) == [
         Override("HPA1/a", None, None, "positive"),
@@ -159,7 +166,7 @@ def test_overrides_of_images_and_tiles(tmp_path: Path) -> None:
         ("image_id,label,labels\nHPA1/a,positive,\n", "did you mean 'label'"),
     ],
 )
-def test_overrides_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:
+def test_rejects_invalid_overrides(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         overrides(tmp_path, text)
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""Labels of several classes: the rule of a location, the catalog's column, a manifest's own."""
+"""Labels of several classes: location rule, column `class_labels`, manifest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cacl.phantom import write_phantom
 from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import AnnotationRow, ImageRow
-from tests.fixtures.catalogs import said
+from tests.fixtures.catalogs import annotation_row
 
 NUCLEUS = dataclasses.replace(
     label_rules(LabelsConfig())[""], cell_type="enterocytes", location="nuclear"
@@ -29,7 +29,7 @@ RULE = LabelsConfig(classes=CLASSES)
 
 
 def enterocytes(staining: str, location: str, cell_type: str = "enterocytes") -> AnnotationRow:
-    return said(cell_type, staining, location)
+    return annotation_row(cell_type, staining, location)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def enterocytes(staining: str, location: str, cell_type: str = "enterocytes") ->
     ],
 )
 @pytest.mark.parametrize("cell_type", ["enterocytes", "glandular cells"])
-def test_a_positive_staining_must_be_at_the_location(
+def test_positive_label_requires_the_location(
     staining: str, location: str, label: str, cell_type: str
 ) -> None:
     found = label_of([enterocytes(staining, location, cell_type)], [], NUCLEUS)
@@ -55,7 +55,7 @@ def test_a_positive_staining_must_be_at_the_location(
         assert (location or "location unknown") in found.source
 
 
-def test_each_class_has_its_own_cell_type_and_location() -> None:
+def test_each_class_has_its_own_rule() -> None:
     rules = label_rules(RULE)
     assert list(rules) == ["microvilli", "cytoplasm", "nucleus"]
     assert rules["microvilli"].cell_type == "enterocytes - microvilli"
@@ -64,18 +64,18 @@ def test_each_class_has_its_own_cell_type_and_location() -> None:
 
 
 def catalog_images(out: Path, labels: LabelsConfig, **source: object) -> list[ImageRow]:
-    given = SourceConfig(**source)  # type: ignore[arg-type]
-    catalog(out, out / "failures.csv", given, labels, shards=2)
+    source_options = SourceConfig(**source)  # type: ignore[arg-type]
+    catalog(out, out / "failures.csv", source_options, labels, shards=2)
     images = read_parquet(out / "images.parquet", ImageRow)
     shards = [read_parquet(out / f"shards/{number}.parquet", ImageRow) for number in (0, 1)]
-    listed = [row for shard in shards for row in shard]
-    assert sorted(listed, key=lambda row: row.image_id) == images
+    shard_rows = [row for shard in shards for row in shard]
+    assert sorted(shard_rows, key=lambda row: row.image_id) == images
     return images
 
 
-def test_real_genes_of_release_18_by_location(shared_data: Path, tmp_path: Path) -> None:
-    place = {"kind": "mirror", "mirror": shared_data / "hpa-xml"}
-    images = catalog_images(tmp_path / "several", RULE, **place)
+def test_class_labels_of_real_genes_of_release_18(shared_data: Path, tmp_path: Path) -> None:
+    source = {"kind": "mirror", "mirror": shared_data / "hpa-xml"}
+    images = catalog_images(tmp_path / "several", RULE, **source)
     found = {row.antibody_id: (row.label, row.class_labels) for row in images}
     nuclear = "microvilli=;cytoplasm=negative;nucleus=positive"
     both = "microvilli=positive;cytoplasm=positive;nucleus=positive"
@@ -87,7 +87,7 @@ def test_real_genes_of_release_18_by_location(shared_data: Path, tmp_path: Path)
         ("", "microvilli=;cytoplasm=;nucleus="),
     }
     assert len({text for _, text in found.values()}) >= 2
-    plain = catalog_images(tmp_path / "one", LabelsConfig(), **place)
+    plain = catalog_images(tmp_path / "one", LabelsConfig(), **source)
     assert [row.label for row in plain] == [row.label for row in images]
     assert {row.class_labels for row in plain} == {""}
 
@@ -108,43 +108,46 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "host"
 
 
-def test_a_phantom_has_every_class_in_both_sorts(host: Path, tmp_path: Path) -> None:
+def test_phantom_has_both_labels_in_every_class(host: Path, tmp_path: Path) -> None:
     images = catalog_images(tmp_path, RULE, kind="mirror", mirror=host)
     labels = [split_labels(row.class_labels) for row in images]
     assert len(images) == 16
     for name in ("microvilli", "cytoplasm", "nucleus"):
-        sorts = [one[name] for one in labels]
-        assert min(sorts.count("positive"), sorts.count("negative")) >= 3
-    assert all(row.label == one["microvilli"] for row, one in zip(images, labels, strict=True))
+        values = [image_labels[name] for image_labels in labels]
+        assert min(values.count("positive"), values.count("negative")) >= 3
+    assert all(
+        row.label == image_labels["microvilli"]
+        for row, image_labels in zip(images, labels, strict=True)
+    )
     assert len({row.class_labels for row in images}) >= 6
 
 
-def test_the_summary_counts_the_labels_of_each_class(host: Path, tmp_path: Path) -> None:
+def test_summary_counts_labels_of_each_class(host: Path, tmp_path: Path) -> None:
     source = SourceConfig(kind="mirror", mirror=host)
-    told = str(catalog(tmp_path, tmp_path / "failures.csv", source, RULE, shards=1))
+    summary = str(catalog(tmp_path, tmp_path / "failures.csv", source, RULE, shards=1))
     images = read_parquet(tmp_path / "images.parquet", ImageRow)
-    sorts = [split_labels(row.class_labels)["nucleus"] for row in images]
-    counts = f"{sorts.count('positive')} positive, {sorts.count('negative')} negative"
-    assert f"labels of nucleus: {counts}\n" in f"{told}\n"
+    values = [split_labels(row.class_labels)["nucleus"] for row in images]
+    counts = f"{values.count('positive')} positive, {values.count('negative')} negative"
+    assert f"labels of nucleus: {counts}\n" in f"{summary}\n"
     plain = str(catalog(tmp_path, tmp_path / "f.csv", source, LabelsConfig(), shards=1))
     assert "labels of" not in plain
 
 
-def test_an_override_changes_the_first_class_alone(host: Path, tmp_path: Path) -> None:
+def test_override_changes_only_the_first_class(host: Path, tmp_path: Path) -> None:
     name = "HPA900001/900001_A_7_2"
     overrides = tmp_path / "mine.csv"
     overrides.write_text(f"image_id,label\n{name},\n")
     rule = LabelsConfig(classes=CLASSES, overrides=overrides)
-    place = {"kind": "mirror", "mirror": host}
-    changed = catalog_images(tmp_path / "changed", rule, **place)[0]
-    before = catalog_images(tmp_path / "before", RULE, **place)[0]
+    source = {"kind": "mirror", "mirror": host}
+    changed = catalog_images(tmp_path / "changed", rule, **source)[0]
+    before = catalog_images(tmp_path / "before", RULE, **source)[0]
     assert (before.image_id, before.label != "") == (name, True)
     assert (changed.label, changed.label_source) == ("", "mine.csv")
     kept = before.class_labels.partition(";")[2]
     assert changed.class_labels == f"microvilli=;{kept}"
 
 
-def test_a_manifest_may_label_classes(tmp_path: Path) -> None:
+def test_manifest_sets_class_labels(tmp_path: Path) -> None:
     table = tmp_path / "mine.csv"
     table.write_text(
         "image_path,antibody_id,patient_id,class_labels\n"
@@ -158,18 +161,18 @@ def test_a_manifest_may_label_classes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "classes", "sentence"),
+    ("label", "classes", "message"),
     [
         ("", "nucleus=maybe", "class_labels 'nucleus=maybe' is invalid"),
         ("negative", "nucleus=positive", "differs from the first of class_labels"),
     ],
 )
-def test_a_manifests_mistakes_are_named(
-    tmp_path: Path, label: str, classes: str, sentence: str
+def test_rejects_invalid_class_labels_of_manifest(
+    tmp_path: Path, label: str, classes: str, message: str
 ) -> None:
     table = tmp_path / "mine.csv"
     table.write_text(
         f"image_path,antibody_id,patient_id,label,class_labels\na.jpg,AB1,1,{label},{classes}\n"
     )
-    with pytest.raises(ManifestError, match=f"line 2: .*{sentence}"):
+    with pytest.raises(ManifestError, match=f"line 2: .*{message}"):
         catalog_images(tmp_path / "out", RULE, kind="manifest", manifest=table)

@@ -1,4 +1,4 @@
-"""A user's own table of images: what is taken, and what is said of mistakes."""
+"""Manifests: accepted forms of the CSV, error messages, the catalog of a manifest."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def manifest(tmp_path: Path, text: str | bytes) -> Path:
     return path
 
 
-def wrong(tmp_path: Path, text: str | bytes) -> str:
+def error_message(tmp_path: Path, text: str | bytes) -> str:
     with pytest.raises(ManifestError) as caught:
         read_manifest(manifest(tmp_path, text))
     return str(caught.value)
 
 
-def test_the_real_cores(shared_data: Path) -> None:
+def test_reads_manifest_of_real_cores(shared_data: Path) -> None:
     rows = read_manifest(shared_data / "cores" / "manifest.csv")
     assert [row.image_id for row in rows] == [
         "HPA026485/55449_A_1_1",
@@ -41,7 +41,7 @@ def test_the_real_cores(shared_data: Path) -> None:
     assert all(Path(row.path).is_file() for row in rows)
 
 
-def test_paths_resolve_against_the_manifest(tmp_path: Path) -> None:
+def test_resolves_paths_against_the_manifest(tmp_path: Path) -> None:
     rows = read_manifest(
         manifest(tmp_path, f"{HEADER},mpp,label\na/x.jpg,AB1,p1,0.5,Positive\n/y/z.svs,AB1,p2,,\n")
     )
@@ -52,7 +52,7 @@ def test_paths_resolve_against_the_manifest(tmp_path: Path) -> None:
     assert {row.hpa_version for row in rows} == {""}
 
 
-def test_image_ids_may_be_given(tmp_path: Path) -> None:
+def test_accepts_explicit_image_ids(tmp_path: Path) -> None:
     text = f"{HEADER},image_id\nx.jpg,AB1,p,one\nx.jpg,AB1,p,AB1/two\n"
     ids = [row.image_id for row in read_manifest(manifest(tmp_path, text))]
     assert ids == ["AB1/one", "AB1/two"]
@@ -69,7 +69,7 @@ def test_image_ids_may_be_given(tmp_path: Path) -> None:
     ],
     ids=["byte order mark", "semicolons", "tabs", "crlf and empty line", "spaces and case"],
 )
-def test_what_spreadsheets_write(tmp_path: Path, text: bytes) -> None:
+def test_reads_csv_variants_of_spreadsheets(tmp_path: Path, text: bytes) -> None:
     (row,) = read_manifest(manifest(tmp_path, text))
     assert (row.image_id, row.patient_id) == ("AB1/x", "p1")
 
@@ -112,28 +112,28 @@ def test_what_spreadsheets_write(tmp_path: Path, text: bytes) -> None:
         (b"image_path\0", "is not a text file"),
     ],
 )
-def test_mistakes_are_named_with_the_remedy(
+def test_rejects_invalid_manifest_with_remedy(
     tmp_path: Path, text: str | bytes, message: str
 ) -> None:
-    assert message in wrong(tmp_path, text)
+    assert message in error_message(tmp_path, text)
 
 
-def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:
+def test_rejects_missing_manifest(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"nowhere\.csv cannot be read"):
         read_manifest(tmp_path / "nowhere.csv")
     with pytest.raises(ManifestError, match=r"cannot be read \(Is a directory\)"):
         read_manifest(tmp_path)
 
 
-def test_all_mistakes_come_at_once(tmp_path: Path) -> None:
+def test_reports_up_to_ten_errors_at_once(tmp_path: Path) -> None:
     lines = "".join(f"x{number}.jpg,AB 1,p\n" for number in range(14))
-    message = wrong(tmp_path, f"{HEADER}\n{lines}")
+    message = error_message(tmp_path, f"{HEADER}\n{lines}")
     assert "line 2:" in message
     assert "line 11:" in message
     assert message.endswith("... and 4 more line(s)")
 
 
-def test_catalog_of_a_manifest(tmp_path: Path) -> None:
+def test_catalog_of_manifest_with_overrides(tmp_path: Path) -> None:
     path = manifest(
         tmp_path,
         f"{HEADER},label,gene,tissue\nx.jpg,AB1,p1,positive,SI,Colon\ny.jpg,AB2,p1,,MYO1A,\n",
@@ -157,12 +157,12 @@ def test_catalog_of_a_manifest(tmp_path: Path) -> None:
     assert "AB9/z" in str(summary)
 
 
-def test_genes_and_antibodies_narrow_a_manifest(tmp_path: Path) -> None:
+def test_genes_and_antibodies_filter_a_manifest(tmp_path: Path) -> None:
     path = manifest(tmp_path, f"{HEADER},gene\nx.jpg,AB1,p1,SI\ny.jpg,AB2,p1,SI\nz.jpg,AB3,p,X\n")
 
     def images(**wanted: tuple[str, ...]) -> int:
         source = SourceConfig(kind="manifest", manifest=path, **wanted)  # type: ignore[arg-type]
-        place = tmp_path / "out"
-        return catalog(place, tmp_path / "f.csv", source, LabelsConfig(), shards=1).images
+        out = tmp_path / "out"
+        return catalog(out, tmp_path / "f.csv", source, LabelsConfig(), shards=1).images
 
     assert (images(), images(genes=("si",)), images(antibodies=("ab2",))) == (3, 2, 1)

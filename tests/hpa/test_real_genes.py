@@ -1,7 +1,7 @@
-"""The commands on real genes: a host by its own name, images at the real places, then a mirror.
+"""The commands on real genes: from the host by its real name, then from a mirror.
 
-The commands run as a user's would, against `https://v18.proteinatlas.org`; a proxy on loopback
-leads there, and answers in the host's place.
+The commands run in subprocesses against `https://v18.proteinatlas.org`. A proxy on loopback
+responds instead of the host.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ HOST = "v18.proteinatlas.org"
 RELEASE = ["--kind", "hpa", "--hpa-version", "18", "--requests-per-second", "200"]
 
 
-class User:
-    """Someone with a folder and a network that leads through a proxy."""
+class CommandLineUser:
+    """Runs commands in a folder, with a network that uses a proxy."""
 
     def __init__(self, folder: Path, server: HpaServer, certificate: Path) -> None:
         self.folder = folder
         proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), server.url)
-        nothing = dict.fromkeys(("NO_PROXY", "no_proxy"), "")
+        no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "")
         authority = {"REQUESTS_CA_BUNDLE": str(certificate)}
-        self.environment = os.environ | proxies | nothing | authority
+        self.environment = os.environ | proxies | no_proxy | authority
         folder.mkdir()
 
     def __call__(self, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -51,10 +51,10 @@ class User:
         )
 
     def catalog(self, *source: object) -> str:
-        places = ["--out", "catalog", "--failures", "catalog.csv", "--downloads", "resources"]
-        done = self("catalog", *places, *source, "--tissues", "duodenum", "--shards", 1)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        paths = ["--out", "catalog", "--failures", "catalog.csv", "--downloads", "resources"]
+        completed = self("catalog", *paths, *source, "--tissues", "duodenum", "--shards", 1)
+        assert completed.returncode == 0, completed.stderr
+        return completed.stdout
 
     def acquire(self, *options: object) -> subprocess.CompletedProcess[str]:
         lists = ["--shard", "catalog/shards/0.parquet", "--images", "resources/images"]
@@ -73,15 +73,15 @@ class User:
         return {row.image_id: row.sha256 for row in rows}
 
     def images(self) -> dict[str, bytes]:
-        place = self.folder / "resources"
-        found = (path for path in place.rglob("*.jpg") if path.is_file())
-        return {f"/{path.relative_to(place)}": path.read_bytes() for path in found}
+        root = self.folder / "resources"
+        files = (path for path in root.rglob("*.jpg") if path.is_file())
+        return {f"/{path.relative_to(root)}": path.read_bytes() for path in files}
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    names = ",".join(f"DNS:{name}" for name in (HOST, "example.org"))
-    make_certificate(tmp_path / "key.pem", tmp_path / "certificate.pem", names)
+    host_names = ",".join(f"DNS:{name}" for name in (HOST, "example.org"))
+    make_certificate(tmp_path / "key.pem", tmp_path / "certificate.pem", host_names)
     return tmp_path / "certificate.pem"
 
 
@@ -96,66 +96,66 @@ def server(tmp_path: Path, shared_data: Path, certificate: Path) -> Iterator[Hpa
         yield running
 
 
-def test_real_genes_from_the_host_and_from_its_mirror(
+def test_commands_on_real_genes_from_host_and_mirror(
     server: HpaServer, certificate: Path, tmp_path: Path
 ) -> None:
-    me = User(tmp_path / "me", server, certificate)
+    user = CommandLineUser(tmp_path / "me", server, certificate)
     genes = [part for gene in (*GENES, "ENSG00000001168") for part in ("--genes", gene)]
-    said = me.catalog(*RELEASE, *genes)
-    assert said.splitlines() == [
+    output = user.catalog(*RELEASE, *genes)
+    assert output.splitlines() == [
         "2 genes, 5 antibodies, 11 images, 7 annotations",
         "labels: 6 positive, 0 negative, 5 without (0 of them because antibody and gene disagree)",
         "antibodies without images in these tissues: 1 (HPA030741)",
         "failures: 2 not_found; see the table of failures",
     ]
-    rows = me.rows()
-    places = [row.url.removeprefix(f"http://{HOST}") for row in rows]
-    assert places[0] == "/images/115/2043_A_7_2.jpg"
-    for number, place in enumerate(places):
-        server.files[place] = hpa.jpeg(number)
-    server.fail(places[3], hpa.redirect("https://example.org/x.jpg"), for_ever=True)
+    rows = user.rows()
+    url_paths = [row.url.removeprefix(f"http://{HOST}") for row in rows]
+    assert url_paths[0] == "/images/115/2043_A_7_2.jpg"
+    for number, url_path in enumerate(url_paths):
+        server.files[url_path] = hpa.jpeg(number)
+    server.fail(url_paths[3], hpa.redirect("https://example.org/x.jpg"), always=True)
 
-    assert me.acquire(*RELEASE).returncode == 0
-    assert me.failures() == [(rows[3].image_id, "unsafe_url")]
-    server.fail(places[3])
-    asked = len(server.requests)
-    assert me.acquire(*RELEASE, "--max-minutes", 5).returncode == 0
-    assert [path for _, path, _ in server.requests[asked:]] == [places[3]]
+    assert user.acquire(*RELEASE).returncode == 0
+    assert user.failures() == [(rows[3].image_id, "unsafe_url")]
+    server.fail(url_paths[3])
+    n_requests = len(server.requests)
+    assert user.acquire(*RELEASE, "--max-minutes", 5).returncode == 0
+    assert [path for _, path, _ in server.requests[n_requests:]] == [url_paths[3]]
     assert set(server.tunnels) == {f"{HOST}:443"}
-    assert me.images() == {place: server.files[place] for place in places}
+    assert user.images() == {url_path: server.files[url_path] for url_path in url_paths}
     digests = {
-        row.image_id: hashlib.sha256(server.files[place]).hexdigest()
-        for row, place in zip(rows, places, strict=True)
+        row.image_id: hashlib.sha256(server.files[url_path]).hexdigest()
+        for row, url_path in zip(rows, url_paths, strict=True)
     }
-    assert me.digests() == digests
-    for row, place in zip(rows, places, strict=True):
-        path = me.folder / "resources" / place.lstrip("/")
+    assert user.digests() == digests
+    for row, url_path in zip(rows, url_paths, strict=True):
+        path = user.folder / "resources" / url_path.lstrip("/")
         receipt = json.loads(path.with_suffix(".json").read_text())
         assert (receipt["url"], receipt["sha256"]) == (row.url, digests[row.image_id])
         assert (receipt["hpa_version"], receipt["licence"]) == ("18", "CC BY-SA 3.0")
         assert receipt["etag"]
         assert "Human Protein Atlas" in receipt["credit"]
 
-    asked = len(server.requests)
-    they = User(tmp_path / "they", server, certificate)
-    mirror = ["--kind", "mirror", "--mirror", me.folder / "resources"]
-    they.catalog(*mirror)
-    assert they.rows() == rows
-    assert they.acquire(*mirror).returncode == 0
-    assert (they.digests(), they.images()) == (digests, me.images())
-    assert they.acquire(*mirror, "--check", "--strict").returncode == 0
+    n_requests = len(server.requests)
+    other_user = CommandLineUser(tmp_path / "they", server, certificate)
+    mirror = ["--kind", "mirror", "--mirror", user.folder / "resources"]
+    other_user.catalog(*mirror)
+    assert other_user.rows() == rows
+    assert other_user.acquire(*mirror).returncode == 0
+    assert (other_user.digests(), other_user.images()) == (digests, user.images())
+    assert other_user.acquire(*mirror, "--check", "--strict").returncode == 0
 
-    path = they.folder / "resources" / places[5].lstrip("/")
+    path = other_user.folder / "resources" / url_paths[5].lstrip("/")
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.unlink()
     path.write_bytes(data)
-    checked = they.acquire(*mirror, "--check", "--strict")
+    checked = other_user.acquire(*mirror, "--check", "--strict")
     assert checked.returncode == 1
     assert "1 image(s) failed and --strict is set" in checked.stderr
-    assert they.failures() == [(rows[5].image_id, "changed")]
-    assert len(they.digests()) == 10
-    assert me.acquire(*RELEASE, "--check", "--strict").returncode == 0
-    assert they.acquire(*mirror).returncode == 0
-    assert they.images() == me.images()
-    assert len(server.requests) == asked
+    assert other_user.failures() == [(rows[5].image_id, "changed")]
+    assert len(other_user.digests()) == 10
+    assert user.acquire(*RELEASE, "--check", "--strict").returncode == 0
+    assert other_user.acquire(*mirror).returncode == 0
+    assert other_user.images() == user.images()
+    assert len(server.requests) == n_requests

@@ -1,4 +1,4 @@
-"""Classes as config, options and columns name them, and what is refused."""
+"""Target classes in the configuration, in command options and in table columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CLASSES = (
 )
 
 
-def test_labels_go_into_a_column_and_come_back_in_order() -> None:
+def test_class_labels_round_trip_in_order() -> None:
     labels = {"nucleus": "positive", "cytoplasm": "", "border": "negative"}
     text = join_labels(labels)
     assert text == "nucleus=positive;cytoplasm=;border=negative"
@@ -33,12 +33,12 @@ def test_labels_go_into_a_column_and_come_back_in_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["nucleus", "a=positive;a=negative", "a=maybe", "A=positive", ";"])
-def test_a_column_that_cannot_be_read_is_quoted(text: str) -> None:
+def test_rejects_invalid_class_labels(text: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(f"{text!r} is invalid")):
         split_labels(text)
 
 
-def test_one_class_takes_the_label_and_several_take_their_own() -> None:
+def test_single_class_uses_label_and_several_use_class_labels() -> None:
     assert class_labels_of("positive", "", (SINGLE_CLASS,)) == ("positive",)
     text = "nucleus=negative;microvilli=positive"
     assert class_labels_of("negative", text, CLASSES) == ("positive", "negative")
@@ -46,6 +46,6 @@ def test_one_class_takes_the_label_and_several_take_their_own() -> None:
         class_labels_of("", "x=positive", CLASSES)
 
 
-def test_the_first_mask_keeps_the_name_it_has_without_classes() -> None:
-    names = [label_name(place, one) for place, one in enumerate(CLASSES)]
+def test_first_class_keeps_the_mask_name_stain() -> None:
+    names = [label_name(index, target_class) for index, target_class in enumerate(CLASSES)]
     assert names == ["stain", "stain-nucleus"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cacl import tables
-from cacl.diagnostics.calibrate import measured
+from cacl.diagnostics.process_cost import measure_commands
 from cacl.image.readers import Source, as_dask, open_source
 from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.whole_slide import SlideSource, level_window
@@ -238,7 +238,7 @@ def peak_of_tiling(checkout: Path, folder: Path, side_px: int) -> float:
         *("--acquired", str(folder / "acquired.parquet"), "--out", str(folder / "t.parquet")),
         *("--store", str(folder / "s.zarr"), "--failures", str(folder / "f.csv")),
     ]
-    return measured([command]).memory_mb
+    return measure_commands([command]).memory_mb
 
 
 def test_rejects_invalid_arguments(slide: Path) -> None:

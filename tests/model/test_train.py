@@ -164,7 +164,7 @@ def test_one_tile_a_label_is_said_before_training(
     atlas: ModelAtlas, tmp_path: Path, preset: Preset
 ) -> None:
     frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
-    learned = frame[frame["kept"] & (frame["split"] == "train")]
+    learned = frame[frame["selected"] & (frame["split"] == "train")]
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, learned.groupby("label").head(1), TileRow)
     given = table, atlas.path("atlas.zarr"), tmp_path / "model"
@@ -179,7 +179,7 @@ def test_one_tile_a_label_is_said_before_training(
 
 def test_tiles_that_are_all_blank_are_said(atlas: ModelAtlas, tmp_path: Path) -> None:
     frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
-    blank = frame.assign(kept=False, rule="little tissue")
+    blank = frame.assign(selected=False, reason="little tissue")
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, blank, TileRow)
     with pytest.raises(TrainingError, match=r"no positive tile.*min_tissue_fraction"):

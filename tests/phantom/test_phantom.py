@@ -1,4 +1,4 @@
-"""The phantom: files, determinism, resuming, truth, and listings that agree with the pictures."""
+"""The phantom: files, determinism, reruns, ground truth, agreement of annotation and images."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CORE_PX = 750
 
 
 def write(folder: Path, **options: object) -> Path:
-    chosen = {
+    parameters = {
         "antibodies": 4,
         "patients": 2,
         "seed": 0,
         "jobs": 2,
         "core_px": CORE_PX,
     } | options
-    write_phantom(folder / "host", folder / "truth", **chosen)  # type: ignore[arg-type]
+    write_phantom(folder / "host", folder / "truth", **parameters)  # type: ignore[arg-type]
     return folder
 
 
@@ -56,12 +56,12 @@ def numbers(atlas: Path) -> list[int]:
     return sorted(int(path.name) for path in (atlas / "host" / "images").iterdir())
 
 
-def truth_of(atlas: Path, number: int) -> list[np.ndarray]:
+def masks_of(atlas: Path, number: int) -> list[np.ndarray]:
     masks = sorted((atlas / "truth" / f"HPA{number}").glob("*.png"))
     return [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in masks]
 
 
-def test_every_url_of_the_xml_is_a_core_with_a_truth_of_its_size(atlas: Path) -> None:
+def test_every_image_url_has_an_image_and_a_mask_of_equal_size(atlas: Path) -> None:
     pages = sorted((atlas / "host").glob("ENSG*.xml"))
     assert [page.stem for page in pages] == [f"ENSG00000{n}" for n in range(900001, 900005)]
     urls = [url.text for page in pages for url in etree.parse(page).iter("imageUrl")]
@@ -69,8 +69,8 @@ def test_every_url_of_the_xml_is_a_core_with_a_truth_of_its_size(atlas: Path) ->
     assert len(urls) == len(list((atlas / "host" / "images").rglob("*.jpg"))) == 8
     for url in urls:
         number, name = url.split("/")[-2:]
-        picture = (atlas / "host" / "images" / number / name).read_bytes()
-        height, width, *_ = simplejpeg.decode_jpeg_header(picture)
+        image = (atlas / "host" / "images" / number / name).read_bytes()
+        height, width, *_ = simplejpeg.decode_jpeg_header(image)
         truth = cv2.imread(
             str(atlas / "truth" / f"HPA{number}" / name.replace(".jpg", ".png")),
             cv2.IMREAD_UNCHANGED,
@@ -80,22 +80,22 @@ def test_every_url_of_the_xml_is_a_core_with_a_truth_of_its_size(atlas: Path) ->
         assert set(np.unique(truth)) <= {0, 1, 2}
 
 
-def test_one_antibody_of_each_pair_has_a_border(atlas: Path) -> None:
-    has_border = [any((mask == 2).any() for mask in truth_of(atlas, n)) for n in numbers(atlas)]
+def test_one_antibody_of_each_pair_stains_the_border(atlas: Path) -> None:
+    has_border = [any((mask == 2).any() for mask in masks_of(atlas, n)) for n in numbers(atlas)]
     assert sum(has_border[:2]) == sum(has_border[2:]) == 1
 
 
-def test_annotation_of_microvilli_says_what_the_truth_shows(atlas: Path) -> None:
+def test_microvilli_annotation_agrees_with_ground_truth(atlas: Path) -> None:
     for number in numbers(atlas):
         page = etree.parse(atlas / "host" / f"ENSG00000{number}.xml")
         (cell,) = page.xpath("//tissueCell[cellType='Enterocytes - Microvilli']")
         staining = cell.findtext("level[@type='staining']")
-        border = any((mask == 2).any() for mask in truth_of(atlas, number))
+        border = any((mask == 2).any() for mask in masks_of(atlas, number))
         assert (staining != "not detected") == border
         assert (cell.findtext("location") == "none") != border
 
 
-def test_bulk_table_has_release_23s_columns_and_agrees_with_the_xml(atlas: Path) -> None:
+def test_bulk_table_has_columns_of_release_23_and_agrees_with_xml(atlas: Path) -> None:
     archive = (atlas / "host" / "download" / "normal_tissue.tsv.zip").read_bytes()
     with zipfile.ZipFile(io.BytesIO(archive)) as zipped:
         header, *rows = zipped.read("normal_tissue.tsv").decode().splitlines()
@@ -117,7 +117,7 @@ def test_bulk_table_has_release_23s_columns_and_agrees_with_the_xml(atlas: Path)
         assert cell.findtext("level[@type='staining']").capitalize() == found
 
 
-def test_bytes_depend_neither_on_jobs_nor_on_how_many_antibodies(
+def test_output_is_independent_of_jobs_and_number_of_antibodies(
     atlas: Path, tmp_path: Path
 ) -> None:
     fewer = digests(write(tmp_path, antibodies=2, jobs=1))
@@ -128,18 +128,18 @@ def test_bytes_depend_neither_on_jobs_nor_on_how_many_antibodies(
     assert shared == fewer
 
 
-def test_another_seed_or_setting_gives_another_picture(tmp_path: Path) -> None:
-    one = {"antibodies": 1, "patients": 1, "core_px": 300}
+def test_seed_and_setting_change_the_image(tmp_path: Path) -> None:
+    options = {"antibodies": 1, "patients": 1, "core_px": 300}
     name = "host/images/900001/900001_A_7_2.jpg"
-    found = {
-        digests(write(tmp_path / "a", **one))[name],
-        digests(write(tmp_path / "b", **one, seed=1))[name],
-        digests(write(tmp_path / "c", **one, setting="duodenum-b"))[name],
+    image_digests = {
+        digests(write(tmp_path / "a", **options))[name],
+        digests(write(tmp_path / "b", **options, seed=1))[name],
+        digests(write(tmp_path / "c", **options, setting="duodenum-b"))[name],
     }
-    assert len(found) == 3
+    assert len(image_digests) == 3
 
 
-def test_a_rerun_leaves_what_matches_and_mends_what_does_not(tmp_path: Path) -> None:
+def test_rerun_keeps_matching_files_and_rewrites_others(tmp_path: Path) -> None:
     options = {"antibodies": 3, "patients": 1, "core_px": 300}
     write(tmp_path, **options)
     before = digests(tmp_path)
@@ -152,20 +152,20 @@ def test_a_rerun_leaves_what_matches_and_mends_what_does_not(tmp_path: Path) -> 
     assert images[0].stat().st_mtime_ns == kept_time
 
 
-def test_a_rerun_with_other_parameters_or_a_damaged_receipt_draws_again(tmp_path: Path) -> None:
+def test_rerun_rewrites_after_changed_parameters_or_damaged_record(tmp_path: Path) -> None:
     options = {"antibodies": 1, "patients": 1, "core_px": 300}
     write(tmp_path, **options)
     before = digests(tmp_path)
     write(tmp_path, **options, seed=1)
     assert digests(tmp_path) != before
-    (receipt,) = (tmp_path / "truth").rglob("*.json")
-    receipt.write_text("[")
+    (record,) = (tmp_path / "truth").rglob("*.json")
+    record.write_text("[")
     write(tmp_path, **options)
     assert digests(tmp_path) == before
-    assert set(json.loads(receipt.read_text())) == {"digest", "image_sha256", "truth_sha256"}
+    assert set(json.loads(record.read_text())) == {"digest", "image_sha256", "truth_sha256"}
 
 
-def test_no_temporary_file_is_left(atlas: Path) -> None:
+def test_leaves_no_temporary_file(atlas: Path) -> None:
     assert {path.suffix for path in atlas.rglob("*") if path.is_file()} == {
         ".jpg",
         ".json",
@@ -175,30 +175,30 @@ def test_no_temporary_file_is_left(atlas: Path) -> None:
     }
 
 
-def test_the_stained_border_is_browner_than_the_other_cells_around_it(atlas: Path) -> None:
+def test_stained_border_has_more_dab_than_adjacent_cells(atlas: Path) -> None:
     for number in numbers(atlas):
-        pictures = sorted((atlas / "host" / "images" / str(number)).glob("*.jpg"))
-        for picture, truth in zip(pictures, truth_of(atlas, number), strict=True):
+        images = sorted((atlas / "host" / "images" / str(number)).glob("*.jpg"))
+        for image, truth in zip(images, masks_of(atlas, number), strict=True):
             border = truth == 2
             if border.sum() < 500:
                 continue
-            rgb = simplejpeg.decode_jpeg(picture.read_bytes()).transpose(2, 0, 1)
+            rgb = simplejpeg.decode_jpeg(image.read_bytes()).transpose(2, 0, 1)
             _, dab = stain.separate_stains(np.ascontiguousarray(rgb))
             near = cv2.dilate(border.astype(np.uint8), np.ones((31, 31), np.uint8)) > 0
             beside = near & (truth == 1)
             assert np.median(dab[border]) > np.median(dab[beside]) + 0.08
 
 
-def test_the_cell_area_is_tissue_and_the_rest_is_not(atlas: Path) -> None:
-    (picture,) = (atlas / "host" / "images" / "900001").glob("*_7_2.jpg")
-    rgb = simplejpeg.decode_jpeg(picture.read_bytes()).transpose(2, 0, 1)
+def test_cell_mask_matches_optical_density(atlas: Path) -> None:
+    (image,) = (atlas / "host" / "images" / "900001").glob("*_7_2.jpg")
+    rgb = simplejpeg.decode_jpeg(image.read_bytes()).transpose(2, 0, 1)
     density = stain.optical_density(np.ascontiguousarray(rgb)).mean(axis=0)
-    truth = truth_of(atlas, 900001)[0]
+    truth = masks_of(atlas, 900001)[0]
     assert np.median(density[truth > 0]) > 0.1
     assert np.median(density[truth == 0]) < 0.04
 
 
-def test_a_negative_core_differs_from_its_positive_twin_only_in_the_border() -> None:
+def test_negative_core_differs_only_at_the_border() -> None:
     staining = dataclasses.replace(draw_staining(0, DUODENUM_A, 1), positive=True, border_od=0.7)
     unstained = dataclasses.replace(staining, positive=False)
     anatomy = draw_anatomy(generator("anatomy"), DUODENUM_A.geometry, CORE_PX)
@@ -216,7 +216,7 @@ def test_a_negative_core_differs_from_its_positive_twin_only_in_the_border() -> 
     assert not changed[~near].any()
 
 
-def test_the_border_is_as_wide_as_the_setting_says_and_covers_its_share() -> None:
+def test_border_has_configured_width_and_coverage() -> None:
     staining = dataclasses.replace(draw_staining(0, DUODENUM_A, 1), positive=True)
     anatomy = draw_anatomy(generator("anatomy"), DUODENUM_A.geometry, CORE_PX)
     areas = []
@@ -229,22 +229,25 @@ def test_the_border_is_as_wide_as_the_setting_says_and_covers_its_share() -> Non
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))
-def test_both_classes_draw_the_same_distractors(name: str) -> None:
-    drawn = [draw_staining(3, SETTINGS[name], number) for number in range(1, 801)]
-    positive = [one for one in drawn if one.positive]
-    negative = [one for one in drawn if not one.positive]
+def test_positive_and_negative_antibodies_share_confounder_distributions(name: str) -> None:
+    stainings = [draw_staining(3, SETTINGS[name], number) for number in range(1, 801)]
+    positive = [staining for staining in stainings if staining.positive]
+    negative = [staining for staining in stainings if not staining.positive]
     assert len(positive) == len(negative) == 400
     for field in ("cytoplasm_od", "stroma_od", "mucus_od", "nuclei_od", "debris_od", "edge_od"):
-        there = [np.array([getattr(one, field) for one in group]) for group in (positive, negative)]
-        shares = [(values > 0).mean() for values in there]
-        assert 0.1 < shares[0] < 0.9
-        assert shares[0] == pytest.approx(shares[1], abs=0.12)
+        there = [
+            np.array([getattr(staining, field) for staining in group])
+            for group in (positive, negative)
+        ]
+        fractions = [(values > 0).mean() for values in there]
+        assert 0.1 < fractions[0] < 0.9
+        assert fractions[0] == pytest.approx(fractions[1], abs=0.12)
         assert np.mean(there[0]) == pytest.approx(np.mean(there[1]), abs=0.12)
-    assert {one.grade for one in positive} == {"weak", "moderate", "strong"}
-    assert all(one.cytoplasm_od < 0.5 * one.border_od for one in drawn)
+    assert {staining.grade for staining in positive} == {"weak", "moderate", "strong"}
+    assert all(staining.cytoplasm_od < 0.5 * staining.border_od for staining in stainings)
 
 
-def test_annotations_follow_the_stain() -> None:
+def test_annotation_follows_the_staining() -> None:
     plain = dataclasses.replace(
         draw_staining(0, DUODENUM_A, 1),
         positive=True,
@@ -254,21 +257,21 @@ def test_annotations_follow_the_stain() -> None:
         nuclei_od=0.0,
         mucus_od=0.0,
     )
-    lines = {line.cell_type: line for line in annotate(plain)}
-    microvilli = lines["Enterocytes - Microvilli"]
+    annotations = {line.cell_type: line for line in annotate(plain)}
+    microvilli = annotations["Enterocytes - Microvilli"]
     assert (microvilli.staining, microvilli.intensity, microvilli.quantity) == (
         "high",
         "strong",
         ">75%",
     )
-    assert lines["Enterocytes"].staining == "medium"
-    assert lines["Enterocytes"].location == "cytoplasmic/membranous"
-    assert lines["Goblet cells"].staining == "not detected"
+    assert annotations["Enterocytes"].staining == "medium"
+    assert annotations["Enterocytes"].location == "cytoplasmic/membranous"
+    assert annotations["Goblet cells"].staining == "not detected"
     nuclear = dataclasses.replace(plain, nuclei_od=0.5, positive=False)
-    lines = {line.cell_type: line for line in annotate(nuclear)}
-    assert lines["Enterocytes - Microvilli"].location == "none"
-    assert lines["Enterocytes"].location == "cytoplasmic/membranous,nuclear"
-    assert lines["Goblet cells"].location == "nuclear"
+    annotations = {line.cell_type: line for line in annotate(nuclear)}
+    assert annotations["Enterocytes - Microvilli"].location == "none"
+    assert annotations["Enterocytes"].location == "cytoplasmic/membranous,nuclear"
+    assert annotations["Goblet cells"].location == "nuclear"
 
 
 @pytest.mark.parametrize(
@@ -282,7 +285,9 @@ def test_annotations_follow_the_stain() -> None:
         ("strong", "75%-25%", "high"),
     ],
 )
-def test_level_follows_intensity_and_quantity(intensity: str, quantity: str, expected: str) -> None:
+def test_staining_level_follows_intensity_and_quantity(
+    intensity: str, quantity: str, expected: str
+) -> None:
     assert staining_level(intensity, quantity) == expected
 
 
@@ -298,7 +303,7 @@ def test_level_follows_intensity_and_quantity(intensity: str, quantity: str, exp
         {"setting": "colon"},
     ],
 )
-def test_numbers_out_of_range_and_unknown_settings_are_refused(
+def test_rejects_values_out_of_range_and_unknown_settings(
     tmp_path: Path, wrong: dict[str, object]
 ) -> None:
     with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
@@ -306,7 +311,7 @@ def test_numbers_out_of_range_and_unknown_settings_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_odd_size_and_a_setting_of_ones_own_work(tmp_path: Path) -> None:
-    own = dataclasses.replace(DUODENUM_A, name="mine")
-    write(tmp_path, antibodies=1, patients=1, core_px=301, setting=own)
-    assert truth_of(tmp_path, 900001)[0].shape == (301, 301)
+def test_accepts_odd_size_and_custom_setting(tmp_path: Path) -> None:
+    custom = dataclasses.replace(DUODENUM_A, name="mine")
+    write(tmp_path, antibodies=1, patients=1, core_px=301, setting=custom)
+    assert masks_of(tmp_path, 900001)[0].shape == (301, 301)

@@ -1,4 +1,4 @@
-"""The phantom of three patterns: what is stained, what the truth shows, what is written of it."""
+"""The phantom with three structures: staining, ground truth and annotation of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from lxml import etree
 
-from cacl.benchmark.ground_truth import read_truth
+from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.image.tile_grid import TileGrid
 from cacl.phantom import SETTINGS, write_phantom
 from cacl.phantom.anatomy import Anatomy, draw_anatomy
@@ -31,7 +31,7 @@ def anatomy() -> Anatomy:
     return draw_anatomy(generator("anatomy"), SETTING.geometry, CORE_PX)
 
 
-def painted(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> StainMaps:
+def rendered(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> StainMaps:
     plain = dataclasses.replace(
         draw_staining(0, SETTING, 1),
         positive=False,
@@ -44,25 +44,25 @@ def painted(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> S
     return render(generator("paint"), anatomy, setting, staining, coverage=0.8)  # type: ignore[arg-type]
 
 
-def truth(maps: StainMaps) -> np.ndarray:
+def ground_truth(maps: StainMaps) -> np.ndarray:
     data = np.frombuffer(ground_truth_png(maps, CORE_PX), np.uint8)
     return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
 
 
-@pytest.mark.parametrize("shown", list(product([False, True], repeat=3)))
-def test_the_truth_shows_what_is_stained_and_nothing_else(
-    anatomy: Anatomy, shown: tuple[bool, bool, bool]
+@pytest.mark.parametrize("stained", list(product([False, True], repeat=3)))
+def test_ground_truth_contains_exactly_the_stained_structures(
+    anatomy: Anatomy, stained: tuple[bool, bool, bool]
 ) -> None:
-    border, cytoplasm, nuclei = shown
-    maps = painted(anatomy, positive=border, cytoplasm_od=0.4 * cytoplasm, nuclei_od=0.6 * nuclei)
-    values = set(np.unique(truth(maps)).tolist()) - {0, 1}
-    wanted = zip(("microvilli", "cytoplasm", "nucleus"), shown, strict=True)
-    assert values == {MASK_VALUES[name] for name, there in wanted if there}
+    border, cytoplasm, nuclei = stained
+    maps = rendered(anatomy, positive=border, cytoplasm_od=0.4 * cytoplasm, nuclei_od=0.6 * nuclei)
+    values = set(np.unique(ground_truth(maps)).tolist()) - {0, 1}
+    expected = zip(("microvilli", "cytoplasm", "nucleus"), stained, strict=True)
+    assert values == {MASK_VALUES[name] for name, is_stained in expected if is_stained}
 
 
-def test_stained_places_are_browner_than_where_nothing_is_stained(anatomy: Anatomy) -> None:
-    bare = painted(anatomy, stroma_od=0.0)
-    full = painted(anatomy, stroma_od=0.0, cytoplasm_od=0.4, nuclei_od=0.6)
+def test_stained_structures_have_more_dab(anatomy: Anatomy) -> None:
+    bare = rendered(anatomy, stroma_od=0.0)
+    full = rendered(anatomy, stroma_od=0.0, cytoplasm_od=0.4, nuclei_od=0.6)
     more = full.dab - bare.dab
     assert np.median(more[full.nuclei]) > 0.3
     assert np.median(more[full.cytoplasm]) > 0.2
@@ -71,25 +71,30 @@ def test_stained_places_are_browner_than_where_nothing_is_stained(anatomy: Anato
     assert not (full.nuclei & full.cytoplasm).any()
 
 
-def test_stained_stroma_is_no_cytoplasm(anatomy: Anatomy) -> None:
-    maps = painted(anatomy, cytoplasm_od=0.4, stroma_fraction=1.0)
+def test_stained_stroma_is_not_epithelial_cytoplasm(anatomy: Anatomy) -> None:
+    maps = rendered(anatomy, cytoplasm_od=0.4, stroma_fraction=1.0)
     brown_stroma = (maps.dab > 0.3) & maps.cell & ~maps.cytoplasm
     assert brown_stroma.sum() > 0.05 * maps.cell.sum()
     assert maps.cytoplasm.sum() > 0.1 * maps.cell.sum()
 
 
-def test_other_settings_show_the_border_alone(anatomy: Anatomy) -> None:
+def test_duodenum_settings_have_only_the_border_as_ground_truth(anatomy: Anatomy) -> None:
     changes = {"positive": True, "cytoplasm_od": 0.3, "nuclei_od": 0.6}
-    known = truth(painted(anatomy, SETTINGS["duodenum-a"], **changes))
-    assert set(np.unique(known).tolist()) == {0, 1, 2}
+    values = ground_truth(rendered(anatomy, SETTINGS["duodenum-a"], **changes))
+    assert set(np.unique(values).tolist()) == {0, 1, 2}
     assert tuple(f"duodenum-{letter}" for letter in "abcde") == BRUSH_BORDER_SETTINGS
 
 
-def test_the_three_are_stained_independently() -> None:
-    drawn = [draw_staining(1, SETTING, number) for number in range(1, 401)]
-    shown = np.array([(one.positive, one.cytoplasm_od > 0, one.nuclei_od > 0) for one in drawn])
-    assert np.all((shown.mean(axis=0) > 0.4) & (shown.mean(axis=0) < 0.7))
-    together = np.corrcoef(shown.T.astype(float))
+def test_structures_are_stained_independently() -> None:
+    stainings = [draw_staining(1, SETTING, number) for number in range(1, 401)]
+    stained = np.array(
+        [
+            (staining.positive, staining.cytoplasm_od > 0, staining.nuclei_od > 0)
+            for staining in stainings
+        ]
+    )
+    assert np.all((stained.mean(axis=0) > 0.4) & (stained.mean(axis=0) < 0.7))
+    together = np.corrcoef(stained.T.astype(float))
     assert np.abs(together[~np.eye(3, dtype=bool)]).max() < 0.2
 
 
@@ -102,16 +107,18 @@ def test_the_three_are_stained_independently() -> None:
         (0.0, 0.0, "none"),
     ],
 )
-def test_the_annotation_names_the_places(cytoplasm: float, nuclei: float, location: str) -> None:
+def test_annotation_names_the_stained_locations(
+    cytoplasm: float, nuclei: float, location: str
+) -> None:
     staining = dataclasses.replace(
         draw_staining(0, SETTING, 1), cytoplasm_od=cytoplasm, nuclei_od=nuclei
     )
-    lines = {line.cell_type: line for line in annotate(staining)}
-    assert lines["Enterocytes"].location == location
-    assert (lines["Enterocytes"].staining == "not detected") == (location == "none")
+    annotations = {line.cell_type: line for line in annotate(staining)}
+    assert annotations["Enterocytes"].location == location
+    assert (annotations["Enterocytes"].staining == "not detected") == (location == "none")
 
 
-def test_files_agree_with_each_other(tmp_path: Path) -> None:
+def test_annotation_agrees_with_ground_truth_files(tmp_path: Path) -> None:
     write_phantom(
         tmp_path / "host",
         tmp_path / "truth",
@@ -129,6 +136,6 @@ def test_files_agree_with_each_other(tmp_path: Path) -> None:
         page = etree.parse(tmp_path / "host" / f"ENSG00000{number}.xml")
         (cell,) = page.xpath("//tissueCell[cellType='Enterocytes']")
         for word, name in (("cytoplasmic", "cytoplasm"), ("nuclear", "nucleus")):
-            there, cells = read_truth(tmp_path / "truth", image_id, grid, MASK_VALUES[name])
+            there, cells = read_ground_truth(tmp_path / "truth", image_id, grid, MASK_VALUES[name])
             assert (word in cell.findtext("location")) == there.any()
             assert not (there & ~cells).any()

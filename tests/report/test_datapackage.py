@@ -111,15 +111,15 @@ def test_synthetic_images_are_not_credited_to_the_hpa() -> None:
     ["MARCH1", "Sept2", "DEC1", "MARC1", "OCT4", "Apr-3", "2E10", "AGO2", "SEP 15", "dec1"],
 )
 def test_finds_names_that_excel_changes(name: str) -> None:
-    assert dictionary.taken_for_dates([name]) == [name]
+    assert dictionary.date_like_names([name]) == [name]
     assert any(name in note for note in dictionary.reading_notes([name, "SI"]))
 
 
 def test_accepts_names_that_excel_keeps() -> None:
     safe = ["MARCHF1", "SEPTIN2", "DELEC1", "MTARC1", "SI", "HPA000001", "DECR1", "AGO", "MAY", ""]
-    assert dictionary.taken_for_dates(safe) == []
+    assert dictionary.date_like_names(safe) == []
     assert any("no gene has a name" in note for note in dictionary.reading_notes(safe))
-    assert dictionary.taken_for_formulas(["=1+1", "@x", "SI"]) == ["=1+1", "@x"]
+    assert dictionary.formula_like_names(["=1+1", "@x", "SI"]) == ["=1+1", "@x"]
 
 
 def test_csv_has_no_byte_order_mark_and_exact_values(atlas: SmallAtlas) -> None:
@@ -148,6 +148,7 @@ def test_methods_state_counts_parameters_and_software(atlas: SmallAtlas) -> None
         "followed by a dilation of radius 1 px",
         "images left out: 2",
         "model: robust",
+        "minimum fraction of cell area above the high threshold: 0.003",
         "10 images: Human Protein Atlas, release 23; licence: CC BY-SA 4.0.",
         "arXiv:2011.00794",
         "Science 2015",

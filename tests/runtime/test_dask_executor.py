@@ -1,4 +1,4 @@
-"""Images of a shard on a real dask cluster of two workers that the user names."""
+"""Images of a shard on a real dask cluster of two workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from cacl import tables
 from cacl.cli import app
 from cacl.errors import ClusterError
-from cacl.runtime import dask_executor as module
+from cacl.runtime import dask_executor
 from cacl.runtime.images import run_images
 from cacl.tables.schemas import AcquiredRow, FailureRow, MeasureRow
 from tests.fixtures import small_atlas
@@ -30,7 +30,7 @@ IMAGES = 12
 
 @dataclass
 class Cluster:
-    """A scheduler and its workers, each a process of its own."""
+    """A scheduler and its workers, each in a process of its own."""
 
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -71,29 +71,27 @@ class Cluster:
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     folder = tmp_path / "cluster"
     folder.mkdir()
-    found = Cluster(folder)
-    yield found
-    found.stop()
+    running = Cluster(folder)
+    yield running
+    running.stop()
 
 
 @dataclass(frozen=True)
-class Item:
+class Row:
     image_id: str
 
 
-def test_a_worker_killed_in_mid_run_costs_nothing_but_time(
-    cluster: Cluster, tmp_path: Path
-) -> None:
+def test_images_of_a_killed_worker_are_repeated(cluster: Cluster, tmp_path: Path) -> None:
     address = cluster.scheduler()
     workers = {process.pid: process for process in map(cluster.worker, [address] * 2)}
-    marks = tmp_path / "marks"
-    marks.mkdir()
-    items = [Item(f"A/{number}") for number in range(IMAGES)]
+    starts = tmp_path / "starts"
+    starts.mkdir()
+    rows = [Row(f"A/{number}") for number in range(IMAGES)]
 
-    def work(item: Item) -> int:
-        number = int(item.image_id.split("/")[1])
-        (marks / f"{number}-{os.getpid()}").touch()
-        while len(list(marks.glob(f"*-{os.getpid()}"))) == 1 and len(list(marks.iterdir())) < 2:
+    def work(row: Row) -> int:
+        number = int(row.image_id.split("/")[1])
+        (starts / f"{number}-{os.getpid()}").touch()
+        while len(list(starts.glob(f"*-{os.getpid()}"))) == 1 and len(list(starts.iterdir())) < 2:
             time.sleep(0.05)
         time.sleep(0.2)
         if number == 3:
@@ -101,22 +99,24 @@ def test_a_worker_killed_in_mid_run_costs_nothing_but_time(
         return number
 
     def kill() -> None:
-        while len({mark.name.split("-")[1] for mark in marks.iterdir()}) < 2:
+        while len({start.name.split("-")[1] for start in starts.iterdir()}) < 2:
             time.sleep(0.02)
-        victim = int(sorted(marks.iterdir())[0].name.split("-")[1])
+        victim = int(sorted(starts.iterdir())[0].name.split("-")[1])
         workers[victim].kill()
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    outcome = run_images("tile", items, work, source=str, scheduler=address)
+    outcome = run_images("tile", rows, work, source=str, scheduler=address)
     killer.join()
     assert outcome.results == [number for number in range(IMAGES) if number != 3]
-    assert [(row.image_id, row.reason) for row in outcome.failures] == [("A/3", "unwritable")]
+    assert [(failure.image_id, failure.reason) for failure in outcome.failures] == [
+        ("A/3", "unwritable")
+    ]
     assert sum(process.poll() is None for process in workers.values()) == 1
-    assert len(list(marks.iterdir())) > IMAGES, "no image was done twice, so none was lost"
+    assert len(list(starts.iterdir())) > IMAGES, "no image was repeated, so no worker was lost"
 
 
-def test_a_cluster_gives_the_tables_that_threads_give(
+def test_dask_cluster_and_threads_give_equal_tables(
     cluster: Cluster,
     tmp_path: Path,
     core: Path,  # noqa: F811
@@ -147,41 +147,41 @@ def test_a_cluster_gives_the_tables_that_threads_give(
     assert len(local) == 2
 
 
-def test_no_scheduler_at_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SECONDS_TO_ANSWER", 1)
+def test_rejects_address_without_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_executor, "CONNECT_TIMEOUT_S", 1)
     with pytest.raises(ClusterError, match=r"No dask scheduler answers at tcp://127\.0\.0\.1:9"):
         run_images("tile", [], str, source=str, scheduler="tcp://127.0.0.1:9")
-    with pytest.raises(ClusterError, match="leave --dask-scheduler out"):
+    with pytest.raises(ClusterError, match="omit --dask-scheduler"):
         run_images("tile", [], str, source=str, scheduler="nonsense")
 
 
-def test_a_scheduler_without_workers_then_none_at_all(
+def test_reports_missing_workers_and_a_lost_scheduler(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SECONDS_FOR_A_WORKER", 1)
+    monkeypatch.setattr(dask_executor, "WORKER_TIMEOUT_S", 1)
     address = cluster.scheduler()
     with pytest.raises(ClusterError, match=f"`dask worker {address}`"):
-        run_images("tile", [Item("A/0")], str, source=str, scheduler=address)
+        run_images("tile", [Row("A/0")], str, source=str, scheduler=address)
 
-    monkeypatch.setattr(module, "SECONDS_FOR_A_WORKER", 60)
+    monkeypatch.setattr(dask_executor, "WORKER_TIMEOUT_S", 60)
     cluster.worker(address)
 
-    def work(item: Item) -> None:
+    def work(row: Row) -> None:
         time.sleep(60)
 
     threading.Timer(10, cluster.processes[0].kill).start()
-    with pytest.raises(ClusterError, match="was lost; start it and run the step again"):
-        run_images("tile", [Item("A/0")], work, source=str, scheduler=address)
+    with pytest.raises(ClusterError, match="was lost; start the scheduler and run the step again"):
+        run_images("tile", [Row("A/0")], work, source=str, scheduler=address)
 
 
-@pytest.mark.parametrize("named", [{}, {"CACL_DASK_SCHEDULER": "nonsense"}])
-def test_the_address_is_an_option_and_an_environment_variable(
-    tmp_path: Path, named: dict[str, str]
+@pytest.mark.parametrize("environment", [{}, {"CACL_DASK_SCHEDULER": "nonsense"}])
+def test_scheduler_address_from_option_and_environment(
+    tmp_path: Path, environment: dict[str, str]
 ) -> None:
     names = {"--acquired": "in.parquet", "--store": "s", "--out": "out", "--failures": "f.csv"}
     tables.write_parquet(tmp_path / "in.parquet", [], AcquiredRow)
     options = [part for key, name in names.items() for part in (key, str(tmp_path / name))]
-    given = [] if named else ["--dask-scheduler", "nonsense"]
-    result = CliRunner().invoke(app, ["tile", *options, *given], env=named)
+    option = [] if environment else ["--dask-scheduler", "nonsense"]
+    result = CliRunner().invoke(app, ["tile", *options, *option], env=environment)
     assert result.exit_code == 1
     assert "No dask scheduler answers at nonsense" in result.output

@@ -1,4 +1,4 @@
-"""Memory that is freed is used again."""
+"""Reuse of freed memory by the GNU allocator."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import sys
 
 import pytest
 
-FAULTS = """
+PROGRAM = """
 import resource, sys, threading, torch
 from cacl.runtime.malloc import tune_malloc
 
-def fill():
+def allocate():
     for _ in range(6):
         torch.empty(64 << 18).fill_(1.0)
 
-def faults():
-    worker = threading.Thread(target=fill)
+def page_faults():
+    worker = threading.Thread(target=allocate)
     worker.start(); worker.join()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 torch.set_num_threads(1)
-if sys.argv[1] == "keep":
+if sys.argv[1] == "tuned":
     tune_malloc()
-faults()
-print(-faults() + faults())
+page_faults()
+print(-page_faults() + page_faults())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of the GNU allocator alone")
-def test_large_arrays_are_made_of_memory_that_was_freed() -> None:
-    pages = {
-        wanted: int(subprocess.check_output([sys.executable, "-c", FAULTS, wanted]))
-        for wanted in ("keep", "return")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU allocator")
+def test_tuned_allocator_reuses_the_memory_of_large_arrays() -> None:
+    page_faults = {
+        setting: int(subprocess.check_output([sys.executable, "-c", PROGRAM, setting]))
+        for setting in ("tuned", "default")
     }
-    assert pages["keep"] < pages["return"] // 2
+    assert page_faults["tuned"] < page_faults["default"] // 2

@@ -1,4 +1,4 @@
-"""A disk that fills up in a step: the job fails, says so, and goes on where it stopped."""
+"""A full disk during a step: the job fails with a message, and the next run continues."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
 from cacl import tables
 from cacl.cli import app
-from cacl.errors import DiskError, Reason
-from cacl.runtime.images import raise_on_disk_errors
-from cacl.tables.schemas import AcquiredRow, FailureRow, TileStatRow
+from cacl.tables.schemas import AcquiredRow, TileStatRow
 from tests.fixtures.small_disk import small_disk
 
 IMAGES = 4
@@ -24,7 +21,7 @@ IMAGE_KB = 3 * 512 * 512 // 1024
 
 
 def acquired(folder: Path) -> Path:
-    """Write noise, which no codec makes smaller, and the table of what was acquired."""
+    """Write images of noise, which no codec compresses, and the table of acquired images."""
     rng, rows = np.random.default_rng(0), []
     for number in range(IMAGES):
         path = folder / f"{number}.png"
@@ -59,39 +56,22 @@ def tile(table: Path, disk: Path) -> Result:
     )
 
 
-def test_a_full_disk_fails_the_step_and_the_next_run_makes_what_is_missing(tmp_path: Path) -> None:
+def test_full_disk_fails_the_step_and_the_next_run_continues(tmp_path: Path) -> None:
     table, disk = acquired(tmp_path), tmp_path / "disk"
     with small_disk(disk, 5 * IMAGE_KB // 2):
         result = tile(table, disk)
         assert result.exit_code == 1
-        said = " ".join(result.output.split())
-        assert "could not be written, the first one because: " in said
-        assert "No space left on device; free some space" in said
-        assert said.endswith("run the same command again: it goes on where it stopped")
-        whole = sorted(disk.glob("atlas.zarr/*/*/zarr.json"))
-        assert 1 <= len(whole) < IMAGES
-        made = [path.stat().st_mtime_ns for path in whole]
+        message = " ".join(result.output.split())
+        assert "could not be written, the first one because: " in message
+        assert "No space left on device; free some space" in message
+        assert message.endswith("run the same command again: it continues where it stopped")
+        complete = sorted(disk.glob("atlas.zarr/*/*/zarr.json"))
+        assert 1 <= len(complete) < IMAGES
+        written_at = [path.stat().st_mtime_ns for path in complete]
 
         subprocess.run(["mount", "-o", f"remount,size={9 * IMAGE_KB}k", str(disk)], check=True)
         again = tile(table, disk)
         assert again.exit_code == 0, again.output
         rows = tables.read_parquet(disk / "tiles.parquet", TileStatRow)
         assert len({row.image_id for row in rows}) == IMAGES
-        assert [path.stat().st_mtime_ns for path in whole] == made
-
-
-def test_only_what_the_disk_kept_back_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "failures.csv"
-    damaged = failed(Reason.DAMAGED, "It is cut short")
-    kept_back = failed(Reason.UNWRITABLE, "No space left")
-    tables.write_csv(path, [damaged], FailureRow)
-    raise_on_disk_errors(path)
-    tables.write_csv(path, [damaged, kept_back], FailureRow)
-    with pytest.raises(DiskError, match=r"^1 image\(s\) could not be written.*No space left; free"):
-        raise_on_disk_errors(path)
-
-
-def failed(reason: Reason, message: str) -> FailureRow:
-    return FailureRow(
-        image_id="A/1", stage="tile", reason=str(reason), message=message, source="1.png"
-    )
+        assert [path.stat().st_mtime_ns for path in complete] == written_at

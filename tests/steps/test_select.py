@@ -45,7 +45,7 @@ def test_two_antibodies_are_all_in_the_training_split(tmp_path: Path) -> None:
     rows = selected(tmp_path, labels, stats)
     assert set(rows["split"]) == {"train"}
     assert set(rows["image_id"]) == {"A/1", "A/2", "B/1"}
-    assert set(rows.loc[rows["kept"], "label"]) == {"positive", "negative"}
+    assert set(rows.loc[rows["selected"], "label"]) == {"positive", "negative"}
 
 
 def test_each_tile_has_the_rule_that_decided(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_each_tile_has_the_rule_that_decided(tmp_path: Path) -> None:
     stats += [stat("B/1", col, 0.5) for col in range(5)]
     rows = selected(tmp_path, labels, stats)
     positive = rows[rows["image_id"] == "A/1"]
-    assert positive["rule"].tolist() == [
+    assert positive["reason"].tolist() == [
         SelectionReason.DAB_BELOW,
         SelectionReason.DAB_BELOW,
         SelectionReason.DAB_UPPER_HALF,
@@ -64,8 +64,8 @@ def test_each_tile_has_the_rule_that_decided(tmp_path: Path) -> None:
         SelectionReason.DAB_ABOVE,
         SelectionReason.LITTLE_TISSUE,
     ]
-    assert positive["kept"].tolist() == [False, False, True, True, True, False]
-    assert set(rows.loc[rows["image_id"] == "B/1", "rule"]) == {SelectionReason.NEGATIVE_IMAGE}
+    assert positive["selected"].tolist() == [False, False, True, True, True, False]
+    assert set(rows.loc[rows["image_id"] == "B/1", "reason"]) == {SelectionReason.NEGATIVE_IMAGE}
 
 
 @pytest.mark.parametrize("missing", ["positive", "negative"])
@@ -105,7 +105,7 @@ def test_test_split_holds_every_tile_with_tissue(tmp_path: Path) -> None:
     rows = selected(tmp_path, labels, stats)
     test = rows[rows["split"] == "test"]
     assert set(test["label"]) == {"positive", "negative"}
-    assert test.groupby("image_id")["kept"].sum().eq(3).all()
+    assert test.groupby("image_id")["selected"].sum().eq(3).all()
     assert rows.groupby("antibody_id")["split"].nunique().eq(1).all()
 
 
@@ -115,10 +115,16 @@ def test_surplus_tiles_are_left_out_by_balance_and_limit(tmp_path: Path) -> None
         stat("B/1", col, 0.1) for col in range(50)
     ]
     rows = selected(tmp_path, labels, stats)
-    assert rows[rows["kept"]].groupby("label").size().to_dict() == {"negative": 20, "positive": 10}
-    assert (rows["rule"] == SelectionReason.BALANCE).sum() == 30
+    assert rows[rows["selected"]].groupby("label").size().to_dict() == {
+        "negative": 20,
+        "positive": 10,
+    }
+    assert (rows["reason"] == SelectionReason.BALANCE).sum() == 30
     rows = selected(tmp_path, labels, stats, max_tiles=12)
-    assert rows[rows["kept"]].groupby("label").size().to_dict() == {"negative": 6, "positive": 6}
+    assert rows[rows["selected"]].groupby("label").size().to_dict() == {
+        "negative": 6,
+        "positive": 6,
+    }
     again = selected(tmp_path, labels, stats, max_tiles=12)
     assert rows.equals(again)
     other = selected(tmp_path, labels, stats, max_tiles=12, seed=1)
@@ -139,10 +145,14 @@ def test_overrides_take_precedence_over_rules(tmp_path: Path) -> None:
     path = overrides(tmp_path, "image_id,row,col,label\nA/1,0,0,negative\nB/1,,,negative\n")
     rows = selected(tmp_path, labels, stats, overrides=path)
     row = rows[(rows["image_id"] == "A/1") & (rows["col"] == 0)].iloc[0]
-    assert (row["label"], row["kept"], row["rule"]) == ("negative", True, SelectionReason.OVERRIDE)
+    assert (row["label"], row["selected"], row["reason"]) == (
+        "negative",
+        True,
+        SelectionReason.OVERRIDE,
+    )
     images = overrides(tmp_path, "image_id,label\nA/1,positive\n")
     assert not (
-        selected(tmp_path, labels, stats, overrides=images)["rule"] == SelectionReason.OVERRIDE
+        selected(tmp_path, labels, stats, overrides=images)["reason"] == SelectionReason.OVERRIDE
     ).any()
 
 

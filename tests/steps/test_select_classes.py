@@ -71,7 +71,7 @@ def test_tiles_of_every_labelled_image_are_listed_with_class_labels(tmp_path: Pa
     first = rows.drop_duplicates("image_id").set_index("image_id")
     assert first["label"].tolist() == ["positive", "negative", ""]
     assert first["class_labels"].to_dict() == {key: labels[key] for key in first.index}
-    assert set(rows.loc[rows["image_id"] == "C/1", "rule"]) <= {
+    assert set(rows.loc[rows["image_id"] == "C/1", "reason"]) <= {
         SelectionReason.NEGATIVE_IMAGE,
         SelectionReason.TEST,
     }
@@ -82,12 +82,14 @@ def test_surplus_of_positive_images_is_kept(tmp_path: Path) -> None:
     labels |= {f"B{number}/1": "a=negative;b=positive" for number in range(12)}
     labels["C/1"] = "a=negative;b=negative"
     rows = selected(tmp_path, labels)
-    assert SelectionReason.BALANCE not in set(rows["rule"])
-    train = rows[(rows["split"] == Split.TRAIN) & rows["kept"]]
+    assert SelectionReason.BALANCE not in set(rows["reason"])
+    train = rows[(rows["split"] == Split.TRAIN) & rows["selected"]]
     assert train["antibody_id"].nunique() >= 14
     few = selected(tmp_path, labels, max_tiles=8)
-    assert ((few["split"] == Split.TRAIN) & few["kept"] & few["label"].eq("positive")).sum() <= 4
-    assert SelectionReason.LIMIT in set(few["rule"])
+    assert (
+        (few["split"] == Split.TRAIN) & few["selected"] & few["label"].eq("positive")
+    ).sum() <= 4
+    assert SelectionReason.LIMIT in set(few["reason"])
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_override_of_a_tile_applies_to_the_first_class(tmp_path: Path) -> None:
     rows = selected(tmp_path, labels, overrides).set_index(["image_id", "col"])
     assert rows.loc[("A/1", 0), "class_labels"] == "a=negative;b=positive"
     assert rows.loc[("A/1", 0), "label"] == "negative"
-    assert rows.loc[("A/1", 0), "rule"] == SelectionReason.OVERRIDE
+    assert rows.loc[("A/1", 0), "reason"] == SelectionReason.OVERRIDE
     assert rows.loc[("A/1", 1), "class_labels"] == "a=positive;b=positive"
 
 

@@ -28,7 +28,7 @@ def acquired(path: Path, name: str, mpp: float | None = None) -> AcquiredRow:
 
 @pytest.fixture
 def core(tmp_path: Path) -> Path:
-    """A core of 2 x 3 tiles; the left half of tile (0, 1) is brown, the rest of it is glass."""
+    """A core of 2 x 3 tiles; the left half of tile (0, 1) is brown, its right half background."""
     import cv2
 
     rgb = np.full((128, 192, 3), 245, np.uint8)
@@ -71,7 +71,7 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path)
 
 
-def test_tissue_and_dab_are_found_where_they_are(run: Run, core: Path) -> None:
+def test_tissue_and_dab_fractions_per_tile(run: Run, core: Path) -> None:
     stats = run([acquired(core, "core", mpp=0.5)])
     assert [(stat.row, stat.col) for stat in stats] == [(r, c) for r in (0, 1) for c in range(3)]
     tissue = [stat.tissue_fraction for stat in stats]
@@ -83,7 +83,7 @@ def test_tissue_and_dab_are_found_where_they_are(run: Run, core: Path) -> None:
     assert run.store.image("HPA000001/core").shape == (3, 64, 96)
 
 
-def test_a_second_run_writes_nothing_and_says_the_same(run: Run, core: Path) -> None:
+def test_second_run_writes_no_image_and_equal_tables(run: Run, core: Path) -> None:
     first = run([acquired(core, "core")])
     table = run.out.read_bytes()
     marker = run.store.path("HPA000001/core") / "zarr.json"
@@ -93,22 +93,22 @@ def test_a_second_run_writes_nothing_and_says_the_same(run: Run, core: Path) -> 
     assert marker.stat().st_mtime_ns == before
 
 
-def test_other_bytes_or_parameters_make_the_image_anew(run: Run, core: Path) -> None:
+def test_other_parameters_rewrite_the_image(run: Run, core: Path) -> None:
     first = run([acquired(core, "core")])
     again = run([acquired(core, "core")], tile_px=16)
     assert again[0].digest != first[0].digest
     assert run.store.image("HPA000001/core").shape == (3, 32, 48)
 
 
-def test_every_bad_image_is_a_row_and_the_rest_goes_on(run: Run, core: Path) -> None:
+def test_bad_images_become_failures_and_the_rest_is_tiled(run: Run, core: Path) -> None:
     folder = run.folder / "bad"
     folder.mkdir()
     rows, expected = [acquired(core, "first")], {}
     for bad in BAD_IMAGES:
-        place = folder / bad.name
-        place.mkdir()
+        bad_folder = folder / bad.name
+        bad_folder.mkdir()
         name = "".join(char if char.isalnum() else "-" for char in bad.name)
-        rows.append(acquired(bad.write(place), name))
+        rows.append(acquired(bad.write(bad_folder), name))
         expected[f"HPA000001/{name}"] = str(bad.reason)
     for name, write, reason in [
         ("one-pixel", one_pixel, Reason.TOO_SMALL),
@@ -122,13 +122,13 @@ def test_every_bad_image_is_a_row_and_the_rest_goes_on(run: Run, core: Path) -> 
     assert {stat.image_id for stat in stats} == {"HPA000001/first", "HPA000001/last"}
 
 
-def test_an_unsafe_id_is_a_row(run: Run, core: Path) -> None:
+def test_unsafe_image_id_becomes_a_failure(run: Run, core: Path) -> None:
     row = AcquiredRow(**(vars(acquired(core, "core")) | {"image_id": "../../etc/core"}))
     assert run([row]) == []
     assert run.failures == {"../../etc/core": "unsafe_id"}
 
 
-def test_strict_fails_after_the_tables_are_written(run: Run, core: Path, tmp_path: Path) -> None:
+def test_strict_raises_after_the_tables_are_written(run: Run, core: Path, tmp_path: Path) -> None:
     rows = [acquired(core, "core"), acquired(tmp_path / "missing.jpg", "missing")]
     with pytest.raises(StrictError):
         run(rows, strict=True)
@@ -136,7 +136,7 @@ def test_strict_fails_after_the_tables_are_written(run: Run, core: Path, tmp_pat
     assert len(tables.read_parquet(run.out, TileStatRow)) == 6
 
 
-def test_a_whole_slide_is_tiled_block_by_block(run: Run, shared_data: Path) -> None:
+def test_whole_slide_is_tiled_block_by_block(run: Run, shared_data: Path) -> None:
     slide = shared_data / "slides" / "CMU-1-Small-Region.svs"
     stats = run([acquired(slide, "slide")], source_px=375, tile_px=128)
     meta = run.store.meta("HPA000001/slide")
@@ -146,13 +146,13 @@ def test_a_whole_slide_is_tiled_block_by_block(run: Run, shared_data: Path) -> N
     assert 0.3 < np.mean([stat.tissue_fraction for stat in stats]) < 0.4
 
 
-def test_the_real_cores_are_tissue_and_glass(run: Run, shared_data: Path) -> None:
+def test_real_cores_have_tissue_and_background(run: Run, shared_data: Path) -> None:
     paths = sorted((shared_data / "cores").glob("*.jpg"))
     stats = run([acquired(path, path.stem) for path in paths], source_px=375, tile_px=128, jobs=2)
     assert run.failures == {}
     assert len(stats) == 5 * 64
     for path in paths:
         of_core = [stat for stat in stats if stat.image_id.endswith(f"/{path.stem}")]
-        share = np.array([stat.tissue_fraction for stat in of_core]).reshape(8, 8)
-        assert share.min() < 0.01
-        assert 0.05 < share.mean() < 0.85
+        fractions = np.array([stat.tissue_fraction for stat in of_core]).reshape(8, 8)
+        assert fractions.min() < 0.01
+        assert 0.05 < fractions.mean() < 0.85

@@ -9,9 +9,10 @@ import pytest
 import zarr
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
+from ome_zarr_models.v05.labels import Labels
 
 from cacl.errors import ImageError, Reason, StoreError
-from cacl.store import ImageMeta, Store, digest_of
+from cacl.store import ImageMeta, Store
 
 META = ImageMeta(
     image_id="HPA000001/1_A_7_2",
@@ -37,7 +38,9 @@ def store(tmp_path: Path, pixels: np.ndarray) -> Store:
     return store
 
 
-def test_pixels_and_masks_come_back_and_a_chunk_is_a_tile(store: Store, pixels: np.ndarray) -> None:
+def test_round_trip_of_pixels_and_masks_with_one_chunk_per_tile(
+    store: Store, pixels: np.ndarray
+) -> None:
     array = store.image(META.image_id)
     assert array.chunks == (3, 128, 128)
     np.testing.assert_array_equal(array[:], pixels)
@@ -46,13 +49,35 @@ def test_pixels_and_masks_come_back_and_a_chunk_is_a_tile(store: Store, pixels: 
     assert store.meta(META.image_id) == META
 
 
-def test_a_core_is_at_most_ten_files(store: Store) -> None:
+def test_core_has_at_most_ten_files(store: Store) -> None:
     store.write_label(META.image_id, "stain", np.zeros((256, 384), bool), "m")
     files = [path for path in store.path(META.image_id).rglob("*") if path.is_file()]
     assert len(files) <= 10
 
 
-def test_ome_zarr_models_accepts_image_and_labels(store: Store) -> None:
+def ome_attributes(folder: Path) -> object:
+    return json.loads((folder / "zarr.json").read_text())["attributes"]["ome"]
+
+
+@pytest.mark.parametrize("mpp", [1.25, None])
+def test_metadata_equals_what_ome_zarr_models_writes(
+    store: Store, pixels: np.ndarray, mpp: float | None
+) -> None:
+    store.write_image(ImageMeta(**(vars(META) | {"mpp": mpp})), pixels, pixels[0] > 100)
+    store.write_label(META.image_id, "stain", np.ones((256, 384), bool), "m")
+    folder = store.path(META.image_id)
+    image = Image.from_zarr(zarr.open_group(folder, mode="r")).ome_attributes
+    assert image.model_dump(mode="json", exclude_none=True) == ome_attributes(folder)
+    for name in ("cell", "stain"):
+        path = folder / "labels" / name
+        label = ImageLabel.from_zarr(zarr.open_group(path, mode="r")).ome_attributes
+        written = label.model_dump(mode="json", exclude_none=True, by_alias=True)
+        assert written == ome_attributes(path)
+    labels = Labels.from_zarr(zarr.open_group(folder / "labels", mode="r")).ome_attributes
+    assert labels.labels == ["cell", "stain"]
+
+
+def test_ome_zarr_models_validates_image_and_labels(store: Store) -> None:
     store.write_label(META.image_id, "stain", np.ones((256, 384), bool), "m")
     group = zarr.open_group(store.path(META.image_id), mode="r")
     image = Image.from_zarr(group)
@@ -62,7 +87,7 @@ def test_ome_zarr_models_accepts_image_and_labels(store: Store) -> None:
         ImageLabel.from_zarr(group[f"labels/{name}"])
 
 
-def test_ome_zarr_py_opens_image_and_labels(store: Store, pixels: np.ndarray) -> None:
+def test_ome_zarr_py_reads_image_and_labels(store: Store, pixels: np.ndarray) -> None:
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
 
@@ -73,7 +98,7 @@ def test_ome_zarr_py_opens_image_and_labels(store: Store, pixels: np.ndarray) ->
     assert any("cell" in str(node.zarr) for node in nodes)
 
 
-def test_blocks_of_a_large_image_are_written_as_they_come(tmp_path: Path) -> None:
+def test_writes_image_of_several_shards_from_dask_blocks(tmp_path: Path) -> None:
     store = Store(tmp_path / "atlas.zarr")
     meta = ImageMeta(
         **(
@@ -91,28 +116,26 @@ def test_blocks_of_a_large_image_are_written_as_they_come(tmp_path: Path) -> Non
     np.testing.assert_array_equal(array[:], blocks.compute())
 
 
-def test_a_large_image_is_written_strip_by_strip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writes_large_image_strip_by_strip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(tmp_path / "atlas.zarr")
     size = {"source_height": 32 * 40, "source_width": 32 * 16, "source_px": 32, "tile_px": 32}
     meta = ImageMeta(**(vars(META) | size))
     blocks = da.zeros((3, 1280, 512), dtype="u1", chunks=(3, 256, 256))
-    rows = []
+    heights = []
     write = da.store
 
-    def watched(sources: list[da.Array], *given: object, **options: object) -> None:
-        rows.append(sources[0].shape[-2])
-        write(sources, *given, **options)
+    def record_height(sources: list[da.Array], *args: object, **options: object) -> None:
+        heights.append(sources[0].shape[-2])
+        write(sources, *args, **options)
 
-    monkeypatch.setattr(da, "store", watched)
+    monkeypatch.setattr(da, "store", record_height)
     store.write_image(meta, blocks, blocks[0])
     store.write_image(meta, blocks.rechunk((3, 320, 512)), blocks[0])
-    assert rows == [512, 512, 256, 1280]
+    assert heights == [512, 512, 256, 1280]
     assert not store.image(meta.image_id)[:].any()
 
 
-def test_digests_decide_what_is_up_to_date(store: Store, pixels: np.ndarray) -> None:
+def test_image_and_label_are_up_to_date_with_equal_digest(store: Store, pixels: np.ndarray) -> None:
     assert store.has_image(META.image_id, "first")
     assert not store.has_image(META.image_id, "second")
     assert not store.has_image("HPA000001/other", "first")
@@ -124,7 +147,7 @@ def test_digests_decide_what_is_up_to_date(store: Store, pixels: np.ndarray) -> 
     assert store.label_digest(META.image_id, "stain") is None
 
 
-def test_a_failed_write_leaves_the_old_image_and_no_rubbish(store: Store) -> None:
+def test_failed_write_keeps_the_old_image_and_removes_temporary_files(store: Store) -> None:
     def broken(block: np.ndarray) -> np.ndarray:
         raise OSError("disk full")
 
@@ -137,7 +160,7 @@ def test_a_failed_write_leaves_the_old_image_and_no_rubbish(store: Store) -> Non
     ]
 
 
-def test_arrays_of_another_size_are_refused(store: Store) -> None:
+def test_rejects_arrays_of_another_size(store: Store) -> None:
     with pytest.raises(ValueError, match=r"expected arrays \(3, 256, 384\)"):
         store.write_image(META, np.zeros((3, 9, 9), np.uint8), np.zeros((9, 9), bool))
     with pytest.raises(ValueError, match=r"expected a mask \(256, 384\)"):
@@ -145,13 +168,13 @@ def test_arrays_of_another_size_are_refused(store: Store) -> None:
 
 
 @pytest.mark.parametrize("image_id", ["../x", "a/../b", "a", "a/b/c", "/a/b", "a/.b", "", "a/b\n"])
-def test_ids_that_leave_the_store_are_refused(store: Store, image_id: str) -> None:
+def test_rejects_ids_that_are_not_two_safe_names(store: Store, image_id: str) -> None:
     with pytest.raises(ImageError) as caught:
         store.path(image_id)
     assert caught.value.reason is Reason.UNSAFE_ID
 
 
-def test_another_version_is_refused_with_the_remedy(store: Store) -> None:
+def test_rejects_store_of_another_version_with_remedy(store: Store) -> None:
     marker = store.root / "zarr.json"
     marker.write_text(json.dumps({"attributes": {"cacl": {"store_version": 99}}}))
     with pytest.raises(StoreError, match=r"store of version 99, expected 1; delete it"):
@@ -161,19 +184,19 @@ def test_another_version_is_refused_with_the_remedy(store: Store) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", "{", '{"attributes": 1}', '{"attributes": {"cacl": 2}}']
 )
-def test_damaged_metadata_is_said(store: Store, content: str) -> None:
+def test_damaged_metadata_raises(store: Store, content: str) -> None:
     (store.path(META.image_id) / "zarr.json").write_text(content)
     with pytest.raises(StoreError, match="damaged"):
         store.meta(META.image_id)
 
 
-def test_a_folder_of_something_else_is_not_taken(tmp_path: Path) -> None:
+def test_rejects_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(StoreError, match="not empty and no store"):
+    with pytest.raises(StoreError, match="not empty and not a store; name another folder"):
         Store(tmp_path)
 
 
-def test_missing_arrays_and_attributes_are_said(store: Store) -> None:
+def test_missing_arrays_and_attributes_raise(store: Store) -> None:
     with pytest.raises(StoreError, match="run the step again"):
         store.label(META.image_id, "stain")
     marker = store.path(META.image_id) / "zarr.json"
@@ -182,15 +205,10 @@ def test_missing_arrays_and_attributes_are_said(store: Store) -> None:
         store.meta(META.image_id)
 
 
-def test_digests_tell_parts_apart() -> None:
-    assert digest_of("a", 1) == digest_of("a", 1)
-    assert len({digest_of("ab", "c"), digest_of("a", "bc"), digest_of("abc")}) == 3
-
-
-def test_a_mask_whose_data_is_lost_is_not_an_empty_mask(store: Store) -> None:
+def test_mask_with_deleted_data_is_not_read_as_empty_mask(store: Store) -> None:
     store.write_label(META.image_id, "stain", np.zeros((256, 384), bool), "m")
     assert not store.label(META.image_id, "stain")[:].any()
     data = store.path(META.image_id) / "labels" / "stain" / "0" / "c"
     (data / "0" / "0").unlink()
-    with pytest.raises(StoreError, match="lacks part of its data"):
+    with pytest.raises(StoreError, match="has missing data"):
         store.label(META.image_id, "stain")

@@ -22,12 +22,12 @@ STAT = TileStatRow(
 FAILURE = FailureRow(image_id="A/1", stage="tile", reason="damaged", message='a, "b"', source="ü")
 
 
-def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_parquet_round_trip(tmp_path: Path) -> None:
     tables.write_parquet(tmp_path / "t.parquet", [STAT, STAT], TileStatRow)
     assert tables.read_parquet(tmp_path / "t.parquet", TileStatRow) == [STAT, STAT]
 
 
-def test_missing_numbers_stay_missing_and_integers_stay_integers(tmp_path: Path) -> None:
+def test_missing_values_and_integers_keep_their_type(tmp_path: Path) -> None:
     hints = get_type_hints(MeasureRow)
     values = {name: "" if hints[name] is str else None for name in tables.columns(MeasureRow)}
     numbers = {"tiles": 3, "cell_area_px": 7, "stained_area_px": 0, "dab_area_px": 2**40}
@@ -48,7 +48,7 @@ def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
 
 
-def test_csv_quotes_and_keeps_unicode(tmp_path: Path) -> None:
+def test_csv_quotes_values_and_keeps_unicode(tmp_path: Path) -> None:
     tables.write_csv(tmp_path / "f.csv", [FAILURE], FailureRow)
     assert (tmp_path / "f.csv").read_bytes() == (
         b'image_id,stage,reason,message,source\nA/1,tile,damaged,"a, ""b""",\xc3\xbc\n'
@@ -56,32 +56,34 @@ def test_csv_quotes_and_keeps_unicode(tmp_path: Path) -> None:
     assert tables.read_csv(tmp_path / "f.csv", FailureRow).iloc[0].to_dict() == vars(FAILURE)
 
 
-def test_an_empty_table_keeps_its_columns(tmp_path: Path) -> None:
+def test_empty_table_keeps_its_columns(tmp_path: Path) -> None:
     tables.write_parquet(tmp_path / "t.parquet", [], TileStatRow)
     frame = tables.read_frame([tmp_path / "t.parquet"], TileStatRow)
     assert list(frame.columns) == tables.columns(TileStatRow)
     assert len(frame) == 0
 
 
-def test_a_table_of_another_version_names_the_columns(tmp_path: Path) -> None:
+def test_rejects_table_with_other_columns_and_names_them(tmp_path: Path) -> None:
     path = tmp_path / "old.parquet"
     pd.DataFrame({"image_id": ["A/1"], "colour": ["brown"]}).to_parquet(path)
     with pytest.raises(TableError, match=r"unknown columns \['colour'\].*delete it and run again"):
         tables.read_frame([path], TileStatRow)
 
 
-@pytest.mark.parametrize(("content", "word"), [(None, "is missing"), (b"no parquet", "cannot be")])
-def test_a_missing_or_damaged_table_says_so(
-    tmp_path: Path, content: bytes | None, word: str
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "is missing"), (b"no parquet", "cannot be")]
+)
+def test_missing_or_damaged_table_raises(
+    tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / "t.parquet"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(TableError, match=word):
+    with pytest.raises(TableError, match=message):
         tables.read_frame([path], TileStatRow)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file_and_removes_temporary_files(tmp_path: Path) -> None:
     path = tmp_path / "t.txt"
     tables.write_text(path, "old")
 

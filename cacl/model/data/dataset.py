@@ -23,7 +23,8 @@ from cacl.image import stain, tissue_edge
 from cacl.image.local_dab import FWHM_LEVEL, edge_blur_sigma, local_dab_mask
 from cacl.model.data.selection import NEGATIVE, POSITIVE, SelectionReason, Split
 from cacl.model.networks.autoencoder import SIZE_DIVISOR
-from cacl.store import Store, digest_of
+from cacl.runtime.digest import digest_of
+from cacl.store import Store
 from cacl.tables.schemas import TileRow
 
 WHITE = 255
@@ -143,7 +144,7 @@ def training_tiles(
     """
     train = rows[rows["split"] == Split.TRAIN]
     labels = class_labels(train, classes)
-    kept = train[train["kept"]]
+    kept = train[train["selected"]]
     for target_class in classes:
         for label in (POSITIVE, NEGATIVE):
             if not (labels.loc[kept.index, target_class.name] == label).any():
@@ -153,8 +154,8 @@ def training_tiles(
                     f"label more images {label} (labels.overrides, CSV image_id,label), or single "
                     "tiles (image_id,row,col,label), or lower tiles.min_tissue_fraction"
                 )
-    left_out = train[~train["kept"] & (labels == POSITIVE).any(axis=1)]
-    left_out = left_out[left_out["rule"] != SelectionReason.LITTLE_TISSUE]
+    left_out = train[~train["selected"] & (labels == POSITIVE).any(axis=1)]
+    left_out = left_out[left_out["reason"] != SelectionReason.LITTLE_TISSUE]
     limit = min(len(left_out), CANDIDATES_PER_TILE * len(kept))
     candidates = left_out.sample(limit, random_state=seed)
     return _read(pd.concat([kept, candidates]), store, classes)
@@ -167,7 +168,7 @@ def calibration_tiles(
 
     They are those of the validation split; where it has none, those of the training split.
     """
-    rows = rows[rows["kept"]]
+    rows = rows[rows["selected"]]
     labels = class_labels(rows, classes)
     chosen, sources = {}, []
     for target_class in classes:
@@ -225,12 +226,12 @@ def _read(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> T
                 place += 1
     labels = class_labels(rows, classes)
     fixed = np.zeros((len(rows), len(classes)), bool)
-    fixed[:, 0] = rows["rule"] == SelectionReason.OVERRIDE
+    fixed[:, 0] = rows["reason"] == SelectionReason.OVERRIDE
     return TileDataset(
         pixels=torch.from_numpy(pixels),
         positive=torch.tensor((labels == POSITIVE).to_numpy(bool)),
         negative=torch.tensor((labels == NEGATIVE).to_numpy(bool)),
-        kept=torch.tensor(rows["kept"].to_numpy(bool)),
+        kept=torch.tensor(rows["selected"].to_numpy(bool)),
         image=torch.from_numpy(pd.factorize(rows["image_id"])[0]),
         fixed=torch.from_numpy(fixed),
         classes=tuple(classes),

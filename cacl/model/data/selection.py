@@ -1,4 +1,4 @@
-"""Labels and splits of tiles, and why a tile is selected for training or left out."""
+"""Labels, splits and reasons of the selection of training tiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LABELS = (POSITIVE, NEGATIVE)
 
 
 class Split(StrEnum):
-    """The split that all tiles of an antibody belong to."""
+    """The split of an antibody's tiles."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -18,7 +18,7 @@ class Split(StrEnum):
 
 
 class SelectionReason(StrEnum):
-    """Why a tile is kept or left out; the column `rule` of `TileRow`."""
+    """Why a tile is selected or left out."""
 
     OVERRIDE = "override"
     LITTLE_TISSUE = "little tissue"

@@ -34,7 +34,7 @@ from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.model.networks.autoencoder import DOWNSCALE, SIZE_DIVISOR, AutoEncoder, class_logits
 from cacl.model.networks.codebook import flatten_positions
 from cacl.model.networks.preprocess import dihedral, inverse_dihedral, preprocess
-from cacl.runtime.pipeline import DeviceLock
+from cacl.runtime.images import DeviceLock
 from cacl.store import ImageMeta, Store
 
 Bool = NDArray[np.bool_]
@@ -192,7 +192,7 @@ def predict_block(
     flags = pixel_flags(rgb, cell, interior, edge_blur_sigma(rgb), MASK_LEVEL)
     cell_px = int(is_cell.sum())
     inputs = model.networks, rgb, model.preset.post.n_tta
-    logits = device_lock.take(image_logits, *inputs) if device_lock else image_logits(*inputs)
+    logits = device_lock.call(image_logits, *inputs) if device_lock else image_logits(*inputs)
 
     def mask_of(values: Float32, class_index: int) -> Bool:
         candidate = candidate_mask(flags, model.classes[class_index])

@@ -19,8 +19,8 @@ from torch import Tensor, distributed, nn
 
 from cacl.model.training.state import State
 from cacl.model.training.stop import asked_to_stop
+from cacl.runtime.digest import digest_of
 from cacl.runtime.malloc import tune_malloc
-from cacl.store import digest_of
 
 STATISTICS = ("running_mean", "running_var")
 Result = TypeVar("Result")

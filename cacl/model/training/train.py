@@ -33,7 +33,8 @@ from cacl.model.training.loop import Fitted, Task, fit
 from cacl.model.training.metrics_log import write_curves
 from cacl.model.training.plan import Planned, networks, teachers
 from cacl.model.training.pseudo_labels import require_tiles, taught
-from cacl.store import Store, digest_of
+from cacl.runtime.digest import digest_of
+from cacl.store import Store
 
 log = logging.getLogger(__name__)
 STATES = "states"

@@ -1,4 +1,4 @@
-"""Job accounting for a Slurm of the tests: a database and slurmdbd below the same folder."""
+"""Job accounting for the test Slurm: a MariaDB database and slurmdbd in the same folder."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CommunicationParameters=NoInAddrAny
 
 
 def start_database(root: Path, port: int, start: Callable[..., None]) -> None:
-    """Start MariaDB with its own tables, for slurmdbd's procedures, but asking nobody's name."""
+    """Start MariaDB with its system tables, which slurmdbd needs, but without authentication."""
     data = root / "database"
     system = ("mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}")
     subprocess.run([*system, "--skip-test-db"], check=True, capture_output=True)
@@ -57,12 +57,12 @@ def start_database(root: Path, port: int, start: Callable[..., None]) -> None:
         "innodb-lock-wait-timeout": 900,
         "innodb-log-file-size": "8M",
     }
-    named = [f"--{name}={value}" for name, value in options.items()]
-    start("mariadbd", "--no-defaults", "--skip-grant-tables", *named)
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    start("mariadbd", "--no-defaults", "--skip-grant-tables", *arguments)
 
 
 def configure_daemon(root: Path, port: int, database_port: int) -> None:
-    """Write what slurmdbd reads; it refuses a file that others can read."""
+    """Write the configuration of slurmdbd, which rejects a file that other users can read."""
     host = socket.gethostname().split(".")[0]
     path = root / "slurmdbd.conf"
     path.touch(0o600)
@@ -72,12 +72,12 @@ def configure_daemon(root: Path, port: int, database_port: int) -> None:
 
 
 def add_cluster(slurm: Callable[..., str]) -> bool:
-    """Make the cluster known, if slurmdbd answers already; return whether it does."""
+    """Register the cluster if slurmdbd responds already; return whether it does."""
     slurm("sacctmgr", "--immediate", "add", "cluster", CLUSTER)
     return CLUSTER in slurm("sacctmgr", "--noheader", "list", "cluster")
 
 
 def add_account(slurm: Callable[..., str]) -> None:
-    """Make one account, which the user of the tests may use."""
+    """Create an account that the user of the tests can use."""
     slurm("sacctmgr", "--immediate", "add", "account", ACCOUNT)
     slurm("sacctmgr", "--immediate", "add", "user", "root", f"account={ACCOUNT}")

@@ -12,14 +12,14 @@ from tests.workflow.slurm.slurm_run import Run
 
 @pytest.fixture(scope="session")
 def new_slurm() -> Iterator[Callable[..., Slurm]]:
-    """Start a Slurm; all are stopped when the tests end, however they end."""
+    """Start Slurm clusters; all are stopped when the tests end, also after a failure."""
     started: list[Slurm] = []
     with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as folder:
 
         def new(**options: object) -> Slurm:
-            lacking = missing(accounts=bool(options.get("accounts")))
-            if lacking:
-                pytest.skip(f"Slurm cannot be started here: {lacking}")
+            problem = missing(accounts=bool(options.get("accounts")))
+            if problem:
+                pytest.skip(f"Slurm cannot be started here: {problem}")
             root = Path(folder) / str(len(started))
             root.mkdir()
             slurm = Slurm(root, **options)  # type: ignore[arg-type]
@@ -48,19 +48,19 @@ def bare_slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
 
 @pytest.fixture(scope="session")
 def gres_slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
-    """A cluster that knows `--gres`, but not `--gpus`."""
+    """A cluster that supports `--gres`, but not `--gpus`."""
     return new_slurm(select="cons_res")
 
 
 @pytest.fixture(scope="session")
-def counting_slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
-    """A cluster that keeps accounts and takes no job without one."""
+def accounting_slurm(new_slurm: Callable[..., Slurm]) -> Slurm:
+    """A cluster with accounting that rejects jobs without an account."""
     return new_slurm(accounts=True)
 
 
 @pytest.fixture(scope="session")
 def finished(checkout: Path, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """The tiny atlas, from a source to the report, on the cluster; nothing is changed in it."""
+    """A finished run of a tiny data set on the cluster; tests must not change it."""
     run = Run(checkout, tmp_path_factory.mktemp("run"), slurm)
     run.configure()
     result = run()

@@ -1,8 +1,8 @@
-"""A real Slurm of one node, as a tenant of this machine: own folder, own ports, no system files.
+"""A real Slurm of one node in a temporary folder, with its own ports and no system files.
 
-munged, slurmctld and slurmd run from a temporary folder that `SLURM_CONF` names, so that
-several of them, and a Slurm that the machine itself runs, do not meet. The GPUs are files that
-Slurm hands out as it would hand out devices. Memory is enforced by polling, which needs no
+munged, slurmctld and slurmd read their configuration from the folder that `SLURM_CONF` names, so
+that several of them, and a Slurm of the machine itself, do not interfere. The GPUs are files that
+Slurm allocates as it allocates devices. Memory limits are enforced by polling, which needs no
 control groups.
 """
 
@@ -79,14 +79,14 @@ PartitionName=urgent Nodes={host} DefaultTime=1 MaxTime=10 PriorityTier=9 State=
 
 
 def missing(accounts: bool = False) -> str:
-    """Return why a Slurm, or one with accounting, cannot be started here; empty if it can."""
-    wanted = (*PROGRAMS, *accounting.PROGRAMS) if accounts else PROGRAMS
-    lacking = [program for program in wanted if which(program) is None]
-    if lacking:
+    """Return why Slurm, or Slurm with accounting, cannot start here; empty if it can."""
+    needed = (*PROGRAMS, *accounting.PROGRAMS) if accounts else PROGRAMS
+    absent = [program for program in needed if which(program) is None]
+    if absent:
         packages = "munge slurm-wlm" + (" slurmdbd mariadb-server" if accounts else "")
-        return f"no {', '.join(lacking)}: apt-get install {packages}"
+        return f"no {', '.join(absent)}: apt-get install {packages}"
     if os.geteuid() != 0:
-        return "slurmd starts jobs as root only"
+        return "slurmd starts jobs only as root"
     return ""
 
 
@@ -96,18 +96,19 @@ def which(program: str) -> str | None:
 
 @dataclass
 class Slurm:
-    """Daemons below one folder; `start` and `stop` them.
+    """The daemons of a Slurm cluster in one folder.
 
     Parameters
     ----------
     root
         An empty folder.
     gpus
-        GPUs of the node.
+        Number of GPUs of the node.
     accounts
-        Whether slurmdbd keeps accounts, and jobs need one.
+        Whether slurmdbd runs, and jobs need an account.
     select
-        Slurm's plugin for what a job gets; `cons_res` knows `--gres`, but not `--gpus`.
+        Slurm's plugin for the selection of resources; `cons_res` supports `--gres`, but not
+        `--gpus`.
     """
 
     root: Path
@@ -118,7 +119,7 @@ class Slurm:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that make Slurm's commands talk to this one."""
+        """The environment variables by which Slurm's commands find this cluster."""
         path = f"{self.root / 'bin'}{os.pathsep}{os.environ['PATH']}"
         return {"SLURM_CONF": str(self.root / "slurm.conf"), "PATH": path}
 
@@ -132,7 +133,7 @@ class Slurm:
         for device in devices:
             make_device(device)
         (self.root / "gres.conf").write_text(
-            "".join(f"NodeName={host} Name=gpu Type=fake File={one}\n" for one in devices)
+            "".join(f"NodeName={host} Name=gpu Type=fake File={device}\n" for device in devices)
         )
         ports = free_ports(4)
         text = CONF.format(
@@ -154,7 +155,7 @@ class Slurm:
             accounting.start_database(self.root, ports[3], self._run)
             self.wait(lambda: "ready" in self.log("database"), "the database did not start")
             self._run("slurmdbd", "-D")
-            self.wait(lambda: accounting.add_cluster(self), "slurmdbd did not answer")
+            self.wait(lambda: accounting.add_cluster(self), "slurmdbd did not respond")
             accounting.add_account(self)
         self._run("slurmctld", "-D")
         self._run("slurmd", "-D", "-N", host)
@@ -163,23 +164,23 @@ class Slurm:
             "the node did not become idle",
         )
 
-    def wait(self, what: Callable[[], object], complaint: str) -> None:
-        """Wait until something holds, or stop all and say so with what the daemons logged."""
+    def wait(self, condition: Callable[[], object], error: str) -> None:
+        """Wait until a condition holds; on a time-out stop and raise with the daemons' logs."""
         deadline = time.monotonic() + SECONDS_TO_START
-        while not what():
+        while not condition():
             if time.monotonic() > deadline:
                 self.stop()
                 tails = [self.log(name)[-1500:] for name in DAEMONS]
-                raise RuntimeError("\n".join([complaint, *tails]))
+                raise RuntimeError("\n".join([error, *tails]))
             time.sleep(0.1)
 
     def log(self, daemon: str) -> str:
-        """Return what a daemon has logged so far."""
+        """Return the log of a daemon."""
         path = self.root / f"{daemon}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def write_srun(self) -> None:
-        """Write an `srun` that knows its cluster: Snakemake's job step drops `SLURM_CONF`."""
+        """Write an `srun` that sets `SLURM_CONF`, which Snakemake's job step drops."""
         program = self.root / "bin" / "srun"
         program.parent.mkdir()
         conf = self.root / "slurm.conf"
@@ -187,7 +188,7 @@ class Slurm:
         program.chmod(0o755)
 
     def start_munge(self) -> None:
-        """Start the daemon that signs messages, with a key of its own."""
+        """Start the daemon that signs messages, with a new key."""
         if (self.root / "munge.key").exists():
             return
         key = self.root / "munge.key"
@@ -200,13 +201,13 @@ class Slurm:
             "log-file": "munged.log",
             "seed-file": "munged.seed",
         }
-        named = [f"--{option}={self.root / name}" for option, name in options.items()]
-        self._run("munged", "--foreground", "--force", *named)
+        arguments = [f"--{option}={self.root / name}" for option, name in options.items()]
+        self._run("munged", "--foreground", "--force", *arguments)
         while not (self.root / "munge.socket").exists():
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Cancel the jobs and end the daemons, the last one started first."""
+        """Cancel the jobs and stop the daemons in reverse order of their start."""
         jobs = self.jobs()
         self(
             "scancel", *[job["JobId"] for job in jobs if job["JobState"] in ("RUNNING", "PENDING")]
@@ -225,7 +226,7 @@ class Slurm:
         self.processes.clear()
 
     def jobs(self) -> list[dict[str, str]]:
-        """Return what the controller knows of every job, ended ones too."""
+        """Return the controller's record of every job, finished ones included."""
         text = self("scontrol", "--details", "--oneliner", "show", "job")
         return [
             dict(re.findall(r"(\S+?)=(\S*)", line))
@@ -234,7 +235,7 @@ class Slurm:
         ]
 
     def __call__(self, *command: str) -> str:
-        """Run one of Slurm's commands and return what it prints."""
+        """Run a Slurm command and return its standard output."""
         result = subprocess.run(
             command,
             env=os.environ | self.environment,
@@ -259,20 +260,20 @@ class Slurm:
         )
 
 
-def die_with_parent(by: int = signal.SIGTERM) -> None:
-    """Ask Linux to end this process when the one that started it is gone, however it went."""
+def die_with_parent(number: int = signal.SIGTERM) -> None:
+    """Make Linux send a signal to this process when its parent process ends; see prctl(2)."""
     import ctypes
 
-    ctypes.CDLL(None, use_errno=True).prctl(1, by)
+    ctypes.CDLL(None, use_errno=True).prctl(1, number)
 
 
 def be_killed_with_parent() -> None:
-    """See `die_with_parent`; for Snakemake, which on SIGTERM waits for jobs that never end."""
+    """Like `die_with_parent`; for Snakemake, which waits for its jobs after SIGTERM."""
     die_with_parent(signal.SIGKILL)
 
 
 def make_device(path: Path) -> None:
-    """Make a character device that no driver serves, or a plain file where that is forbidden."""
+    """Create a character device without a driver, or a plain file where that is not permitted."""
     try:
         os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(LOCAL_USE_MAJOR, 0))
     except PermissionError:
@@ -280,11 +281,11 @@ def make_device(path: Path) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on."""
+    """Return unused ports."""
     sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    for free in sockets:
+        free.bind(("127.0.0.1", 0))
+    ports = [free.getsockname()[1] for free in sockets]
+    for free in sockets:
+        free.close()
     return ports

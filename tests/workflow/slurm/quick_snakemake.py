@@ -1,7 +1,7 @@
-"""Snakemake, whose Slurm plugin asks for the state of its jobs once a second.
+"""Snakemake with a Slurm plugin that queries the status of its jobs once per second.
 
-The plugin waits ten seconds longer after each round without news. That is kind to a controller
-whose jobs take hours, and most of the time of a test whose jobs take seconds.
+The plugin waits ten seconds longer after each query without a change. This protects a controller
+whose jobs take hours, but would take most of the time of a test whose jobs take seconds.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import sys
 from snakemake.cli import main
 from snakemake_executor_plugin_slurm import Executor
 
-SECONDS = 1.0
+INTERVAL_S = 1.0
 
 
-def always(_: Executor) -> float:
-    return SECONDS
+def interval(_: Executor) -> float:
+    return INTERVAL_S
 
 
-def unchanged(_: Executor, seconds: float) -> None:
-    """Leave the time as it is."""
+def ignore(_: Executor, seconds: float) -> None:
+    """Keep the interval."""
 
 
 if __name__ == "__main__":
-    Executor.next_seconds_between_status_checks = property(always, unchanged)
+    Executor.next_seconds_between_status_checks = property(interval, ignore)
     sys.exit(main())

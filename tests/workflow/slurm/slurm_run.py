@@ -1,4 +1,4 @@
-"""Snakemake through profiles/slurm-gpu on a Slurm of the tests."""
+"""Snakemake with profiles/slurm-gpu on the test Slurm."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ TINY = {
     "census": {"shards": 2},
 }
 QUICK = ("--slurm-init-seconds-before-status-checks", "1", "--max-status-checks-per-second", "5")
-# The node claims more CPUs than this machine has; threads that wait must leave them to others.
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+# The node has more CPUs than this machine; waiting threads must not occupy a core.
+PASSIVE_THREADS = {"OMP_WAIT_POLICY": "PASSIVE"}
 SNAKEMAKE = Path(__file__).parent / "quick_snakemake.py"
-LONGEST_S = 1500
+TIMEOUT_S = 1500
 
 
 @dataclass(frozen=True)
 class Run:
-    """The workflow in a folder of its own, on a Slurm, through the profile that users get.
+    """The workflow in a working directory, on a Slurm cluster, with the shipped profile.
 
     Parameters
     ----------
     checkout
-        Where Snakefile and profile are.
+        Folder with the Snakefile and the profile.
     folder
         The working directory.
     slurm
         The cluster.
     changes
-        What a user writes into the profile; a key whose value is None is left out.
+        Keys that a user changes in the profile; a key with value None is removed.
     programs
-        A folder whose programs come before all others.
+        A folder that comes first on PATH.
     """
 
     checkout: Path
@@ -56,42 +56,42 @@ class Run:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(TINY | sections))
 
     def copy(self, folder: Path, **changed: Any) -> Run:
-        """Return a copy of the run, as far as it is, in another folder or on another cluster."""
+        """Return a copy of the run with its files, in another folder or on another cluster."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
         return Run(**({"checkout": self.checkout, "slurm": self.slurm, "folder": folder} | changed))
 
     def profile(self) -> Path:
-        """Return the folder of the profile, which is the checkout's own unless it is changed."""
+        """Return the folder of the profile: the shipped one, or a changed copy."""
         shipped = self.checkout / "profiles/slurm-gpu"
         if not self.changes:
             return shipped
         profile = yaml.safe_load((shipped / "config.yaml").read_text())
         for key, value in self.changes:
             *sections, name = key.split(".")
-            part = profile
+            mapping = profile
             for section in sections:
-                part = part[section]
+                mapping = mapping[section]
             if value is None:
-                del part[name]
+                del mapping[name]
             else:
-                part[name] = value
+                mapping[name] = value
         changed = self.folder / "profile"
         changed.mkdir(exist_ok=True)
         (changed / "config.yaml").write_text(yaml.safe_dump(profile))
         return changed
 
     def start(self, *options: object) -> subprocess.Popen[str]:
-        """Start Snakemake; its messages come on its standard output."""
-        place = ("--snakefile", self.checkout / "workflow/Snakefile", "--directory", self.folder)
+        """Start Snakemake; its messages are on standard output."""
+        paths = ("--snakefile", self.checkout / "workflow/Snakefile", "--directory", self.folder)
         profile = ("--profile", self.profile(), *QUICK)
-        configured = ("--configfile", self.folder / "config.yaml")
+        config = ("--configfile", self.folder / "config.yaml")
         environment = self.slurm.environment
         folders = [self.programs, Path(sys.executable).parent, environment["PATH"]]
-        path = os.pathsep.join(str(one) for one in folders if one)
-        command = [sys.executable, SNAKEMAKE, *place, *profile, *configured, *options]
+        path = os.pathsep.join(str(folder) for folder in folders if folder)
+        command = [sys.executable, SNAKEMAKE, *paths, *profile, *config, *options]
         return subprocess.Popen(
             [*map(str, command)],
-            env=os.environ | environment | WAITING | {"PATH": path},
+            env=os.environ | environment | PASSIVE_THREADS | {"PATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -100,13 +100,13 @@ class Run:
         )
 
     def __call__(self, *options: object) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake to its end."""
+        """Run Snakemake and wait for its end."""
         process = self.start(*options)
-        said, _ = process.communicate(timeout=LONGEST_S)
-        return subprocess.CompletedProcess(process.args, process.returncode, said)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
+        return subprocess.CompletedProcess(process.args, process.returncode, output)
 
     def jobs(self, rule: str = "") -> list[dict[str, str]]:
-        """Return what Slurm knows of this run's jobs, by the comment that names their rule."""
+        """Return Slurm's records of the jobs of this run, selected by rule."""
         return [
             job
             for job in self.slurm.jobs()
@@ -115,9 +115,9 @@ class Run:
         ]
 
 
-def wait_for(what: Callable[[], object], seconds: float = 600) -> None:
-    """Wait until something holds; the limit is for machines that are busy with other work."""
+def wait_for(condition: Callable[[], object], seconds: float = 600) -> None:
+    """Wait until a condition holds; the time-out is long enough for a busy machine."""
     deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen in time"
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition did not hold within {seconds} s"
         time.sleep(0.2)

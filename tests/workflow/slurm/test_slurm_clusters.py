@@ -1,4 +1,4 @@
-"""Clusters that differ: without GPUs, with `--gres` only, with accounts."""
+"""Other clusters: without GPUs, with `--gres` only, with accounting."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NO_GPU = ("set-resources.segment.gpu", None)
 GRES = ("set-resources.segment.gres", "gpu:1")
 
 
-def test_no_gpus(finished: Run, bare_slurm: Slurm, tmp_path: Path) -> None:
+def test_cluster_without_gpus(finished: Run, bare_slurm: Slurm, tmp_path: Path) -> None:
     run = finished.copy(tmp_path / "with", slurm=bare_slurm)
     result = run(*ONCE, "--", SEGMENTED)
     assert result.returncode == 1
-    assert "Rule segment asks for more than any node of its partition has" in result.stdout
-    assert "leave GPUs out (train and segment run on CPUs too)" in result.stdout
+    assert "Rule segment requests more than any node of its partition has" in result.stdout
+    assert "omit GPUs (train and segment run on CPUs too)" in result.stdout
 
     changed = finished.copy(tmp_path / "without", slurm=bare_slurm, changes=(NO_GPU,))
     assert changed(*ONCE, "--", SEGMENTED).returncode == 0
@@ -31,7 +31,9 @@ def test_no_gpus(finished: Run, bare_slurm: Slurm, tmp_path: Path) -> None:
     assert job["JobState"] == "COMPLETED"
 
 
-def test_gres_instead_of_gpus(finished: Run, gres_slurm: Slurm, tmp_path: Path) -> None:
+def test_cluster_with_gres_instead_of_gpus(
+    finished: Run, gres_slurm: Slurm, tmp_path: Path
+) -> None:
     run = finished.copy(tmp_path / "gpus", slurm=gres_slurm)
     result = run(*ONCE, "--", SEGMENTED)
     assert result.returncode == 1
@@ -45,24 +47,24 @@ def test_gres_instead_of_gpus(finished: Run, gres_slurm: Slurm, tmp_path: Path) 
     assert job["JOB_GRES"] == "gpu:fake:1"
 
 
-def test_accounts(finished: Run, counting_slurm: Slurm, tmp_path: Path) -> None:
+def test_cluster_with_accounting(finished: Run, accounting_slurm: Slurm, tmp_path: Path) -> None:
     sacct = ("slurm-status-command", "sacct")
     wrong = ("default-resources.slurm_account", "nobody")
-    refused = finished.copy(tmp_path / "wrong", slurm=counting_slurm, changes=(wrong,))
-    result = refused(*ONCE, "--", CHOSEN)
+    rejected = finished.copy(tmp_path / "wrong", slurm=accounting_slurm, changes=(wrong,))
+    result = rejected(*ONCE, "--", CHOSEN)
     assert result.returncode == 1
-    assert "Rule select names an account that you may not use" in result.stdout
-    assert refused.jobs() == []
+    assert "Rule select requests an account that you cannot use" in result.stdout
+    assert rejected.jobs() == []
 
     small = ("default-resources.mem_mb", 60)
-    killed = finished.copy(tmp_path / "small", slurm=counting_slurm, changes=(sacct, small))
+    killed = finished.copy(tmp_path / "small", slurm=accounting_slurm, changes=(sacct, small))
     result = killed(*ONCE, "--", CHOSEN)
     assert result.returncode == 1
     assert "Rule select was killed for memory: raise `mem_mb`" in result.stdout
 
-    run = finished.copy(tmp_path / "right", slurm=counting_slurm, changes=(sacct,))
+    run = finished.copy(tmp_path / "right", slurm=accounting_slurm, changes=(sacct,))
     again = run(*ONCE, "--", CHOSEN)
     assert again.returncode == 0, again.stdout
     (job,) = run.jobs("select")
-    kept = counting_slurm("sacct", "-n", "-X", "-P", "-j", job["JobId"], "-o", "State,Account")
-    assert kept.strip() == "COMPLETED|lab"
+    record = accounting_slurm("sacct", "-n", "-X", "-P", "-j", job["JobId"], "-o", "State,Account")
+    assert record.strip() == "COMPLETED|lab"

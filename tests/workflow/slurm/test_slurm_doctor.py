@@ -1,4 +1,4 @@
-"""`cacl doctor` asks a real Slurm whether it would take the jobs of a profile."""
+"""`cacl doctor` checks on a real Slurm whether it accepts the jobs of a profile."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from cacl.diagnostics.slurm_check import slurm_findings
+from cacl.diagnostics.slurm_check import check_slurm
 from tests.workflow.slurm.one_node import Slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -26,7 +27,7 @@ def profile(checkout: Path) -> dict[str, Any]:
 
 
 class Doctor:
-    """Asks the Slurm that the environment names."""
+    """Runs the checks on a cluster and returns their results by name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
@@ -34,10 +35,7 @@ class Doctor:
     def __call__(self, slurm: Slurm, profile: dict[str, Any]) -> dict[str, dict[str, str]]:
         for name, value in slurm.environment.items():
             self.monkeypatch.setenv(name, value)
-        return {
-            one.what: {"verdict": str(one.verdict), "found": one.found, "remedy": one.remedy}
-            for one in slurm_findings(profile)
-        }
+        return {result.name: asdict(result) for result in check_slurm(profile)}
 
 
 @pytest.fixture
@@ -45,17 +43,19 @@ def doctor(monkeypatch: pytest.MonkeyPatch) -> Doctor:
     return Doctor(monkeypatch)
 
 
-def test_the_profile_fits_the_cluster(slurm: Slurm, checkout: Path) -> None:
-    place = checkout / "profiles/slurm-gpu"
-    command = [sys.executable, "-m", "cacl", "doctor", "--profile", str(place), "--json"]
+def test_profile_passes_all_checks(slurm: Slurm, checkout: Path) -> None:
+    profile = checkout / "profiles/slurm-gpu"
+    command = [sys.executable, "-m", "cacl", "doctor", "--profile", str(profile), "--json"]
     environment = os.environ | slurm.environment
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    everything = json.loads(said.stdout)
-    assert said.returncode == any(one["verdict"] == "miss" for one in everything)
-    found = {one["what"]: one for one in everything if one["what"].startswith("Slurm")}
-    assert {one["verdict"] for one in found.values()} == {"ok"}
-    assert "--gpus=1" in found["Slurm job of train"]["found"]
-    assert found["Slurm accounting"]["found"] == "none; the profile asks squeue"
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    everything = json.loads(process.stdout)
+    assert process.returncode == any(result["status"] == "fail" for result in everything)
+    results = {
+        result["name"]: result for result in everything if result["name"].startswith("Slurm")
+    }
+    assert {result["status"] for result in results.values()} == {"ok"}
+    assert "--gpus=1" in results["Slurm job of train"]["detail"]
+    assert results["Slurm accounting"]["detail"] == "none; the profile uses squeue"
 
 
 @pytest.mark.parametrize(
@@ -66,62 +66,62 @@ def test_the_profile_fits_the_cluster(slurm: Slurm, checkout: Path) -> None:
         ({"mem_mb": "9000000 * attempt"}, "lower `mem_mb` or threads in the profile"),
     ],
 )
-def test_what_it_would_refuse_is_found_before_the_run(
+def test_rejected_request_fails_with_its_remedy(
     slurm: Slurm, doctor: Doctor, profile: dict[str, Any], changes: dict[str, Any], remedy: str
 ) -> None:
     profile["set-resources"]["train"] |= changes
-    found = doctor(slurm, profile)
-    assert found["Slurm job of train"]["verdict"] == "miss"
-    assert remedy in found["Slurm job of train"]["remedy"]
-    assert found["Slurm job of segment"]["verdict"] == "ok"
+    results = doctor(slurm, profile)
+    assert results["Slurm job of train"]["status"] == "fail"
+    assert remedy in results["Slurm job of train"]["remedy"]
+    assert results["Slurm job of segment"]["status"] == "ok"
 
 
-def test_a_retry_that_asks_too_much_is_noted(
-    slurm: Slurm, doctor: Doctor, profile: dict[str, Any]
-) -> None:
+def test_rejected_retry_is_a_warning(slurm: Slurm, doctor: Doctor, profile: dict[str, Any]) -> None:
     profile["set-resources"]["train"]["mem_mb"] = "20000 * attempt"
-    found = doctor(slurm, profile)["Slurm job of train"]
-    assert found["verdict"] == "note"
-    assert found["found"].startswith("attempt 3: ")
+    result = doctor(slurm, profile)["Slurm job of train"]
+    assert result["status"] == "warn"
+    assert result["detail"].startswith("attempt 3: ")
 
 
-def test_what_would_wait_for_ever(slurm: Slurm, doctor: Doctor, profile: dict[str, Any]) -> None:
+def test_missing_profile_keys_fail(slurm: Slurm, doctor: Doctor, profile: dict[str, Any]) -> None:
     del profile["slurm-status-command"], profile["slurm-requeue"]
-    found = doctor(slurm, profile)
-    assert "slurm-status-command: squeue" in found["Slurm accounting"]["remedy"]
-    assert "slurm-requeue: true" in found["Slurm preemption"]["remedy"]
+    results = doctor(slurm, profile)
+    assert "slurm-status-command: squeue" in results["Slurm accounting"]["remedy"]
+    assert "slurm-requeue: true" in results["Slurm preemption"]["remedy"]
 
 
-def test_a_cluster_without_gpus(bare_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]) -> None:
-    found = doctor(bare_slurm, profile)
-    assert found["Slurm job of other rules"]["verdict"] == "ok"
-    assert found["Slurm job of train"]["verdict"] == "miss"
-    assert "leave GPUs out" in found["Slurm job of train"]["remedy"]
+def test_cluster_without_gpus(bare_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]) -> None:
+    results = doctor(bare_slurm, profile)
+    assert results["Slurm job of other rules"]["status"] == "ok"
+    assert results["Slurm job of train"]["status"] == "fail"
+    assert "omit GPUs" in results["Slurm job of train"]["remedy"]
 
 
-def test_a_cluster_that_knows_gres_only(
+def test_cluster_with_gres_instead_of_gpus(
     gres_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]
 ) -> None:
-    found = doctor(gres_slurm, profile)
-    assert found["Slurm job of other rules"]["verdict"] == "ok"
-    assert found["Slurm job of train"]["verdict"] == "miss"
+    results = doctor(gres_slurm, profile)
+    assert results["Slurm job of other rules"]["status"] == "ok"
+    assert results["Slurm job of train"]["status"] == "fail"
     remedy = 'write `gres: "gpu:1"` instead of `gpu: 1` in the profile'
-    assert found["Slurm job of train"]["remedy"] == remedy
+    assert results["Slurm job of train"]["remedy"] == remedy
     del profile["set-resources"]["train"]["gpu"]
     profile["set-resources"]["train"]["gres"] = "gpu:1"
-    assert doctor(gres_slurm, profile)["Slurm job of train"]["verdict"] == "ok"
+    assert doctor(gres_slurm, profile)["Slurm job of train"]["status"] == "ok"
 
 
-def test_a_cluster_with_accounts(
-    counting_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]
+def test_cluster_with_accounting(
+    accounting_slurm: Slurm, doctor: Doctor, profile: dict[str, Any]
 ) -> None:
-    for asked in ("squeue", "sacct"):
-        profile["slurm-status-command"] = asked
-        found = doctor(counting_slurm, profile)
-        assert {one["verdict"] for one in found.values()} == {"ok"}
-        assert found["Slurm accounting"]["found"] == f"sacct answers; the profile asks {asked}"
+    for command in ("squeue", "sacct"):
+        profile["slurm-status-command"] = command
+        results = doctor(accounting_slurm, profile)
+        assert {result["status"] for result in results.values()} == {"ok"}
+        assert (
+            results["Slurm accounting"]["detail"] == f"sacct responds; the profile uses {command}"
+        )
     profile["default-resources"]["slurm_account"] = "nobody"
-    found = doctor(counting_slurm, profile)
-    assert found["Slurm job of other rules"]["verdict"] == "miss"
-    remedy = found["Slurm job of other rules"]["remedy"]
+    results = doctor(accounting_slurm, profile)
+    assert results["Slurm job of other rules"]["status"] == "fail"
+    remedy = results["Slurm job of other rules"]["remedy"]
     assert remedy.startswith("set `slurm_account` in the profile to one of")

@@ -1,0 +1,82 @@
+"""Write the outputs of a step: the table of its results and the table of its failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cacl import tables
+from cacl.errors import DiskError, Reason, StrictError
+from cacl.runtime.images import ImageFailure, Outcome
+from cacl.tables.schemas import FailureRow
+
+
+def write_outputs(
+    outcome: Outcome[Any], record: type, out: Path, failures: Path, *, strict: bool
+) -> None:
+    """Write the results of a step as Parquet and its failures as CSV.
+
+    Parameters
+    ----------
+    outcome
+        Results, each an instance of `record`, and failures.
+    record
+        Schema of the table.
+    out
+        Parquet file of the results.
+    failures
+        CSV file of the failures.
+    strict
+        Raise if there are failures.
+
+    Raises
+    ------
+    StrictError
+        There are failures and `strict` is set; both tables are written all the same.
+    """
+    tables.write_parquet(out, outcome.results, record)
+    write_failures(failures, outcome.failures, strict=strict)
+
+
+def write_failures(path: Path, failures: Sequence[ImageFailure], *, strict: bool) -> None:
+    """Write the failures of a step as CSV.
+
+    Raises
+    ------
+    StrictError
+        There are failures and `strict` is set; the table is written all the same.
+    """
+    rows = [FailureRow(**asdict(failure) | {"reason": str(failure.reason)}) for failure in failures]
+    tables.write_csv(path, rows, FailureRow)
+    if strict and failures:
+        raise StrictError(
+            f"{len(failures)} image(s) failed and --strict is set; the reasons are in {path}"
+        )
+
+
+def raise_on_disk_errors(failures: Path) -> None:
+    """Fail a step if a full or read-only disk prevented it from writing images.
+
+    Such a failure says nothing about the image, so the step must not count as done.
+
+    Parameters
+    ----------
+    failures
+        The step's CSV of failures.
+
+    Raises
+    ------
+    DiskError
+        The table lists images whose product could not be written.
+    """
+    frame = tables.read_csv(failures, FailureRow)
+    unwritable = frame[frame["reason"] == str(Reason.UNWRITABLE)]
+    if len(unwritable):
+        raise DiskError(
+            f"{len(unwritable)} image(s) could not be written, the first one because: "
+            f"{unwritable['message'].iloc[0]}; free some space (`cacl estimate` says how much is "
+            "needed) or fix the permissions of the folder, then run the same command again: it "
+            "continues where it stopped"
+        )
