@@ -36,9 +36,10 @@ from cacl.benchmark.evaluation_set import (
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, SUMS, measures
 from cacl.errors import TrainingError
+from cacl.image import pixel_flags
+from cacl.image.pixel_flags import EDGE_PX
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.data import dataset
-from cacl.model.data.dataset import RIM_PX, calibration_tiles, read_rows, training_tiles
+from cacl.model.data.dataset import calibration_tiles, read_rows, training_tiles
 from cacl.model.training.train import train
 from cacl.stats.intervals import BOOTSTRAP_DRAWS
 from cacl.store import Store
@@ -127,7 +128,7 @@ def trained(plan: Plan, name: str, seed: int) -> Model:
     """Train a variant on the run's tiles."""
     preset, variants = OF[plan.of]
     variant = dataclasses.replace(variants[name](preset), name=name)
-    dataset.RIM_PX = EDGE_WIDTHS_PX.get(name, RIM_PX)
+    pixel_flags.EDGE_PX = EDGE_WIDTHS_PX.get(name, EDGE_PX)
     with tempfile.TemporaryDirectory() as folder:
         given = plan.tiles, plan.store, Path(folder)
         seeds = variant.n_ensemble

@@ -36,7 +36,6 @@ from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MetricSums, measures_with_intervals
 from cacl.config import LabelsConfig, SourceConfig, TargetClass, TargetClassConfig
 from cacl.hpa.target_class import label_name
-from cacl.model.data.selection import Split
 from cacl.model.inference.masks import Morphology
 from cacl.model.training.train import train
 from cacl.phantom import write_phantom
@@ -47,6 +46,7 @@ from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
 from cacl.tables.schemas import TileRow, TileStatRow
+from cacl.tables.selection import Split
 
 CLASSES = (
     TargetClass(name="microvilli", cell_type="enterocytes - microvilli"),

@@ -16,7 +16,7 @@ from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
 from cacl.model.config import NetworkConfig, get_preset, with_classes
-from cacl.model.training.plan import Planned, networks
+from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -91,11 +91,11 @@ def calibrate(settings: Config, folder: Path, *, cores: int) -> Calibration:
     return Calibration(rates, cores)
 
 
-def networks_of(settings: Config) -> list[Planned]:
+def networks_of(settings: Config) -> list[PlannedNetwork]:
     """Return the networks that a configuration trains, in the order of training."""
     train, classes = settings.train, max(1, len(settings.labels.classes))
     preset = with_classes(get_preset(train.preset, train.seeds), classes)
-    return networks(preset, train.max_steps)
+    return stages(preset, train.max_steps)
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class _Runner:
         """Train each kind of network for some steps."""
         name, seeds = self.settings.train.preset, self.settings.train.seeds
         preset = dataclasses.replace(timing_preset(name), n_ensemble=seeds)
-        trained = networks(preset, TRAIN_STEPS)
+        trained = stages(preset, TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
@@ -266,8 +266,8 @@ def rate_between(
 
 def seconds_per_step(
     speed: Mapping[int, float],
-    trained: Sequence[Planned],
-    plan: Sequence[Planned],
+    trained: Sequence[PlannedNetwork],
+    plan: Sequence[PlannedNetwork],
 ) -> float:
     """Return the mean time of a training step of `plan`, from the speeds of a shorter training.
 
@@ -293,7 +293,7 @@ def seconds_per_step(
         start = end
     all_speeds = list(speed.values())
 
-    def tiles_per_second(planned: Planned) -> float:
+    def tiles_per_second(planned: PlannedNetwork) -> float:
         architecture = with_classes(planned.preset, 1).network
         return max(statistics.median(by_architecture[architecture] or all_speeds), 1e-9)
 

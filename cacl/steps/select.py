@@ -23,8 +23,8 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.hpa.target_class import split_labels, with_first
-from cacl.model.data.selection import LABELS, NEGATIVE, POSITIVE, SelectionReason, Split
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import LABELS, NEGATIVE, POSITIVE, SelectionReason, Split
 
 log = logging.getLogger(__name__)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from cacl import tables
 from cacl.benchmark.evaluation_set import EXTERNAL_STORE, EXTERNAL_TILES, EXTERNAL_TRUTH
 from cacl.config import LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
-from cacl.model.data.selection import SelectionReason, Split
 from cacl.stats.intervals import seed_of
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog as write_catalog
 from cacl.steps.phantom import phantom as write_images
 from cacl.steps.tile import tile
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import SelectionReason, Split
 
 
 def synthesise_external(

@@ -10,9 +10,9 @@ import pytest
 
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
-from cacl.model.data.selection import SelectionReason
 from cacl.steps.select import select, split_antibodies
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import SelectionReason
 from tests.fixtures.model_atlas import image_row
 
 

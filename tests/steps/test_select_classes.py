@@ -11,9 +11,9 @@ import pytest
 from cacl import tables
 from cacl.errors import TrainingError
 from cacl.hpa.target_class import split_labels
-from cacl.model.data.selection import SelectionReason, Split
 from cacl.steps.select import kind_of, select, stratified_group_split
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import SelectionReason, Split
 from tests.fixtures.model_atlas import image_row
 
 
