@@ -32,8 +32,8 @@ check: $(VENV)/dev.stamp      ## Formatting, types, import order, lint
 	$(RUN) snakefmt --check workflow
 	$(RUN) snakemake --lint
 
-docs: $(VENV)/run.stamp       ## Write the schema and config/README.md from cacl/config.py
-	$(RUN) cacl docs --out config/README.md
+docs: $(VENV)/run.stamp       ## Write config/README.md and the JSON schema from cacl/config.py
+	$(RUN) cacl docs
 
 benchmark: $(VENV)/run.stamp  ## Compare methods against true masks; SEEDS=3 pools three runs
 	$(RUN) $(if $(filter 1,$(SEEDS)),snakemake --quiet host reason -- benchmark,\

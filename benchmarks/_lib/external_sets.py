@@ -27,7 +27,7 @@ FINAL = "final method"
 def atlases(run: Path, seed: int) -> list[EvaluationSet]:
     """Return the run's own test split, then the unseen ones; samples are those of the seed."""
     tiles, store = run / "results/training/tiles.parquet", run / "results/atlas.zarr"
-    places = sorted((run / "results/benchmark/unseen").iterdir())
+    places = sorted((run / "results/benchmark/external").iterdir())
     sources = [
         EvaluationSource(OWN_SET, tiles, store, run / "resources/phantom/truth"),
         *(EvaluationSource.external(at) for at in places if (at / EXTERNAL_TILES).exists()),

@@ -1,7 +1,7 @@
 """What each part of the method is worth: train without it, and compare on the same test antibodies.
 
 Needs a finished run on the synthetic atlas with its unseen atlas (`make demo`, then
-`snakemake -- results/benchmark/unseen/duodenum-a/tested.parquet`). Every variant is trained on the
+`snakemake -- results/benchmark/external/duodenum-a/tiles.parquet`). Every variant is trained on the
 run's own tiles, with its seed; a difference from its model is paired by antibody. `--of teacher`
 compares teachers that are delivered by themselves, which takes a minute each instead of ten.
 
@@ -89,7 +89,7 @@ class Plan:
 
     def sums_by(self, method: Method) -> NDArray[np.float64]:
         """Return the sums of each test antibody by a method's masks."""
-        place = self.run / "results" / "benchmark" / "unseen" / self.unseen
+        place = self.run / "results" / "benchmark" / "external" / self.unseen
         atlas = read_evaluation_set(EvaluationSource.external(place), seed=self.seed)
         return sums_by(method, atlas, self.seed)
 

@@ -22,7 +22,7 @@ import simplejpeg
 from skimage.data import immunohistochemistry
 
 from benchmarks._lib.report import peak_mb, write_up
-from cacl.hpa.options import SourceOptions
+from cacl.config import SourceConfig
 from cacl.steps.acquire import acquire
 from cacl.tables import read_parquet, write_parquet
 from cacl.tables.schemas import AcquiredRow, ImageRow
@@ -120,7 +120,7 @@ def serve(host: Path) -> None:
 def fetch(root: Path, url: str, rate: float) -> Taken:
     """Acquire the images of a shard in this process."""
     os.environ["NO_PROXY"] = "*"
-    source = SourceOptions(kind="hpa", genes=("all",), host=url, requests_per_second=rate)
+    source = SourceConfig(kind="hpa", genes=("all",), host=url, requests_per_second=rate)
     out = root / "acquired.parquet"
     wall, cpu = time.perf_counter(), time.process_time()
     acquire(

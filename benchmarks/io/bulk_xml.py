@@ -21,8 +21,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks._lib.report import peak_mb, write_up
+from cacl.config import LabelsConfig, SourceConfig
 from cacl.hpa.gene_xml import read_entries
-from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.steps.catalog import catalog
 
 HERE = Path(__file__).parents[1]
@@ -76,8 +76,8 @@ def read_parser(path: Path) -> int:
 def read_catalog(path: Path) -> int:
     """Make the catalog of the mirror that the file is in; return the number of its genes."""
     out = path.parent.parent / "out"
-    source = SourceOptions(kind="mirror", mirror=path.parent.parent, genes=("all",))
-    return catalog(out, out / "failures.csv", source, LabelOptions(), shards=4).genes
+    source = SourceConfig(kind="mirror", mirror=path.parent.parent, genes=("all",))
+    return catalog(out, out / "failures.csv", source, LabelsConfig(), shards=4).genes
 
 
 READERS = {"parser": read_parser, "catalog": read_catalog}

@@ -34,8 +34,8 @@ from cacl.benchmark.evaluation_set import (
 )
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MetricSums, measures_with_intervals
-from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.hpa.target_class import TargetClass, label_name
+from cacl.config import LabelsConfig, SourceConfig, TargetClass, TargetClassConfig
+from cacl.hpa.target_class import label_name
 from cacl.model.inference.masks import Morphology
 from cacl.model.training.train import train
 from cacl.phantom import write_phantom
@@ -85,9 +85,12 @@ class Run:
             jobs=options.threads,
             setting="patterns-a",
         )
-        source = SourceOptions(kind="mirror", mirror=self.path("host"))
+        source = SourceConfig(kind="mirror", mirror=self.path("host"))
         failures = self.path("failures.csv")
-        labels = LabelOptions(classes=CLASSES)
+        entries = {each.name: each.model_dump(exclude={"name"}) for each in CLASSES}
+        labels = LabelsConfig(
+            classes={name: TargetClassConfig(**entry) for name, entry in entries.items()}
+        )
         print(catalog(self.path("catalog"), failures, source, labels, shards=1))
         shard, acquired = self.path("catalog") / "shards/0.parquet", self.path("acquired.parquet")
         acquire(shard, self.path("images"), acquired, failures, source, jobs=1, strict=True)

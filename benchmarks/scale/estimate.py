@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks._lib.report import write_up
-from cacl.config import load, resolve
+from cacl.config import load
 from cacl.diagnostics.calibrate import calibrate
 from cacl.diagnostics.estimate import estimate, workload_of
 
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, action="append", default=[])
     parser.add_argument("--out", type=Path, default=CHECKOUT / "benchmarks/results/estimate.md")
     given = parser.parse_args()
-    settings, cores = resolve(load(given.config)), len(os.sched_getaffinity(0))
+    settings, cores = load(given.config), len(os.sched_getaffinity(0))
     load_before, begun = os.getloadavg()[0], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         machine = calibrate(settings, Path(folder), cores=cores)

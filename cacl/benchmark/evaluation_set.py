@@ -23,7 +23,7 @@ Bool = NDArray[np.bool_]
 Window = tuple[slice, slice]
 
 OWN_SET = "test split"
-EXTERNAL_TILES, EXTERNAL_STORE, EXTERNAL_TRUTH = "tested.parquet", "atlas.zarr", "truth"
+EXTERNAL_TILES, EXTERNAL_STORE, EXTERNAL_TRUTH = "tiles.parquet", "atlas.zarr", "truth"
 SAMPLE_TILES = 200
 
 

@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from cacl import tables
+from cacl.config import SourceConfig
 from cacl.errors import ConfigError, ImageError, Reason
 from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.http.locks import commit, host_lock, locked_part
 from cacl.hpa.mirror import Mirror
-from cacl.hpa.options import SourceOptions
 from cacl.hpa.provenance import (
     ProvenanceRecord,
     check_jpeg,
@@ -42,7 +42,7 @@ def acquire(
     images: Path,
     out: Path,
     failures: Path,
-    source: SourceOptions,
+    source: SourceConfig,
     *,
     jobs: int,
     strict: bool,
@@ -149,7 +149,7 @@ def from_manifest(row: ImageRow) -> AcquiredRow:
 
 
 def from_mirror(
-    row: ImageRow, *, mirror: Mirror, images: Path, source: SourceOptions
+    row: ImageRow, *, mirror: Mirror, images: Path, source: SourceConfig
 ) -> AcquiredRow:
     """Verify an image of a mirror and link it into the folder of images.
 
@@ -268,7 +268,7 @@ class HostFetcher:
         return _acquired_row(row, target, record.sha256, record.size_bytes)
 
 
-def from_record(row: ImageRow, *, images: Path, source: SourceOptions) -> AcquiredRow:
+def from_record(row: ImageRow, *, images: Path, source: SourceConfig) -> AcquiredRow:
     """Verify an acquired image against its provenance record, without contacting its source.
 
     Raises
@@ -306,7 +306,7 @@ def link_or_copy(origin: Path, part: Path) -> None:
         link.unlink(missing_ok=True)
 
 
-def _mirror(source: SourceOptions) -> Mirror:
+def _mirror(source: SourceConfig) -> Mirror:
     if source.mirror is None:
         raise ConfigError(
             "source.mirror is missing; set it to a folder with the layout of the host"
@@ -322,7 +322,7 @@ def _with_run_timeout(limits: HttpLimits | None, max_minutes: float | None) -> H
     return replace(limits or HttpLimits(), run_timeout_s=60 * max_minutes)
 
 
-def _target(images: Path, row: ImageRow, source: SourceOptions) -> Path:
+def _target(images: Path, row: ImageRow, source: SourceConfig) -> Path:
     """Return the path of an image in the folder of images; see `check_image_url` for errors."""
     image_path = check_image_url(row.url, source)
     return images / image_path.parent.name / image_path.name

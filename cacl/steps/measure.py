@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.annotation import annotation_of, index_annotations
-from cacl.hpa.target_class import TargetClass, class_labels_of, label_name
+from cacl.hpa.target_class import class_labels_of, label_name
 from cacl.image import qc
 from cacl.image.tile_stats import Bool, Int64, TileRowStats, area_per_tile, compute_row_stats
 from cacl.runtime.images import Outcome, run_images

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import CheckpointError, ConfigError, TrainingError
-from cacl.hpa.target_class import TargetClass
 from cacl.model.checkpoint import load_model, save_model
 from cacl.model.config import PAPER, TEACHER, with_classes
 from cacl.model.data.batches import Batch, InstanceLabels, sample_batch

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from cacl.hpa.target_class import TargetClass
+from cacl.config import TargetClass
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
 from cacl.model.config import PAPER, ROBUST, TEACHER, DistillConfig, with_classes

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import SourceConfig
 from cacl.errors import ConfigError, StrictError
 from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.options import SourceOptions
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.acquiring import ALL_NAMES, PATHS, SI, Workspace, hpa_source, image_names
 from tests.fixtures.hpa_server import HpaServer
@@ -101,7 +101,7 @@ def test_manifest_images_are_not_copied(work: Workspace, tmp_path: Path) -> None
         "image_path,antibody_id,patient_id,mpp\n"
         "x.png,AB1,p,0.5\ngone.png,AB1,p,\nempty.png,AB1,p,\nfolder.png,AB1,p,\n"
     )
-    work.catalog(SourceOptions(kind="manifest", manifest=folder / "m.csv"))
+    work.catalog(SourceConfig(kind="manifest", manifest=folder / "m.csv"))
     (row,) = work.run()
     assert (row.image_id, row.path, row.mpp) == ("AB1/x", str(folder / "x.png"), 0.5)
     assert row.size_bytes == len(hpa.PNG)
@@ -178,7 +178,7 @@ def test_acquired_images_are_a_mirror(work: Workspace, server: HpaServer, tmp_pa
     resources = work.images.parent
     (resources / f"{SI}.xml").write_bytes((work.host / f"{SI}.xml").read_bytes())
     other = Workspace(tmp_path / "other_group")
-    other.catalog(SourceOptions(kind="mirror", mirror=resources))
+    other.catalog(SourceConfig(kind="mirror", mirror=resources))
     assert [row.sha256 for row in other.run()] == [row.sha256 for row in rows]
     assert other.files() == work.files()
     (work.images / "135" / "0_A_7_2.jpg").write_bytes(hpa.jpeg(7))
@@ -283,12 +283,12 @@ def test_reports_folder_that_cannot_be_written(work: Workspace, server: HpaServe
 
 def test_acquire_needs_neither_genes_nor_manifest(work: Workspace, server: HpaServer) -> None:
     assert image_names(work.run(hpa_source(server, genes=()))) == ALL_NAMES
-    assert work.run(SourceOptions(kind="manifest")) == []
+    assert work.run(SourceConfig(kind="manifest")) == []
 
 
 def test_rejects_source_without_mirror(work: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"source\.mirror is missing"):
-        work.run(SourceOptions(kind="phantom", mirror=None))
+        work.run(SourceConfig(kind="phantom", mirror=None))
 
 
 def test_copies_images_across_file_systems(work: Workspace, tmp_path: Path) -> None:

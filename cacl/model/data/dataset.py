@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import TrainingError
-from cacl.hpa.target_class import SINGLE_CLASS, TargetClass, class_labels_of
+from cacl.hpa.target_class import SINGLE_CLASS, class_labels_of
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.pixel_flags import interior_mask, pixel_flags
 from cacl.model.networks.autoencoder import SIZE_DIVISOR

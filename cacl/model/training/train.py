@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cacl.config import TargetClass
 from cacl.errors import StoppedError
-from cacl.hpa.target_class import SINGLE_CLASS, TargetClass
+from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
 from cacl.model.config import Preset, get_preset, with_classes
 from cacl.model.data.dataset import (
