@@ -101,7 +101,7 @@ def test_second_run_writes_no_image_and_equal_tables(run: Run, core: Path) -> No
 
 def test_other_parameters_rewrite_the_image(run: Run, core: Path) -> None:
     first = run([acquired(core, "core")])
-    again = run([acquired(core, "core")], tile_px=16)
+    again = run([acquired(core, "core")], tile_px=64)
     assert again[0].digest != first[0].digest
     assert run.store.image("HPA000001/core").shape == (3, 32, 48)
 
