@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,36 +23,21 @@ from pydantic import (
 )
 
 from cacl.errors import ConfigError
-from cacl.runtime.validation import error_sentences
+from cacl.runtime.validation import (
+    AnyCase,
+    FilePath,
+    TextOrTexts,
+    Texts,
+    error_sentences,
+    to_tuple,
+)
 from cacl.runtime.yaml_io import read_yaml
 
 MAX_CLASSES = 8
 CLASS_NAME_FORM = "a short lower-case word of letters and digits, such as nucleus"
 
 
-def _to_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _one_or_more(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else _to_tuple(value)
-
-
-def _to_path(value: Any) -> Any:
-    return Path(value) if isinstance(value, str) and value.strip() else value
-
-
-def _normalise(text: str) -> str:
-    return text.strip().lower()
-
-
-Texts = Annotated[tuple[str, ...], BeforeValidator(_to_tuple)]
-TextOrTexts = Annotated[
-    tuple[str, ...], BeforeValidator(_one_or_more, json_schema_input_type=tuple[str, ...] | str)
-]
-FilePath = Annotated[Path, BeforeValidator(_to_path)]
-AnyCase = Annotated[str, AfterValidator(_normalise)]
-Levels = Annotated[tuple[AnyCase, ...], Field(min_length=1), BeforeValidator(_to_tuple)]
+Levels = Annotated[tuple[AnyCase, ...], Field(min_length=1), BeforeValidator(to_tuple)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 
 

@@ -40,7 +40,8 @@ from cacl.image import pixel_flags
 from cacl.image.pixel_flags import EDGE_PX
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data.dataset import calibration_tiles, read_rows, training_tiles
-from cacl.model.training.train import train
+from cacl.model.training.train import TrainingLimits, train
+from cacl.runtime.compute import Compute
 from cacl.stats.intervals import BOOTSTRAP_DRAWS
 from cacl.store import Store
 
@@ -131,9 +132,8 @@ def trained(plan: Plan, name: str, seed: int) -> Model:
     pixel_flags.EDGE_PX = EDGE_WIDTHS_PX.get(name, EDGE_PX)
     with tempfile.TemporaryDirectory() as folder:
         given = plan.tiles, plan.store, Path(folder)
-        seeds = variant.n_ensemble
-        options = {"max_steps": plan.steps, "seed": seed, "threads": plan.threads}
-        train(*given, preset=variant, seeds=seeds, **options)  # type: ignore[arg-type]
+        limits, compute = TrainingLimits(plan.steps), Compute(threads=plan.threads)
+        train(*given, preset=variant, limits=limits, seed=seed, compute=compute)
         return load_model(Path(folder), variant)
 
 

@@ -24,6 +24,7 @@ from skimage.data import immunohistochemistry
 from benchmarks._lib.report import peak_mb, write_up
 from cacl.config import SourceConfig
 from cacl.steps.acquire import acquire
+from cacl.steps.parameters import AcquireOptions
 from cacl.tables import read_parquet, write_parquet
 from cacl.tables.schemas import AcquiredRow, ImageRow
 
@@ -129,8 +130,7 @@ def fetch(root: Path, url: str, rate: float) -> Taken:
         out,
         root / "failures.csv",
         source,
-        jobs=4,
-        strict=True,
+        AcquireOptions(jobs=4, strict=True),
     )
     wall_s, cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     return Taken(len(read_parquet(out, AcquiredRow)), wall_s, cpu_s, peak_mb())

@@ -34,14 +34,22 @@ from cacl.benchmark.evaluation_set import (
 )
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MetricSums, measures_with_intervals
-from cacl.config import LabelsConfig, SourceConfig, TargetClass, TargetClassConfig
+from cacl.config import (
+    LabelsConfig,
+    SegmentConfig,
+    SourceConfig,
+    TargetClass,
+    TargetClassConfig,
+    TilesConfig,
+)
 from cacl.hpa.target_class import label_name
-from cacl.model.inference.masks import Morphology
-from cacl.model.training.train import train
+from cacl.model.training.train import TrainingLimits, train
 from cacl.phantom import write_phantom
 from cacl.phantom.imaging import MASK_VALUES
+from cacl.runtime.compute import Compute
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
+from cacl.steps.parameters import AcquireOptions, ImageJobs
 from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
@@ -93,17 +101,15 @@ class Run:
         )
         print(catalog(self.path("catalog"), failures, source, labels, shards=1))
         shard, acquired = self.path("catalog") / "shards/0.parquet", self.path("acquired.parquet")
-        acquire(shard, self.path("images"), acquired, failures, source, jobs=1, strict=True)
+        how = AcquireOptions(strict=True)
+        acquire(shard, self.path("images"), acquired, failures, source, how)
         tile(
             acquired,
             self.path("atlas.zarr"),
             self.path("tiles.parquet"),
             failures,
-            source_px=375,
-            tile_px=128,
-            min_tissue_fraction=TISSUE,
-            jobs=options.threads,
-            strict=True,
+            TilesConfig(min_tissue_fraction=TISSUE),
+            ImageJobs(jobs=options.threads, strict=True),
         )
         select(
             shard,
@@ -124,10 +130,10 @@ class Run:
             self.path("chosen.parquet"),
             self.path("atlas.zarr"),
             self.path(name),
-            max_steps=options.steps,
-            seed=options.seed,
-            threads=options.threads,
             classes=classes,
+            limits=TrainingLimits(options.steps),
+            seed=options.seed,
+            compute=Compute(threads=options.threads),
         )
         return (time.monotonic() - start) / 60.0
 
@@ -144,7 +150,7 @@ class Run:
             self.path(name),
             self.path("segmented.parquet"),
             self.path("failures.csv"),
-            morphology=Morphology(),
+            SegmentConfig(morphology="none"),
             threads=threads,
             strict=True,
         )

@@ -22,6 +22,7 @@ import pandas as pd
 
 from benchmarks._lib.report import peak_mb, write_up
 from cacl import tables
+from cacl.steps.parameters import ReportFiles
 from cacl.steps.report import report
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import FailureRow, ImageRow, MeasureRow
@@ -168,17 +169,14 @@ def _write_store(root: Path, images: list[str], seed: int) -> None:
 def measure(folder: Path) -> Taken:
     """Write the report in this process."""
     wall, cpu = time.perf_counter(), time.process_time()
-    report(
-        sorted((folder / "census").glob("*.parquet")),
-        [folder / "failures.csv"],
-        folder / "atlas.zarr",
-        folder / "model",
-        folder / "catalog",
-        folder / "report",
-        cell_type="enterocytes - microvilli",
-        seed=0,
-        jobs=2,
+    files = ReportFiles(
+        census=sorted((folder / "census").glob("*.parquet")),
+        failures=[folder / "failures.csv"],
+        store=folder / "atlas.zarr",
+        model=folder / "model",
+        catalog=folder / "catalog",
     )
+    report(files, folder / "report", cell_type="enterocytes - microvilli", seed=0, jobs=2)
     return Taken(time.perf_counter() - wall, time.process_time() - cpu, peak_mb())
 
 

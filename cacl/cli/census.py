@@ -27,7 +27,6 @@ def segment(
     Example: cacl segment --tiles tiles.parquet --store atlas.zarr --model model
     --out segmented.parquet --failures failures.csv
     """
-    from cacl.model.inference.masks import Morphology
     from cacl.steps import segment as step
 
     with opt.report_errors(failures):
@@ -37,7 +36,7 @@ def segment(
             model,
             out,
             failures,
-            morphology=Morphology(config.morphology, config.radius_px),
+            config,
             threads=threads,
             strict=strict,
         )
@@ -64,17 +63,11 @@ def measure(
 
     with opt.report_errors(failures):
         step.measure(
-            files.segmented,
-            files.images,
-            files.annotations,
-            files.tiles,
-            files.store,
+            files,
             out,
             failures,
+            jobs,
             cell_type=cell_type,
             min_tissue_fraction=min_tissue_fraction,
-            jobs=jobs.jobs,
-            scheduler=jobs.dask_scheduler,
-            strict=jobs.strict,
-            classes=classes_table,
+            classes_table=classes_table,
         )

@@ -9,7 +9,7 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import LabelsConfig, TrainConfig
-from cacl.steps.parameters import Compute
+from cacl.runtime.compute import Compute
 
 Overrides = Annotated[Path | None, opt.Key(LabelsConfig, "overrides")]
 MaxTiles = Annotated[int, opt.Key(TrainConfig, "max_tiles")]
@@ -55,20 +55,15 @@ def train(
 
     Example: cacl train --tiles chosen.parquet --store atlas.zarr --out model
     """
-    from cacl.model.training import train as step
+    from cacl.steps import train as step
 
     with opt.report_errors():
         step.train(
             tiles,
             store,
             out,
-            preset=config.preset,
-            seeds=config.seeds,
-            max_steps=config.max_steps,
-            max_minutes=config.max_minutes,
-            seed=seed,
-            threads=compute.threads,
-            devices=compute.devices,
-            deterministic=compute.deterministic,
+            config,
             classes=labels.target_classes,
+            seed=seed,
+            compute=compute,
         )

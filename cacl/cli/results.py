@@ -30,20 +30,13 @@ def report(
 
     with opt.report_errors():
         step.report(
-            files.census,
-            files.failures,
-            files.store,
-            files.model,
-            files.catalog,
+            files,
             out,
             cell_type=cell_type,
-            min_tissue_fraction=min_tissue_fraction,
-            morphology=segment.morphology,
-            radius_px=segment.radius_px,
             seed=seed,
-            benchmark=files.benchmark,
+            min_tissue_fraction=min_tissue_fraction,
+            segment=segment,
             jobs=jobs,
-            classes=files.classes_table,
         )
 
 

@@ -72,18 +72,7 @@ def acquire(
     from cacl.steps import acquire as step
 
     with opt.report_errors(failures):
-        step.acquire(
-            shard,
-            images,
-            out,
-            failures,
-            source,
-            jobs=options.jobs,
-            refresh=options.refresh,
-            check=options.check,
-            max_minutes=source.max_minutes,
-            strict=options.strict,
-        )
+        step.acquire(shard, images, out, failures, source, options)
 
 
 def tile(
@@ -102,15 +91,4 @@ def tile(
     from cacl.steps import tile as step
 
     with opt.report_errors(failures):
-        step.tile(
-            acquired,
-            store,
-            out,
-            failures,
-            source_px=tiles.source_px,
-            tile_px=tiles.tile_px,
-            min_tissue_fraction=tiles.min_tissue_fraction,
-            jobs=jobs.jobs,
-            scheduler=jobs.dask_scheduler,
-            strict=jobs.strict,
-        )
+        step.tile(acquired, store, out, failures, tiles, jobs)

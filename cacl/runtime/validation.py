@@ -1,13 +1,39 @@
-"""JSON schemas of pydantic models, and sentences for the errors of their validation."""
+"""Types of configuration values, JSON schemas of models, and sentences for their errors."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationError
+
+
+def to_tuple(value: Any) -> Any:
+    """Return a list as a tuple, other values unchanged."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else to_tuple(value)
+
+
+def _to_path(value: Any) -> Any:
+    return Path(value) if isinstance(value, str) and value.strip() else value
+
+
+def _normalise(text: str) -> str:
+    return text.strip().lower()
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(to_tuple)]
+TextOrTexts = Annotated[
+    tuple[str, ...], BeforeValidator(_one_or_more, json_schema_input_type=tuple[str, ...] | str)
+]
+FilePath = Annotated[Path, BeforeValidator(_to_path)]
+AnyCase = Annotated[str, AfterValidator(_normalise)]
 
 BOUNDS = {
     "minimum": "at least {}",

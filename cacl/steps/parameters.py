@@ -47,19 +47,6 @@ class AcquireOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compute:
-    """What a training runs on."""
-
-    threads: int = field(default=2, metadata={"help": "CPU threads.", "min": 1})
-    devices: int | None = field(
-        default=None, metadata={"help": "Number of GPUs; all visible ones if omitted.", "min": 1}
-    )
-    deterministic: bool = field(
-        default=False, metadata={"help": "Equal results of equal runs on a GPU too; slower."}
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class MeasureFiles:
     """What a shard is measured from."""
 

@@ -188,7 +188,7 @@ def stratified_group_split(labels: Mapping[str, str], seed: int) -> dict[str, Sp
 
 
 def _apply_rules(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFrame:
-    """Add the columns `reason` and `selected`; the median is over negatives of the training split."""
+    """Add the columns `reason` and `selected`; the median is of the training split's negatives."""
     has_tissue = frame["tissue_fraction"] >= min_tissue_fraction
     negative, training = frame["kind"] == NEGATIVE, frame["split"] == Split.TRAIN
     reference = frame.loc[negative & has_tissue & training, "dab_fraction"]

@@ -10,6 +10,7 @@ from cacl.config import LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
 from cacl.stats.intervals import seed_of
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog as write_catalog
+from cacl.steps.parameters import AcquireOptions, ImageJobs
 from cacl.steps.phantom import phantom as write_images
 from cacl.steps.tile import tile
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
@@ -49,20 +50,10 @@ def synthesise_external(
     write_catalog(catalog, failures / "catalog.csv", source, LabelsConfig(), shards=1)
     acquired, tiled = out / "acquired.parquet", out / "tiled.parquet"
     shard = catalog / "shards" / "0.parquet"
-    acquire(
-        shard, out / "images", acquired, failures / "acquire.csv", source, jobs=jobs, strict=True
-    )
-    tile(
-        acquired,
-        out / EXTERNAL_STORE,
-        tiled,
-        failures / "tile.csv",
-        source_px=tiles.source_px,
-        tile_px=tiles.tile_px,
-        min_tissue_fraction=tiles.min_tissue_fraction,
-        jobs=jobs,
-        strict=True,
-    )
+    options = AcquireOptions(jobs=jobs, strict=True)
+    acquire(shard, out / "images", acquired, failures / "acquire.csv", source, options)
+    image_jobs = ImageJobs(jobs=jobs, strict=True)
+    tile(acquired, out / EXTERNAL_STORE, tiled, failures / "tile.csv", tiles, image_jobs)
     labels = {row.image_id: row.label for row in tables.read_parquet(shard, ImageRow)}
     rows = [
         _test_tile(row, labels[row.image_id], row.tissue_fraction >= tiles.min_tissue_fraction)

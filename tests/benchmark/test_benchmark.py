@@ -23,13 +23,14 @@ from cacl.benchmark.evaluation_set import (
 )
 from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
-from cacl.config import PhantomConfig, SegmentConfig, TilesConfig
+from cacl.config import PhantomConfig, SegmentConfig, TilesConfig, TrainConfig
 from cacl.errors import ConfigError, TrainingError
 from cacl.image.tile_grid import TileGrid
-from cacl.model.training.train import train
+from cacl.runtime.compute import Compute
 from cacl.steps.benchmark import benchmark
 from cacl.steps.parameters import TrainedModels
 from cacl.steps.synthesise_external import synthesise_external
+from cacl.steps.train import train
 from cacl.store import Store
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas
@@ -114,7 +115,8 @@ def test_rejects_evaluation_set_without_positive_tiles(atlas: ModelAtlas) -> Non
 
 def test_table_ranks_cacl_above_the_baselines(atlas: ModelAtlas, tmp_path: Path) -> None:
     inputs = atlas.path("training.parquet"), atlas.path("atlas.zarr")
-    train(*inputs, tmp_path / "paper", preset="paper", max_steps=1, threads=1)
+    config = TrainConfig(preset="paper", max_steps=1)
+    train(*inputs, tmp_path / "paper", config, compute=Compute(threads=1))
     classifier.train_classifier(*inputs, tmp_path / "classifier", steps=4, threads=1)
     folders = {"paper": tmp_path / "paper", "classifier": tmp_path / "classifier"}
     table = run(atlas, tmp_path / "one", folders=folders).loc[OWN_SET]

@@ -266,7 +266,7 @@ def test_rejects_class_without_labels_in_the_table(atlas: ModelAtlas, tmp_path: 
     with pytest.raises(
         ConfigError, match=r"No label for the class 'disk'; the table has rim, disc"
     ):
-        train.train(*given, max_steps=2, classes=(RIM, TargetClass(name="disk")))
+        train.train(*given, limits=train.TrainingLimits(2), classes=(RIM, TargetClass(name="disk")))
 
 
 def test_rejects_class_with_labels_of_one_sort(atlas: ModelAtlas, tmp_path: Path) -> None:
@@ -278,7 +278,7 @@ def test_rejects_class_with_labels_of_one_sort(atlas: ModelAtlas, tmp_path: Path
             tmp_path / "training.parquet",
             atlas.path("atlas.zarr"),
             tmp_path / "model",
-            max_steps=2,
+            limits=train.TrainingLimits(2),
             classes=CLASSES,
         )
 

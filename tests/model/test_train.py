@@ -158,7 +158,9 @@ def test_rejects_training_split_without_tiles_of_a_label(
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, frame[frame["label"] != label], TileRow)
     with pytest.raises(TrainingError, match=rf"no {label} tile.*labels\.overrides"):
-        train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
+        train.train(
+            table, atlas.path("atlas.zarr"), tmp_path / "model", limits=train.TrainingLimits(5)
+        )
 
 
 @pytest.mark.parametrize("preset", [ROBUST, TEACHER], ids=lambda preset: preset.name)
@@ -170,11 +172,11 @@ def test_rejects_one_tile_per_label(atlas: ModelAtlas, tmp_path: Path, preset: P
     given = table, atlas.path("atlas.zarr"), tmp_path / "model"
     if preset == ROBUST:
         with pytest.raises(TrainingError, match=r"has 1 tiles of positive .*at least 8; label"):
-            train.train(*given, preset=preset, max_steps=90)
+            train.train(*given, preset=preset, limits=train.TrainingLimits(90))
         assert not (tmp_path / "model").exists()
     else:
         with pytest.raises(TrainingError, match=r"C is used|finds no more of the class"):
-            train.train(*given, preset=preset, max_steps=5)
+            train.train(*given, preset=preset, limits=train.TrainingLimits(5))
 
 
 def test_rejects_tiles_without_tissue(atlas: ModelAtlas, tmp_path: Path) -> None:
@@ -183,7 +185,9 @@ def test_rejects_tiles_without_tissue(atlas: ModelAtlas, tmp_path: Path) -> None
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, blank, TileRow)
     with pytest.raises(TrainingError, match=r"no positive tile.*min_tissue_fraction"):
-        train.train(table, atlas.path("atlas.zarr"), tmp_path / "model", max_steps=5)
+        train.train(
+            table, atlas.path("atlas.zarr"), tmp_path / "model", limits=train.TrainingLimits(5)
+        )
 
 
 @pytest.mark.parametrize(("adrift", "where"), [(1, "nowhere"), (SHARED, "everywhere")])

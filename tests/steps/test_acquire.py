@@ -141,24 +141,22 @@ def test_postpones_files_after_run_timeout(
     source = hpa_source(server)
     server.fail(PATHS[1], hpa.status(503), always=True)
     patient_limits = HttpLimits(max_attempts=500, initial_backoff_s=0.5, max_backoff_s=0.5)
-    assert image_names(work.run(source, limits=patient_limits, max_minutes=3 / 60)) == [
-        ALL_NAMES[0],
-        ALL_NAMES[2],
-    ]
+    limited = source.model_copy(update={"max_minutes": 3 / 60})
+    assert image_names(work.run(limited, limits=patient_limits)) == [ALL_NAMES[0], ALL_NAMES[2]]
     assert work.failures() == [("HPA000135/1_A_7_2", "postponed")]
     assert (
         "1 of 3 images are missing because the time limit was reached; run the same" in caplog.text
     )
     n_requests = len(server.requests)
     server.fail(PATHS[1])
-    assert image_names(work.run(source, max_minutes=3)) == ALL_NAMES
+    assert image_names(work.run(source.model_copy(update={"max_minutes": 3.0}))) == ALL_NAMES
     assert [path for _, path, _ in server.requests[n_requests:]] == [PATHS[1]]
 
 
 def test_rejects_max_minutes_that_is_not_positive(work: Workspace, server: HpaServer) -> None:
     for minutes in (0.0, -1.0, math.nan):
-        with pytest.raises(ConfigError, match=r"source\.max_minutes is .*; expected more than 0"):
-            work.run(hpa_source(server), max_minutes=minutes)
+        with pytest.raises(ConfigError, match=r"source\.max_minutes: expected a number .*above 0"):
+            work.run(hpa_source(server, max_minutes=minutes))
     assert not server.requests
 
 

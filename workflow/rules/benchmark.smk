@@ -83,7 +83,9 @@ rule benchmark:
         description="results/model/model.json",
         paper=rules.train_paper.output.checkpoint,
         classifier=rules.train_classifier.output.weights,
-        external=expand(rules.synthesise_external.output.tiles, setting=BRUSH_BORDER_SETTINGS),
+        external=expand(
+            rules.synthesise_external.output.tiles, setting=BRUSH_BORDER_SETTINGS
+        ),
     output:
         table=report(
             BENCHMARK_TABLE,
@@ -111,7 +113,8 @@ rule benchmark:
         paper=subpath(input.paper, parent=True),
         classifier=subpath(input.classifier, parent=True),
         external=expand(
-            "--external results/benchmark/external/{setting}", setting=BRUSH_BORDER_SETTINGS
+            "--external results/benchmark/external/{setting}",
+            setting=BRUSH_BORDER_SETTINGS,
         ),
         truth=PHANTOM_TRUTH,
         out=subpath(output.table, parent=True),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import shutil
@@ -17,7 +16,7 @@ from cacl.config import TargetClass
 from cacl.errors import StoppedError
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
-from cacl.model.config import Preset, get_preset, with_classes
+from cacl.model.config import ROBUST, Preset, with_classes
 from cacl.model.data.dataset import (
     TileDataset,
     calibration_tiles,
@@ -36,12 +35,33 @@ from cacl.model.training.monitor import (
 )
 from cacl.model.training.plan import PlannedNetwork, stages, teacher_classes
 from cacl.model.training.pseudo_labels import add_pseudo_labels, require_tiles
+from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
 from cacl.runtime.digest import digest_of
 from cacl.runtime.distributed import World, launch
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
 STATES = "states"
+
+
+@dataclass(frozen=True)
+class TrainingLimits:
+    """Limits of a training; None for no limit.
+
+    Parameters
+    ----------
+    max_steps
+        Steps of each model, its teachers included; None for those of the preset. The learning
+        rate's schedule ends there.
+    max_minutes
+        Time limit, minutes; with one, the result depends on the speed of the machine.
+    """
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
+
+
+NO_LIMITS = TrainingLimits()
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +101,11 @@ def train(
     store: Path,
     out: Path,
     *,
-    preset: str | Preset = "robust",
-    seeds: int = 1,
-    max_steps: int | None = None,
-    max_minutes: float | None = None,
-    seed: int = 0,
-    threads: int = 2,
+    preset: Preset = ROBUST,
     classes: Sequence[TargetClass] = (),
-    devices: int | None = None,
-    deterministic: bool = False,
+    limits: TrainingLimits = NO_LIMITS,
+    seed: int = 0,
+    compute: Compute = DEFAULT_COMPUTE,
 ) -> None:
     """Train a model on labelled tiles and write it to the folder `out`.
 
@@ -106,22 +122,16 @@ def train(
     out
         Gets `checkpoint.safetensors`, `model.json`, `training.csv` and `speed.csv`.
     preset
-        `robust`, or `paper` for the published method; or a `Preset`.
-    seeds
-        Models of the ensemble, of consecutive seeds from `seed`; their logits are averaged.
-    max_steps
-        Steps of each model, its teachers included; None for those of the preset. The learning
-        rate's schedule ends there.
-    max_minutes
-        Time limit; with one, the result depends on the speed of the machine.
-    seed
-        Seed of all random numbers.
-    threads
-        CPU threads per device.
+        Settings of the method. Its `n_ensemble` models have consecutive seeds from `seed`; their
+        logits are averaged.
     classes
         Target classes, with one codebook each; none for one class, the column `label`.
-    devices, deterministic
-        See `make_fabric`.
+    limits
+        Limits of steps and time.
+    seed
+        Seed of all random numbers.
+    compute
+        Threads and devices.
 
     Raises
     ------
@@ -130,14 +140,12 @@ def train(
     TrainingError
         A class has no or too few tiles, a loss is not finite, or a codebook has collapsed.
     ConfigError
-        No preset has that name, or the tiles have no labels of a class.
+        The tiles have no labels of a class.
     CheckpointError
         The file of a saved run is damaged.
     """
     classes = tuple(classes) or (SINGLE_CLASS,)
-    if isinstance(preset, str):
-        preset = get_preset(preset)
-    preset = dataclasses.replace(with_classes(preset, len(classes)), n_ensemble=seeds)
+    preset = with_classes(preset, len(classes))
     opened, rows = Store(store), read_rows(tiles)
     training = training_tiles(rows, opened, seed, classes)
     if preset.distill:
@@ -150,9 +158,12 @@ def train(
         "threshold_source": source,
     }
     (out / STATES).mkdir(parents=True, exist_ok=True)
-    networks = stages(preset, max_steps)
-    plan = TrainingPlan(preset, networks, training, held_out, out, attributes, seed, max_minutes)
-    if not launch(make_fabric(devices, deterministic=deterministic), threads, train_networks, plan):
+    networks = stages(preset, limits.max_steps)
+    plan = TrainingPlan(
+        preset, networks, training, held_out, out, attributes, seed, limits.max_minutes
+    )
+    fabric = make_fabric(compute.devices, deterministic=compute.deterministic)
+    if not launch(fabric, compute.threads, train_networks, plan):
         raise StoppedError(
             f"Training was stopped by SIGTERM and saved in {out / STATES}; the same "
             "command resumes it"
