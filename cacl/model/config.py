@@ -356,8 +356,7 @@ ROBUST = Preset(
     post=dataclasses.replace(TEACHER.post, high_recall=0.9),
 )
 
-# The published method, with three deviations: eq. (4) has a gradient through e_P alone (see
-# `losses.batch_losses`), tiles are flipped and turned, and one epoch replaces the paper's many.
+# Deviations from the paper: docs/method.md, section 3.
 PAPER = Preset(
     name="paper",
     network=NetworkConfig(
