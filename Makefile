@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 SEEDS ?= 1
+BIOME := @biomejs/biome@2.6.8
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
@@ -31,9 +32,11 @@ check: $(VENV)/dev.stamp      ## Formatting, types, import order, lint
 	$(RUN) lint-imports
 	$(RUN) snakefmt --check workflow
 	$(RUN) snakemake --lint
+	@command -v npx >/dev/null || { echo "Biome needs npx: apt-get install nodejs npm"; exit 1; }
+	npm_config_cache=$(VENV)/npm npx --yes $(BIOME) ci --error-on-warnings
 
-docs: $(VENV)/run.stamp       ## Write the schema and config/README.md from cacl/config.py
-	$(RUN) cacl docs --out config/README.md
+docs: $(VENV)/run.stamp       ## Write config/README.md and the JSON schema from cacl/config.py
+	$(RUN) cacl docs
 
 benchmark: $(VENV)/run.stamp  ## Compare methods against true masks; SEEDS=3 pools three runs
 	$(RUN) $(if $(filter 1,$(SEEDS)),snakemake --quiet host reason -- benchmark,\

@@ -1,213 +1,395 @@
-"""The configuration: one JSON schema, its defaults, its errors, its documentation."""
+"""The typed configuration: the only source of keys, types, ranges, defaults and descriptions.
+
+One frozen model per section. `workflow/schemas/config.schema.yaml`, `config/README.md` and the
+options of the commands are derived from these models (`make docs`).
+"""
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import jsonschema
-import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from cacl.errors import ConfigError
+from cacl.runtime.validation import (
+    AnyCase,
+    FilePath,
+    TextOrTexts,
+    Texts,
+    error_sentences,
+    to_tuple,
+)
+from cacl.runtime.yaml_io import read_merged
 
-SCHEMA_NAME = "config.schema.yaml"
-
-
-@cache
-def schema() -> dict[str, Any]:
-    """Return the JSON schema of the configuration, the one source of defaults."""
-    packaged = Path(str(resources.files("cacl"))) / SCHEMA_NAME
-    checkout = Path(__file__).parents[1] / "workflow" / "schemas" / SCHEMA_NAME
-    place = packaged if packaged.exists() else checkout
-    loaded: dict[str, Any] = yaml.safe_load(place.read_text(encoding="utf-8"))
-    return loaded
-
-
-def default(dotted: str) -> Any:
-    """Return a key's default, such as `default("tiles.tile_px")`."""
-    node = schema()
-    for name in dotted.split("."):
-        node = node["properties"][name]
-    return node["default"]
+MAX_CLASSES = 8
+CLASS_NAME_FORM = "a short lower-case word of letters and digits, such as nucleus"
+Levels = Annotated[tuple[AnyCase, ...], Field(min_length=1), BeforeValidator(to_tuple)]
+ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 
 
-def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a configuration and return it with every default filled in.
+def _key(default: Any, description: str, *, unit: str = "", form: str = "", **limits: Any) -> Any:
+    """Return a key; `form` says in words what a pattern asks for."""
+    extra: dict[str, Any] = {"unit": unit} if unit else {}
+    extra |= {"form": form} if form else {}
+    return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, with no other keys than its own, types taken strictly.
+
+    Raises
+    ------
+    ConfigError
+        On construction, with one line per problem.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
+    )
+
+    if not TYPE_CHECKING:  # type checkers use the fields
+
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(error_sentences(type(self), error, self.section_name())) from None
+
+        # Nested sections are then validated with the whole, as for pydantic's RootModel.
+        __init__.__pydantic_base_init__ = True
+
+    @classmethod
+    def section_name(cls) -> str:
+        """Return the section's key in the configuration, such as `tiles`."""
+        return next(
+            (name for name, field in Config.model_fields.items() if field.annotation is cls), ""
+        )
+
+    def cli_args(self, *keys: str) -> str:
+        """Return keys (all if none is named) as options of a command: `--tile-px 128 ...`.
+
+        A list becomes a repeated option, and so does a mapping, as `name=<JSON>`. Null and empty
+        values are left out: a command takes a left-out option as null or as an empty list.
+        """
+        return " ".join(self._options(keys or tuple(type(self).model_fields)))
+
+    def _options(self, keys: Sequence[str]) -> Iterator[str]:
+        for key in keys:
+            value = getattr(self, key)
+            if isinstance(value, Mapping):
+                entries = ((name, json.dumps(entry.model_dump())) for name, entry in value.items())
+                value = tuple(f"{name}={text}" for name, text in entries)
+            for item in value if isinstance(value, tuple) else (value,):
+                if item is not None:
+                    yield f"--{key.replace('_', '-')} {shlex.quote(str(item))}"
+
+
+class SourceConfig(Section):
+    """Where the images and their annotation come from."""
+
+    kind: Literal["phantom", "hpa", "mirror", "manifest"] = _key(
+        "phantom",
+        "phantom (synthetic images with known truth), hpa (the Human Protein Atlas), mirror (a "
+        "folder laid out as its host) or manifest (a CSV of your own images).",
+    )
+    hpa_version: str | None = _key(
+        "23",
+        'Release of the Human Protein Atlas; "23" pins https://v23.proteinatlas.org, null takes '
+        "the current one. Do not change it during a project: annotations differ by release.",
+        form="a release such as '23'",
+        pattern=r"^[0-9]{2}(\.[0-9])?$",
+    )
+    genes: TextOrTexts = _key(
+        (),
+        "Gene symbols, synonyms or Ensembl ids; the path of a file with one per line; or all. "
+        "Empty means all for a phantom and a mirror.",
+    )
+    antibodies: Texts = _key(
+        (), "Only these antibodies, such as HPA001873; empty for all of the genes."
+    )
+    tissues: Texts = _key(
+        ("duodenum",),
+        "Tissues as the Human Protein Atlas names them, in any case; empty for all. A manifest "
+        "ignores it.",
+    )
+    mirror: FilePath | None = _key(
+        None, "For kind mirror: a folder laid out as the Human Protein Atlas's host."
+    )
+    manifest: FilePath | None = _key(
+        None,
+        "For kind manifest: a CSV with image_path, antibody_id and patient_id, and optionally "
+        "label, gene, ensembl_id, tissue, image_id and mpp. Its paths resolve against its own "
+        "folder.",
+    )
+    requests_per_second: float = _key(
+        4.0,
+        "Maximum number of requests per second to the host. 4 is polite and enough for a tissue.",
+        unit="1/s",
+        gt=0,
+        le=200,
+    )
+    allowed_hosts: Texts = _key(
+        (), "Hosts (name or name:port) that may be contacted besides those of the release."
+    )
+    host: str | None = _key(
+        None,
+        "Address of a copy of the Human Protein Atlas, such as an institute's, that serves the "
+        "same paths as the release's own hosts and replaces them; null for the original.",
+        form="an address that starts with https:// or http://",
+        pattern=r"^https?://[^/\s]+",
+    )
+    max_minutes: float | None = _key(
+        None,
+        "Maximum time of requests for the images of one shard; null for no limit. The images "
+        "left are failures of reason postponed, and `snakemake --forcerun acquire` continues.",
+        unit="minutes",
+        gt=0,
+    )
+
+    def check_catalogable(self) -> None:
+        """Check that the kind has what a catalog needs; `cacl acquire` needs less.
+
+        Raises
+        ------
+        ConfigError
+            A mirror's folder, a manifest's table, or the genes of the host are not named.
+        """
+        needs_folder = self.kind in ("mirror", "phantom") and self.mirror is None
+        if needs_folder or (self.kind == "manifest" and self.manifest is None):
+            name = "manifest" if self.kind == "manifest" else "mirror"
+            raise ConfigError(
+                f"source.kind is {self.kind} but source.{name} is missing; write\n"
+                f"source:\n  kind: {self.kind}\n  {name}: path/to/your/{name}"
+            )
+        if self.kind == "hpa" and not (self.genes or self.antibodies):
+            raise ConfigError(
+                "source.kind is hpa but neither genes nor antibodies are named; write\n"
+                "source:\n  kind: hpa\n  genes: [SI, ANPEP, ALPI]   # or a file, or all"
+            )
+
+
+class PhantomConfig(Section):
+    """The synthetic images of source.kind phantom."""
+
+    antibodies: int = _key(32, "Antibodies, every other one positive.", ge=2, le=25_000)
+    patients: int = _key(2, "Patients, that is cores per antibody.", ge=1, le=3)
+    setting: Literal[
+        "duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d", "duodenum-e", "patterns-a"
+    ] = _key(
+        "duodenum-a",
+        "What the cores look like. patterns-a stains brush border, cytoplasm and nuclei "
+        "independently and has true masks of all three, for labels.classes.",
+    )
+
+
+class TargetClassConfig(Section):
+    """One entry of labels.classes."""
+
+    cell_type: AnyCase = _key(
+        ...,
+        "Cell type whose annotation gives the label; glandular cells where it is missing.",
+        form="the name of a cell type",
+        min_length=1,
+    )
+    location: AnyCase = _key(
+        "", "Text that the location of a positive staining must contain; empty for any."
+    )
+    shape: Literal["line", "area"] = _key("line", "Candidate pixels of the class.")
+
+    @classmethod
+    def section_name(cls) -> str:
+        """Return the key of the entries."""
+        return "labels.classes"
+
+
+class TargetClass(TargetClassConfig):
+    """A class with its name; a model's folder names its classes without their cell types."""
+
+    name: ClassName = _key(..., "Its name.", form=CLASS_NAME_FORM)
+    cell_type: AnyCase = ""
+
+
+class LabelsConfig(Section):
+    """Which images count as positive and negative when the model is trained."""
+
+    cell_type: AnyCase = _key(
+        "enterocytes - microvilli",
+        "Cell type whose annotation gives the label; glandular cells where it is missing. With "
+        "labels.classes it is that of the first class.",
+    )
+    positive: Levels = _key(("high", "medium"), "Staining levels that make an image positive.")
+    negative: Levels = _key(("not detected",), "Staining levels that make an image negative.")
+    overrides: FilePath | None = _key(
+        None,
+        "CSV image_id,label or image_id,row,col,label that takes precedence over the annotation; "
+        "label is positive, negative or empty (leave out). With several classes it applies to the "
+        "first.",
+    )
+    classes: dict[ClassName, TargetClassConfig] = _key(
+        {},
+        "Several classes in order, each with a codebook and a mask of its own; empty for one "
+        "class, that of cell_type. A name (a short lower-case word) maps to cell_type, location "
+        "(text that the annotated location must contain, such as nuclear; staining elsewhere is "
+        "negative) and shape (line: pixels whose DAB exceeds that of their surroundings, as on a "
+        "thin border; area: all DAB-positive pixels of cells). images.csv reports the first class.",
+        max_length=MAX_CLASSES,
+    )
+
+    @property
+    def target_classes(self) -> tuple[TargetClass, ...]:
+        """The classes with their names, in order; empty for the single class of `cell_type`."""
+        return tuple(
+            TargetClass(name=name, **entry.model_dump()) for name, entry in self.classes.items()
+        )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        both = sorted(set(self.positive) & set(self.negative))
+        if both:
+            raise ValueError(f"{both} cannot be both positive and negative")
+        for first in list(self.classes.values())[:1]:
+            object.__setattr__(self, "cell_type", first.cell_type)
+        return self
+
+
+class TilesConfig(Section):
+    """How a core is cut into tiles. A change makes a new store: every core is tiled again."""
+
+    source_px: int = _key(
+        375, "Side of a tile in pixels of the source image.", unit="px", ge=32, le=4096
+    )
+    tile_px: int = _key(
+        128,
+        "Side of a tile in the store; a multiple of 8, at most source_px.",
+        unit="px",
+        ge=32,
+        le=1024,
+        multiple_of=8,
+    )
+    min_tissue_fraction: float = _key(
+        0.2,
+        "Tiles with a smaller fraction of tissue are neither trained on nor measured.",
+        unit="0-1",
+        ge=0,
+        le=1,
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.tile_px > self.source_px:
+            raise ValueError(
+                f"tile_px ({self.tile_px}) must be at most tiles.source_px ({self.source_px}): "
+                "tiles are reduced, never enlarged"
+            )
+        return self
+
+
+class TrainConfig(Section):
+    """How the model is trained."""
+
+    preset: Literal["robust", "paper"] = _key(
+        "robust", "robust (the default) or paper (the published method unchanged; fragile)."
+    )
+    seeds: int = _key(
+        1,
+        "Number of models, trained with different seeds, whose scores are averaged; their "
+        "disagreement enters each image's confidence. Time of training and segmentation grows in "
+        "proportion.",
+        ge=1,
+        le=16,
+    )
+    max_steps: int | None = _key(
+        None, "Training steps of each seed; null for the preset's own number.", ge=1
+    )
+    max_minutes: float | None = _key(
+        None,
+        "Stop training after this time. Equal seeds then no longer give equal bytes.",
+        unit="minutes",
+        gt=0,
+    )
+    max_tiles: int = _key(
+        4000, "Maximum number of training tiles, half of them positive; chosen by seed.", ge=2
+    )
+
+
+class SegmentConfig(Section):
+    """Postprocessing of a mask."""
+
+    morphology: Literal["none", "dilation", "opening", "closing"] = _key(
+        "none",
+        "Operation on the mask. The paper dilates its coarse masks; masks of the preset robust "
+        "are better without.",
+    )
+    radius_px: int = _key(
+        1, "Radius of that operation in pixels of the store.", unit="px", ge=0, le=16
+    )
+
+
+class CensusConfig(Section):
+    """How the work is split."""
+
+    shards: int = _key(
+        4,
+        "Number of parts that are separate jobs; about one per 100 antibodies. A change computes "
+        "the tables again, not the images.",
+        ge=1,
+        le=4096,
+    )
+
+
+class Config(Section):
+    """What to compute. Threads, memory, GPU and partition belong to a profile."""
+
+    source: SourceConfig = SourceConfig()
+    phantom: PhantomConfig = PhantomConfig()
+    labels: LabelsConfig = LabelsConfig()
+    tiles: TilesConfig = TilesConfig()
+    train: TrainConfig = TrainConfig()
+    segment: SegmentConfig = SegmentConfig()
+    census: CensusConfig = CensusConfig()
+    seed: int = _key(
+        0, "Seed of every random choice; equal seeds give equal bytes on a CPU.", ge=0, le=2**32 - 1
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.source.kind != "phantom":  # a phantom's mirror is drawn by the workflow
+            self.source.check_catalogable()
+        return self
+
+
+def resolve(values: Mapping[Any, Any]) -> Config:
+    """Return a configuration with every default filled in.
 
     Parameters
     ----------
-    config
+    values
         Nested mapping as read from YAML; any key may be missing.
-
-    Returns
-    -------
-    The same with every key; `labels.cell_type` is the first class's where there are classes.
 
     Raises
     ------
     ConfigError
         Unknown key (the nearest one is suggested), wrong type, value out of range, or values that
-        contradict each other. Every problem is named, one a line.
+        contradict each other. Every problem is named, one per line.
     """
-    problems = [
-        sentence
-        for error in jsonschema.Draft202012Validator(schema()).iter_errors(dict(config))
-        for sentence in _sentences(error)
-    ]
-    if problems:
-        raise ConfigError("\n".join(sorted(problems)))
-    full: dict[str, Any] = _with_defaults(schema(), config)
-    _check_together(full)
-    first = next(iter(full["labels"]["classes"].values()), None)
-    if first:
-        full["labels"]["cell_type"] = first["cell_type"]
-    return full
+    try:
+        return Config.model_validate(dict(values))
+    except ValidationError as error:
+        raise ConfigError(error_sentences(Config, error)) from None
 
 
-def load(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return configuration files merged as Snakemake merges them: the last one wins, key by key.
-
-    Raises
-    ------
-    ConfigError
-        A file is missing, or no YAML mapping.
-    """
-    merged: dict[str, Any] = {}
-    for path in paths:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise ConfigError(f"The configuration {path} cannot be read: {error}") from error
-        if not isinstance(loaded, dict):
-            raise ConfigError(f"{path} holds no keys and values; see config/README.md")
-        for key, value in loaded.items():
-            both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-            merged[key] = merged[key] | value if both else value
-    return merged
-
-
-def flags(section: Mapping[str, Any]) -> str:
-    """Return a section as options of the command that takes it: `--tile-px 128 ...`.
-
-    Lists become repeated options, and so do mappings, as `name=<JSON>`. Null and empty ones are
-    left out, and to every command an option that is left out means null or an empty list.
-    """
-    return " ".join(_flags(section))
-
-
-def _flags(section: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            value = [f"{name}={json.dumps(one)}" for name, one in value.items()]
-        values = value if isinstance(value, list) else [value]
-        for item in values:
-            if item is not None:
-                yield f"--{key.replace('_', '-')} {shlex.quote(str(item))}"
-
-
-def _with_defaults(node: Mapping[str, Any], value: Any) -> Any:
-    if "properties" not in node:
-        each = node.get("additionalProperties")
-        if isinstance(each, dict):
-            return {name: _with_defaults(each, one) for name, one in value.items()}
-        return value
-    return {
-        name: _with_defaults(child, value.get(name, child["default"]))
-        for name, child in node["properties"].items()
-    }
-
-
-def _sentences(error: jsonschema.ValidationError) -> Iterator[str]:
-    where = ".".join(str(part) for part in error.absolute_path) or "the configuration"
-    node: Any = error.schema
-    given: Any = error.instance
-    if error.validator == "additionalProperties":
-        known = list(node["properties"])
-        for name in sorted(set(given) - set(known)):
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
-            yield f"{where}: unknown key {name!r}; {hint}"
-    else:
-        meaning = " ".join(str(node.get("description", "")).split())
-        yield f"{where}: {error.message}" + (f" ({meaning})" if meaning else "")
-
-
-def _check_together(config: Mapping[str, Any]) -> None:
-    tiles, source = config["tiles"], config["source"]
-    if tiles["tile_px"] > tiles["source_px"]:
-        raise ConfigError(
-            f"tiles.tile_px ({tiles['tile_px']}) must be at most tiles.source_px "
-            f"({tiles['source_px']}): tiles are made smaller, never enlarged"
-        )
-    for kind in ("mirror", "manifest"):
-        if source["kind"] == kind and not source[kind]:
-            raise ConfigError(
-                f"source.kind is {kind} but source.{kind} is missing; write\n"
-                f"source:\n  kind: {kind}\n  {kind}: path/to/your/{kind}"
-            )
-    if source["kind"] == "hpa" and not (source["genes"] or source["antibodies"]):
-        raise ConfigError(
-            "source.kind is hpa but neither genes nor antibodies are named; write\n"
-            "source:\n  kind: hpa\n  genes: [SI, ANPEP, ALPI]   # or a file, or all"
-        )
-    both = set(config["labels"]["positive"]) & set(config["labels"]["negative"])
-    if both:
-        raise ConfigError(f"labels: {sorted(both)} cannot be both positive and negative")
-
-
-def documentation() -> str:
-    """Return `config/README.md`: every key with its meaning, unit, range and default."""
-    lines = [
-        "# Configuration",
-        "",
-        "Generated from `workflow/schemas/config.schema.yaml` by `make docs`; edit that file.",
-        "",
-        "Config says what to measure. Threads, memory, GPU and partition live in `profiles/`.",
-        "Relative paths resolve against the working directory (`snakemake --directory`), those",
-        "in a manifest against its folder. Several `--configfile`s merge, the last one wins.",
-        "",
-    ]
-    for name, node in schema()["properties"].items():
-        lines += [f"## `{name}`", "", _cell(node["description"]), ""]
-        if "properties" in node:
-            lines += ["| key | default | allowed | meaning |", "|---|---|---|---|"]
-            lines += [_row(key, child) for key, child in node["properties"].items()]
-        else:
-            lines += [f"Default `{_yaml(node['default'])}`, {_allowed(node)}."]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _row(key: str, node: Mapping[str, Any]) -> str:
-    unit = f" [{node['unit']}]" if "unit" in node else ""
-    cells = [f"`{key}`{unit}", f"`{_yaml(node['default'])}`", _allowed(node)]
-    return "| " + " | ".join([*cells, _cell(node["description"])]) + " |"
-
-
-def _allowed(node: Mapping[str, Any]) -> str:
-    if "enum" in node:
-        return " or ".join(f"`{value}`" for value in node["enum"])
-    types = node["type"] if isinstance(node["type"], list) else [node["type"]]
-    bounds = {
-        "minimum": "at least",
-        "exclusiveMinimum": "above",
-        "maximum": "at most",
-        "multipleOf": "a multiple of",
-    }
-    parts = [f"{words} {node[key]}" for key, words in bounds.items() if key in node]
-    return ", ".join([" or ".join(types), *parts])
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _yaml(value: Any) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True)
-    return text.removesuffix("\n").removesuffix("...").strip()
+def load(paths: Sequence[Path]) -> Config:
+    """Return the configuration of merged files; see `read_merged` and `resolve` also for errors."""
+    return resolve(read_merged(paths))

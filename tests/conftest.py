@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cacl.model.training import judge
+from cacl.model.training import monitor
 from tests.fixtures.browser import OpenPage, launched_chromium, open_page
 from tests.fixtures.small_atlas import SmallAtlas
 
@@ -36,8 +36,8 @@ def shared_data() -> Path:
 @pytest.fixture
 def lenient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps need not learn anything."""
-    monkeypatch.setattr(judge, "NOWHERE", -1.0)
-    monkeypatch.setattr(judge, "EVERYWHERE", 2.0)
+    monkeypatch.setattr(monitor, "MIN_USAGE", -1.0)
+    monkeypatch.setattr(monitor, "MAX_USAGE", 2.0)
 
 
 @pytest.fixture(scope="module")

@@ -36,10 +36,12 @@ from cacl.benchmark.evaluation_set import (
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, SUMS, measures
 from cacl.errors import TrainingError
+from cacl.image import pixel_flags
+from cacl.image.pixel_flags import EDGE_PX
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.data import dataset
-from cacl.model.data.dataset import RIM_PX, calibration_tiles, read_rows, training_tiles
-from cacl.model.training.train import train
+from cacl.model.data.dataset import calibration_tiles, read_rows, training_tiles
+from cacl.model.training.train import TrainingLimits, train
+from cacl.runtime.compute import Compute
 from cacl.stats.intervals import BOOTSTRAP_DRAWS
 from cacl.store import Store
 
@@ -134,17 +136,16 @@ def trained(plan: Plan, name: str, seed: int) -> Model:
     """Train a variant on the run's tiles."""
     preset, variants = ABLATIONS[plan.of]
     variant = dataclasses.replace(variants[name](preset), name=name)
-    dataset.RIM_PX = EDGE_WIDTHS_PX.get(name, RIM_PX)
+    pixel_flags.EDGE_PX = EDGE_WIDTHS_PX.get(name, EDGE_PX)
     with tempfile.TemporaryDirectory() as folder:
         train(
             plan.tiles,
             plan.store,
             Path(folder),
             preset=variant,
-            seeds=variant.n_ensemble,
-            max_steps=plan.steps,
+            limits=TrainingLimits(plan.steps),
             seed=seed,
-            threads=plan.threads,
+            compute=Compute(threads=plan.threads),
         )
         return load_model(Path(folder), variant)
 

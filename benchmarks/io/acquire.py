@@ -25,8 +25,9 @@ import simplejpeg
 from benchmarks._lib.images import JPEG_QUALITY, TISSUE_TILE_PX, repeated_tissue
 from benchmarks._lib.process import Usage, command, environment, print_usage, read_usage
 from benchmarks._lib.report import RESULTS, write_table
-from cacl.hpa.options import SourceOptions
+from cacl.config import SourceConfig
 from cacl.steps.acquire import acquire
+from cacl.steps.parameters import AcquireOptions
 from cacl.tables import read_parquet, write_parquet
 from cacl.tables.schemas import AcquiredRow, ImageRow
 from tests.fixtures.hpa_server import HpaServer
@@ -109,7 +110,7 @@ def serve(host: Path) -> None:
 def fetch(root: Path, url: str, rate: float) -> int:
     """Acquire the images of a shard in this process; return their number."""
     os.environ["NO_PROXY"] = "*"
-    source = SourceOptions(kind="hpa", genes=("all",), host=url, requests_per_second=rate)
+    source = SourceConfig(kind="hpa", genes=("all",), host=url, requests_per_second=rate)
     out = root / "acquired.parquet"
     acquire(
         root / "shard.parquet",
@@ -117,8 +118,7 @@ def fetch(root: Path, url: str, rate: float) -> int:
         out,
         root / "failures.csv",
         source,
-        jobs=4,
-        strict=True,
+        AcquireOptions(jobs=4, strict=True),
     )
     return len(read_parquet(out, AcquiredRow))
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from benchmarks._lib.process import Usage, print_usage, read_usage
 from benchmarks._lib.report import CHECKOUT, RESULTS, write_table
+from cacl.config import LabelsConfig, SourceConfig
 from cacl.hpa.gene_xml import read_entries
-from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.steps.catalog import catalog
 
 MODULE = "benchmarks.io.bulk_xml"
@@ -74,8 +74,8 @@ def read_parser(path: Path) -> int:
 def read_catalog(path: Path) -> int:
     """Run `cacl catalog` on the mirror with the file; return the number of genes."""
     out = path.parent.parent / "out"
-    source = SourceOptions(kind="mirror", mirror=path.parent.parent, genes=("all",))
-    return catalog(out, out / "failures.csv", source, LabelOptions(), shards=4).genes
+    source = SourceConfig(kind="mirror", mirror=path.parent.parent, genes=("all",))
+    return catalog(out, out / "failures.csv", source, LabelsConfig(), shards=4).genes
 
 
 READERS = {"parser": read_parser, "catalog": read_catalog}

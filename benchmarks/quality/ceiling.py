@@ -38,8 +38,7 @@ from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma, local_dab_mask
 from cacl.model.checkpoint import Model, load_model, save_model
 from cacl.model.config import ROBUST
 from cacl.model.data.dataset import (
-    LACKS,
-    SHOWS,
+    PseudoLabel,
     TileDataset,
     calibration_tiles,
     read_rows,
@@ -47,9 +46,9 @@ from cacl.model.data.dataset import (
 )
 from cacl.model.device import make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
-from cacl.model.training.distributed import Team, launch
-from cacl.model.training.loop import Task, fit
+from cacl.model.training.loop import Stage, train_stage
 from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
+from cacl.runtime.distributed import World, launch
 from cacl.store import ImageMeta, Store
 
 TRUTH = Path("resources/phantom/truth")
@@ -82,11 +81,13 @@ def ground_truth_tiles(plan: Plan) -> TileDataset:
     tiles = training_tiles(rows, store, plan.seed)
     truth = cast("Store", GroundTruthStore(store, plan.run / TRUTH))
     true = training_tiles(rows, truth, plan.seed).pixels[:, :1] == 1
-    told = torch.where(true, SHOWS, LACKS).to(torch.uint8)
-    return dataclasses.replace(tiles, pixels=torch.cat([tiles.pixels, told], dim=1))
+    labels = torch.where(true, int(PseudoLabel.POSITIVE), int(PseudoLabel.NEGATIVE))
+    return dataclasses.replace(
+        tiles, pixels=torch.cat([tiles.pixels, labels.to(torch.uint8)], dim=1)
+    )
 
 
-def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
+def learn(world: World, stop_requested: threading.Event, plan: Plan, folder: Path) -> None:
     """Train on the ground truth, and write a model."""
     rows, store = read_rows(plan.tiles), Store(plan.store)
     tiles = ground_truth_tiles(plan)
@@ -94,8 +95,8 @@ def learn(team: Team, asked: threading.Event, plan: Plan, folder: Path) -> None:
     preset = dataclasses.replace(ROBUST, optim=dataclasses.replace(ROBUST.optim, patience=None))
     steps, state = plan.steps or ROBUST.optim.steps, folder / "state.safetensors"
     how = (preset, steps, plan.seed, math.inf, state, "ceiling")
-    task = Task(preset.name, (0,), tiles, negatives, *how)
-    found = fit(task, team, asked)
+    stage = Stage(preset.name, (0,), tiles, negatives, *how)
+    found = train_stage(stage, world, stop_requested)
     if found is None:
         raise StoppedError("stopped by SIGTERM")
     thresholds = calibrate_thresholds([found.network], tiles, negatives, preset)

@@ -33,19 +33,26 @@ from cacl.benchmark.evaluation_set import (
 )
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MetricSums, measures_with_intervals
-from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.hpa.target_class import TargetClass, label_name
-from cacl.model.data.selection import Split
-from cacl.model.inference.masks import Morphology
-from cacl.model.training.train import train
+from cacl.config import (
+    LabelsConfig,
+    SegmentConfig,
+    SourceConfig,
+    TargetClass,
+    TargetClassConfig,
+)
+from cacl.hpa.target_class import label_name
+from cacl.model.training.train import TrainingLimits, train
 from cacl.phantom import write_phantom
 from cacl.phantom.imaging import MASK_VALUES
+from cacl.runtime.compute import Compute
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
+from cacl.steps.parameters import AcquireOptions
 from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
 from cacl.tables.schemas import TileRow, TileStatRow
+from cacl.tables.selection import Split
 
 CLASSES = (
     TargetClass(name="microvilli", cell_type="enterocytes - microvilli"),
@@ -84,22 +91,24 @@ class Run:
             jobs=options.threads,
             setting="patterns-a",
         )
-        source = SourceOptions(kind="mirror", mirror=self.path("host"))
+        source = SourceConfig(kind="mirror", mirror=self.path("host"))
         failures = self.path("failures.csv")
-        labels = LabelOptions(classes=CLASSES)
+        classes = {
+            target_class.name: TargetClassConfig(**target_class.model_dump(exclude={"name"}))
+            for target_class in CLASSES
+        }
+        labels = LabelsConfig(classes=classes)
         print(catalog(self.path("catalog"), failures, source, labels, shards=1))
         shard, acquired = self.path("catalog") / "shards/0.parquet", self.path("acquired.parquet")
-        acquire(shard, self.path("images"), acquired, failures, source, jobs=1, strict=True)
+        acquire_options = AcquireOptions(strict=True)
+        acquire(shard, self.path("images"), acquired, failures, source, acquire_options)
         tile(
             acquired,
             self.path("atlas.zarr"),
             self.path("tiles.parquet"),
             failures,
-            source_px=375,
-            tile_px=128,
-            min_tissue_fraction=MIN_TISSUE,
-            jobs=options.threads,
-            strict=True,
+            TilesConfig(min_tissue_fraction=MIN_TISSUE),
+            ImageJobs(jobs=options.threads, strict=True),
         )
         select(
             shard,
@@ -120,10 +129,10 @@ class Run:
             self.path("selected.parquet"),
             self.path("atlas.zarr"),
             self.path(name),
-            max_steps=options.steps,
-            seed=options.seed,
-            threads=options.threads,
             classes=classes,
+            limits=TrainingLimits(options.steps),
+            seed=options.seed,
+            compute=Compute(threads=options.threads),
         )
         return (time.monotonic() - start) / 60.0
 
@@ -140,7 +149,7 @@ class Run:
             self.path(name),
             self.path("segmented.parquet"),
             self.path("failures.csv"),
-            morphology=Morphology(),
+            SegmentConfig(morphology="none"),
             threads=threads,
             strict=True,
         )

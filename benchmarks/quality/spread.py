@@ -23,6 +23,7 @@ from cacl.benchmark.evaluation_set import EvaluationSet
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.training.train import train
+from cacl.runtime.compute import Compute
 
 
 def trained(run: Path, seed: int, run_seed: int, threads: int) -> Model:
@@ -31,7 +32,7 @@ def trained(run: Path, seed: int, run_seed: int, threads: int) -> Model:
         return load_model(run / "results/model")
     tiles, store = run / "results/training/tiles.parquet", run / "results/atlas.zarr"
     with tempfile.TemporaryDirectory() as folder:
-        train(tiles, store, Path(folder), seed=seed, threads=threads)
+        train(tiles, store, Path(folder), seed=seed, compute=Compute(threads=threads))
         return load_model(Path(folder))
 
 

@@ -20,9 +20,8 @@ from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
 from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import Preset
-from cacl.model.data.dataset import SHOWS, TileDataset
-from cacl.model.data.sampling import draw
-from cacl.model.training.state import State
+from cacl.model.data.batches import InstanceLabels, sample_batch
+from cacl.model.data.dataset import PseudoLabel, TileDataset
 
 log = logging.getLogger(__name__)
 FEATURES = (24, 24, 48, 96, 192, 24)
@@ -39,19 +38,17 @@ def trained_unet(tiles: TileDataset, preset: Preset, steps: int, seed: int) -> M
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     dice_ce = DiceCELoss(sigmoid=True, batch=True)
-    state = State(
-        modules={},
-        optimisers={},
-        pools={},
-        rng=torch.Generator().manual_seed(seed),
-        positive=tiles.positive & tiles.shown,
-        share=torch.zeros(tiles.positive.shape),
-        judged=torch.zeros(1, dtype=torch.bool),
+    rng = torch.Generator().manual_seed(seed)
+    labels = InstanceLabels(
+        positive=tiles.positive & tiles.has_positive_pixels,
+        positive_fraction=torch.zeros(tiles.positive.shape),
+        relabelled=torch.zeros(1, dtype=torch.bool),
     )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for step in range(steps):
-        batch = draw(tiles, state, preset, torch.device("cpu"))
-        loss = dice_ce(network(network_input(batch.rgb)), (batch.told == SHOWS).float())
+        batch = sample_batch(tiles, labels, preset, 0, rng, torch.device("cpu"))
+        target = (batch.pseudo_label == int(PseudoLabel.POSITIVE)).float()
+        loss = dice_ce(network(network_input(batch.rgb)), target)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -23,7 +23,7 @@ import yaml
 from benchmarks._lib.process import environment
 from benchmarks._lib.report import CHECKOUT, RESULTS, write_table
 from cacl import tables
-from cacl.config import resolve
+from cacl.config import load
 from cacl.diagnostics.workflow_triggers import training_settings
 from cacl.hpa.catalog import shard_of
 from cacl.tables.schemas import AnnotationRow, ImageRow
@@ -143,8 +143,8 @@ def mark_made(folder: Path, antibodies: int, shards: int) -> None:
             if product.suffix:
                 product.touch()
     write_tables(folder, antibodies, shards)
-    settings = resolve(yaml.safe_load((folder / "config.yaml").read_text()))
-    (folder / "results/training/asked.txt").write_text(training_settings(settings))
+    settings = load([folder / "config.yaml"])
+    (folder / "results/training/config.txt").write_text(training_settings(settings))
     snakemake(folder, "--touch", "--forceall", "--cores", "1", "--quiet", "all")
 
 

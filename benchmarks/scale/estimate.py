@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks._lib.report import RESULTS, write_table
-from cacl.config import load, resolve
+from cacl.config import load
 from cacl.diagnostics.calibrate import calibrate
 from cacl.diagnostics.estimate import estimate, workload_of
 
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, action="append", default=[])
     parser.add_argument("--out", type=Path, default=RESULTS / "estimate.md")
     options = parser.parse_args()
-    settings, cores = resolve(load(options.config)), len(os.sched_getaffinity(0))
+    settings, cores = load(options.config), len(os.sched_getaffinity(0))
     load_before, start = os.getloadavg()[0], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         machine = calibrate(settings, Path(folder), cores=cores)

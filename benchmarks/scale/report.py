@@ -21,6 +21,7 @@ import pandas as pd
 from benchmarks._lib.process import print_usage, read_usage
 from benchmarks._lib.report import RESULTS, write_table
 from cacl import tables
+from cacl.steps.parameters import ReportFiles
 from cacl.steps.report import report
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import FailureRow, ImageRow, MeasureRow
@@ -163,17 +164,14 @@ def _write_store(root: Path, images: list[str], seed: int) -> None:
 def write_report(folder: Path) -> int:
     """Write the report in this process; return the number of census tables."""
     census = sorted((folder / "census").glob("*.parquet"))
-    report(
-        census,
-        [folder / "failures.csv"],
-        folder / "atlas.zarr",
-        folder / "model",
-        folder / "catalog",
-        folder / "report",
-        cell_type="enterocytes - microvilli",
-        seed=0,
-        jobs=2,
+    files = ReportFiles(
+        census=census,
+        failures=[folder / "failures.csv"],
+        store=folder / "atlas.zarr",
+        model=folder / "model",
+        catalog=folder / "catalog",
     )
+    report(files, folder / "report", cell_type="enterocytes - microvilli", seed=0, jobs=2)
     return len(census)
 
 

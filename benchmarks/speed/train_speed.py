@@ -30,15 +30,16 @@ from benchmarks.speed.released import Released, Trainer, make_critic, masks
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.image.cell_mask import cell_mask
 from cacl.image.local_dab import edge_blur_sigma
+from cacl.image.pixel_flags import PixelFlag, pixel_flags
 from cacl.model.checkpoint import Model
 from cacl.model.config import PAPER, ROBUST, Preset
-from cacl.model.data.dataset import LACKS, SHOWS, STAINED, TileDataset, pixel_flags
+from cacl.model.data.dataset import PseudoLabel, TileDataset
 from cacl.model.device import default_device, make_fabric, prepare_for_device
 from cacl.model.inference.masks import Morphology, Thresholds
 from cacl.model.inference.predict import predict_block
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.training.distributed import Team
-from cacl.model.training.loop import Task, fit
+from cacl.model.training.loop import Stage, train_stage
+from cacl.runtime.distributed import World
 from cacl.runtime.malloc import tune_malloc
 
 WIDTH, CHANNELS = 128, 64
@@ -81,15 +82,16 @@ def tile_dataset(layers: list[UInt8]) -> TileDataset:
     pixels = torch.from_numpy(np.concatenate(tiles_of_images))
     number = len(pixels)
     positive = (torch.arange(number) % 2 == 0)[:, None]
-    told = torch.where(positive[:, :, None], SHOWS, LACKS) * (pixels[:, 3] & STAINED)
-    pixels = torch.cat([pixels, told[:, None].to(torch.uint8)], dim=1)
+    label = torch.where(positive[:, :, None], int(PseudoLabel.POSITIVE), int(PseudoLabel.NEGATIVE))
+    pseudo_labels = label * (pixels[:, 3] & int(PixelFlag.LOCAL_DAB))
+    pixels = torch.cat([pixels, pseudo_labels[:, None].to(torch.uint8)], dim=1)
     return TileDataset(
         pixels=pixels,
         positive=positive,
         negative=~positive,
-        kept=torch.ones(number, dtype=torch.bool),
-        image=torch.zeros(number, dtype=torch.int64),
-        fixed=torch.zeros_like(positive),
+        selected=torch.ones(number, dtype=torch.bool),
+        image_index=torch.zeros(number, dtype=torch.int64),
+        manual=torch.zeros_like(positive),
         classes=(SINGLE_CLASS,),
     )
 
@@ -129,8 +131,9 @@ def training_speed(preset: Preset, tiles: TileDataset, seconds: float) -> Speed:
     timer = StepTimer(seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
-        task = Task("robust", (0,), tiles, tiles, every_step, MANY_STEPS, 0, math.inf, path, "")
-        fit(task, Team(make_fabric(1)), timer)
+        settings = (every_step, MANY_STEPS, 0, math.inf, path, "")
+        stage = Stage("robust", (0,), tiles, tiles, *settings)
+        train_stage(stage, World(make_fabric(1)), timer)
     return timer.speed(preset.optim.batch_size)
 
 

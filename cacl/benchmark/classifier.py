@@ -18,10 +18,10 @@ from cacl.benchmark.evaluation_set import EvaluationSet
 from cacl.errors import TrainingError
 from cacl.model.checkpoint import load_checked, read_tensors, write_tensors
 from cacl.model.data.dataset import read_rows
-from cacl.model.data.selection import LABELS, POSITIVE, Split
 from cacl.model.networks.preprocess import jitter_stain, random_dihedral
 from cacl.runtime.progress import track
 from cacl.store import Store
+from cacl.tables.selection import LABELS, POSITIVE, Split
 
 log = logging.getLogger(__name__)
 WEIGHTS = "classifier.safetensors"

@@ -15,15 +15,15 @@ from cacl import tables
 from cacl.benchmark.ground_truth import STAINED_VALUE, read_ground_truth
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
 from cacl.errors import TrainingError
-from cacl.model.data.selection import Split
 from cacl.store import Store
 from cacl.tables.schemas import TileRow
+from cacl.tables.selection import Split
 
 Bool = NDArray[np.bool_]
 Window = tuple[slice, slice]
 
 OWN_SET = "test split"
-EXTERNAL_TILES, EXTERNAL_STORE, EXTERNAL_TRUTH = "tested.parquet", "atlas.zarr", "truth"
+EXTERNAL_TILES, EXTERNAL_STORE, EXTERNAL_TRUTH = "tiles.parquet", "atlas.zarr", "truth"
 SAMPLE_TILES = 200
 
 

@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
-from cacl import tables
-from cacl.benchmark.cacl_methods import cacl_methods
-from cacl.benchmark.cam import activation_maps, cam_methods
-from cacl.benchmark.classifier import describe_accuracy_on, load_classifier
-from cacl.benchmark.deconvolution import deconvolution_methods
-from cacl.benchmark.evaluate import MethodResult, evaluate
-from cacl.benchmark.evaluation_set import EvaluationSet, EvaluationSource, read_evaluation_set
-from cacl.benchmark.gallery import Gallery, make_gallery, write_page
-from cacl.benchmark.method import Method, empty_mask
 from cacl.benchmark.metric_sums import (
     MEASURES,
     SUMS,
-    MetricSums,
     measures,
     measures_with_intervals,
 )
-from cacl.model.checkpoint import load_model
-from cacl.model.inference.masks import Morphology
-from cacl.runtime.progress import track
 from cacl.tables.schemas import column
 
-log = logging.getLogger(__name__)
 ALL_SEEDS = "all"
 KEYS = ["evaluation_set", "method"]
-
-
-@dataclass(frozen=True)
-class ModelFolders:
-    """The folders of the trained models.
-
-    Parameters
-    ----------
-    model
-        Folder of `cacl train`.
-    paper
-        Folder of `cacl train --preset paper` on the same tiles; None to omit it.
-    classifier
-        Folder of `classifier.train_classifier`; None to omit the CAM methods.
-    """
-
-    model: Path
-    paper: Path | None = None
-    classifier: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,82 +60,6 @@ class BenchmarkRow:
     tiles: int = column("tiles of the sample, half of them positive")
     cores: int = column("test cores")
     antibodies: int = column("test antibodies")
-
-
-def benchmark(
-    sources: Sequence[EvaluationSource],
-    folders: ModelFolders,
-    out: Path,
-    *,
-    morphology: Morphology,
-    seed: int = 0,
-    threads: int = 2,
-) -> None:
-    """Compare all methods with ground truth: `table.csv`, `table.html`, `antibodies.parquet`.
-
-    Baselines get the oracle threshold, which is the best on the test tiles themselves. The
-    thresholds of CaCL come with its model, from training data alone.
-
-    Parameters
-    ----------
-    sources
-        The evaluation sets.
-    folders
-        The models.
-    out
-        Folder for the table.
-    morphology
-        Morphology of the run's masks.
-    seed
-        Seed of the run, and of the samples of tiles.
-    threads
-        CPU threads.
-
-    Raises
-    ------
-    TrainingError
-        There is no test antibody, or no positive or no negative one.
-    ConfigError
-        A ground truth mask is missing.
-    StoreError
-        An image is missing.
-    CheckpointError
-        A model cannot be used.
-    """
-    torch.set_num_threads(threads)
-    model = load_model(folders.model)
-    paper = load_model(folders.paper) if folders.paper else None
-    network, accuracy = load_classifier(folders.classifier) if folders.classifier else (None, {})
-    maps = {} if network is None else activation_maps(network)
-    facts = {f"Classifier, {split} tiles": text for split, text in accuracy.items()}
-    sums: list[MetricSums] = []
-    galleries: list[Gallery] = []
-    for source in sources:
-        evaluation_set = read_evaluation_set(source, seed=seed)
-        if network is not None:
-            facts[f"Classifier, {source.name}"] = describe_accuracy_on(network, evaluation_set)
-        methods = [
-            empty_mask(),
-            *deconvolution_methods(),
-            *cam_methods(maps),
-            *cacl_methods(model, paper, morphology),
-        ]
-        results = _evaluate_all(methods, evaluation_set, seed)
-        sums += [row for result in results for row in result.sums]
-        galleries.append(make_gallery(evaluation_set, results, seed))
-    for subject, text in facts.items():
-        log.info("benchmark: %s: %s", subject, text)
-    tables.write_parquet(out / "antibodies.parquet", sums, MetricSums)
-    rows = summarise(tables.read_frame([out / "antibodies.parquet"], MetricSums))
-    tables.write_csv(out / "table.csv", rows, BenchmarkRow)
-    write_page(out / "table.html", rows, galleries, facts)
-
-
-def _evaluate_all(
-    methods: Sequence[Method], evaluation_set: EvaluationSet, seed: int
-) -> list[MethodResult]:
-    tracked = track(methods, f"benchmark: {evaluation_set.name}: methods", len(methods))
-    return [result for method in tracked for result in evaluate(method, evaluation_set, seed)]
 
 
 def summarise(antibodies: pd.DataFrame) -> list[BenchmarkRow]:

@@ -1,4 +1,4 @@
-"""Commands of the benchmark: an atlas unseen in training, the baselines' classifier, the table."""
+"""Commands of the benchmark: external test data, the classifier of the CAM methods, the table."""
 
 from __future__ import annotations
 
@@ -8,92 +8,70 @@ from typing import Annotated
 import typer
 
 from cacl.cli import options as opt
-from cacl.config import default
+from cacl.config import PhantomConfig, SegmentConfig, TilesConfig
+from cacl.steps.parameters import EvaluationFiles, TrainedModels
 
-ChosenTiles = Annotated[Path, typer.Option(help="Table of `cacl select`.")]
 
-
-def unseen(
-    out: opt.Out,
-    setting: Annotated[str, typer.Option(help="Setting of the phantom, such as duodenum-b.")],
-    number: Annotated[int, typer.Option(min=2, help="Antibodies.")] = 16,
-    patients: opt.PatientCount = 1,
-    source_px: opt.SourcePx = default("tiles.source_px"),
-    tile_px: opt.TilePx = default("tiles.tile_px"),
-    min_tissue_fraction: opt.MinTissue = default("tiles.min_tissue_fraction"),
-    seed: opt.Seed = default("seed"),
-    jobs: opt.Jobs = 1,
+def benchmark_data(
+    phantom: PhantomConfig, tiles: TilesConfig, seed: opt.Seed, out: opt.Out, jobs: opt.Jobs = 1
 ) -> None:
-    """Draw and tile a synthetic atlas that nothing is trained on.
+    """Write and tile synthetic images that no model is trained on.
 
-    Example: cacl unseen --setting duodenum-b --out benchmark/unseen/duodenum-b
+    Example: cacl benchmark-data --setting duodenum-b --antibodies 16 --patients 1
+    --out benchmark/external/duodenum-b
     """
-    from cacl.benchmark.external import synthesise_external
+    from cacl.steps import synthesise_external as step
 
-    with opt.sentences():
-        synthesise_external(
-            out,
-            setting=setting,
-            antibodies=number,
-            patients=patients,
-            source_px=source_px,
-            tile_px=tile_px,
-            min_tissue_fraction=min_tissue_fraction,
-            seed=seed,
-            jobs=jobs,
-        )
+    with opt.report_errors():
+        step.synthesise_external(out, phantom, tiles, seed=seed, jobs=jobs)
 
 
-def classifier(
-    tiles: ChosenTiles,
+def train_classifier(
+    seed: opt.Seed,
+    tiles: opt.SelectedTiles,
     store: opt.StorePath,
     out: opt.Out,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of 16 tiles.")] = 300,
-    seed: opt.Seed = default("seed"),
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of 16 tiles.")] = 300,
     threads: opt.Threads = 2,
 ) -> None:
-    """Train the image-wise classifier that CAM and its kin explain.
+    """Train the image-wise classifier that the CAM methods explain.
 
-    Example: cacl classifier --tiles chosen.parquet --store atlas.zarr --out classifier
+    Example: cacl train-classifier --tiles chosen.parquet --store atlas.zarr --out classifier
     """
-    from cacl.benchmark.classifier import train_classifier
+    from cacl.steps import train_classifier as step
 
-    with opt.sentences():
-        train_classifier(tiles, store, out, steps=steps, seed=seed, threads=threads)
+    with opt.report_errors():
+        step.train_classifier(tiles, store, out, steps=steps, seed=seed, threads=threads)
 
 
 def benchmark(
-    tiles: ChosenTiles,
-    store: opt.StorePath,
-    model: opt.ModelPath,
-    truth: Annotated[Path, typer.Option(help="Folder of true masks of `cacl phantom`.")],
+    config: SegmentConfig,
+    seed: opt.Seed,
+    files: EvaluationFiles,
+    models: TrainedModels,
     out: opt.Out,
-    unseen: Annotated[list[Path] | None, typer.Option(help="Of `cacl unseen`; repeat.")] = None,
-    paper: Annotated[Path | None, typer.Option(help="Model of the paper's preset.")] = None,
-    classifier: Annotated[Path | None, typer.Option(help="Folder of `cacl classifier`.")] = None,
-    morphology: opt.Morphology = default("segment.morphology"),
-    radius_px: opt.RadiusPx = default("segment.radius_px"),
-    seed: opt.Seed = default("seed"),
+    external: Annotated[
+        list[Path] | None, typer.Option(help="Folder of `cacl benchmark-data`; repeat.")
+    ] = None,
     threads: opt.Threads = 2,
 ) -> None:
     """Compare the model and the baselines with the truth.
 
     Example: cacl benchmark --tiles chosen.parquet --store atlas.zarr --model model
-    --truth phantom/truth --unseen benchmark/unseen/duodenum-b --out benchmark
+    --truth phantom/truth --external benchmark/external/duodenum-b --out benchmark
     """
-    from cacl.benchmark import table
     from cacl.benchmark.evaluation_set import OWN_SET, EvaluationSource
-    from cacl.model.inference.masks import Morphology
+    from cacl.steps import benchmark as step
 
-    with opt.sentences():
-        table.benchmark(
+    with opt.report_errors():
+        step.benchmark(
             [
-                EvaluationSource(OWN_SET, tiles, store, truth),
-                *(EvaluationSource.external(folder) for folder in unseen or ()),
+                EvaluationSource(OWN_SET, files.tiles, files.store, files.truth),
+                *(EvaluationSource.external(folder) for folder in external or ()),
             ],
-            table.ModelFolders(model, paper, classifier),
+            models,
             out,
-            morphology=Morphology(morphology, radius_px),
+            config,
             seed=seed,
             threads=threads,
         )

@@ -1,4 +1,4 @@
-"""Commands about a run: how far it is, what it lacks, what it will cost."""
+"""Commands about a run: its progress, its requirements, its cost."""
 
 from __future__ import annotations
 
@@ -13,23 +13,25 @@ import typer
 from rich.console import Console
 
 from cacl.cli import options as opt
-from cacl.config import load, resolve
+from cacl.config import load
+from cacl.runtime.yaml_io import read_yaml
 
 Directory = Annotated[Path, typer.Option(help="The run's working directory.")]
 Configs = Annotated[
-    list[Path] | None, typer.Option("--config", help="Configuration; repeat; the last one wins.")
+    list[Path] | None,
+    typer.Option("--config", help="Configuration; repeat to merge; the last one wins."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def status(directory: Directory = Path(), as_json: Json = False) -> None:
-    """Tell per shard what is done, failed and left, and why what failed did.
+    """Report per shard what is done, failed and left, with the reasons of failures.
 
     Example: cacl status --directory .
     """
     from cacl.diagnostics.status import as_table, read_status
 
-    with opt.sentences():
+    with opt.report_errors():
         found = read_status(directory)
         if as_json:
             typer.echo(json.dumps(found.as_document(), indent=1))
@@ -42,18 +44,18 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
 def estimate(
     config: Configs = None,
     directory: Directory = Path(),
-    nodes: Annotated[int, typer.Option(min=1, help="Machines like this one.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Number of machines like this one.")] = 1,
     as_json: Json = False,
 ) -> None:
-    """Say what a run will cost, from a minute's calibration of this machine.
+    """Estimate the cost of a run from a calibration of this machine, which takes a minute.
 
     Example: cacl estimate --config config/examples/atlas.yaml --nodes 20
     """
     from cacl.diagnostics import estimate as costs
     from cacl.diagnostics.calibrate import calibrate
 
-    with opt.sentences(), tempfile.TemporaryDirectory() as folder:
-        settings = resolve(load(config or []))
+    with opt.report_errors(), tempfile.TemporaryDirectory() as folder:
+        settings = load(config or [])
         work = costs.workload_of(settings, directory)
         machine = calibrate(settings, Path(folder), cores=len(os.sched_getaffinity(0)))
         steps = costs.estimate(work, machine, nodes=nodes)
@@ -71,23 +73,24 @@ def doctor(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check what a run needs and print the remedy for each miss; exit status 1 if there is one.
+    """Check what a run needs, print the remedy of each failed check; exit status 1 if one failed.
 
     Example: cacl doctor --profile profiles/slurm-gpu
     """
     from cacl.diagnostics.check_result import CheckStatus
     from cacl.diagnostics.doctor import as_table, run_checks
 
-    with opt.sentences():
-        settings = resolve(load(config or []))
-        asked = load([profile / "config.yaml"]) if profile else None
-        findings = run_checks(directory, settings, asked)
+    with opt.report_errors():
+        settings = load(config or [])
+        profile_settings = read_yaml(profile / "config.yaml") if profile else None
+        results = run_checks(directory, settings, profile_settings)
     if as_json:
-        typer.echo(json.dumps([asdict(one) for one in findings], indent=1))
+        typer.echo(json.dumps([asdict(result) for result in results], indent=1))
     else:
-        Console().print(as_table(findings))
-    failed = [one for one in findings if one.status is CheckStatus.FAIL]
+        Console().print(as_table(results))
+    failed = [result for result in results if result.status is CheckStatus.FAIL]
     if failed:
-        n, noun, them = len(failed), *(("check", "it") if len(failed) == 1 else ("checks", "them"))
-        typer.secho(f"{n} {noun} failed; fix {them} and run `cacl doctor` again", err=True)
+        noun, pronoun = ("check", "it") if len(failed) == 1 else ("checks", "them")
+        sentence = f"{len(failed)} {noun} failed; fix {pronoun} and run `cacl doctor` again"
+        typer.secho(sentence, err=True)
         raise typer.Exit(1)

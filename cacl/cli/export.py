@@ -1,4 +1,4 @@
-"""The command that hands the census to other software."""
+"""The command that exports the census to other software."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cacl.cli import options as opt
-from cacl.config import default
+from cacl.config import SourceConfig
 
 Labels = Annotated[
     list[str] | None,
@@ -16,7 +16,11 @@ Labels = Annotated[
 ]
 
 
+Antibodies = Annotated[tuple[str, ...], opt.Key(SourceConfig, "antibodies")]
+
+
 def export(
+    antibodies: Antibodies,
     report: Annotated[Path, typer.Option(help="Folder of `cacl report`.")] = Path("results/report"),
     store: opt.StorePath = Path("results/atlas.zarr"),
     geojson: Annotated[
@@ -26,7 +30,6 @@ def export(
         Path | None, typer.Option(help="File for antibodies x measures as AnnData.")
     ] = None,
     label: Labels = None,
-    antibodies: opt.Antibodies = default("source.antibodies"),
     jobs: opt.Jobs = 1,
 ) -> None:
     """Export masks for QuPath (GeoJSON) and the table for scanpy (AnnData).
@@ -36,7 +39,7 @@ def export(
     """
     from cacl.steps import export as step
 
-    with opt.sentences():
+    with opt.report_errors():
         summary = step.export(
             report,
             store,

@@ -1,77 +1,62 @@
-"""What the commands share: options, and how an error is told."""
+"""Options that commands share, and the options that are derived from the configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import functools
+import inspect
+import json
+import types
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from cacl.errors import CaclError
+from cacl.config import Config, LabelsConfig, Section, TilesConfig
+from cacl.errors import CaclError, ConfigError
+
+CLASS_EXAMPLE = 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Limits a section that a command takes to some of its keys."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """Marks a parameter of a command as one key of a section."""
+
+    section: type[Section]
+    name: str
+
 
 Out = Annotated[Path, typer.Option(help="Where the product goes.")]
 Failures = Annotated[Path, typer.Option(help="CSV of the images left out, with reasons.")]
 StorePath = Annotated[Path, typer.Option(help="The OME-Zarr store.")]
 ModelPath = Annotated[Path, typer.Option(help="Folder of the trained model.")]
-Seed = Annotated[int, typer.Option(help="Seed of every random choice.")]
-CellType = Annotated[str, typer.Option(help="Cell type whose annotation counts.")]
-MinTissue = Annotated[float, typer.Option(help="Tiles with less tissue are left out.")]
-Overrides = Annotated[Path | None, typer.Option(help="CSV of labels that win over the rule.")]
-Kind = Annotated[str, typer.Option(help="phantom, hpa, mirror or manifest.")]
-HpaVersion = Annotated[str | None, typer.Option(help="Release of the atlas; current if omitted.")]
-Mirror = Annotated[Path | None, typer.Option(help="Folder laid out as the atlas's host.")]
-Rate = Annotated[float, typer.Option(help="Most requests a second to the host.")]
-Hosts = Annotated[list[str], typer.Option(help="A further host that may be contacted.")]
-AskMinutes = Annotated[
-    float | None, typer.Option(help="Stop asking the host after this time; the next run goes on.")
-]
-Genes = Annotated[list[str], typer.Option(help="Symbol, Ensembl id, file or all; repeat.")]
-Antibodies = Annotated[list[str], typer.Option(help="Only this antibody; repeat.")]
-Tissues = Annotated[
-    list[str] | None, typer.Option(help="Only this tissue; repeat; all if omitted.")
-]
-Classes = Annotated[
-    list[str] | None,
-    typer.Option(help='One of several classes, NAME={"cell_type": "..."}; repeat.'),
-]
-Levels = Annotated[list[str], typer.Option(help="A staining level of that label; repeat.")]
-Downloads = Annotated[Path | None, typer.Option(help="Folder for annotation from the host.")]
-Refresh = Annotated[bool, typer.Option(help="Fetch again what the host has changed.")]
-Check = Annotated[bool, typer.Option(help="Verify what is at hand; fetch nothing.")]
-Jobs = Annotated[int, typer.Option(min=1, help="Images at a time.")]
-DaskScheduler = Annotated[
-    str | None,
-    typer.Option(
-        envvar="CACL_DASK_SCHEDULER",
-        help="Run the images on this dask scheduler, such as tcp://10.0.0.1:8786, not in threads. "
-        "Name only one that you trust: whoever runs it can run any code here.",
-    ),
-]
-Strict = Annotated[bool, typer.Option(help="Exit with an error if an image failed.")]
-AntibodyCount = Annotated[int, typer.Option(min=2, help="Antibodies.")]
-PatientCount = Annotated[int, typer.Option(min=1, max=3, help="Cores an antibody.")]
-Shards = Annotated[int, typer.Option(min=1, help="Lists to split into.")]
-SourcePx = Annotated[int, typer.Option(min=32, help="Tile side in the source.")]
-TilePx = Annotated[int, typer.Option(min=32, help="Tile side in the store.")]
-MaxTiles = Annotated[int, typer.Option(min=2, help="Most tiles to train on.")]
-MaxSteps = Annotated[int | None, typer.Option(min=1, help="Steps.")]
-Morphology = Annotated[str, typer.Option(help="none, dilation, opening, closing.")]
-RadiusPx = Annotated[int, typer.Option(min=0, help="Its radius.")]
-Seeds = Annotated[int, typer.Option(min=1, max=16, help="Models of as many seeds, averaged.")]
-MaxMinutes = Annotated[float | None, typer.Option(help="Stop after this time.")]
-Manifest = Annotated[Path | None, typer.Option(help="CSV of your own images.")]
+SelectedTiles = Annotated[Path, typer.Option(help="Table of `cacl select`.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of images processed at the same time.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
-Devices = Annotated[int | None, typer.Option(min=1, help="GPUs; all that are visible if omitted.")]
-Deterministic = Annotated[bool, typer.Option(help="Equal bits in equal runs on a GPU too; slower.")]
+Strict = Annotated[bool, typer.Option(help="Exit with an error if an image failed.")]
+Seed = Annotated[int, Key(Config, "seed")]
+CellType = Annotated[str, Key(LabelsConfig, "cell_type")]
+MinTissueFraction = Annotated[float, Key(TilesConfig, "min_tissue_fraction")]
 
 
 @contextmanager
-def sentences(failures: Path | None = None) -> Iterator[None]:
-    """Turn an error that has a remedy into its sentence and exit status 1.
+def report_errors(failures: Path | None = None) -> Iterator[None]:
+    """Print an error of this package as one sentence and exit with status 1.
 
-    The failures of a step are an error where the disk is to blame and not the images.
+    Parameters
+    ----------
+    failures
+        The step's CSV of failures; failures to write a product are raised as an error of the step.
     """
     try:
         yield
@@ -82,3 +67,132 @@ def sentences(failures: Path | None = None) -> Iterator[None]:
     except CaclError as error:
         typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1) from error
+
+
+def with_config_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with one option per key of the configuration that it takes.
+
+    A parameter of a section's type becomes the options of its keys (those of `Keys`, where it is
+    annotated with it), one annotated with `Key` becomes that key's option, and one of a dataclass
+    of `cacl.steps.parameters` the options of its fields. Type, range, help and default are those
+    of the key or field. A key that may be null or an empty list is that where its option is left
+    out, because `Section.cli_args` leaves such values out.
+    """
+    hints = get_type_hints(function, include_extras=True)
+    parameters: list[inspect.Parameter] = []
+    sections: dict[str, tuple[type[Section], tuple[str, ...]]] = {}
+    groups: dict[str, Any] = {}
+    keys: dict[str, Key] = {}
+    for parameter in inspect.signature(function).parameters.values():
+        hint, *marks = get_args(hints[parameter.name]) or (hints[parameter.name],)
+        if isinstance(hint, type) and issubclass(hint, Section):
+            names = next((mark.names for mark in marks if isinstance(mark, Keys)), None)
+            sections[parameter.name] = hint, names or tuple(hint.model_fields)
+            parameters += [_option(hint, name, name) for name in sections[parameter.name][1]]
+        elif dataclasses.is_dataclass(hint):
+            groups[parameter.name] = hint
+            parameters += _group_options(hint)
+        elif marks and isinstance(marks[0], Key):
+            keys[parameter.name] = marks[0]
+            parameters.append(_option(marks[0].section, marks[0].name, parameter.name))
+        else:
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(parameter.replace(annotation=hints[parameter.name], kind=kind))
+
+    @functools.wraps(function)
+    def command(**options: Any) -> None:
+        values = {name: value for name, value in options.items() if name not in keys}
+        with report_errors():
+            for name, key in keys.items():
+                values[name] = getattr(_section(key.section, {key.name: options[name]}), key.name)
+            for name, (section, names) in sections.items():
+                values[name] = _section(section, {key: values.pop(key) for key in names})
+        for name, group in groups.items():
+            fields = dataclasses.fields(group)
+            values[name] = group(**{field.name: values.pop(field.name) for field in fields})
+        function(**values)
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def _section(section: type[Section], values: dict[str, Any]) -> Section:
+    if values.get("classes") is not None:
+        values["classes"] = _parse_classes(values["classes"])
+    return section(**values)
+
+
+def _parse_classes(options: Sequence[str]) -> dict[str, Any]:
+    """Return the entries of `labels.classes` that options `NAME={...}` name, in order."""
+    classes: dict[str, Any] = {}
+    for option in options:
+        name, _, text = option.partition("=")
+        try:
+            values = json.loads(text)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise ConfigError(
+                f"--classes {option[:100]!r} cannot be read; expected NAME={{...}}, such as "
+                f"{CLASS_EXAMPLE}"
+            )
+        if name in classes:
+            raise ConfigError(f"--classes names {name[:50]!r} twice; remove one of them")
+        classes[name] = values
+    return classes
+
+
+def _option(section: type[Section], key: str, name: str) -> inspect.Parameter:
+    """Return a key as a parameter that Typer understands, named `name`."""
+    field = section.model_fields[key]
+    value_type: Any
+    value_type, nullable = _without_none(field.annotation)
+    limits = {
+        name: getattr(item, name)
+        for item in field.metadata
+        for name in ("ge", "gt", "le", "min_length")
+        if getattr(item, name, None) is not None
+    }
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    settings: dict[str, Any] = {"help": field.description}
+    if "unit" in extra:
+        settings["help"] = f"{field.description} [{extra['unit']}]"
+    default: Any = None if nullable else field.default
+    if get_origin(value_type) in (tuple, dict):
+        value_type = list[str]
+        default = list(field.default) if limits.get("min_length") else []
+        settings["help"] += " Repeat the option for several."
+        settings["metavar"] = "NAME=JSON" if get_origin(field.annotation) is dict else None
+    elif value_type in (int, float):
+        settings |= {"min": limits.get("ge", limits.get("gt")), "max": limits.get("le")}
+    if nullable:
+        value_type |= None
+    annotation = Annotated[value_type, typer.Option(**settings)]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _group_options(group: Any) -> Iterator[inspect.Parameter]:
+    """Yield the fields of a dataclass as parameters that Typer understands."""
+    hints = get_type_hints(group)
+    for field in dataclasses.fields(group):
+        default = field.default
+        if field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        if default is dataclasses.MISSING:
+            default = inspect.Parameter.empty
+        value_type: Any = hints[field.name]
+        annotation = Annotated[value_type, typer.Option(**field.metadata)]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        yield inspect.Parameter(field.name, kind, default=default, annotation=annotation)
+
+
+def _without_none(annotation: Any) -> tuple[Any, bool]:
+    """Return a type without None and without the marks of `Annotated`, and if None was in it."""
+    nullable = get_origin(annotation) in (Union, types.UnionType)
+    if nullable:
+        annotation = next(each for each in get_args(annotation) if each is not types.NoneType)
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation, nullable

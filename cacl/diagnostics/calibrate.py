@@ -9,15 +9,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from cacl import tables
-from cacl.config import flags
+from cacl.config import Config
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
 from cacl.model.config import NetworkConfig, get_preset, with_classes
-from cacl.model.training.plan import Planned, networks
+from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -58,13 +57,13 @@ class Calibration:
     cores: int
 
 
-def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calibration:
+def calibrate(settings: Config, folder: Path, *, cores: int) -> Calibration:
     """Run every step on eight synthetic cores; a step that works on shards runs on all CPU cores.
 
     Parameters
     ----------
     settings
-        A resolved configuration; its tiles, preset and morphology are used.
+        The configuration; its tiles, preset and morphology are used.
     folder
         An empty folder.
     cores
@@ -92,17 +91,17 @@ def calibrate(settings: Mapping[str, Any], folder: Path, *, cores: int) -> Calib
     return Calibration(rates, cores)
 
 
-def networks_of(settings: Mapping[str, Any]) -> list[Planned]:
+def networks_of(settings: Config) -> list[PlannedNetwork]:
     """Return the networks that a configuration trains, in the order of training."""
-    train, classes = settings["train"], max(1, len(settings["labels"]["classes"]))
-    preset = with_classes(get_preset(train["preset"], train["seeds"]), classes)
-    return networks(preset, train["max_steps"])
+    train, classes = settings.train, max(1, len(settings.labels.classes))
+    preset = with_classes(get_preset(train.preset, train.seeds), classes)
+    return stages(preset, train.max_steps)
 
 
 @dataclass(frozen=True)
 class _Runner:
     folder: Path
-    settings: Mapping[str, Any]
+    settings: Config
 
     def path(self, name: str) -> Path:
         return self.folder / name
@@ -160,16 +159,16 @@ class _Runner:
         return self.step_table(PREVIOUS_STEP[step], copy)
 
     def _shard_command(self, step: str, copy: int, image_list: Path) -> Sequence[str]:
-        home, tiles = self.path(str(copy)), self.settings["tiles"]
+        home, tiles = self.path(str(copy)), self.settings.tiles
         out = ("--out", self.step_table(step, copy), "--failures", home / f"{step}.csv")
         store = ("--store", home / "atlas.zarr")
-        tissue = ("--min-tissue-fraction", tiles["min_tissue_fraction"])
+        tissue = tiles.cli_args("min_tissue_fraction").split()
         options: dict[str, Sequence[object]] = {
             "acquire": ("--shard", image_list, "--images", home / "images", *self._source(), *out),
-            "tile": ("--acquired", image_list, *store, *out, *flags(tiles).split()),
+            "tile": ("--acquired", image_list, *store, *out, *tiles.cli_args().split()),
             "segment": (
                 *("--tiles", image_list, "--model", self.path("model"), "--threads", 1),
-                *(*store, *out, *flags(self.settings["segment"]).split()),
+                *(*store, *out, *self.settings.segment.cli_args().split()),
             ),
             "measure": (
                 *("--segmented", image_list, "--images", self.path("catalog/shards/0.parquet")),
@@ -184,9 +183,9 @@ class _Runner:
 
     def train(self) -> Rate:
         """Train each kind of network for some steps."""
-        name, seeds = self.settings["train"]["preset"], self.settings["train"]["seeds"]
+        name, seeds = self.settings.train.preset, self.settings.train.seeds
         preset = dataclasses.replace(timing_preset(name), n_ensemble=seeds)
-        trained = networks(preset, TRAIN_STEPS)
+        trained = stages(preset, TRAIN_STEPS)
         out = self.path("model")
         options = (
             *("--tiles", self.path("chosen.parquet"), "--store", self.path("0/atlas.zarr")),
@@ -267,8 +266,8 @@ def rate_between(
 
 def seconds_per_step(
     speed: Mapping[int, float],
-    trained: Sequence[Planned],
-    plan: Sequence[Planned],
+    trained: Sequence[PlannedNetwork],
+    plan: Sequence[PlannedNetwork],
 ) -> float:
     """Return the mean time of a training step of `plan`, from the speeds of a shorter training.
 
@@ -294,7 +293,7 @@ def seconds_per_step(
         start = end
     all_speeds = list(speed.values())
 
-    def tiles_per_second(planned: Planned) -> float:
+    def tiles_per_second(planned: PlannedNetwork) -> float:
         architecture = with_classes(planned.preset, 1).network
         return max(statistics.median(by_architecture[architecture] or all_speeds), 1e-9)
 

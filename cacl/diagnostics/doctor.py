@@ -14,9 +14,10 @@ import requests
 from packaging.requirements import Requirement
 from rich.table import Table
 
+from cacl.config import Config, SourceConfig
 from cacl.diagnostics.check_result import CheckResult, CheckStatus, check
 from cacl.diagnostics.slurm_check import check_slurm
-from cacl.hpa.urls import release_host
+from cacl.hpa.urls import CURRENT_HOST, release_host
 
 PACKAGE = "cacl-atlas"
 MIN_DISK_GB, ADVISED_DISK_GB = 1.0, 10.0
@@ -25,7 +26,7 @@ HOST_TIMEOUT_S = 10
 
 
 def run_checks(
-    folder: Path, settings: Mapping[str, Any], profile: Mapping[str, Any] | None = None
+    folder: Path, settings: Config, profile: Mapping[str, Any] | None = None
 ) -> list[CheckResult]:
     """Run all checks and return their results.
 
@@ -34,7 +35,7 @@ def run_checks(
     folder
         The run's working directory.
     settings
-        A resolved configuration; the HPA host is contacted only if `source.kind` is `hpa`.
+        The configuration; the HPA host is contacted only if `source.kind` is `hpa`.
     profile
         A Snakemake profile as read from YAML; Slurm is checked if its executor is `slurm`.
     """
@@ -45,8 +46,8 @@ def run_checks(
         *_check_machine(folder),
         _check_gpu(),
     ]
-    if settings["source"]["kind"] == "hpa":
-        results.append(_check_host(settings["source"]))
+    if settings.source.kind == "hpa":
+        results.append(_check_host(settings.source))
     if profile is not None and profile.get("executor") == "slurm":
         results += check_slurm(profile)
     return results
@@ -132,8 +133,9 @@ def _check_gpu() -> CheckResult:
     return CheckResult("GPU", CheckStatus.WARN, f"none ({cause})", remedy)
 
 
-def _check_host(source: Mapping[str, Any]) -> CheckResult:
-    url = f"https://{release_host(source['hpa_version'])}/"
+def _check_host(source: SourceConfig) -> CheckResult:
+    release = release_host(source.hpa_version) if source.hpa_version else CURRENT_HOST
+    url = source.host or f"https://{release}/"
     remedy = (
         f"open {url} in a browser; behind a proxy set HTTPS_PROXY; without a network use a "
         "mirror (source.kind: mirror)"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 from rich.filesize import decimal
 from rich.table import Table
 
+from cacl.config import Config
 from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
 from cacl.report.thumbnails import MAX_THUMBNAILS
 
@@ -64,7 +64,7 @@ class StepCost:
     disk_bytes: float
 
 
-def workload_of(settings: Mapping[str, Any], folder: Path) -> Workload:
+def workload_of(settings: Config, folder: Path) -> Workload:
     """Return the workload of a configuration.
 
     The number of images comes from the catalog if the run in `folder` has one, else from the
@@ -78,42 +78,41 @@ def workload_of(settings: Mapping[str, Any], folder: Path) -> Workload:
     folder
         The run's working directory.
     """
-    source = settings["source"]
+    source = settings.source
     images, basis = _count_images(settings, folder)
     return Workload(
         images=images,
-        shards=settings["census"]["shards"],
+        shards=settings.census.shards,
         train_steps=sum(planned.steps for planned in networks_of(settings)),
-        synthetic=source["kind"] == "phantom",
+        synthetic=source.kind == "phantom",
         basis=basis,
-        requests_per_second=source["requests_per_second"] if source["kind"] == "hpa" else None,
+        requests_per_second=source.requests_per_second if source.kind == "hpa" else None,
     )
 
 
-def _count_images(settings: Mapping[str, Any], folder: Path) -> tuple[int, str]:
-    source, phantom = settings["source"], settings["phantom"]
+def _count_images(settings: Config, folder: Path) -> tuple[int, str]:
+    source, phantom = settings.source, settings.phantom
     catalog = folder / "results" / "catalog" / "images.parquet"
     if catalog.exists():
         return pq.read_metadata(catalog).num_rows, "from the catalog"
-    if source["kind"] == "phantom":
-        return phantom["antibodies"] * phantom["patients"], "from phantom.*"
-    if source["kind"] == "manifest" and Path(source["manifest"]).exists():
-        lines = Path(source["manifest"]).read_text(encoding="utf-8-sig").splitlines()
+    if source.kind == "phantom":
+        return phantom.antibodies * phantom.patients, "from phantom.*"
+    if source.manifest is not None and source.kind == "manifest" and source.manifest.exists():
+        lines = source.manifest.read_text(encoding="utf-8-sig").splitlines()
         return max(0, sum(bool(line.strip()) for line in lines) - 1), "from the manifest"
-    tissues = max(1, len(source["tissues"]))
-    genes = _count_genes(source["genes"])
-    antibodies = len(source["antibodies"]) or round(ANTIBODIES_PER_GENE * genes)
-    if source["genes"] in ("all", ["all"]) or not antibodies:
+    tissues = max(1, len(source.tissues))
+    genes = sum(map(_count_genes, source.genes))
+    antibodies = len(source.antibodies) or round(ANTIBODIES_PER_GENE * genes)
+    if source.genes == ("all",) or not antibodies:
         antibodies = HPA_ANTIBODIES
     basis = "assuming three patients per tissue; `snakemake --until catalog` counts them"
     return antibodies * PATIENTS * tissues, basis
 
 
-def _count_genes(genes: str | Sequence[str]) -> int:
-    if isinstance(genes, str):
-        path = Path(genes)
-        return len(path.read_text(encoding="utf-8").split()) if path.is_file() else 1
-    return sum(_count_genes(name) for name in genes)
+def _count_genes(name: str) -> int:
+    """Return how many genes an entry of `source.genes` names: those of a file, else one."""
+    path = Path(name)
+    return len(path.read_text(encoding="utf-8").split()) if path.is_file() else 1
 
 
 def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[StepCost]:

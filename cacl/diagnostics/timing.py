@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cacl.model.config import ROBUST, DistillConfig, Preset, get_preset
+from cacl.runtime.compute import Compute
 
 
 def timing_preset(name: str) -> Preset:
@@ -27,7 +28,7 @@ def timing_preset(name: str) -> Preset:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and train."""
-    from cacl.model.training.train import train
+    from cacl.model.training.train import TrainingLimits, train
 
     parser = argparse.ArgumentParser(prog="python -m cacl.diagnostics.timing")
     parser.add_argument("command", choices=["train"])
@@ -41,10 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.tiles,
         options.store,
         options.out,
-        preset=timing_preset(options.preset),
-        seeds=options.seeds,
-        max_steps=options.max_steps,
-        threads=options.threads,
+        preset=dataclasses.replace(timing_preset(options.preset), n_ensemble=options.seeds),
+        limits=TrainingLimits(options.max_steps),
+        compute=Compute(threads=options.threads),
     )
 
 

@@ -1,28 +1,27 @@
-"""What Snakemake has to compare to see which shards, and whether the model, a change concerns."""
+"""Digests and texts that Snakemake compares to decide which rules run again."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-from cacl.config import flags
+from cacl.config import Config
 
-DRAWN_FROM = ("kind", "hpa_version", "tissues", "mirror", "manifest")
+SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
 SOURCE_COLUMNS = ("image_id", "antibody_id", "url", "path", "hpa_version", "licence", "mpp")
 
 
 def content_digest(paths: Iterable[Path], columns: Iterable[str] = ()) -> str:
-    """Return a SHA-256 over what tables hold; a table that is not there yet counts as nothing.
+    """Return a SHA-256 over the content of tables; a missing table counts as empty.
 
     Parameters
     ----------
     paths
         Parquet tables.
     columns
-        The columns that matter; all if empty. `SOURCE_COLUMNS` are those of an image's bytes:
-        whoever reads nothing else need not run again when a label changes.
+        The columns that matter; all if empty. `SOURCE_COLUMNS` decide the bytes of an image: a
+        rule that reads only these need not run again when a label changes.
     """
     import pyarrow.parquet as pq  # every job reads the rules, few of them need a digest
 
@@ -35,14 +34,22 @@ def content_digest(paths: Iterable[Path], columns: Iterable[str] = ()) -> str:
     return digest.hexdigest()
 
 
-def training_settings(settings: Mapping[str, Any]) -> str:
-    """Return, as text, all that a model is trained for, besides the options of the training.
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's content, empty for a missing file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
-    Genes and antibodies are left out: more of them do not change a model that there is.
+
+def training_settings(config: Config) -> str:
+    """Return, as text, the settings that a model depends on, besides those of the training itself.
+
+    Genes and antibodies are left out: further ones do not change a model that exists.
     """
-    drawn = {key: settings["source"][key] for key in DRAWN_FROM}
-    if drawn["kind"] == "phantom":
-        del drawn["mirror"]
-        drawn["setting"] = settings["phantom"]["setting"]
-    chosen = {"max_tiles": settings["train"]["max_tiles"], "seed": settings["seed"]}
-    return flags(drawn | settings["labels"] | settings["tiles"] | chosen)
+    source = config.source
+    if source.kind == "phantom":
+        keys = [key for key in SOURCE_KEYS if key != "mirror"]
+        settings = [source.cli_args(*keys), config.phantom.cli_args("setting")]
+    else:
+        settings = [source.cli_args(*SOURCE_KEYS)]
+    settings += [config.labels.cli_args(), config.tiles.cli_args()]
+    settings += [config.train.cli_args("max_tiles"), config.cli_args("seed")]
+    return " ".join(settings)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import ConfigError, ImageError, Reason, StoreError, StrictError
 from cacl.export import geojson
-from cacl.hpa.target_class import TargetClass, label_name
+from cacl.hpa.target_class import label_name
 from cacl.image import stain
 from cacl.image.palette import stain_colour
 from cacl.runtime.images import run_images

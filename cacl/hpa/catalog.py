@@ -9,17 +9,17 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
+from cacl.config import LabelsConfig, SourceConfig
 from cacl.errors import CatalogError, ImageError, Reason
 from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.catalog_summary import CatalogSummary, class_counts
 from cacl.hpa.download_annotation import fetch_annotation
 from cacl.hpa.gene_xml import Antibody, Entry, Sample, TissueData
 from cacl.hpa.genes import ResolvedGenes, UnknownName, expand_names, resolve_genes
-from cacl.hpa.labels import Override, label_of, read_overrides
+from cacl.hpa.labels import Override, label_of, label_rules, read_overrides
 from cacl.hpa.licence import SYNTHETIC, licence_of
 from cacl.hpa.manifest import read_manifest
 from cacl.hpa.mirror import Mirror
-from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.hpa.target_class import join_labels, with_first
 from cacl.hpa.urls import check_image_url, image_id_of
 from cacl.store import is_safe_name
@@ -59,7 +59,7 @@ class _Rows:
         )
 
 
-def build_catalog(source: SourceOptions, labels: LabelOptions, downloads: Path) -> Catalog:
+def build_catalog(source: SourceConfig, labels: LabelsConfig, downloads: Path) -> Catalog:
     """Return the images of a source with their labels and annotation.
 
     Parameters
@@ -97,7 +97,7 @@ def shard_of(antibody_id: str, shards: int) -> int:
     return int(hashlib.sha256(antibody_id.encode()).hexdigest()[:8], 16) % shards
 
 
-def _from_manifest(source: SourceOptions) -> _Rows:
+def _from_manifest(source: SourceConfig) -> _Rows:
     if source.manifest is None:
         raise CatalogError("source.manifest is missing; set it to a CSV of your images")
     genes = {name.lower() for name in expand_names(source.genes)}
@@ -113,9 +113,9 @@ def _from_manifest(source: SourceOptions) -> _Rows:
     return rows
 
 
-def _from_host(source: SourceOptions, labels: LabelOptions, downloads: Path) -> _Rows:
+def _from_host(source: SourceConfig, labels: LabelsConfig, downloads: Path) -> _Rows:
     rows = _Rows()
-    available: SourceOptions | None = source
+    available: SourceConfig | None = source
     if source.kind == "hpa":
         download = fetch_annotation(source, downloads)
         mirror, available = Mirror(downloads), download.source
@@ -176,8 +176,8 @@ def _add_antibody(
     entry: Entry,
     antibody: Antibody,
     gene_annotation: GeneAnnotation,
-    source: SourceOptions,
-    labels: LabelOptions,
+    source: SourceConfig,
+    labels: LabelsConfig,
 ) -> None:
     """Add the annotation and the images of an antibody."""
     antibody_id = antibody.antibody_id
@@ -196,7 +196,7 @@ def _add_antibody(
         of_gene = gene_annotation.get((entry.name.ensembl_id, data.tissue), [])
         by_class = {
             name: label_of(by_tissue[data.tissue], of_gene, rule)
-            for name, rule in labels.of_classes().items()
+            for name, rule in label_rules(labels).items()
         }
         first = next(iter(by_class.values()))
         several = {name: label.label for name, label in by_class.items() if name}
@@ -221,7 +221,7 @@ def _add_antibody(
 
 
 def _image_row(
-    entry: Entry, antibody_id: str, tissue: str, sample: Sample, source: SourceOptions
+    entry: Entry, antibody_id: str, tissue: str, sample: Sample, source: SourceConfig
 ) -> ImageRow:
     path = check_image_url(sample.url, source)
     version = entry.version or source.hpa_version or ""
@@ -263,7 +263,7 @@ def _annotation_rows(entry: Entry, antibody_id: str, data: TissueData) -> list[A
 
 
 def _apply_overrides(
-    rows: _Rows, overrides: Sequence[Override], labels: LabelOptions
+    rows: _Rows, overrides: Sequence[Override], labels: LabelsConfig
 ) -> tuple[str, ...]:
     """Apply the user's labels of images; return the images that the catalog does not have."""
     for override in overrides:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
+from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError, ImageError, Reason
 from cacl.hpa.gene_index import NO_INDEX, GeneIndex
 from cacl.hpa.gene_xml import read_entries
@@ -18,7 +19,6 @@ from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.http.locks import commit, host_lock, locked_part
 from cacl.hpa.licence import licence_of
 from cacl.hpa.mirror import BULK_TABLES, BULK_XML, Mirror
-from cacl.hpa.options import SourceOptions
 from cacl.hpa.provenance import (
     ProvenanceRecord,
     provenance_path,
@@ -54,13 +54,13 @@ class AnnotationDownload:
         Files that could not be downloaded.
     """
 
-    source: SourceOptions | None
+    source: SourceConfig | None
     unknown_names: list[UnknownName]
     failures: list[FailureRow]
 
 
 def fetch_annotation(
-    source: SourceOptions, downloads: Path, limits: HttpLimits | None = None
+    source: SourceConfig, downloads: Path, limits: HttpLimits | None = None
 ) -> AnnotationDownload:
     """Download the annotation table and the XML of the configured genes and antibodies.
 
@@ -102,7 +102,7 @@ def fetch_annotation(
 class _Downloader:
     """One download of annotation from the host."""
 
-    def __init__(self, source: SourceOptions, downloads: Path, client: Client) -> None:
+    def __init__(self, source: SourceConfig, downloads: Path, client: Client) -> None:
         self.source = source
         self.mirror = Mirror(downloads)
         self.client = client
@@ -129,12 +129,13 @@ class _Downloader:
             ensembl_ids, unknown = self._genes_of_antibodies(index)
         available = self._download_genes(sorted(ensembl_ids))
         unknown_names = {name.name for name in unknown}
-        source = replace(
-            self.source,
-            genes=available or self.source.genes,
-            antibodies=tuple(
-                antibody for antibody in self.source.antibodies if antibody not in unknown_names
-            ),
+        source = self.source.model_copy(
+            update={
+                "genes": available or self.source.genes,
+                "antibodies": tuple(
+                    antibody for antibody in self.source.antibodies if antibody not in unknown_names
+                ),
+            }
         )
         return AnnotationDownload(source if available else None, unknown, self.failures)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError, Reason
 from cacl.hpa.gene_xml import Entry, GeneName, read_entries, read_name
 from cacl.hpa.mirror import LAYOUT, Mirror
-from cacl.hpa.options import SourceOptions
 from cacl.tables.schemas import FailureRow
 
 ALL = "all"
@@ -57,7 +57,7 @@ def expand_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(expanded))
 
 
-def resolve_genes(mirror: Mirror, source: SourceOptions, tissues: frozenset[str]) -> ResolvedGenes:
+def resolve_genes(mirror: Mirror, source: SourceConfig, tissues: frozenset[str]) -> ResolvedGenes:
     """Return the configured genes of a mirror with their annotation.
 
     The files of single genes have priority over the file of all genes. A symbol or Ensembl id has

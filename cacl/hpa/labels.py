@@ -3,15 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cacl.config import LabelsConfig
 from cacl.errors import ConfigError
-from cacl.hpa.options import FALL_BACK_CELL_TYPE, FALL_BACK_LOCATION, LABELS, LabelOptions
 from cacl.tables.schemas import AnnotationRow
 from cacl.tables.user_csv import read_lines
 
+LABELS = ("positive", "negative")
 NO_LABEL = ""
+FALL_BACK_CELL_TYPE = "glandular cells"
+FALL_BACK_LOCATION = "membran"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRule:
+    """The rule of one class; all texts are in lower case.
+
+    Parameters
+    ----------
+    cell_type
+        Cell type whose annotation gives the label.
+    positive, negative
+        Staining levels of the two labels.
+    location
+        Text that the location of a positive staining must contain; empty for any.
+    """
+
+    cell_type: str
+    positive: tuple[str, ...]
+    negative: tuple[str, ...]
+    location: str = ""
+
+
+def label_rules(labels: LabelsConfig) -> dict[str, LabelRule]:
+    """Return the rule of each class by its name; the name of a single class is empty."""
+    plain = LabelRule(
+        cell_type=labels.cell_type, positive=labels.positive, negative=labels.negative
+    )
+    rules = {
+        name: replace(plain, cell_type=entry.cell_type, location=entry.location)
+        for name, entry in labels.classes.items()
+    }
+    return rules or {"": plain}
 
 
 @dataclass(frozen=True)
@@ -33,7 +68,7 @@ class Override:
 
 
 def label_of(
-    antibody: Sequence[AnnotationRow], gene: Sequence[AnnotationRow], options: LabelOptions
+    antibody: Sequence[AnnotationRow], gene: Sequence[AnnotationRow], rule: LabelRule
 ) -> Label:
     """Return the label of an antibody's images in one tissue.
 
@@ -50,17 +85,17 @@ def label_of(
     ----------
     antibody, gene
         Annotation of one tissue, of any cell types.
-    options
+    rule
         Cell type and staining levels.
     """
-    of_antibody = _label_from_rows(antibody, options.cell_type, "antibody", options)
-    of_gene = _label_from_rows(gene, options.cell_type, "gene", options)
-    if options.cell_type != FALL_BACK_CELL_TYPE:
-        fall_back = _label_from_rows(antibody, FALL_BACK_CELL_TYPE, "antibody", options)
+    of_antibody = _label_from_rows(antibody, rule.cell_type, "antibody", rule)
+    of_gene = _label_from_rows(gene, rule.cell_type, "gene", rule)
+    if rule.cell_type != FALL_BACK_CELL_TYPE:
+        fall_back = _label_from_rows(antibody, FALL_BACK_CELL_TYPE, "antibody", rule)
         if of_antibody is None and (of_gene is None or _contradicts(fall_back, of_gene)):
             of_antibody = fall_back
         if of_gene is None and of_antibody is None:
-            of_gene = _label_from_rows(gene, FALL_BACK_CELL_TYPE, "gene", options)
+            of_gene = _label_from_rows(gene, FALL_BACK_CELL_TYPE, "gene", rule)
     if of_antibody and of_gene and {of_antibody.label, of_gene.label} == set(LABELS):
         return Label(NO_LABEL, f"disagree: {of_antibody.source}; {of_gene.source}")
     return of_antibody or of_gene or Label(NO_LABEL, "")
@@ -111,7 +146,7 @@ def _contradicts(of_antibody: Label | None, of_gene: Label) -> bool:
 
 
 def _label_from_rows(
-    rows: Iterable[AnnotationRow], cell_type: str, level: str, options: LabelOptions
+    rows: Iterable[AnnotationRow], cell_type: str, level: str, rule: LabelRule
 ) -> Label | None:
     """Return the label from the annotation of one cell type, or None if it is not annotated.
 
@@ -120,33 +155,33 @@ def _label_from_rows(
     rows = [row for row in rows if row.cell_type == cell_type and row.staining]
     if not rows:
         return None
-    labels = {_label(row, options) for row in rows}
-    descriptions = ", ".join(sorted({_describe(row, options) for row in rows}))
+    labels = {_label(row, rule) for row in rows}
+    descriptions = ", ".join(sorted({_describe(row, rule) for row in rows}))
     source = f"{cell_type} {descriptions} ({level})"
     if len(labels) > 1:
         return Label(NO_LABEL, f"disagree: {source}")
     return Label(labels.pop(), source)
 
 
-def _label(row: AnnotationRow, options: LabelOptions) -> str:
-    if row.staining in options.negative:
+def _label(row: AnnotationRow, rule: LabelRule) -> str:
+    if row.staining in rule.negative:
         return "negative"
-    if row.staining not in options.positive:
+    if row.staining not in rule.positive:
         return NO_LABEL
-    if _required_location(row, options) in row.location:
+    if _required_location(row, rule) in row.location:
         return "positive"
-    return "negative" if options.location and row.location else NO_LABEL
+    return "negative" if rule.location and row.location else NO_LABEL
 
 
-def _required_location(row: AnnotationRow, options: LabelOptions) -> str:
+def _required_location(row: AnnotationRow, rule: LabelRule) -> str:
     """Return the text that the location of a positive staining must contain; empty for any."""
-    is_fall_back = row.cell_type == FALL_BACK_CELL_TYPE != options.cell_type
-    return options.location or (FALL_BACK_LOCATION if is_fall_back else "")
+    is_fall_back = row.cell_type == FALL_BACK_CELL_TYPE != rule.cell_type
+    return rule.location or (FALL_BACK_LOCATION if is_fall_back else "")
 
 
-def _describe(row: AnnotationRow, options: LabelOptions) -> str:
+def _describe(row: AnnotationRow, rule: LabelRule) -> str:
     location = row.location or "location unknown"
-    has_location = _required_location(row, options) and row.staining in options.positive
+    has_location = _required_location(row, rule) and row.staining in rule.positive
     return f"{row.staining}, {location}" if has_location else row.staining
 
 

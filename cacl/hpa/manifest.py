@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from cacl.errors import ConfigError, ImageError, ManifestError
-from cacl.hpa.options import LABELS
+from cacl.hpa.labels import LABELS
 from cacl.hpa.target_class import join_labels, split_labels
 from cacl.hpa.urls import image_id_of
 from cacl.tables.schemas import ImageRow

@@ -6,114 +6,20 @@ named `stain`, as in the paper (Deng et al. 2020).
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
+from cacl.config import TargetClass
 from cacl.errors import ConfigError
 
 NAME = re.compile(r"[a-z][a-z0-9]{0,19}")
-SHAPES = ("line", "area")
-KEYS = ("cell_type", "location", "shape")
 LABELS = ("positive", "negative", "")
-MAX_CLASSES = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class TargetClass:
-    """One target class (an entry of the section `labels.classes` of the configuration).
-
-    Parameters
-    ----------
-    name
-        Lower-case word of at most 20 letters and digits.
-    cell_type
-        Cell type of the annotation that gives the label, case-insensitive.
-    location
-        Text that the annotated location must contain, such as `nuclear`; empty for any.
-    shape
-        Candidate pixels of the class: `line`, where DAB exceeds its surroundings, as on a thin
-        border; `area`, all DAB-positive cell pixels, as in a stained cytoplasm.
-
-    Raises
-    ------
-    ConfigError
-        A value is invalid.
-    """
-
-    name: str
-    cell_type: str = ""
-    location: str = ""
-    shape: str = "line"
-
-    def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name):
-            raise ConfigError(
-                f"labels.classes: {self.name[:50]!r} is not a valid class name; expected a "
-                "lower-case word of at most 20 letters and digits, such as nucleus"
-            )
-        if self.shape not in SHAPES:
-            raise ConfigError(
-                f"labels.classes.{self.name}.shape is {self.shape[:50]!r}; expected one of "
-                f"{', '.join(SHAPES)}"
-            )
-        object.__setattr__(self, "cell_type", self.cell_type.strip().lower())
-        object.__setattr__(self, "location", self.location.strip().lower())
-
-
 SINGLE_CLASS = TargetClass(name="stain")
 
 
 def label_name(class_index: int, target_class: TargetClass) -> str:
     """Return the name of a class's mask in the store: `stain` for the first class (index 0)."""
     return "stain" if class_index == 0 else f"stain-{target_class.name}"
-
-
-def parse_classes(options: Iterable[str]) -> tuple[TargetClass, ...]:
-    """Return the classes of the command-line options `--classes`, in order.
-
-    Parameters
-    ----------
-    options
-        Texts `<name>=<JSON object>` with the keys `cell_type`, `location` and `shape`, such as
-        `nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}`.
-
-    Raises
-    ------
-    ConfigError
-        An option is not of this form, has no cell type or an unknown key, or two options have the
-        same name.
-    """
-    classes: list[TargetClass] = []
-    for option in options:
-        name, _, text = option.partition("=")
-        try:
-            values: Any = json.loads(text)
-        except ValueError:
-            values = None
-        if not isinstance(values, dict) or not all(
-            key in KEYS and isinstance(value, str) for key, value in values.items()
-        ):
-            raise ConfigError(
-                f"--classes {option[:100]!r} is invalid; expected NAME={{...}} with texts for "
-                f"{', '.join(KEYS)}, such as "
-                'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
-            )
-        target_class = TargetClass(name=name, **values)
-        if not target_class.cell_type:
-            raise ConfigError(
-                f"labels.classes.{name} lacks its cell_type, so no annotation can label it; write "
-                f"`{name}: {{cell_type: enterocytes}}`"
-            )
-        classes.append(target_class)
-    names = [target_class.name for target_class in classes]
-    if len(set(names)) < len(names) or len(names) > MAX_CLASSES:
-        raise ConfigError(
-            f"labels.classes are {', '.join(names)}; expected at most {MAX_CLASSES} different names"
-        )
-    return tuple(classes)
 
 
 def join_labels(labels: Mapping[str, str]) -> str:

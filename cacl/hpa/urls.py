@@ -6,8 +6,8 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
+from cacl.config import SourceConfig
 from cacl.errors import ImageError, Reason
-from cacl.hpa.options import SourceOptions
 from cacl.store import SAFE_NAME, is_safe_name
 
 SAFE_PATH = re.compile(rf"(/{SAFE_NAME.pattern})+")
@@ -35,7 +35,7 @@ def image_id_of(antibody_id: str, name: str) -> str:
     return f"{antibody_id}/{name}"
 
 
-def release_hosts(source: SourceOptions) -> frozenset[str]:
+def release_hosts(source: SourceConfig) -> frozenset[str]:
     """Return the hosts of the configured release of the Human Protein Atlas (HPA)."""
     release = CURRENT_HOST if source.hpa_version is None else release_host(source.hpa_version)
     return frozenset((release, IMAGE_HOST))
@@ -46,7 +46,7 @@ def release_host(hpa_version: str) -> str:
     return f"v{hpa_version.split('.')[0]}.proteinatlas.org"
 
 
-def check_image_url(url: str, source: SourceOptions) -> PurePosixPath:
+def check_image_url(url: str, source: SourceConfig) -> PurePosixPath:
     """Return the path of an image below the root of a host or mirror: `images/<n>/<file>`.
 
     A mirror is never contacted, so its URLs may be of any release.
@@ -89,7 +89,7 @@ def check_image_url(url: str, source: SourceOptions) -> PurePosixPath:
     return PurePosixPath("images", path.parent.name, path.name)
 
 
-def request_url(url: str, source: SourceOptions) -> str:
+def request_url(url: str, source: SourceConfig) -> str:
     """Return the URL to request for a file of the HPA.
 
     The hosts of the release are contacted by https, also where the XML of older releases has http.
@@ -134,7 +134,7 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
-def is_allowed(parts: SplitResult, source: SourceOptions) -> bool:
+def is_allowed(parts: SplitResult, source: SourceConfig) -> bool:
     """Return whether a run may contact the host (and port) of a URL."""
     host = (parts.hostname or "").lower()
     port = parts.port

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from cacl import __version__
+from cacl.config import MAX_CLASSES, TargetClass
 from cacl.errors import CheckpointError, ConfigError
-from cacl.hpa.target_class import MAX_CLASSES, SINGLE_CLASS, TargetClass
+from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.config import PRESETS, TEACHER, NetworkConfig, Preset, with_classes
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
@@ -276,7 +277,7 @@ def _read_classes(
     classes, thresholds = [], []
     for entry in entries:
         try:
-            classes.append(TargetClass(name=str(entry["name"]), shape=str(entry["shape"])))
+            classes.append(TargetClass(name=entry["name"], shape=entry["shape"]))
         except (KeyError, TypeError, ConfigError) as error:
             raise CheckpointError(
                 f"{path} has a class without a name and a shape ({error}); run `cacl train` again"

@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 
 from cacl import tables
+from cacl.config import SourceConfig
 from cacl.errors import ConfigError, ImageError, Reason
 from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.http.locks import commit, host_lock, locked_part
 from cacl.hpa.mirror import Mirror
-from cacl.hpa.options import SourceOptions
 from cacl.hpa.provenance import (
     ProvenanceRecord,
     check_jpeg,
@@ -31,6 +31,7 @@ from cacl.hpa.urls import check_image_url
 from cacl.runtime.images import run_images
 from cacl.runtime.signals import on_interrupt
 from cacl.steps.outputs import write_outputs
+from cacl.steps.parameters import AcquireOptions
 from cacl.tables.schemas import AcquiredRow, ImageRow
 
 log = logging.getLogger(__name__)
@@ -42,13 +43,9 @@ def acquire(
     images: Path,
     out: Path,
     failures: Path,
-    source: SourceOptions,
+    source: SourceConfig,
+    options: AcquireOptions,
     *,
-    jobs: int,
-    strict: bool,
-    refresh: bool = False,
-    check: bool = False,
-    max_minutes: float | None = None,
     limits: HttpLimits | None = None,
 ) -> None:
     """Acquire the images of a shard and write a table of `AcquiredRow`.
@@ -70,19 +67,13 @@ def acquire(
         CSV of the images that could not be acquired, with reasons.
     source
         Source of the images.
-    jobs
-        Number of images in parallel. The host is always contacted over four connections, at the
-        request rate of the source.
-    strict
-        Raise `StrictError` if any image fails.
-    refresh
-        Ask the host whether the existing images have changed (If-None-Match with the ETag of the
-        provenance record), and download the changed ones. Annotation is not refreshed: it does
-        not change within a release. Delete its files to download them again.
-    check
-        Fetch nothing; verify the existing images against their provenance records.
-    max_minutes
-        Time limit of the downloads, in minutes; None for no limit. The remaining images fail as
+    options
+        Number of images in parallel (the host is always contacted over four connections, at the
+        request rate of the source), and whether failures raise (`strict`). `refresh` asks the
+        host whether the existing images have changed (If-None-Match with the ETag of the
+        provenance record) and downloads the changed ones; annotation is not refreshed, because it
+        does not change within a release. `check` fetches nothing and verifies the existing images
+        against their provenance records. After `source.max_minutes` the remaining images fail as
         `POSTPONED`, and the next run continues with them.
     limits
         Timeouts, retries and sizes of the client.
@@ -90,21 +81,23 @@ def acquire(
     Raises
     ------
     StrictError
-        An image failed and `strict` is set. The tables are written before.
+        An image failed and `options.strict` is set. The tables are written before.
     ConfigError
-        The parent folder of the images cannot be written, the source lacks its mirror, or
-        `max_minutes` is not above 0.
+        The parent folder of the images cannot be written, or the source lacks its mirror.
     """
     rows: list[ImageRow] = tables.read_parquet(shard, ImageRow)
+    jobs = options.jobs
     with ExitStack() as stack:
         fetch: Fetcher = from_manifest
-        if source.kind != "manifest" and check:
+        if source.kind != "manifest" and options.check:
             fetch = partial(from_record, images=images, source=source)
         elif source.kind == "hpa":
             stack.enter_context(host_lock(images.parent))
-            client = stack.enter_context(Client(source, _with_run_timeout(limits, max_minutes)))
+            client = stack.enter_context(
+                Client(source, _with_run_timeout(limits, source.max_minutes))
+            )
             stack.enter_context(on_interrupt(client.stop))
-            fetch = HostFetcher(client, images, refresh=refresh).download_image
+            fetch = HostFetcher(client, images, refresh=options.refresh).download_image
             jobs = MAX_CONNECTIONS
         elif source.kind != "manifest":
             fetch = partial(from_mirror, mirror=_mirror(source), images=images, source=source)
@@ -124,7 +117,7 @@ def acquire(
             postponed,
             len(rows),
         )
-    write_outputs(outcome, AcquiredRow, out, failures, strict=strict)
+    write_outputs(outcome, AcquiredRow, out, failures, strict=options.strict)
 
 
 def from_manifest(row: ImageRow) -> AcquiredRow:
@@ -149,7 +142,7 @@ def from_manifest(row: ImageRow) -> AcquiredRow:
 
 
 def from_mirror(
-    row: ImageRow, *, mirror: Mirror, images: Path, source: SourceOptions
+    row: ImageRow, *, mirror: Mirror, images: Path, source: SourceConfig
 ) -> AcquiredRow:
     """Verify an image of a mirror and link it into the folder of images.
 
@@ -268,7 +261,7 @@ class HostFetcher:
         return _acquired_row(row, target, record.sha256, record.size_bytes)
 
 
-def from_record(row: ImageRow, *, images: Path, source: SourceOptions) -> AcquiredRow:
+def from_record(row: ImageRow, *, images: Path, source: SourceConfig) -> AcquiredRow:
     """Verify an acquired image against its provenance record, without contacting its source.
 
     Raises
@@ -306,7 +299,7 @@ def link_or_copy(origin: Path, part: Path) -> None:
         link.unlink(missing_ok=True)
 
 
-def _mirror(source: SourceOptions) -> Mirror:
+def _mirror(source: SourceConfig) -> Mirror:
     if source.mirror is None:
         raise ConfigError(
             "source.mirror is missing; set it to a folder with the layout of the host"
@@ -317,12 +310,10 @@ def _mirror(source: SourceOptions) -> Mirror:
 def _with_run_timeout(limits: HttpLimits | None, max_minutes: float | None) -> HttpLimits:
     if max_minutes is None:
         return limits or HttpLimits()
-    if not max_minutes > 0:
-        raise ConfigError(f"source.max_minutes is {max_minutes:g}; expected more than 0, or null")
     return replace(limits or HttpLimits(), run_timeout_s=60 * max_minutes)
 
 
-def _target(images: Path, row: ImageRow, source: SourceOptions) -> Path:
+def _target(images: Path, row: ImageRow, source: SourceConfig) -> Path:
     """Return the path of an image in the folder of images; see `check_image_url` for errors."""
     image_path = check_image_url(row.url, source)
     return images / image_path.parent.name / image_path.name

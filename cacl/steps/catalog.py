@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cacl import tables
+from cacl.config import LabelsConfig, SourceConfig
 from cacl.hpa.catalog import build_catalog, shard_of
 from cacl.hpa.catalog_summary import CatalogSummary
-from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.tables.schemas import AnnotationRow, FailureRow, ImageRow
 
 log = logging.getLogger(__name__)
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 def catalog(
     out: Path,
     failures: Path,
-    source: SourceOptions,
-    labels: LabelOptions,
+    source: SourceConfig,
+    labels: LabelsConfig,
     *,
     shards: int,
     downloads: Path | None = None,

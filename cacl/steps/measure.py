@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.annotation import annotation_of, index_annotations
-from cacl.hpa.target_class import TargetClass, class_labels_of, label_name
+from cacl.hpa.target_class import class_labels_of, label_name
 from cacl.image import qc
 from cacl.image.tile_stats import Bool, Int64, TileRowStats, area_per_tile, compute_row_stats
 from cacl.runtime.images import Outcome, run_images
@@ -24,6 +25,7 @@ from cacl.stats.ratios import (
     ratio,
 )
 from cacl.steps.outputs import write_outputs
+from cacl.steps.parameters import ImageJobs, MeasureFiles
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import (
     AnnotationRow,
@@ -48,57 +50,38 @@ class ImageMeasures:
 
 
 def measure(
-    segmented: Path,
-    images: Path,
-    annotations: Path,
-    tiles: Path,
-    store: Path,
+    files: MeasureFiles,
     out: Path,
     failures: Path,
+    jobs: ImageJobs,
     *,
     cell_type: str,
     min_tissue_fraction: float,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    strict: bool = False,
-    classes: Path | None = None,
+    classes_table: Path | None = None,
 ) -> None:
     """Write one row of measures per image.
 
     Parameters
     ----------
-    segmented
-        Table of `SegmentedRow` of a shard, written by `cacl segment`.
-    images
-        Table of `ImageRow` of the shard.
-    annotations
-        Table of `AnnotationRow` of the catalog.
-    tiles
-        Table of `TileStatRow` of the shard.
-    store
-        The OME-Zarr store.
+    files
+        Tables of the shard: `SegmentedRow`, `ImageRow`, `AnnotationRow`, `TileStatRow`; the store.
     out
-        Table of `MeasureRow`, in the order of `segmented`.
+        Table of `MeasureRow`, in the order of `files.segmented`.
     failures
         CSV of the images without measures.
+    jobs
+        How the images are processed.
     cell_type
         Cell type of the annotation columns, as the HPA names it, case-insensitive.
     min_tissue_fraction
         Tiles with less tissue are not counted.
-    jobs
-        Number of images processed at the same time.
-    scheduler
-        Address of a dask scheduler whose workers process the images; they need access to the same
-        folders. It must be trusted: it can run code on this machine.
-    strict
-        Raise `StrictError` if an image failed.
-    classes
+    classes_table
         Table of `ClassRow`, one row per image and class; None to omit it.
     """
-    image_store = Store(Path.cwd() / store if scheduler else store)
-    catalog = {row.image_id: row for row in tables.read_parquet(images, ImageRow)}
-    annotation = index_annotations(tables.read_parquet(annotations, AnnotationRow), cell_type)
-    tiles_by_image = _group_by_image(tables.read_parquet(tiles, TileStatRow))
+    image_store = Store(Path.cwd() / files.store if jobs.dask_scheduler else files.store)
+    catalog = {row.image_id: row for row in tables.read_parquet(files.images, ImageRow)}
+    annotation = index_annotations(tables.read_parquet(files.annotations, AnnotationRow), cell_type)
+    tiles_by_image = _group_by_image(tables.read_parquet(files.tiles, TileStatRow))
 
     def work(segmented_row: SegmentedRow) -> ImageMeasures:
         image_id = segmented_row.image_id
@@ -107,7 +90,8 @@ def measure(
             raise ImageError(
                 Reason.NOT_FOUND,
                 f"{image_id} has a mask but is missing from "
-                f"{images if image is None else tiles}; run the steps of this shard again",
+                f"{files.images if image is None else files.tiles}; run the steps of this shard "
+                "again",
             )
         meta = _check_digests(image_store, segmented_row, tile_rows)
         counted = np.zeros((meta.grid.rows, meta.grid.cols), dtype=bool)
@@ -128,17 +112,17 @@ def measure(
 
     outcome = run_images(
         "measure",
-        tables.read_parquet(segmented, SegmentedRow),
+        tables.read_parquet(files.segmented, SegmentedRow),
         work,
         source=lambda row: _source(catalog.get(row.image_id)),
-        jobs=jobs,
-        scheduler=scheduler,
+        jobs=jobs.jobs,
+        scheduler=jobs.dask_scheduler,
     )
-    if classes is not None:
+    if classes_table is not None:
         class_rows = [row for measures in outcome.results for row in measures.classes]
-        tables.write_parquet(classes, class_rows, ClassRow)
+        tables.write_parquet(classes_table, class_rows, ClassRow)
     measure_rows = Outcome([measures.row for measures in outcome.results], outcome.failures)
-    write_outputs(measure_rows, MeasureRow, out, failures, strict=strict)
+    write_outputs(measure_rows, MeasureRow, out, failures, strict=jobs.strict)
 
 
 def _group_by_image(rows: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:

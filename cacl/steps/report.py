@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from cacl import tables
+from cacl.config import SegmentConfig
 from cacl.report import (
     aggregate,
     agreement,
@@ -22,6 +23,7 @@ from cacl.report import (
     thumbnails,
 )
 from cacl.report.content import ReportContent
+from cacl.steps.parameters import ReportFiles
 from cacl.store import Store
 from cacl.tables import dictionary
 from cacl.tables.schemas import ImageRow
@@ -31,21 +33,14 @@ NAME_COLUMNS = ("gene", "antibody_id", "patient_id", "tissue")
 
 
 def report(
-    census: Sequence[Path],
-    failures: Sequence[Path],
-    store: Path,
-    model: Path,
-    catalog: Path,
+    files: ReportFiles,
     out: Path,
     *,
     cell_type: str,
     seed: int,
     min_tissue_fraction: float | None = None,
-    morphology: str | None = None,
-    radius_px: int | None = None,
-    benchmark: Path | None = None,
+    segment: SegmentConfig | None = None,
     jobs: int = 1,
-    classes: Sequence[Path] = (),
 ) -> None:
     """Write the tables (.csv, .parquet), their description, and `report.html`.
 
@@ -56,41 +51,32 @@ def report(
 
     Parameters
     ----------
-    census
-        Tables of `MeasureRow`, one per shard.
-    failures
-        CSVs of `FailureRow`, one per step and shard.
-    store
-        The OME-Zarr store, for the thumbnails.
-    model
-        Folder with `model.json` and `training.csv`; the page says so if they are missing.
-    catalog
-        Folder with `images.parquet`, for licences.
+    files
+        Tables of `MeasureRow` and `ClassRow`, one per shard; CSVs of `FailureRow`, one per step and
+        shard; the store, for the thumbnails; the folder of the model (`model.json` and
+        `training.csv`) and the table of `cacl benchmark`: the page says so if they are missing, or
+        if the benchmark is older than the model; the folder of the catalog, for licences.
     out
         Folder of the report.
     cell_type
         Cell type whose annotation labelled the images; part of the question.
     seed
         Seed of the bootstrap over antibodies.
-    min_tissue_fraction, morphology, radius_px
+    min_tissue_fraction, segment
         Settings of the run for the methods paragraph; None is not mentioned.
-    benchmark
-        Table of `cacl benchmark`; the page says so if there is none, or one older than the model.
     jobs
         Thumbnails at a time.
-    classes
-        Tables of `ClassRow`, one per shard.
 
     Raises
     ------
     TableError
         A table is missing or damaged, or an image is in two shards.
     """
-    images = inputs.read_images(census)
+    images = inputs.read_images(files.census)
     antibodies = aggregate.antibody_rows(images)
     disagreements = disagreement.disagreement_rows(antibodies)
     reviewed = review.review_rows(images)
-    image_store = Store(store)
+    image_store = Store(files.store)
     names = [name for column in NAME_COLUMNS for name in images[column].unique()]
     content = ReportContent(
         images=images,
@@ -99,9 +85,9 @@ def report(
         agreement=agreement.agreement_rows(images, antibodies, seed=seed),
         disagreements=disagreements,
         review=reviewed,
-        failures=inputs.read_failures(failures),
-        classes=inputs.read_classes(classes),
-        catalog=tables.read_frame([catalog / "images.parquet"], ImageRow),
+        failures=inputs.read_failures(files.failures),
+        classes=inputs.read_classes(files.classes_table),
+        catalog=tables.read_frame([files.catalog / "images.parquet"], ImageRow),
         thumbnails=thumbnails.write_thumbnails(
             image_store,
             images,
@@ -111,15 +97,15 @@ def report(
         ),
         gallery=gallery.gallery_antibodies(antibodies),
         figures=figures.report_figures(
-            antibodies, inputs.read_training_curves(model / "training.csv")
+            antibodies, inputs.read_training_curves(files.model / "training.csv")
         ),
-        benchmark=inputs.read_benchmark(benchmark, model / "model.json"),
-        model=inputs.read_model_description(model / "model.json"),
+        benchmark=inputs.read_benchmark(files.benchmark, files.model / "model.json"),
+        model=inputs.read_model_description(files.model / "model.json"),
         settings=text.RunSettings(
             cell_type=cell_type,
             min_tissue_fraction=min_tissue_fraction,
-            morphology=morphology,
-            radius_px=radius_px,
+            morphology=segment.morphology if segment else None,
+            radius_px=segment.radius_px if segment else None,
             seed=seed,
         ),
         tiling=inputs.describe_tiling(image_store, images),

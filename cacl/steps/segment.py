@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from cacl import tables
+from cacl.config import SegmentConfig
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.target_class import label_name
 from cacl.model.checkpoint import load_model
@@ -30,8 +31,8 @@ def segment(
     model: Path,
     out: Path,
     failures: Path,
+    config: SegmentConfig,
     *,
-    morphology: Morphology,
     threads: int = 2,
     strict: bool = False,
 ) -> None:
@@ -55,8 +56,8 @@ def segment(
         Table of `SegmentedRow`.
     failures
         CSV of the images without a mask.
-    morphology
-        Applied to the mask of each class.
+    config
+        Morphology, applied to the mask of each class.
     threads
         CPU threads.
     strict
@@ -68,6 +69,7 @@ def segment(
         The model cannot be used.
     """
     tune_malloc()
+    morphology = Morphology(config.morphology, config.radius_px)
     image_store, trained = Store(store), load_model(model)
     device = default_device()
     for network in trained.networks:

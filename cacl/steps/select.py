@@ -1,13 +1,14 @@
-"""Choose the tiles a model learns from, and split them by antibody.
+"""Select the tiles for training, validation and test, and split them by antibody.
 
-Labels are known for images, tiles are needed. A positive image also holds tiles without the
-pattern; the first rule takes those whose DAB share exceeds the median of the negative images'
-tiles. Where negatives are strongly stained elsewhere that leaves little, so the upper half of
-each image counts too, and training judges again (METHOD, section 4). HPA shows the same
-patients for many antibodies, so the split is by antibody: what is tested was never seen.
+Labels belong to images, training needs tiles, and a positive image also holds tiles without the
+class. A tile of a positive image is selected if its DAB fraction exceeds the median of the tiles
+of negative images, or is in the upper half of its own image: where negative images are strongly
+stained elsewhere, the first criterion alone selects little. Training relabels tiles later
+(docs/method.md). HPA shows the same patients for many antibodies, so the split is by antibody: no
+test antibody is seen in training.
 
-With several classes an image is of the kind `positive` if it is positive in any of them, and
-`negative` if it is negative in every one that it has a label in; the rules go by that kind.
+With several classes an image is of the kind `positive` if it is positive in any class, and
+`negative` if it is negative in every class in which it has a label; the criteria use that kind.
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.hpa.target_class import split_labels, with_first
-from cacl.model.data.selection import LABELS, NEGATIVE, POSITIVE, SelectionReason, Split
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import LABELS, NEGATIVE, POSITIVE, SelectionReason, Split
 
 log = logging.getLogger(__name__)
 
-TEST_SHARE = 0.25
-VALIDATION_SHARE = 0.125
+TEST_FRACTION = 0.25
+VALIDATION_FRACTION = 0.125
 MIN_ANTIBODIES_TO_SPLIT = 3
 MAX_IMBALANCE = 2
-TURNS = (*(Split.TRAIN, Split.TEST, Split.TRAIN) * 2, Split.VALIDATION, Split.TRAIN)
+SPLIT_CYCLE = (*(Split.TRAIN, Split.TEST, Split.TRAIN) * 2, Split.VALIDATION, Split.TRAIN)
 OVERRIDE_COLUMNS = ["image_id", "row", "col", "label"]
 
 
@@ -50,20 +51,20 @@ def select(
     Parameters
     ----------
     images
-        The catalog's images table (`ImageRow`).
+        The catalog's table of images (`ImageRow`).
     tiles
-        Tables of all tiles (`TileStatRow`), one a shard.
+        Tables of all tiles (`TileStatRow`), one per shard.
     out
-        Where the table goes.
+        Path of the table that is written.
     min_tissue_fraction
-        Tiles with less tissue are left out, 0 to 1.
+        Tiles with a smaller fraction of tissue are left out, 0 to 1.
     overrides
-        CSV `image_id,row,col,label` of single tiles whose label is known; rows without `row`
-        and `col` are about whole images and belong to the catalog.
+        CSV `image_id,row,col,label` of single tiles with known labels. Rows without `row` and
+        `col` are labels of whole images, which the catalog applies.
     max_tiles
-        Most tiles kept in the training split.
+        Maximum number of tiles in the training split.
     seed
-        Of the split and of what is left out.
+        Seed of the split and of the tiles that are left out.
 
     Raises
     ------
@@ -75,19 +76,19 @@ def select(
         A table is missing or damaged.
     """
     frame = _labelled_tiles(images, tiles)
-    _check_classes(frame, images)
-    classes = _classes_of_antibodies(frame)
-    several = bool(frame["class_labels"].ne("").any())
-    splits = deal_antibodies(classes, seed) if several else split_antibodies(classes, seed)
-    frame["split"] = frame["antibody_id"].map(splits)
-    frame = _judge(frame, min_tissue_fraction)
+    _require_both_labels(frame, images)
+    labels = _labels_of_antibodies(frame)
+    several_classes = bool(frame["class_labels"].ne("").any())
+    split = stratified_group_split if several_classes else split_antibodies
+    frame["split"] = frame["antibody_id"].map(split(labels, seed))
+    frame = _apply_rules(frame, min_tissue_fraction)
     if overrides is not None:
         frame = _override(frame, overrides)
-    imbalance = None if several else MAX_IMBALANCE
-    frame = _balance(frame, max_tiles, imbalance, np.random.default_rng(seed))
+    max_imbalance = None if several_classes else MAX_IMBALANCE
+    frame = _balance(frame, max_tiles, max_imbalance, np.random.default_rng(seed))
     frame = frame.sort_values(["image_id", "row", "col"], kind="stable")
     tables.write_parquet(out, frame, TileRow)
-    _tell(frame)
+    _log_counts(frame)
 
 
 def _labelled_tiles(images: Path, tiles: Sequence[Path]) -> pd.DataFrame:
@@ -100,135 +101,132 @@ def _labelled_tiles(images: Path, tiles: Sequence[Path]) -> pd.DataFrame:
 
 
 def kind_of(label: str, class_labels: str) -> str:
-    """Return `positive`, `negative` or empty for an image or tile; see the module."""
+    """Return the kind of an image or tile: `positive`, `negative` or empty; see the module."""
     labels = [*split_labels(class_labels).values()] or [label]
     return next((kind for kind in LABELS if kind in labels), "")
 
 
-def _check_classes(frame: pd.DataFrame, images: Path) -> None:
+def _require_both_labels(frame: pd.DataFrame, images: Path) -> None:
     texts = set(frame["class_labels"])
     by_class = pd.DataFrame({text: split_labels(str(text)) for text in texts if text}).T
-    found = {str(name): set(labels) for name, labels in by_class.items()}
-    for name, labels in (found or {"": set(frame["label"])}).items():
+    labels_of = {str(name): set(labels) for name, labels in by_class.items()}
+    for name, labels in (labels_of or {"": set(frame["label"])}).items():
         for label in LABELS:
             if label not in labels:
-                of_class = f" in the class {name}" if name else ""
+                in_class = f" in the class {name}" if name else ""
                 raise TrainingError(
-                    f"No tiled image is labelled {label}{of_class}, so there is nothing to tell "
-                    f"the pattern from; {images} needs at least one {label} image: add a gene or "
-                    "antibody with such an annotation, or label images through labels.overrides "
-                    "(CSV image_id,label) or the manifest's column label"
+                    f"No tiled image is labelled {label}{in_class}, and training needs positive "
+                    f"and negative images; {images} needs at least one {label} image: add a gene "
+                    "or antibody with such an annotation, or label images through "
+                    "labels.overrides (CSV image_id,label) or the manifest's column label"
                 )
 
 
-def _classes_of_antibodies(frame: pd.DataFrame) -> dict[str, str]:
-    """Return for each antibody which labels its images have, as one word."""
+def _labels_of_antibodies(frame: pd.DataFrame) -> dict[str, str]:
+    """Return the set of labels of each antibody's images, joined into one text."""
     labels = frame["class_labels"].where(frame["class_labels"] != "", frame["label"])
-    found = labels.groupby(frame["antibody_id"]).agg(lambda found: "+".join(sorted(set(found))))
-    return {str(antibody): str(classes) for antibody, classes in found.items()}
+    joined = labels.groupby(frame["antibody_id"]).agg(lambda values: "+".join(sorted(set(values))))
+    return {str(antibody): str(text) for antibody, text in joined.items()}
 
 
-def split_antibodies(classes: Mapping[str, str], seed: int) -> dict[str, Split]:
-    """Assign each antibody to one split, each class of antibodies on its own.
+def split_antibodies(labels: Mapping[str, str], seed: int) -> dict[str, Split]:
+    """Assign each antibody to one split, separately for each set of labels.
 
-    A class of fewer than three antibodies is all for training, so that training has both
-    classes before validation and test have any. Validation is first of all for negatives, on
-    which the threshold is set.
+    If fewer than three antibodies have the same labels, all of them are for training: training
+    needs both labels before validation and test have any. Validation antibodies are first of all
+    negative ones, because the thresholds are calibrated on negatives.
 
     Parameters
     ----------
-    classes
-        Antibody to its class: `positive`, `negative` or `negative+positive`.
+    labels
+        Antibody to the labels of its images: `positive`, `negative` or `negative+positive`.
     seed
-        Of the shuffle.
+        Seed of the shuffle.
 
     Returns
     -------
     Antibody to split.
     """
     splits: dict[str, Split] = {}
-    for number, kind in enumerate(sorted(set(classes.values()))):
-        members = sorted(antibody for antibody, found in classes.items() if found == kind)
+    for number, text in enumerate(sorted(set(labels.values()))):
+        members = sorted(antibody for antibody, own in labels.items() if own == text)
         order = np.random.default_rng([seed, number]).permutation(len(members))
-        test = validation = 0
+        n_test = n_validation = 0
         if len(members) >= MIN_ANTIBODIES_TO_SPLIT:
-            test = max(1, round(TEST_SHARE * len(members)))
-            validation = int(VALIDATION_SHARE * len(members))
-            if kind != POSITIVE:
-                validation = max(1, validation)
-        for place, member in enumerate(order):
-            in_test, held_out = place < test, place < test + validation
-            splits[members[member]] = (
-                Split.TEST if in_test else Split.VALIDATION if held_out else Split.TRAIN
-            )
+            n_test = max(1, round(TEST_FRACTION * len(members)))
+            n_validation = int(VALIDATION_FRACTION * len(members))
+            if text != POSITIVE:
+                n_validation = max(1, n_validation)
+        for rank, index in enumerate(order):
+            held_out = Split.TEST if rank < n_test else Split.VALIDATION
+            splits[members[index]] = held_out if rank < n_test + n_validation else Split.TRAIN
     return splits
 
 
-def deal_antibodies(classes: Mapping[str, str], seed: int) -> dict[str, Split]:
-    """Assign each antibody to one split, where several classes make too many kinds to split each.
+def stratified_group_split(labels: Mapping[str, str], seed: int) -> dict[str, Split]:
+    """Assign each antibody to one split, if several classes give too many sets of labels.
 
-    Antibodies are ordered by their labels, by chance where these are alike, and dealt out in
-    turns of eight, so that each split gets about its share of every class.
+    Antibodies are sorted by their labels, ties in random order, and assigned in cycles of eight,
+    so that each split gets about its fraction of every set of labels.
 
     Parameters
     ----------
-    classes
-        Antibody to its labels.
+    labels
+        Antibody to its labels in all classes.
     seed
-        Of the order of equals, and of where the turns begin.
+        Seed of the order of ties and of the start in the cycle.
 
     Returns
     -------
     Antibody to split.
     """
     rng = np.random.default_rng(seed)
-    luck = dict(zip(sorted(classes), rng.permutation(len(classes)), strict=True))
-    ordered = sorted(classes, key=lambda antibody: (classes[antibody], luck[antibody]))
-    start = int(rng.integers(len(TURNS)))
-    return {name: TURNS[(start + place) % len(TURNS)] for place, name in enumerate(ordered)}
+    tie_break = dict(zip(sorted(labels), rng.permutation(len(labels)), strict=True))
+    ordered = sorted(labels, key=lambda antibody: (labels[antibody], tie_break[antibody]))
+    start, length = int(rng.integers(len(SPLIT_CYCLE))), len(SPLIT_CYCLE)
+    return {name: SPLIT_CYCLE[(start + rank) % length] for rank, name in enumerate(ordered)}
 
 
-def _judge(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFrame:
-    """Give each tile its first rule; the median is that of the training split's negatives."""
-    tissue = frame["tissue_fraction"] >= min_tissue_fraction
-    negative = frame["kind"] == NEGATIVE
-    reference = frame.loc[negative & tissue & (frame["split"] == Split.TRAIN), "dab_fraction"]
+def _apply_rules(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFrame:
+    """Add the columns `reason` and `selected`; the median is of the training split's negatives."""
+    has_tissue = frame["tissue_fraction"] >= min_tissue_fraction
+    negative, training = frame["kind"] == NEGATIVE, frame["split"] == Split.TRAIN
+    reference = frame.loc[negative & has_tissue & training, "dab_fraction"]
     median = float(reference.median()) if len(reference) else 0.0
-    above = frame["dab_fraction"] > median
-    own = frame["dab_fraction"].where(tissue).groupby(frame["image_id"]).transform("median")
-    rule = pd.Series(str(SelectionReason.DAB_BELOW), index=frame.index, dtype="string")
-    rule[frame["dab_fraction"] >= own] = str(SelectionReason.DAB_UPPER_HALF)
-    rule[above] = str(SelectionReason.DAB_ABOVE)
-    rule[negative] = str(SelectionReason.NEGATIVE_IMAGE)
-    rule[frame["split"] == Split.TEST] = str(SelectionReason.TEST)
-    rule[~tissue] = str(SelectionReason.LITTLE_TISSUE)
-    left_out = rule.isin([str(SelectionReason.DAB_BELOW), str(SelectionReason.LITTLE_TISSUE)])
-    log.info("select: the negatives' median DAB share is %.4f", median)
-    return frame.assign(reason=rule, selected=~left_out)
+    by_image = frame["dab_fraction"].where(has_tissue).groupby(frame["image_id"])
+    reason = pd.Series(str(SelectionReason.DAB_BELOW), index=frame.index, dtype="string")
+    upper_half = frame["dab_fraction"] >= by_image.transform("median")
+    reason[upper_half] = str(SelectionReason.DAB_UPPER_HALF)
+    reason[frame["dab_fraction"] > median] = str(SelectionReason.DAB_ABOVE)
+    reason[negative] = str(SelectionReason.NEGATIVE_IMAGE)
+    reason[frame["split"] == Split.TEST] = str(SelectionReason.TEST)
+    reason[~has_tissue] = str(SelectionReason.LITTLE_TISSUE)
+    left_out = reason.isin([str(SelectionReason.DAB_BELOW), str(SelectionReason.LITTLE_TISSUE)])
+    log.info("select: the median DAB fraction of negative tiles is %.4f", median)
+    return frame.assign(reason=reason, selected=~left_out)
 
 
 def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Apply labels of single tiles; they are kept whatever the rules say."""
-    wanted = _read_overrides(path)
+    """Apply labels of single tiles; these tiles are selected whatever the rules decide."""
     keys = zip(frame["image_id"], frame["row"], frame["col"], strict=True)
-    place_of = {
-        (str(image_id), int(row), int(col)): place
-        for place, (image_id, row, col) in enumerate(keys)
+    index_of = {
+        (str(image_id), int(row), int(col)): index
+        for index, (image_id, row, col) in enumerate(keys)
     }
-    for key, label in wanted.items():
-        if key not in place_of:
+    for key, label in _read_overrides(path).items():
+        if key not in index_of:
             image_id, row, col = key
             raise ConfigError(
                 f"{path} labels tile row {row}, col {col} of {image_id!r}, which is no tile of a "
                 "labelled image; correct the row or remove it"
             )
-        place = place_of[key]
-        class_labels = with_first(str(frame.loc[place, "class_labels"]), label)
-        frame.loc[place, "label"] = label
-        frame.loc[place, "class_labels"] = class_labels
-        frame.loc[place, "kind"] = kind_of(label, class_labels)
-        frame.loc[place, "selected"] = True
-        frame.loc[place, "reason"] = str(SelectionReason.OVERRIDE)
+        index = index_of[key]
+        class_labels = with_first(str(frame.loc[index, "class_labels"]), label)
+        frame.loc[index, "label"] = label
+        frame.loc[index, "class_labels"] = class_labels
+        frame.loc[index, "kind"] = kind_of(label, class_labels)
+        frame.loc[index, "selected"] = True
+        frame.loc[index, "reason"] = str(SelectionReason.OVERRIDE)
     return frame
 
 
@@ -244,7 +242,7 @@ def _read_overrides(path: Path) -> dict[tuple[str, int, int], str]:
         raise ConfigError(
             f"labels.overrides {path} lacks the columns {missing}; expected {OVERRIDE_COLUMNS}"
         )
-    wanted: dict[tuple[str, int, int], str] = {}
+    labels: dict[tuple[str, int, int], str] = {}
     for line, (image_id, row, col, label) in enumerate(
         table[OVERRIDE_COLUMNS].itertuples(index=False), start=2
     ):
@@ -255,45 +253,44 @@ def _read_overrides(path: Path) -> dict[tuple[str, int, int], str]:
                 f"{path}, line {line}: expected row and col from 0 and a label of {LABELS}, got "
                 f"row {row!r}, col {col!r}, label {label!r}"
             )
-        wanted[str(image_id), int(row), int(col)] = str(label)
-    return wanted
+        labels[str(image_id), int(row), int(col)] = str(label)
+    return labels
 
 
 def _balance(
-    frame: pd.DataFrame, max_tiles: int, imbalance: int | None, rng: np.random.Generator
+    frame: pd.DataFrame, max_tiles: int, max_imbalance: int | None, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Leave out training tiles at random.
 
-    One kind keeps at most `imbalance` times as many tiles as the other (a batch holds as many of
-    each anyway, and a rare kind of negative is worth keeping), and both keep to the limit. That
-    of several classes is None: few images are negative in all of them.
+    One kind keeps at most `max_imbalance` times as many tiles as the other: a batch holds equal
+    numbers of both, and rare kinds of negatives are worth keeping. Both keep at most half of
+    `max_tiles`. With several classes `max_imbalance` is None, because few images are negative in
+    all of them.
     """
     training = frame["selected"] & (frame["split"] == Split.TRAIN)
     counts = {label: int((training & (frame["kind"] == label)).sum()) for label in LABELS}
-    fewest = min(counts.values())
-    limit = max_tiles // 2
-    each = limit if imbalance is None else min(imbalance * fewest, limit)
+    half = max_tiles // 2
+    limit = half if max_imbalance is None else min(max_imbalance * min(counts.values()), half)
+    reason = SelectionReason.LIMIT if limit == half else SelectionReason.BALANCE
     for label in LABELS:
         members = frame.index[training & (frame["kind"] == label)]
         free = members[frame.loc[members, "reason"] != str(SelectionReason.OVERRIDE)]
-        surplus = min(len(members) - each, len(free))
+        surplus = min(len(members) - limit, len(free))
         if surplus <= 0:
             continue
         dropped = np.sort(rng.permutation(len(free))[:surplus])
         frame.loc[free[dropped], "selected"] = False
-        frame.loc[free[dropped], "reason"] = str(
-            SelectionReason.LIMIT if each == limit else SelectionReason.BALANCE
-        )
+        frame.loc[free[dropped], "reason"] = str(reason)
     return frame
 
 
-def _tell(frame: pd.DataFrame) -> None:
-    kept = frame[frame["selected"]]
-    for (split, label), part in kept.groupby(["split", "kind"], observed=True):
+def _log_counts(frame: pd.DataFrame) -> None:
+    selected = frame[frame["selected"]]
+    for (split, label), group in selected.groupby(["split", "kind"], observed=True):
         log.info(
             "select: %s, %s: %d tiles of %d antibodies",
             split,
             label,
-            len(part),
-            part["antibody_id"].nunique(),
+            len(group),
+            group["antibody_id"].nunique(),
         )

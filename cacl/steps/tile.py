@@ -10,6 +10,7 @@ import dask.array as da
 import numpy as np
 
 from cacl import tables
+from cacl.config import TilesConfig
 from cacl.errors import ImageError, Reason
 from cacl.image import stain
 from cacl.image.cell_mask import background_od, cell_mask
@@ -18,6 +19,7 @@ from cacl.image.tile_grid import TileGrid
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
 from cacl.steps.outputs import write_failures
+from cacl.steps.parameters import ImageJobs
 from cacl.store import ImageMeta, Store
 from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
@@ -33,13 +35,8 @@ def tile(
     store: Path,
     out: Path,
     failures: Path,
-    *,
-    source_px: int,
-    tile_px: int,
-    min_tissue_fraction: float,
-    jobs: int = 1,
-    scheduler: str | None = None,
-    strict: bool = False,
+    config: TilesConfig,
+    jobs: ImageJobs,
 ) -> None:
     """Write each image with its cell mask to the store, and a table of all tiles.
 
@@ -56,46 +53,50 @@ def tile(
         Table of `TileStatRow` to write, one row per tile.
     failures
         CSV file of `FailureRow` to write.
-    source_px, tile_px
-        Side of a tile in source pixels and in pixels of the store.
-    min_tissue_fraction
-        An image fails if no tile has at least this fraction of tissue, 0-1.
+    config
+        Sides of a tile. An image fails if no tile has at least `min_tissue_fraction` of tissue.
     jobs
-        Number of images that are processed at the same time.
-    scheduler
-        Address of a dask scheduler whose workers process the images; they must see the same
-        folders. Use a trusted scheduler only: it can run code on this machine.
-    strict
-        Raise an error if an image failed.
+        How the images are processed.
 
     Raises
     ------
     StrictError
-        An image failed and `strict` is set.
+        An image failed and `jobs.strict` is set.
     ClusterError
         The dask scheduler or its workers cannot be used.
     """
-    base = Path.cwd() if scheduler else Path()
+    base = Path.cwd() if jobs.dask_scheduler else Path()
     image_store = Store(base / store)
 
     def work(row: AcquiredRow) -> list[TileStatRow]:
-        stats = _tile_image(image_store, row, base / row.path, source_px=source_px, tile_px=tile_px)
-        best = max(stat.tissue_fraction for stat in stats)
-        if best < min_tissue_fraction:
+        stats = _tile_image(
+            image_store,
+            row,
+            base / row.path,
+            source_px=config.source_px,
+            tile_px=config.tile_px,
+        )
+        best, needed = max(stat.tissue_fraction for stat in stats), config.min_tissue_fraction
+        if best < needed:
             raise ImageError(
                 Reason.NO_TISSUE,
-                f"No tissue: at most {best:.1%} of a tile, expected {min_tissue_fraction:.1%}; "
+                f"No tissue: at most {best:.1%} of a tile, expected {needed:.1%}; "
                 "check the image, or lower tiles.min_tissue_fraction",
             )
         return stats
 
     rows = tables.read_parquet(acquired, AcquiredRow)
     outcome = run_images(
-        "tile", rows, work, source=lambda row: row.path, jobs=jobs, scheduler=scheduler
+        "tile",
+        rows,
+        work,
+        source=lambda row: row.path,
+        jobs=jobs.jobs,
+        scheduler=jobs.dask_scheduler,
     )
     all_stats = [stat for stats in outcome.results for stat in stats]
     tables.write_parquet(out, all_stats, TileStatRow)
-    write_failures(failures, outcome.failures, strict=strict)
+    write_failures(failures, outcome.failures, strict=jobs.strict)
 
 
 def _tile_image(

@@ -21,14 +21,16 @@ from cacl.benchmark.evaluation_set import (
     read_evaluation_set,
     sample_balanced_tiles,
 )
-from cacl.benchmark.external import synthesise_external
 from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
-from cacl.benchmark.table import ModelFolders, benchmark
+from cacl.config import PhantomConfig, SegmentConfig, TilesConfig, TrainConfig
 from cacl.errors import ConfigError, TrainingError
 from cacl.image.tile_grid import TileGrid
-from cacl.model.inference.masks import Morphology
-from cacl.model.training.train import train
+from cacl.runtime.compute import Compute
+from cacl.steps.benchmark import benchmark
+from cacl.steps.parameters import TrainedModels
+from cacl.steps.synthesise_external import synthesise_external
+from cacl.steps.train import train
 from cacl.store import Store
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas
@@ -78,8 +80,8 @@ def run(
     folders: dict[str, Path] | None = None,
 ) -> pd.DataFrame:
     sources = [replace(source(atlas), **changes or {})]
-    models = ModelFolders(atlas.path("model"), **folders or {})
-    benchmark(sources, models, out, morphology=Morphology(), threads=1)
+    models = TrainedModels(model=atlas.path("model"), **folders or {})
+    benchmark(sources, models, out, SegmentConfig(radius_px=0), threads=1)
     return pd.read_csv(out / "table.csv").set_index(["evaluation_set", "method"])
 
 
@@ -113,7 +115,8 @@ def test_rejects_evaluation_set_without_positive_tiles(atlas: ModelAtlas) -> Non
 
 def test_table_ranks_cacl_above_the_baselines(atlas: ModelAtlas, tmp_path: Path) -> None:
     inputs = atlas.path("training.parquet"), atlas.path("atlas.zarr")
-    train(*inputs, tmp_path / "paper", preset="paper", max_steps=1, threads=1)
+    config = TrainConfig(preset="paper", max_steps=1)
+    train(*inputs, tmp_path / "paper", config, compute=Compute(threads=1))
     classifier.train_classifier(*inputs, tmp_path / "classifier", steps=4, threads=1)
     folders = {"paper": tmp_path / "paper", "classifier": tmp_path / "classifier"}
     table = run(atlas, tmp_path / "one", folders=folders).loc[OWN_SET]
@@ -158,10 +161,9 @@ def test_reports_missing_ground_truth_and_test_split(atlas: ModelAtlas, tmp_path
 
 
 def test_external_set_has_only_test_tiles_and_depends_on_the_seed(tmp_path: Path) -> None:
-    size = {"antibodies": 2, "patients": 1, "source_px": 375, "tile_px": 128}
+    phantom = PhantomConfig(setting="duodenum-a", antibodies=2, patients=1)
     for seed in (0, 1):
-        out = tmp_path / str(seed)
-        synthesise_external(out, setting="duodenum-a", min_tissue_fraction=0.2, seed=seed, **size)
+        synthesise_external(tmp_path / str(seed), phantom, TilesConfig(), seed=seed)
     images = read_evaluation_set(EvaluationSource.external(tmp_path / "0"), seed=0).images
     assert {image.antibody_id for image in images} == {"HPA900001", "HPA900002"}
     rows = tables.read_frame([tmp_path / "0" / EXTERNAL_TILES], TileRow)

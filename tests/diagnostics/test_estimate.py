@@ -21,7 +21,7 @@ from cacl.diagnostics.estimate import Workload, as_table, duration, estimate, wo
 from cacl.diagnostics.process_cost import Cost, measure_commands
 from cacl.errors import CaclError
 from cacl.model.config import PAPER, ROBUST, TEACHER, Preset, with_classes
-from cacl.model.training.plan import Planned
+from cacl.model.training.plan import PlannedNetwork
 from cacl.tables.schemas import ImageRow
 from tests.fixtures.model_atlas import image_row
 
@@ -117,12 +117,12 @@ def test_configurations_merge_as_in_snakemake(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text(yaml.safe_dump({"census": {"shards": 9}, "tiles": {"tile_px": 64}}))
     second.write_text(yaml.safe_dump({"tiles": {"source_px": 200}, "seed": 3}))
-    merged = config.load([first, second])
-    assert merged == {
+    merged = {
         "census": {"shards": 9},
         "tiles": {"tile_px": 64, "source_px": 200},
         "seed": 3,
     }
+    assert config.load([first, second]) == config.resolve(merged)
 
 
 def test_durations_use_the_largest_fitting_unit() -> None:
@@ -151,8 +151,8 @@ def test_training_step_takes_the_median_over_intervals() -> None:
     assert seconds_per_step({10: 4.0}, paper, paper) == 0.25
 
 
-def planned(*parts: tuple[Preset, int]) -> list[Planned]:
-    return [Planned(preset, steps, (0,)) for preset, steps in parts]
+def planned(*parts: tuple[Preset, int]) -> list[PlannedNetwork]:
+    return [PlannedNetwork(preset, steps, (0,)) for preset, steps in parts]
 
 
 def test_every_class_has_its_own_teachers(tmp_path: Path) -> None:

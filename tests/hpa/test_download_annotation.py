@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError
 from cacl.hpa.download_annotation import fetch_annotation
 from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.options import SourceOptions
 from cacl.hpa.provenance import provenance_path, read_provenance
 from tests.fixtures.catalogs import ANPEP, HEADER, SI, BuiltCatalog, build_catalog, image_url
 from tests.fixtures.hpa_server import HpaServer, antibody_xml, gene_xml, redirect, status, web_page
@@ -119,7 +119,7 @@ def test_unavailable_gene_is_a_failure(tmp_path: Path, fault: object) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
         server.fail(f"/{SI}.xml", fault, always=True)  # type: ignore[arg-type]
-        source = SourceOptions(
+        source = SourceConfig(
             kind="hpa", genes=("SI", "ANPEP"), host=server.url, requests_per_second=200
         )
         fetched = fetch_annotation(source, tmp_path / "out", limits)
@@ -148,7 +148,7 @@ def test_downloads_again_if_provenance_record_is_missing(tmp_path: Path) -> None
 
 def test_reports_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "host").write_text("in the way")
-    source = SourceOptions(kind="hpa", genes=("SI",), host="http://127.0.0.1:9")
+    source = SourceConfig(kind="hpa", genes=("SI",), host="http://127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"host cannot be written"):
         fetch_annotation(source, tmp_path / "host")
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import LabelsConfig
 from cacl.errors import ConfigError
 from cacl.hpa.annotation_table import read_annotation_table
-from cacl.hpa.labels import Override, label_of, read_overrides
-from cacl.hpa.options import LabelOptions
+from cacl.hpa.labels import Override, label_of, label_rules, read_overrides
 from cacl.tables.schemas import AnnotationRow
 from tests.fixtures.catalogs import annotation_row
 
 MICROVILLI = "enterocytes - microvilli"
-RULE = LabelOptions()
+RULE = label_rules(LabelsConfig())[""]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_no_fall_back_if_microvilli_are_annotated() -> None:
 
 
 def test_configured_glandular_cells_need_no_location() -> None:
-    rule = LabelOptions(cell_type="Glandular Cells")
+    rule = label_rules(LabelsConfig(cell_type="Glandular Cells"))[""]
     assert label_of([annotation_row("glandular cells", "high")], [], rule).label == "positive"
 
 
@@ -100,7 +100,8 @@ def test_no_label_without_annotation_of_the_cell_type() -> None:
 
 
 def test_staining_levels_are_case_insensitive() -> None:
-    rule = LabelOptions(positive=("High", "ASCENDING"), negative=("Low",))
+    labels = LabelsConfig(positive=("High", "ASCENDING"), negative=("Low",))
+    rule = label_rules(labels)[""]
     assert label_of([annotation_row(MICROVILLI, "ascending")], [], rule).label == "positive"
     assert label_of([annotation_row(MICROVILLI, "low")], [], rule).label == "negative"
     assert label_of([annotation_row(MICROVILLI, "not detected")], [], rule).label == ""
@@ -112,7 +113,7 @@ def test_staining_levels_are_case_insensitive() -> None:
 )
 def test_rejects_invalid_label_options(wrong: dict[str, tuple[str, ...]]) -> None:
     with pytest.raises(ConfigError, match=r"labels"):
-        LabelOptions(**wrong)  # type: ignore[arg-type]
+        LabelsConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_label_counts_of_release_22(shared_data: Path) -> None:

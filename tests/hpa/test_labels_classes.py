@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
+from cacl.config import LabelsConfig, SourceConfig, TargetClassConfig
 from cacl.errors import ManifestError
-from cacl.hpa.labels import label_of
-from cacl.hpa.options import LabelOptions, SourceOptions
-from cacl.hpa.target_class import TargetClass, split_labels
+from cacl.hpa.labels import label_of, label_rules
+from cacl.hpa.target_class import split_labels
 from cacl.phantom import write_phantom
 from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.catalogs import annotation_row
 
-NUCLEUS = LabelOptions(cell_type="enterocytes", location="nuclear")
-CLASSES = (
-    TargetClass(name="microvilli", cell_type="Enterocytes - Microvilli"),
-    TargetClass(name="cytoplasm", cell_type="enterocytes", location="cytoplasmic", shape="area"),
-    TargetClass(name="nucleus", cell_type="enterocytes", location="nuclear", shape="area"),
+NUCLEUS = dataclasses.replace(
+    label_rules(LabelsConfig())[""], cell_type="enterocytes", location="nuclear"
 )
-RULE = LabelOptions(classes=CLASSES)
+CLASSES = {
+    "microvilli": TargetClassConfig(cell_type="Enterocytes - Microvilli"),
+    "cytoplasm": TargetClassConfig(cell_type="enterocytes", location="cytoplasmic", shape="area"),
+    "nucleus": TargetClassConfig(cell_type="enterocytes", location="nuclear", shape="area"),
+}
+RULE = LabelsConfig(classes=CLASSES)
 
 
 def enterocytes(staining: str, location: str, cell_type: str = "enterocytes") -> AnnotationRow:
@@ -53,15 +56,15 @@ def test_positive_label_requires_the_location(
 
 
 def test_each_class_has_its_own_rule() -> None:
-    rules = RULE.of_classes()
+    rules = label_rules(RULE)
     assert list(rules) == ["microvilli", "cytoplasm", "nucleus"]
     assert rules["microvilli"].cell_type == "enterocytes - microvilli"
-    assert (rules["nucleus"].location, rules["nucleus"].classes) == ("nuclear", ())
-    assert LabelOptions().of_classes() == {"": LabelOptions()}
+    assert rules["nucleus"] == NUCLEUS
+    assert list(label_rules(LabelsConfig())) == [""]
 
 
-def catalog_images(out: Path, labels: LabelOptions, **source: object) -> list[ImageRow]:
-    source_options = SourceOptions(**source)  # type: ignore[arg-type]
+def catalog_images(out: Path, labels: LabelsConfig, **source: object) -> list[ImageRow]:
+    source_options = SourceConfig(**source)  # type: ignore[arg-type]
     catalog(out, out / "failures.csv", source_options, labels, shards=2)
     images = read_parquet(out / "images.parquet", ImageRow)
     shards = [read_parquet(out / f"shards/{number}.parquet", ImageRow) for number in (0, 1)]
@@ -84,7 +87,7 @@ def test_class_labels_of_real_genes_of_release_18(shared_data: Path, tmp_path: P
         ("", "microvilli=;cytoplasm=;nucleus="),
     }
     assert len({text for _, text in found.values()}) >= 2
-    plain = catalog_images(tmp_path / "one", LabelOptions(), **source)
+    plain = catalog_images(tmp_path / "one", LabelsConfig(), **source)
     assert [row.label for row in plain] == [row.label for row in images]
     assert {row.class_labels for row in plain} == {""}
 
@@ -120,13 +123,13 @@ def test_phantom_has_both_labels_in_every_class(host: Path, tmp_path: Path) -> N
 
 
 def test_summary_counts_labels_of_each_class(host: Path, tmp_path: Path) -> None:
-    source = SourceOptions(kind="mirror", mirror=host)
+    source = SourceConfig(kind="mirror", mirror=host)
     summary = str(catalog(tmp_path, tmp_path / "failures.csv", source, RULE, shards=1))
     images = read_parquet(tmp_path / "images.parquet", ImageRow)
     values = [split_labels(row.class_labels)["nucleus"] for row in images]
     counts = f"{values.count('positive')} positive, {values.count('negative')} negative"
     assert f"labels of nucleus: {counts}\n" in f"{summary}\n"
-    plain = str(catalog(tmp_path, tmp_path / "f.csv", source, LabelOptions(), shards=1))
+    plain = str(catalog(tmp_path, tmp_path / "f.csv", source, LabelsConfig(), shards=1))
     assert "labels of" not in plain
 
 
@@ -134,7 +137,7 @@ def test_override_changes_only_the_first_class(host: Path, tmp_path: Path) -> No
     name = "HPA900001/900001_A_7_2"
     overrides = tmp_path / "mine.csv"
     overrides.write_text(f"image_id,label\n{name},\n")
-    rule = LabelOptions(classes=CLASSES, overrides=overrides)
+    rule = LabelsConfig(classes=CLASSES, overrides=overrides)
     source = {"kind": "mirror", "mirror": host}
     changed = catalog_images(tmp_path / "changed", rule, **source)[0]
     before = catalog_images(tmp_path / "before", RULE, **source)[0]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cacl.errors import ConfigError, ManifestError
+from cacl.config import LabelsConfig, SourceConfig
+from cacl.errors import ManifestError
 from cacl.hpa.manifest import read_manifest
-from cacl.hpa.options import LabelOptions, SourceOptions
 from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import ImageRow
@@ -143,8 +143,8 @@ def test_catalog_of_manifest_with_overrides(tmp_path: Path) -> None:
     summary = catalog(
         tmp_path / "out",
         tmp_path / "failures.csv",
-        SourceOptions(kind="manifest", manifest=path),
-        LabelOptions(overrides=overrides),
+        SourceConfig(kind="manifest", manifest=path),
+        LabelsConfig(overrides=overrides),
         shards=2,
     )
     rows = read_parquet(tmp_path / "out" / "images.parquet", ImageRow)
@@ -161,26 +161,8 @@ def test_genes_and_antibodies_filter_a_manifest(tmp_path: Path) -> None:
     path = manifest(tmp_path, f"{HEADER},gene\nx.jpg,AB1,p1,SI\ny.jpg,AB2,p1,SI\nz.jpg,AB3,p,X\n")
 
     def images(**wanted: tuple[str, ...]) -> int:
-        source = SourceOptions(kind="manifest", manifest=path, **wanted)  # type: ignore[arg-type]
+        source = SourceConfig(kind="manifest", manifest=path, **wanted)  # type: ignore[arg-type]
         out = tmp_path / "out"
-        return catalog(out, tmp_path / "f.csv", source, LabelOptions(), shards=1).images
+        return catalog(out, tmp_path / "f.csv", source, LabelsConfig(), shards=1).images
 
     assert (images(), images(genes=("si",)), images(antibodies=("ab2",))) == (3, 2, 1)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"kind": "manifest"}, "set source.manifest"),
-        ({"kind": "mirror"}, "set source.mirror"),
-        ({"kind": "hpa"}, "write for example `genes: [SI, ANPEP]`"),
-        ({"kind": "zoo"}, "expected one of phantom, hpa, mirror, manifest"),
-        ({"kind": "hpa", "genes": ("SI",), "requests_per_second": 0}, "more than 0"),
-        ({"kind": "hpa", "genes": ("SI",), "hpa_version": "v23"}, "such as '23'"),
-        ({"kind": "hpa", "genes": ("SI",), "host": "hpa"}, "starts with https://"),
-    ],
-)
-def test_rejects_invalid_source_options(options: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        SourceOptions(**options).check_catalogable()  # type: ignore[arg-type]
-    assert message in str(caught.value)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from cacl.image.pixel_flags import EDGE_PX, MAX_CORE_PX, interior_mask
 from cacl.image.tissue_edge import edge_distance
-from cacl.model.data.dataset import LARGEST_CORE_PX, RIM_PX, interior_mask
 
 
 def disc(size: int, radius: int) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_tissue_at_the_image_border_has_its_edge_there() -> None:
 def test_core_has_a_tissue_edge_and_a_section_has_none() -> None:
     core = disc(201, 80)
     interior = interior_mask(core.astype(np.uint8))
-    assert not interior[100, 100 - 80 + RIM_PX - 2]
-    assert interior[100, 100 - 80 + RIM_PX + 2]
-    section = np.zeros((1, LARGEST_CORE_PX + 1), np.uint8)
+    assert not interior[100, 100 - 80 + EDGE_PX - 2]
+    assert interior[100, 100 - 80 + EDGE_PX + 2]
+    section = np.zeros((1, MAX_CORE_PX + 1), np.uint8)
     assert interior_mask(section).all()

@@ -1,4 +1,4 @@
-"""What training begins with: codes by k-means or by chance, the critic and its pools."""
+"""Initialisation of the codes, and the critic with its image pools."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cacl.model.config import TEACHER
+from cacl.model.data.batches import Batch
 from cacl.model.networks import critic as critic_module
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.codebook import init_kmeans, init_random
 from cacl.model.networks.critic import N_KINDS, Critic, ImagePool, critic_loss
-from cacl.model.training.objective import Batch
 
 
 def rng() -> torch.Generator:
@@ -33,10 +33,12 @@ def batch(candidate: Tensor) -> Batch:
     """A negative tile and a positive one, of candidates (2, 1, y, x)."""
     label = torch.tensor([[False], [True]])
     nowhere = torch.zeros_like(candidate[:, 0])
-    told = torch.zeros(2, 0, *candidate.shape[2:], dtype=torch.uint8)
+    pseudo_label = torch.zeros(2, 0, *candidate.shape[2:], dtype=torch.uint8)
     rgb = torch.zeros(2, 3, *candidate.shape[2:])
-    share = torch.full((2, 1), 0.1)
-    return Batch(rgb, candidate, nowhere, nowhere, label, ~label, label, ~label, share, told)
+    fraction = torch.full((2, 1), 0.1)
+    return Batch(
+        rgb, candidate, nowhere, nowhere, label, ~label, label, ~label, fraction, pseudo_label
+    )
 
 
 def embeddings() -> Tensor:
@@ -50,11 +52,11 @@ def embeddings() -> Tensor:
 
 def start_codes(model: AutoEncoder, tiles: Batch) -> None:
     positive = tiles.positive.any(1)
-    positions = tiles.coded_possible, tiles.coded_other_classes
+    positions = tiles.class_positions, tiles.other_class_positions
     init_kmeans(model.codebook, embeddings(), positive, *positions, rng())
 
 
-def test_s_starts_from_negative_tiles_and_c_from_what_only_positive_ones_show() -> None:
+def test_initialises_s_from_negative_tiles_and_c_from_embeddings_of_positive_tiles_alone() -> None:
     model = autoencoder()
     everywhere = torch.ones(2, 1, 8, 8, dtype=torch.bool)
     start_codes(model, batch(everywhere))
@@ -64,7 +66,7 @@ def test_s_starts_from_negative_tiles_and_c_from_what_only_positive_ones_show() 
     assert model.codebook.cluster_size.gt(0).all()
 
 
-def test_c_starts_where_the_pattern_may_be() -> None:
+def test_initialises_c_at_class_positions_only() -> None:
     model = autoencoder()
     upper = torch.zeros(2, 1, 8, 8, dtype=torch.bool)
     upper[:, :, :6] = True
@@ -80,7 +82,7 @@ def test_random_codes_are_embeddings_of_the_batch() -> None:
     assert all(code in known for code in model.codebook.codes.tolist())
 
 
-def test_a_pool_keeps_the_last_fakes_in_their_order() -> None:
+def test_image_pool_keeps_the_last_images_in_order() -> None:
     pool = ImagePool(64)
     assert pool.sample(rng()) is None
     for number in range(35):
@@ -88,17 +90,19 @@ def test_a_pool_keeps_the_last_fakes_in_their_order() -> None:
     assert [int(image[0, 0, 0]) for image in pool.images] == [
         number for number in range(3, 35) for _ in range(2)
     ]
-    drawn = pool.sample(rng())
-    assert drawn is not None
-    assert drawn.shape == (1, 3, 1, 1)
-    assert not drawn.requires_grad
-    chance = rng()
-    images = [image for image in (pool.sample(chance) for _ in range(500)) if image is not None]
+    image = pool.sample(rng())
+    assert image is not None
+    assert image.shape == (1, 3, 1, 1)
+    assert not image.requires_grad
+    sampling_rng = rng()
+    images = [
+        image for image in (pool.sample(sampling_rng) for _ in range(500)) if image is not None
+    ]
     assert {int(image[0, 0, 0, 0]) for image in images} == set(range(3, 35))
 
 
 @pytest.mark.parametrize("filled", [0, 1, 2])
-def test_the_critic_learns_from_real_tiles_and_one_fake_of_each_kind(filled: int) -> None:
+def test_critic_loss_uses_real_tiles_and_one_reconstruction_per_label(filled: int) -> None:
     torch.manual_seed(0)
     critic, pools = Critic(), (ImagePool(64), ImagePool(64))
     real, fakes = torch.rand(2, 3, 32, 32), torch.rand(2, 1, 3, 32, 32)

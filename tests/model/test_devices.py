@@ -1,4 +1,4 @@
-"""Several devices hold one model; a run that is asked to stop goes on bit for bit."""
+"""Several devices hold equal models; a run stopped by SIGTERM resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from cacl.model.config import get_preset
 from cacl.model.data import dataset
 from cacl.model.device import make_fabric, prepare_for_device
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.training import judge, loop, plan, train
-from cacl.model.training.begin import begin
-from cacl.model.training.distributed import Team, launch
-from cacl.model.training.stop import asked_to_stop
+from cacl.model.training import monitor, train
+from cacl.model.training.plan import stages
+from cacl.model.training.run import TrainingRun
+from cacl.runtime.distributed import World, launch
+from cacl.runtime.signals import catch_sigterm
 from cacl.store import Store
 from tests.fixtures.model_atlas import ModelAtlas
 
@@ -37,7 +38,7 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
     return made
 
 
-def test_without_a_gpu_it_is_one_cpu_in_float32() -> None:
+def test_uses_one_cpu_in_float32_without_a_gpu() -> None:
     fabric = make_fabric(1)
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
@@ -47,7 +48,7 @@ def test_without_a_gpu_it_is_one_cpu_in_float32() -> None:
     assert network.encoder._compiled_call_impl is None
 
 
-def test_bfloat16_is_kept_to_encoder_and_decoder() -> None:
+def test_only_encoder_and_decoder_compute_in_bfloat16() -> None:
     torch.manual_seed(0)
     network = AutoEncoder(get_preset("robust").network).eval()
     rgb = torch.randint(0, 256, (1, 3, 32, 32)).float()
@@ -62,7 +63,7 @@ def test_bfloat16_is_kept_to_encoder_and_decoder() -> None:
     assert (rough_distances - distances).abs().max() < 0.1
 
 
-def test_where_nothing_can_be_compiled_it_runs_as_it_is(
+def test_runs_uncompiled_if_compilation_fails(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.manual_seed(0)
@@ -83,29 +84,31 @@ def test_where_nothing_can_be_compiled_it_runs_as_it_is(
         assert torch.equal(values, before[name]) or "running" in name or "tracked" in name
 
 
-def of_two(team: Team, asked: threading.Event, *arguments: Any) -> dict[str, bool]:
+def of_two(world: World, stop_requested: threading.Event, *arguments: Any) -> dict[str, bool]:
     """Train in each of two processes; return what both of them hold alike in the end."""
-    made = []
+    runs: list[TrainingRun] = []
+    create = TrainingRun.create
 
-    def keep(*given: Any) -> Any:
-        made.append(begin(*given))
-        return made[-1]
+    def keep(*given: Any) -> TrainingRun:
+        runs.append(create(*given))
+        return runs[-1]
 
-    loop.begin, judge.NOWHERE, judge.EVERYWHERE = keep, -1.0, 2.0
-    done = train._learn(team, asked, *arguments)
-    run = made[-1]
+    TrainingRun.create = keep
+    monitor.MIN_USAGE, monitor.MAX_USAGE = -1.0, 2.0
+    done = train.train_networks(world, stop_requested, *arguments)
+    run = runs[-1]
     weights = torch.cat([part.detach().flatten().float() for part in run.network.parameters()])
     statistics = [
         values for name, values in run.network.named_buffers() if name.endswith("running_mean")
     ]
-    drawn = torch.rand(4, generator=team.own(run.state, 0).rng)
+    drawn = torch.rand(4, generator=run.rank_rng(world.fabric, 0))
     held = {
         "done": torch.tensor([float(done)]),
         "codes": run.network.codebook.codes,
         "counts": run.network.codebook.cluster_size,
         "weights": weights,
         "statistics": torch.cat(statistics),
-        "shares": run.state.share,
+        "fractions": run.labels.positive_fraction,
         "drawn": drawn,
     }
     alike = {}
@@ -117,7 +120,7 @@ def of_two(team: Team, asked: threading.Event, *arguments: Any) -> dict[str, boo
     return alike
 
 
-def test_two_processes_hold_the_same_model(atlas: ModelAtlas, tmp_path: Path) -> None:
+def test_two_processes_hold_equal_models(atlas: ModelAtlas, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("two processes would need two GPUs")
     rows, store = dataset.read_rows(atlas.path("training.parquet")), Store(atlas.path("atlas.zarr"))
@@ -125,8 +128,8 @@ def test_two_processes_hold_the_same_model(atlas: ModelAtlas, tmp_path: Path) ->
     negatives, _ = dataset.calibration_tiles(rows, store, 0)
     preset, out = get_preset("robust"), tmp_path / "model"
     (out / train.STATES).mkdir(parents=True)
-    given = (preset, plan.networks(preset, STEPS), learning, negatives, out, {"seed": 0}, None)
-    held = launch(make_fabric(2), 1, of_two, *given)
+    plan = train.TrainingPlan(preset, stages(preset, STEPS), learning, negatives, out, {}, 0)
+    held = launch(make_fabric(2), 1, of_two, plan)
     assert held.pop("drawn") is False
     assert held == dict.fromkeys(held, True)
     assert sorted(path.name for path in out.iterdir()) == [
@@ -137,26 +140,28 @@ def test_two_processes_hold_the_same_model(atlas: ModelAtlas, tmp_path: Path) ->
     ]
 
 
-def mean_of_two(team: Team, asked: threading.Event) -> tuple[list[float], list[float], bool, bool]:
+def mean_of_two(
+    world: World, stop_requested: threading.Event
+) -> tuple[list[float], list[float], bool, bool]:
     """Give each process its own gradient, statistics and wish."""
-    rank = team.fabric.global_rank
+    rank = world.fabric.global_rank
     layer = torch.nn.BatchNorm1d(2)
     layer.weight.grad = torch.tensor([1.0, 3.0]) * (1 + 2 * rank)
     layer.bias.grad = torch.zeros(2)
     layer.running_mean.fill_(float(rank))
-    team.average(layer)
+    world.all_reduce_mean(layer)
     shared = torch.tensor([rank == 0, rank == 1])
-    team.share((shared,))
+    world.broadcast((shared,))
     assert shared.tolist() == [True, False]
     return (
         layer.weight.grad.tolist(),
         layer.running_mean.tolist(),
-        team.agree(True),
-        team.agree(rank == 0),
+        world.all_agree(True),
+        world.all_agree(rank == 0),
     )
 
 
-def test_gradients_and_statistics_are_averaged() -> None:
+def test_averages_gradients_and_batch_statistics() -> None:
     if torch.cuda.is_available():
         pytest.skip("two processes would need two GPUs")
     gradient, statistics, all_wish, one_wishes = launch(make_fabric(2), 1, mean_of_two)
@@ -166,30 +171,30 @@ def test_gradients_and_statistics_are_averaged() -> None:
     assert not one_wishes
 
 
-def test_a_team_of_one_changes_nothing(atlas: ModelAtlas) -> None:
-    team = Team(Fabric(accelerator="cpu", devices=1))
+def test_single_process_communicates_nothing(atlas: ModelAtlas) -> None:
+    world = World(Fabric(accelerator="cpu", devices=1))
     layer = torch.nn.BatchNorm1d(2)
     layer.running_mean.fill_(7.0)
-    team.average(layer)
+    world.all_reduce_mean(layer)
     assert layer.running_mean.tolist() == [7.0, 7.0]
-    assert team.agree(True)
-    assert not team.agree(False)
+    assert world.all_agree(True)
+    assert not world.all_agree(False)
 
 
-def test_sigterm_sets_the_event_and_ends_nothing() -> None:
+def test_sigterm_sets_the_event_without_ending_the_process() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with asked_to_stop() as asked:
-        assert not asked.is_set()
+    with catch_sigterm() as stop_requested:
+        assert not stop_requested.is_set()
         os.kill(os.getpid(), signal.SIGTERM)
-        assert asked.wait(5)
+        assert stop_requested.wait(5)
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_signal_between_two_blocks_is_not_lost() -> None:
-    with asked_to_stop() as outer:
+def test_nested_block_keeps_an_earlier_signal() -> None:
+    with catch_sigterm() as outer:
         os.kill(os.getpid(), signal.SIGTERM)
         assert outer.wait(5)
-        with asked_to_stop() as inner:
+        with catch_sigterm() as inner:
             assert inner.is_set()
 
 
@@ -197,7 +202,7 @@ ENDS_ITSELF = """
 import os, runpy, signal, threading, time
 
 def once_it_listens():
-    while getattr(signal.getsignal(signal.SIGTERM), "__module__", "") != "cacl.model.training.stop":
+    while getattr(signal.getsignal(signal.SIGTERM), "__module__", "") != "cacl.runtime.signals":
         time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -207,7 +212,7 @@ runpy.run_module("cacl", run_name="__main__", alter_sys=True)
 """
 
 
-def test_a_run_stopped_by_sigterm_goes_on_bit_for_bit(atlas: ModelAtlas) -> None:
+def test_resumes_run_stopped_by_sigterm_bit_for_bit(atlas: ModelAtlas) -> None:
     def into(out: Path) -> tuple[str | Path, ...]:
         stored = (
             *("--tiles", atlas.path("training.parquet")),
@@ -221,7 +226,7 @@ def test_a_run_stopped_by_sigterm_goes_on_bit_for_bit(atlas: ModelAtlas) -> None
         [sys.executable, "-c", ENDS_ITSELF, *into(out)], capture_output=True, text=True
     )
     assert run.returncode == 1
-    assert "asked to stop (SIGTERM)" in " ".join(run.stderr.split())
+    assert "was stopped by SIGTERM" in " ".join(run.stderr.split())
     assert any((out / train.STATES).iterdir())
     assert not (out / "model.json").exists()
 

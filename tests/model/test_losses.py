@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from cacl.image import stain
-from cacl.model.networks import preprocess
+from cacl.model.networks import critic, preprocess
 from cacl.model.training import losses
 
 BOTH = torch.tensor([True, False])
 
 
-def test_commitment_is_a_mean_square_and_leaves_codes_alone() -> None:
+def test_commitment_is_a_mean_square_without_gradient_to_the_codes() -> None:
     features = torch.zeros(1, 2, 1, 1, requires_grad=True)
     codes = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1).requires_grad_()
     loss = losses.commitment(features, codes)
@@ -24,13 +24,13 @@ def test_commitment_is_a_mean_square_and_leaves_codes_alone() -> None:
     assert codes.grad is None
 
 
-def test_reconstruction_takes_r_p_for_positive_and_r_n_for_negative() -> None:
+def test_reconstruction_uses_r_p_for_positive_and_r_n_for_negative_tiles() -> None:
     image = torch.zeros(2, 3, 1, 1)
     found = losses.reconstruction(image, image + 1.0, image + 3.0, BOTH)
     assert found.item() == pytest.approx((1.0 + 9.0) / 2)
 
 
-def test_discriminative_has_the_sign_of_the_label_and_sees_c_alone() -> None:
+def test_discriminative_has_the_sign_of_the_label_and_uses_channels_of_c_only() -> None:
     e_n = torch.zeros(2, 2, 1, 1)
     e_p = torch.tensor([5.0, 2.0]).view(1, 2, 1, 1).repeat(2, 1, 1, 1)
     support = torch.tensor([False, True])
@@ -39,77 +39,79 @@ def test_discriminative_has_the_sign_of_the_label_and_sees_c_alone() -> None:
     assert losses.discriminative(e_n, e_p, negative, support).item() == 4.0
 
 
-def test_mapping_wants_r_p_as_the_input_and_r_n_negative() -> None:
-    sure = torch.full((2, 4), -20.0)
-    as_input, negative = sure.clone(), sure.clone()
-    as_input[0, losses.REAL_POSITIVE] = as_input[1, losses.REAL_NEGATIVE] = 20.0
-    negative[:, losses.REAL_NEGATIVE] = 20.0
+def test_mapping_is_lowest_for_r_p_of_the_input_label_and_negative_r_n() -> None:
+    confident = torch.full((2, 4), -20.0)
+    as_input, negative = confident.clone(), confident.clone()
+    as_input[0, critic.REAL_POSITIVE] = as_input[1, critic.REAL_NEGATIVE] = 20.0
+    negative[:, critic.REAL_NEGATIVE] = 20.0
     assert losses.mapping(as_input, negative, BOTH).item() == pytest.approx(0.0, abs=1e-6)
-    undecided = torch.zeros(2, 4)
-    assert losses.mapping(undecided, undecided, BOTH).item() == pytest.approx(2 * math.log(4))
+    uniform = torch.zeros(2, 4)
+    assert losses.mapping(uniform, uniform, BOTH).item() == pytest.approx(2 * math.log(4))
 
 
-def test_avoid_takes_the_mean_and_the_highest_of_known_negatives() -> None:
+def test_negative_bce_is_the_mean_and_the_hardest_of_negative_positions() -> None:
     logits = torch.zeros(2, 2, 2)
     logits[0] = 50.0
     logits[1, 0, 0] = 10.0
     negative = torch.zeros(2, 2, 2, dtype=torch.bool)
     negative[1] = True
-    mean, top = losses.avoid(logits, negative, 1)
+    mean, top = losses.negative_bce(logits, negative, 1)
     assert mean.item() == pytest.approx((3 * math.log(2) + 10.0) / 4, abs=1e-3)
     assert top.item() == pytest.approx(10.0 / 2, abs=1e-3)
 
 
-def test_losses_over_no_place_are_zero() -> None:
+def test_losses_without_positions_are_zero() -> None:
     logits, none = torch.ones(2, 2, 2), torch.zeros(2, 2, 2, dtype=torch.bool)
-    assert losses.avoid(logits, none, 3) == (0.0, 0.0)
-    assert losses.claim(logits, none, torch.ones(2)) == 0.0
-    assert losses.insist(logits, none, -1.0) == 0.0
-    assert losses.elsewhere(logits, ~none) == 0.0
+    assert losses.negative_bce(logits, none, 3) == (0.0, 0.0)
+    assert losses.topk_positive(logits, none, torch.ones(2)) == 0.0
+    assert losses.self_training(logits, none, -1.0) == 0.0
+    assert losses.background_bce(logits, ~none) == 0.0
 
 
-def test_claim_is_satisfied_by_each_tiles_share_of_places() -> None:
+def test_topk_positive_is_zero_once_the_fraction_of_each_tile_is_positive() -> None:
     logits = torch.full((2, 2, 2), -50.0)
     logits[0, 0] = 50.0
-    possible = torch.ones(2, 2, 2, dtype=torch.bool)
-    possible[1] = False
-    enough, more = torch.tensor([0.5, 1.0]), torch.tensor([0.75, 1.0])
-    assert losses.claim(logits, possible, enough).item() == pytest.approx(0.0, abs=1e-6)
-    assert losses.claim(logits, possible, more).item() == pytest.approx(50.0 / 3)
+    allowed = torch.ones(2, 2, 2, dtype=torch.bool)
+    allowed[1] = False
+    reached, more = torch.tensor([0.5, 1.0]), torch.tensor([0.75, 1.0])
+    assert losses.topk_positive(logits, allowed, reached).item() == pytest.approx(0.0, abs=1e-6)
+    assert losses.topk_positive(logits, allowed, more).item() == pytest.approx(50.0 / 3)
 
 
-def test_claim_asks_for_possible_places_alone() -> None:
+def test_topk_positive_uses_allowed_positions_only() -> None:
     logits = torch.tensor([[[50.0, -7.0]]])
-    possible = torch.tensor([[[False, True]]])
-    found = losses.claim(logits, possible, torch.tensor([1.0]))
+    allowed = torch.tensor([[[False, True]]])
+    found = losses.topk_positive(logits, allowed, torch.tensor([1.0]))
     assert found.item() == pytest.approx(7.0, abs=1e-2)
 
 
-def test_insist_raises_what_is_likely_already() -> None:
+def test_self_training_has_a_gradient_at_confident_positions_only() -> None:
     logits = torch.tensor([[[-0.5, -2.0, 3.0]]], requires_grad=True)
-    possible = torch.tensor([[[True, True, False]]])
-    found = losses.insist(logits, possible, -1.0)
+    allowed = torch.tensor([[[True, True, False]]])
+    found = losses.self_training(logits, allowed, -1.0)
     assert found.item() == pytest.approx(math.log1p(math.exp(0.5)))
     found.backward()
     assert logits.grad is not None
     assert (logits.grad != 0).tolist() == [[[True, False, False]]]
 
 
-def test_told_is_the_cross_entropy_over_the_sure_places() -> None:
+def test_pseudo_label_bce_is_the_mean_over_labelled_pixels() -> None:
     logits = torch.tensor([[[2.0, -1.0], [0.5, 9.0]]])
-    shows = torch.tensor([[[True, False], [False, False]]])
-    lacks = torch.tensor([[[False, True], [True, False]]])
+    positive = torch.tensor([[[True, False], [False, False]]])
+    negative = torch.tensor([[[False, True], [True, False]]])
     expected = (math.log1p(math.exp(-2.0)) + math.log1p(math.exp(-1.0))) / 3
     expected += math.log1p(math.exp(0.5)) / 3
-    assert losses.told(logits, shows, lacks).item() == pytest.approx(expected, rel=1e-5)
-    nowhere = torch.zeros_like(shows)
-    assert losses.told(logits, nowhere, nowhere).item() == 0.0
+    assert losses.pseudo_label_bce(logits, positive, negative).item() == pytest.approx(
+        expected, rel=1e-5
+    )
+    nowhere = torch.zeros_like(positive)
+    assert losses.pseudo_label_bce(logits, nowhere, nowhere).item() == 0.0
 
 
-def test_elsewhere_counts_places_without_stain() -> None:
+def test_background_bce_uses_positions_without_stain_only() -> None:
     logits = torch.tensor([[[0.0, 9.0]]])
     candidate = torch.tensor([[[False, True]]])
-    assert losses.elsewhere(logits, candidate).item() == pytest.approx(math.log(2))
+    assert losses.background_bce(logits, candidate).item() == pytest.approx(math.log(2))
 
 
 def test_input_agrees_with_the_stains_of_the_ground_floor() -> None:

@@ -1,4 +1,4 @@
-"""What a first model teaches the next: levels, layers, and a whole training of both."""
+"""Teachers and their pseudo-labels, relabelling of tiles, and a whole training of both."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
-from cacl.hpa.target_class import TargetClass
+from cacl.config import TargetClass
+from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
 from cacl.model.config import PAPER, ROBUST, TEACHER, DistillConfig, with_classes
-from cacl.model.data.dataset import LACKS, SHOWS, UNKNOWN, TileDataset, read_rows, training_tiles
+from cacl.model.data.batches import InstanceLabels
+from cacl.model.data.dataset import PseudoLabel, TileDataset, read_rows, training_tiles
+from cacl.model.device import make_fabric
 from cacl.model.inference.masks import MASKED_LOGIT
 from cacl.model.inference.predict import predict_logits
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.training import elect, judge, loop, pseudo_labels
-from cacl.model.training import plan as lineage
-from cacl.model.training.begin import move_average
-from cacl.model.training.state import State
+from cacl.model.training import loop, monitor, pseudo_labels
+from cacl.model.training.plan import PlannedNetwork, stages
+from cacl.model.training.run import TrainingRun, ema_update
 from tests.fixtures.model_atlas import ModelAtlas
 
 STEPS = 300
@@ -40,19 +43,21 @@ def robust(atlas: ModelAtlas) -> Path:
     return atlas.train("robust", preset="robust", max_steps=STEPS)
 
 
-def test_a_robust_model_is_a_pupil_of_scouts(atlas: ModelAtlas, robust: Path) -> None:
+def test_robust_model_is_a_student_of_teachers(atlas: ModelAtlas, robust: Path) -> None:
     description = json.loads((robust / "model.json").read_text())
     assert (description["preset"], description["n_ensemble"]) == ("robust", 1)
     assert description["steps"] == STEPS
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
-    scouts = ROBUST.distill.n_teachers
-    assert rows["network"].unique().tolist() == list(range(1, scouts + 2))
-    assert rows.loc[rows["told"].notna(), "network"].unique().tolist() == [scouts + 1]
-    assert rows["claim"].notna().sum() > 0
-    assert rows["told"].notna().sum() > 0
-    assert not (rows["claim"].notna() & rows["told"].notna()).any()
+    n_teachers = ROBUST.distill.n_teachers
+    assert rows["network"].unique().tolist() == list(range(1, n_teachers + 2))
+    assert rows.loc[rows["pseudo_label_bce"].notna(), "network"].unique().tolist() == [
+        n_teachers + 1
+    ]
+    assert rows["topk_positive"].notna().sum() > 0
+    assert rows["pseudo_label_bce"].notna().sum() > 0
+    assert not (rows["topk_positive"].notna() & rows["pseudo_label_bce"].notna()).any()
     model = load_model(robust)
     assert model.networks[0].architecture == ROBUST.network
     assert sorted(path.name for path in robust.iterdir()) == [
@@ -63,100 +68,113 @@ def test_a_robust_model_is_a_pupil_of_scouts(atlas: ModelAtlas, robust: Path) ->
     ]
 
 
-def test_the_layers_keep_to_labels_and_candidates(atlas: ModelAtlas, robust: Path) -> None:
+def test_pseudo_labels_follow_image_labels_and_candidates(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     models = load_model(robust).networks
-    made = pseudo_labels.taught([models], tiles, ROBUST, 1)
-    told = made.pixels[:, 4]
-    candidate = judge.candidate_mask(tiles.pixels[:, 3], tiles.classes[0])
-    assert not told[~candidate].any()
-    assert not (told[tiles.negative[:, 0]] == SHOWS).any()
-    assert (told[tiles.negative[:, 0]][candidate[tiles.negative[:, 0]]] == LACKS).all()
-    assert (told[tiles.positive[:, 0]] == SHOWS).any()
-    assert torch.equal(made.shown[:, 0], (told == SHOWS).flatten(1).any(1))
-    again = pseudo_labels.taught([models], made, ROBUST, 1)
+    made = pseudo_labels.add_pseudo_labels([models], tiles, ROBUST, 1)
+    labels = made.pixels[:, 4]
+    candidate = candidate_mask(tiles.pixels[:, 3], tiles.classes[0].shape)
+    assert not labels[~candidate].any()
+    assert not (labels[tiles.negative[:, 0]] == PseudoLabel.POSITIVE).any()
+    assert (
+        labels[tiles.negative[:, 0]][candidate[tiles.negative[:, 0]]] == PseudoLabel.NEGATIVE
+    ).all()
+    assert (labels[tiles.positive[:, 0]] == PseudoLabel.POSITIVE).any()
+    assert torch.equal(
+        made.has_positive_pixels[:, 0], (labels == PseudoLabel.POSITIVE).flatten(1).any(1)
+    )
+    again = pseudo_labels.add_pseudo_labels([models], made, ROBUST, 1)
     assert torch.equal(again.pixels, made.pixels)
 
 
-def test_what_two_classes_are_shown_to_have_is_told_of_neither(
-    atlas: ModelAtlas, robust: Path
-) -> None:
+def test_ignores_pixels_positive_in_two_classes(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     models, other = load_model(robust).networks, TargetClass(name="other")
     positive, negative = tiles.positive.repeat(1, 2), tiles.negative.repeat(1, 2)
-    shared = tiles.positive[:, 0] & (tiles.image % 2 == 0)
+    shared = tiles.positive[:, 0] & (tiles.image_index % 2 == 0)
     positive[:, 1] = shared
-    fixed, classes = tiles.fixed.repeat(1, 2), (*tiles.classes, other)
-    two = replace(tiles, positive=positive, negative=negative, fixed=fixed, classes=classes)
-    told = pseudo_labels.taught([models, models], two, ROBUST, 1).pixels[:, 4:]
-    assert not (told == SHOWS).all(1).any()
-    assert not (told[shared] == LACKS).any()
-    single = pseudo_labels.taught([models], tiles, ROBUST, 1).pixels[:, 4]
-    assert (told[shared, 0] == SHOWS).sum() < (single[shared] == SHOWS).sum() / 2
-    alone = told[tiles.positive[:, 0] & ~shared]
-    assert set(alone[:, 0].unique().tolist()) == {UNKNOWN, LACKS, SHOWS}
+    manual, classes = tiles.manual.repeat(1, 2), (*tiles.classes, other)
+    two = replace(tiles, positive=positive, negative=negative, manual=manual, classes=classes)
+    labels = pseudo_labels.add_pseudo_labels([models, models], two, ROBUST, 1).pixels[:, 4:]
+    assert not (labels == PseudoLabel.POSITIVE).all(1).any()
+    assert not (labels[shared] == PseudoLabel.NEGATIVE).any()
+    single = pseudo_labels.add_pseudo_labels([models], tiles, ROBUST, 1).pixels[:, 4]
+    assert (labels[shared, 0] == PseudoLabel.POSITIVE).sum() < (
+        single[shared] == PseudoLabel.POSITIVE
+    ).sum() / 2
+    alone = labels[tiles.positive[:, 0] & ~shared]
+    assert set(alone[:, 0].unique().tolist()) == {
+        PseudoLabel.IGNORE,
+        PseudoLabel.NEGATIVE,
+        PseudoLabel.POSITIVE,
+    }
     assert not alone[:, 1].any()
-    assert set(told[tiles.negative[:, 0]].unique().tolist()) == {UNKNOWN, LACKS}
+    assert set(labels[tiles.negative[:, 0]].unique().tolist()) == {
+        PseudoLabel.IGNORE,
+        PseudoLabel.NEGATIVE,
+    }
 
 
-def test_of_two_networks_that_which_knows_the_pattern_is_heard(
+def test_selects_the_teacher_of_larger_separation(
     atlas: ModelAtlas, robust: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
-    [knows] = load_model(robust).networks
+    [trained] = load_model(robust).networks
     torch.manual_seed(0)
-    knows_nothing = AutoEncoder(ROBUST.network).eval()
-    [best] = elect.elect([knows_nothing, knows], tiles, ROBUST, 1)
-    assert best.model is knows
-    both = elect.elect([knows_nothing, knows], tiles, ROBUST, 2)
-    assert [one.model for one in both] == [knows, knows_nothing]
-    assert both[0].worth > 5 * both[1].worth
-    assert "stands out" not in caplog.text
-    elect.elect([knows_nothing], tiles, ROBUST, 1)
-    assert "look at the masks before you believe them" in caplog.text
+    untrained = AutoEncoder(ROBUST.network).eval()
+    [best] = pseudo_labels.select_teachers([untrained, trained], tiles, ROBUST.post, 1)
+    assert best.model is trained
+    both = pseudo_labels.select_teachers([untrained, trained], tiles, ROBUST.post, 2)
+    assert [one.model for one in both] == [trained, untrained]
+    assert both[0].separation > 5 * both[1].separation
+    assert "separates only" not in caplog.text
+    pseudo_labels.select_teachers([untrained], tiles, ROBUST.post, 1)
+    assert "check the masks by eye" in caplog.text
 
 
-def test_networks_are_heard_in_units_of_their_spread(atlas: ModelAtlas, robust: Path) -> None:
+def test_teacher_scores_are_in_units_of_their_standard_deviation(
+    atlas: ModelAtlas, robust: Path
+) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     [one] = load_model(robust).networks
     every = torch.arange(len(tiles))
     plain = predict_logits([one], tiles, every, 0, ROBUST.post, ROBUST.post.n_tta)
-    heard = [elect.Heard(one, 0.5, spread) for spread in (2.0, 4.0)]
-    mean = elect.scores(heard, tiles, every, ROBUST)
+    teachers = [pseudo_labels.SelectedTeacher(one, 0.5, spread) for spread in (2.0, 4.0)]
+    mean = pseudo_labels.teacher_scores(teachers, tiles, every, ROBUST.post)
     known = plain > MASKED_LOGIT
     assert np.allclose(mean[known], plain[known] * (1 / 2 + 1 / 4) / 2, atol=1e-5)
     assert (mean[~known] == MASKED_LOGIT).all()
 
 
-def test_steps_are_shared_by_the_networks() -> None:
-    plan = lineage.networks(ROBUST, None)
-    scout, pupil = (lineage.Planned(one, one.optim.steps, (0,)) for one in (TEACHER, ROBUST))
-    assert plan == [*[scout] * ROBUST.distill.n_teachers, pupil]
-    steps = [one.steps for one in lineage.networks(ROBUST, 150)]
+def test_divides_steps_among_networks() -> None:
+    plan = stages(ROBUST, None)
+    teacher, student = (PlannedNetwork(one, one.optim.steps, (0,)) for one in (TEACHER, ROBUST))
+    assert plan == [*[teacher] * ROBUST.distill.n_teachers, student]
+    steps = [one.steps for one in stages(ROBUST, 150)]
     assert sum(steps) == 150
     assert steps[0] / steps[-1] == pytest.approx(TEACHER.optim.steps / ROBUST.optim.steps, rel=0.1)
-    assert lineage.networks(PAPER, 5) == [lineage.Planned(PAPER, 5, (0,))]
+    assert stages(PAPER, 5) == [PlannedNetwork(PAPER, 5, (0,))]
 
 
-def test_every_teacher_has_teachers_of_its_own() -> None:
+def test_every_teacher_has_its_own_teachers() -> None:
     two = replace(
         ROBUST, distill=DistillConfig(teacher=ROBUST, n_teachers=2, top_k=2), n_ensemble=2
     )
     first = [TEACHER] * ROBUST.distill.n_teachers + [ROBUST]
-    assert [one.preset for one in lineage.networks(two, None)] == [*first, *first, two] * 2
+    assert [one.preset for one in stages(two, None)] == [*first, *first, two] * 2
 
 
-def test_of_several_classes_each_has_teachers_that_know_it_alone() -> None:
+def test_each_teacher_learns_one_of_several_classes() -> None:
     three = with_classes(ROBUST, 3)
-    plan = lineage.networks(three, None)
+    plan = stages(three, None)
     each = [(0,), (1,), (2,)] * (ROBUST.distill.n_teachers // 2)
-    assert [one.classes for one in plan] == [*each, (0, 1, 2)]
+    assert [one.class_indices for one in plan] == [*each, (0, 1, 2)]
     assert {one.preset for one in plan[:-1]} == {TEACHER}
-    assert plan[-1] == lineage.Planned(three, ROBUST.optim.steps, (0, 1, 2))
-    assert {one.classes for one in lineage.networks(with_classes(PAPER, 3), None)} == {(0, 1, 2)}
+    assert plan[-1] == PlannedNetwork(three, ROBUST.optim.steps, (0, 1, 2))
+    assert {one.class_indices for one in stages(with_classes(PAPER, 3), None)} == {(0, 1, 2)}
 
 
-def test_each_seed_trains_teachers_of_its_own(atlas: ModelAtlas, robust: Path) -> None:
+def test_each_model_of_an_ensemble_has_its_own_teachers(atlas: ModelAtlas, robust: Path) -> None:
     both = load_model(atlas.train("both", preset="robust", max_steps=STEPS, seeds=2))
     assert len(both.networks) == 2
     one = load_model(robust).networks[0].state_dict()
@@ -170,39 +188,41 @@ def test_each_seed_trains_teachers_of_its_own(atlas: ModelAtlas, robust: Path) -
     )
 
 
-def test_the_average_forgets_where_it_began() -> None:
-    average, network = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+def test_ema_forgets_its_initial_weights() -> None:
+    network = torch.nn.Linear(2, 1)
+    ema_model = AveragedModel(network, multi_avg_fn=ema_update(0.9), use_buffers=True)
     with torch.no_grad():
         network.weight.fill_(1.0)
-        average.weight.fill_(9.0)
-    move_average(average, network, 0.9, 0)
-    assert torch.equal(average.weight, network.weight)
+        ema_model.module.weight.fill_(9.0)
+    ema_model.update_parameters(network)
+    assert torch.equal(ema_model.module.weight, network.weight)
     with torch.no_grad():
         network.weight.fill_(2.0)
-    move_average(average, network, 0.9, 1000)
-    assert torch.allclose(average.weight, torch.full((1, 2), 1.1))
+    ema_model.n_averaged.fill_(1000)
+    ema_model.update_parameters(network)
+    assert torch.allclose(ema_model.module.weight, torch.full((1, 2), 1.1))
 
 
-def test_training_ends_when_the_model_gets_no_surer(
+def test_stops_early_without_a_lower_validation_loss(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judge, "unease", lambda *_: 1.0)
+    monkeypatch.setattr(monitor, "validation_loss", lambda *_: 1.0)
     monkeypatch.setattr(loop, "STEPS_BETWEEN_CHECKS", 5)
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
-    scouts = sum(one.steps for one in lineage.networks(ROBUST, STEPS) if one.preset == TEACHER)
-    assert steps == scouts + 5 * (1 + ROBUST.optim.patience)
+    n_teachers = sum(one.steps for one in stages(ROBUST, STEPS) if one.preset == TEACHER)
+    assert steps == n_teachers + 5 * (1 + ROBUST.optim.patience)
 
 
-def test_unease_is_less_for_a_model_that_knows(atlas: ModelAtlas, robust: Path) -> None:
+def test_validation_loss_is_lower_for_the_right_labels(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     model, rng = load_model(robust).networks[0], torch.Generator().manual_seed(0)
-    right = judge.unease(model, tiles, tiles, tiles.positive, ROBUST, rng)
-    wrong = judge.unease(model, tiles, tiles, tiles.negative, ROBUST, rng)
+    right = monitor.validation_loss(model, tiles, tiles, tiles.positive, ROBUST.post, rng)
+    wrong = monitor.validation_loss(model, tiles, tiles, tiles.negative, ROBUST.post, rng)
     assert 0.0 <= right < wrong
 
 
-def test_masks_are_sure_beyond_the_harder_negatives(atlas: ModelAtlas, robust: Path) -> None:
+def test_high_threshold_follows_the_harder_negatives(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     models = load_model(robust).networks
 
@@ -221,22 +241,29 @@ def test_masks_are_sure_beyond_the_harder_negatives(atlas: ModelAtlas, robust: P
     assert sure(harder) > known + 0.5
 
 
-def test_every_positive_image_keeps_its_surest_tiles(
+def test_relabelling_keeps_a_quarter_of_the_tiles_of_each_positive_image(
     atlas: ModelAtlas, robust: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(judge, "RESCORE_AREA", 1.0)
+    monkeypatch.setattr(pseudo_labels, "MIN_TILE_AREA", 1.0)
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     model = load_model(robust).networks[0]
-    judged = judge.rescore(model, tiles, tiles, 0, TEACHER, torch.Generator().manual_seed(0))
-    assert judged is not None
-    for image in tiles.image[tiles.positive[:, 0]].tolist():
-        of_image = tiles.image == image
-        assert int(judged.positive[of_image].sum()) == round(int(of_image.sum()) / 4)
-    assert not judged.positive[tiles.negative[:, 0]].any()
+    labels = InstanceLabels(
+        positive=tiles.positive.clone(),
+        positive_fraction=torch.zeros(tiles.positive.shape),
+        relabelled=torch.zeros(1, dtype=torch.bool),
+    )
+    rng = torch.Generator().manual_seed(0)
+    pseudo_labels.relabel_instances(model, tiles, tiles, labels, 0, TEACHER.post, rng)
+    assert labels.relabelled.all()
+    for image in tiles.image_index[tiles.positive[:, 0]].tolist():
+        of_image = tiles.image_index == image
+        assert int(labels.positive[of_image, 0].sum()) == round(int(of_image.sum()) / 4)
+    assert not labels.positive[tiles.negative[:, 0], 0].any()
 
 
-def test_a_state_remembers_how_often_it_got_worse() -> None:
-    state = State({}, {}, {}, torch.Generator(), *(torch.zeros(1) for _ in range(3)))
-    for unease, worse in ((2.0, 0), (1.0, 0), (1.5, 1), (1.0, 2), (0.5, 0)):
-        state.note(unease)
-        assert state.worse == worse
+def test_counts_checks_since_the_lowest_validation_loss(atlas: ModelAtlas) -> None:
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    run = TrainingRun.create(TEACHER, tiles, make_fabric(1), 0)
+    for loss, bad_checks in ((2.0, 0), (1.0, 0), (1.5, 1), (1.0, 2), (0.5, 0)):
+        run.update_patience(loss)
+        assert run.bad_checks == bad_checks

@@ -142,7 +142,7 @@ def test_dask_cluster_and_threads_give_equal_tables(
     atlas = small_atlas.build(Path("small"), [Core("HPA000001", 9), Core("HPA000002", 30)])
     atlas.measure()
     local = tables.read_parquet(atlas.path("census.parquet"), MeasureRow)
-    atlas.measure(scheduler=address)
+    atlas.measure(dask_scheduler=address)
     assert tables.read_parquet(atlas.path("census.parquet"), MeasureRow) == local
     assert len(local) == 2
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from cacl.config import SourceConfig
 from cacl.errors import ConfigError, StrictError
 from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.options import SourceOptions
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.acquiring import ALL_NAMES, PATHS, SI, Workspace, hpa_source, image_names
 from tests.fixtures.hpa_server import HpaServer
@@ -101,7 +101,7 @@ def test_manifest_images_are_not_copied(work: Workspace, tmp_path: Path) -> None
         "image_path,antibody_id,patient_id,mpp\n"
         "x.png,AB1,p,0.5\ngone.png,AB1,p,\nempty.png,AB1,p,\nfolder.png,AB1,p,\n"
     )
-    work.catalog(SourceOptions(kind="manifest", manifest=folder / "m.csv"))
+    work.catalog(SourceConfig(kind="manifest", manifest=folder / "m.csv"))
     (row,) = work.run()
     assert (row.image_id, row.path, row.mpp) == ("AB1/x", str(folder / "x.png"), 0.5)
     assert row.size_bytes == len(hpa.PNG)
@@ -141,24 +141,22 @@ def test_postpones_files_after_run_timeout(
     source = hpa_source(server)
     server.fail(PATHS[1], hpa.status(503), always=True)
     patient_limits = HttpLimits(max_attempts=500, initial_backoff_s=0.5, max_backoff_s=0.5)
-    assert image_names(work.run(source, limits=patient_limits, max_minutes=3 / 60)) == [
-        ALL_NAMES[0],
-        ALL_NAMES[2],
-    ]
+    limited = source.model_copy(update={"max_minutes": 3 / 60})
+    assert image_names(work.run(limited, limits=patient_limits)) == [ALL_NAMES[0], ALL_NAMES[2]]
     assert work.failures() == [("HPA000135/1_A_7_2", "postponed")]
     assert (
         "1 of 3 images are missing because the time limit was reached; run the same" in caplog.text
     )
     n_requests = len(server.requests)
     server.fail(PATHS[1])
-    assert image_names(work.run(source, max_minutes=3)) == ALL_NAMES
+    assert image_names(work.run(source.model_copy(update={"max_minutes": 3.0}))) == ALL_NAMES
     assert [path for _, path, _ in server.requests[n_requests:]] == [PATHS[1]]
 
 
 def test_rejects_max_minutes_that_is_not_positive(work: Workspace, server: HpaServer) -> None:
     for minutes in (0.0, -1.0, math.nan):
-        with pytest.raises(ConfigError, match=r"source\.max_minutes is .*; expected more than 0"):
-            work.run(hpa_source(server), max_minutes=minutes)
+        with pytest.raises(ConfigError, match=r"source\.max_minutes: expected a number .*above 0"):
+            work.run(hpa_source(server, max_minutes=minutes))
     assert not server.requests
 
 
@@ -178,7 +176,7 @@ def test_acquired_images_are_a_mirror(work: Workspace, server: HpaServer, tmp_pa
     resources = work.images.parent
     (resources / f"{SI}.xml").write_bytes((work.host / f"{SI}.xml").read_bytes())
     other = Workspace(tmp_path / "other_group")
-    other.catalog(SourceOptions(kind="mirror", mirror=resources))
+    other.catalog(SourceConfig(kind="mirror", mirror=resources))
     assert [row.sha256 for row in other.run()] == [row.sha256 for row in rows]
     assert other.files() == work.files()
     (work.images / "135" / "0_A_7_2.jpg").write_bytes(hpa.jpeg(7))
@@ -283,12 +281,12 @@ def test_reports_folder_that_cannot_be_written(work: Workspace, server: HpaServe
 
 def test_acquire_needs_neither_genes_nor_manifest(work: Workspace, server: HpaServer) -> None:
     assert image_names(work.run(hpa_source(server, genes=()))) == ALL_NAMES
-    assert work.run(SourceOptions(kind="manifest")) == []
+    assert work.run(SourceConfig(kind="manifest")) == []
 
 
 def test_rejects_source_without_mirror(work: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"source\.mirror is missing"):
-        work.run(SourceOptions(kind="phantom", mirror=None))
+        work.run(SourceConfig(kind="phantom", mirror=None))
 
 
 def test_copies_images_across_file_systems(work: Workspace, tmp_path: Path) -> None:

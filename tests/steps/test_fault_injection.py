@@ -99,13 +99,13 @@ def test_full_disk_keeps_as_many_downloads_as_fit(work: Workspace, server: HpaSe
 PROGRAM = """
 import sys
 from pathlib import Path
-from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.options import SourceOptions
+from cacl.config import SourceConfig
 from cacl.steps.acquire import acquire
+from cacl.steps.parameters import AcquireOptions
 root, host, rate = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-source = SourceOptions(kind="hpa", genes=("SI",), host=host, requests_per_second=rate)
+source = SourceConfig(kind="hpa", genes=("SI",), host=host, requests_per_second=rate)
 acquire(root / "shards/0.parquet", root / "resources/images", root / "acquired.parquet",
-        root / "a.csv", source, jobs=2, strict=False, limits=HttpLimits())
+        root / "a.csv", source, AcquireOptions(jobs=2))
 """
 
 
@@ -125,9 +125,9 @@ def test_full_disk_keeps_as_many_copies_as_fit(work: Workspace) -> None:
 FETCH = """
 import sys
 from pathlib import Path
-from cacl.hpa.options import SourceOptions
+from cacl.config import SourceConfig
 from cacl.hpa.download_annotation import fetch_annotation
-source = SourceOptions(kind="hpa", genes=(sys.argv[3],), host=sys.argv[2], requests_per_second=200)
+source = SourceConfig(kind="hpa", genes=(sys.argv[3],), host=sys.argv[2], requests_per_second=200)
 fetch_annotation(source, Path(sys.argv[1]))
 """
 

@@ -14,6 +14,7 @@ from cacl import tables
 from cacl.errors import TableError
 from cacl.report.page_data import class_ratios_by_image
 from cacl.report.text import NO_BREAK
+from cacl.steps.parameters import ReportFiles
 from cacl.steps.report import report
 from cacl.tables.schemas import ClassRow, FailureRow, ImageRow, MeasureRow, SegmentedRow
 from tests.fixtures.small_atlas import Core, SmallAtlas, build
@@ -43,7 +44,7 @@ def atlas(tmp_path: Path) -> SmallAtlas:
 
 
 def measured(atlas: SmallAtlas) -> list[ClassRow]:
-    atlas.measure(classes=atlas.path("classes.parquet"))
+    atlas.measure(classes_table=atlas.path("classes.parquet"))
     return tables.read_parquet(atlas.path("classes.parquet"), ClassRow)
 
 
@@ -112,17 +113,15 @@ def test_report_lists_every_class(atlas: SmallAtlas) -> None:
     out = atlas.path("report")
 
     def write(*classes: Path) -> None:
-        report(
-            [atlas.path("census.parquet")],
-            [atlas.path("failures.csv")],
-            atlas.path("atlas.zarr"),
-            atlas.path("model"),
-            atlas.path("catalog"),
-            out,
-            cell_type="enterocytes - microvilli",
-            seed=0,
-            classes=classes,
+        files = ReportFiles(
+            census=[atlas.path("census.parquet")],
+            failures=[atlas.path("failures.csv")],
+            store=atlas.path("atlas.zarr"),
+            model=atlas.path("model"),
+            catalog=atlas.path("catalog"),
+            classes_table=list(classes),
         )
+        report(files, out, cell_type="enterocytes - microvilli", seed=0)
 
     write(atlas.path("classes.parquet"))
     found = pd.read_csv(out / "classes.csv", keep_default_na=False)

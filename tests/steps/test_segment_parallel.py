@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cacl.model.training import judge
+from cacl.model.training import monitor
 from tests.fixtures.model_atlas import ModelAtlas
 
 
@@ -14,8 +14,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
     made = ModelAtlas(tmp_path_factory.mktemp("atlas")).build(antibodies=6)
     made.select()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(judge, "NOWHERE", -1.0)
-        patch.setattr(judge, "EVERYWHERE", 2.0)
+        patch.setattr(monitor, "MIN_USAGE", -1.0)
+        patch.setattr(monitor, "MAX_USAGE", 2.0)
         made.train(preset="robust", max_steps=32)
     return made
 

@@ -1,4 +1,4 @@
-"""Which tiles are chosen, how they are split, and why."""
+"""Selection of tiles: splits, rules, balance, overrides."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
-from cacl.model.data.selection import SelectionReason
 from cacl.steps.select import select, split_antibodies
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import SelectionReason
 from tests.fixtures.model_atlas import image_row
 
 
@@ -28,7 +28,7 @@ def stat(image_id: str, col: int, dab: float, tissue: float = 0.9) -> TileStatRo
     )
 
 
-def chosen(
+def selected(
     folder: Path, labels: dict[str, str], stats: Iterable[TileStatRow], **options: object
 ) -> pd.DataFrame:
     images, tiles, out = folder / "images.parquet", folder / "tiles.parquet", folder / "out.parquet"
@@ -39,22 +39,22 @@ def chosen(
     return tables.read_frame([out], TileRow)
 
 
-def test_two_antibodies_all_train(tmp_path: Path) -> None:
+def test_two_antibodies_are_all_in_the_training_split(tmp_path: Path) -> None:
     labels = {"A/1": "positive", "A/2": "negative", "B/1": "positive", "A/3": ""}
     stats = [stat(image, col, 0.1 * col) for image in labels for col in range(4)]
-    rows = chosen(tmp_path, labels, stats)
+    rows = selected(tmp_path, labels, stats)
     assert set(rows["split"]) == {"train"}
     assert set(rows["image_id"]) == {"A/1", "A/2", "B/1"}
     assert set(rows.loc[rows["selected"], "label"]) == {"positive", "negative"}
 
 
-def test_rules_say_why(tmp_path: Path) -> None:
+def test_each_tile_has_the_rule_that_decided(tmp_path: Path) -> None:
     labels = {"A/1": "positive", "B/1": "negative"}
     dab = [0.0, 0.1, 0.2, 0.3, 0.9]
-    stats = [stat("A/1", col, share) for col, share in enumerate(dab)]
+    stats = [stat("A/1", col, fraction) for col, fraction in enumerate(dab)]
     stats += [stat("A/1", 5, 0.9, tissue=0.1)]
     stats += [stat("B/1", col, 0.5) for col in range(5)]
-    rows = chosen(tmp_path, labels, stats)
+    rows = selected(tmp_path, labels, stats)
     positive = rows[rows["image_id"] == "A/1"]
     assert positive["reason"].tolist() == [
         SelectionReason.DAB_BELOW,
@@ -69,13 +69,13 @@ def test_rules_say_why(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["positive", "negative"])
-def test_one_class_alone_is_refused(tmp_path: Path, missing: str) -> None:
+def test_rejects_images_of_one_label_only(tmp_path: Path, missing: str) -> None:
     other = "negative" if missing == "positive" else "positive"
     with pytest.raises(TrainingError, match=rf"labelled {missing}.*labels\.overrides"):
-        chosen(tmp_path, {"A/1": other}, [stat("A/1", 0, 0.5)])
+        selected(tmp_path, {"A/1": other}, [stat("A/1", 0, 0.5)])
 
 
-def test_split_is_by_antibody_stratified_and_repeats() -> None:
+def test_split_by_antibody_is_stratified_and_reproducible() -> None:
     classes = {f"P{n}": "positive" for n in range(8)} | {f"N{n}": "negative" for n in range(8)}
     splits = split_antibodies(classes, 0)
     assert splits == split_antibodies(dict(reversed(classes.items())), 0)
@@ -89,7 +89,7 @@ def test_split_is_by_antibody_stratified_and_repeats() -> None:
         )
 
 
-def test_few_antibodies_train_before_they_test() -> None:
+def test_fewer_than_three_antibodies_are_for_training_only() -> None:
     for count in (1, 2):
         classes = {f"A{n}": "positive" for n in range(count)}
         assert set(split_antibodies(classes, 0).values()) == {"train"}
@@ -102,32 +102,32 @@ def test_test_split_holds_every_tile_with_tissue(tmp_path: Path) -> None:
     stats = [
         stat(image, col, 0.01 * col, 0.9 if col else 0.0) for image in labels for col in range(4)
     ]
-    rows = chosen(tmp_path, labels, stats)
+    rows = selected(tmp_path, labels, stats)
     test = rows[rows["split"] == "test"]
     assert set(test["label"]) == {"positive", "negative"}
     assert test.groupby("image_id")["selected"].sum().eq(3).all()
     assert rows.groupby("antibody_id")["split"].nunique().eq(1).all()
 
 
-def test_balance_and_limit(tmp_path: Path) -> None:
+def test_surplus_tiles_are_left_out_by_balance_and_limit(tmp_path: Path) -> None:
     labels = {"A/1": "positive", "B/1": "negative"}
     stats = [stat("A/1", col, 0.9) for col in range(10)] + [
         stat("B/1", col, 0.1) for col in range(50)
     ]
-    rows = chosen(tmp_path, labels, stats)
+    rows = selected(tmp_path, labels, stats)
     assert rows[rows["selected"]].groupby("label").size().to_dict() == {
         "negative": 20,
         "positive": 10,
     }
     assert (rows["reason"] == SelectionReason.BALANCE).sum() == 30
-    rows = chosen(tmp_path, labels, stats, max_tiles=12)
+    rows = selected(tmp_path, labels, stats, max_tiles=12)
     assert rows[rows["selected"]].groupby("label").size().to_dict() == {
         "negative": 6,
         "positive": 6,
     }
-    again = chosen(tmp_path, labels, stats, max_tiles=12)
+    again = selected(tmp_path, labels, stats, max_tiles=12)
     assert rows.equals(again)
-    other = chosen(tmp_path, labels, stats, max_tiles=12, seed=1)
+    other = selected(tmp_path, labels, stats, max_tiles=12, seed=1)
     assert not rows.equals(other)
 
 
@@ -137,13 +137,13 @@ def overrides(folder: Path, text: str) -> Path:
     return path
 
 
-def test_overrides_win(tmp_path: Path) -> None:
+def test_overrides_take_precedence_over_rules(tmp_path: Path) -> None:
     labels = {"A/1": "positive", "B/1": "negative"}
     stats = [stat("A/1", col, 0.1 * col) for col in range(6)] + [
         stat("B/1", col, 0.9) for col in range(6)
     ]
     path = overrides(tmp_path, "image_id,row,col,label\nA/1,0,0,negative\nB/1,,,negative\n")
-    rows = chosen(tmp_path, labels, stats, overrides=path)
+    rows = selected(tmp_path, labels, stats, overrides=path)
     row = rows[(rows["image_id"] == "A/1") & (rows["col"] == 0)].iloc[0]
     assert (row["label"], row["selected"], row["reason"]) == (
         "negative",
@@ -152,7 +152,7 @@ def test_overrides_win(tmp_path: Path) -> None:
     )
     images = overrides(tmp_path, "image_id,label\nA/1,positive\n")
     assert not (
-        chosen(tmp_path, labels, stats, overrides=images)["reason"] == SelectionReason.OVERRIDE
+        selected(tmp_path, labels, stats, overrides=images)["reason"] == SelectionReason.OVERRIDE
     ).any()
 
 
@@ -165,14 +165,16 @@ def test_overrides_win(tmp_path: Path) -> None:
         ("row,col,label\n0,0,positive\n", r"lacks the columns \['image_id'\]"),
     ],
 )
-def test_bad_overrides_are_explained(tmp_path: Path, text: str, sentence: str) -> None:
+def test_rejects_invalid_overrides(tmp_path: Path, text: str, sentence: str) -> None:
     labels = {"A/1": "positive", "B/1": "negative"}
     stats = [stat(image, 0, 0.5) for image in labels]
     with pytest.raises(ConfigError, match=sentence):
-        chosen(tmp_path, labels, stats, overrides=overrides(tmp_path, text))
+        selected(tmp_path, labels, stats, overrides=overrides(tmp_path, text))
 
 
-def test_missing_overrides_are_explained(tmp_path: Path) -> None:
+def test_rejects_missing_overrides(tmp_path: Path) -> None:
     labels = {"A/1": "positive", "B/1": "negative"}
     with pytest.raises(ConfigError, match="cannot be read as CSV"):
-        chosen(tmp_path, labels, [stat(i, 0, 0.5) for i in labels], overrides=tmp_path / "none.csv")
+        selected(
+            tmp_path, labels, [stat(i, 0, 0.5) for i in labels], overrides=tmp_path / "none.csv"
+        )

@@ -1,4 +1,4 @@
-"""Tiles of several classes: which count as positive, how antibodies are split, what is refused."""
+"""Selection of tiles of several classes: kinds of images, split of antibodies, errors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import pytest
 from cacl import tables
 from cacl.errors import TrainingError
 from cacl.hpa.target_class import split_labels
-from cacl.model.data.selection import SelectionReason, Split
-from cacl.steps.select import deal_antibodies, kind_of, select
+from cacl.steps.select import kind_of, select, stratified_group_split
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
+from cacl.tables.selection import SelectionReason, Split
 from tests.fixtures.model_atlas import image_row
 
 
-def chosen(
+def selected(
     folder: Path, labels: Mapping[str, str], overrides: Path | None = None, max_tiles: int = 6000
 ) -> pd.DataFrame:
-    """Select from images of three tiles, whose DAB shares are 0, 0.3 and 0.6."""
+    """Select from images of three tiles, whose DAB fractions are 0, 0.3 and 0.6."""
     rows = []
     for image_id, text in labels.items():
         first = next(iter(split_labels(text).values()))
@@ -55,18 +55,18 @@ def chosen(
         ("", "a=;b=", ""),
     ],
 )
-def test_the_kind_of_an_image(label: str, class_labels: str, kind: str) -> None:
+def test_kind_of_image(label: str, class_labels: str, kind: str) -> None:
     assert kind_of(label, class_labels) == kind
 
 
-def test_tiles_of_any_labelled_image_are_there_with_their_labels(tmp_path: Path) -> None:
+def test_tiles_of_every_labelled_image_are_listed_with_class_labels(tmp_path: Path) -> None:
     labels = {
         "A/1": "a=positive;b=negative",
         "B/1": "a=negative;b=positive",
         "C/1": "a=;b=negative",
         "D/1": "a=;b=",
     }
-    rows = chosen(tmp_path, labels)
+    rows = selected(tmp_path, labels)
     assert set(rows["image_id"]) == {"A/1", "B/1", "C/1"}
     first = rows.drop_duplicates("image_id").set_index("image_id")
     assert first["label"].tolist() == ["positive", "negative", ""]
@@ -77,15 +77,15 @@ def test_tiles_of_any_labelled_image_are_there_with_their_labels(tmp_path: Path)
     }
 
 
-def test_more_positive_images_than_negative_ones_are_not_left_out(tmp_path: Path) -> None:
+def test_surplus_of_positive_images_is_kept(tmp_path: Path) -> None:
     labels = {f"A{number}/1": "a=positive;b=negative" for number in range(12)}
     labels |= {f"B{number}/1": "a=negative;b=positive" for number in range(12)}
     labels["C/1"] = "a=negative;b=negative"
-    rows = chosen(tmp_path, labels)
+    rows = selected(tmp_path, labels)
     assert SelectionReason.BALANCE not in set(rows["reason"])
     train = rows[(rows["split"] == Split.TRAIN) & rows["selected"]]
     assert train["antibody_id"].nunique() >= 14
-    few = chosen(tmp_path, labels, max_tiles=8)
+    few = selected(tmp_path, labels, max_tiles=8)
     assert (
         (few["split"] == Split.TRAIN) & few["selected"] & few["label"].eq("positive")
     ).sum() <= 4
@@ -99,30 +99,30 @@ def test_more_positive_images_than_negative_ones_are_not_left_out(tmp_path: Path
         (["a=positive;b=positive", "a=positive;b=negative"], "negative in the class a"),
     ],
 )
-def test_a_class_with_labels_of_one_sort_is_named(
+def test_rejects_class_with_one_label_only_and_names_it(
     tmp_path: Path, labels: list[str], sentence: str
 ) -> None:
     with pytest.raises(TrainingError, match=f"No tiled image is labelled {sentence}.*overrides"):
-        chosen(tmp_path, {f"A/{number}": text for number, text in enumerate(labels)})
+        selected(tmp_path, {f"A/{number}": text for number, text in enumerate(labels)})
 
 
-def test_an_override_of_a_tile_is_about_the_first_class(tmp_path: Path) -> None:
+def test_override_of_a_tile_applies_to_the_first_class(tmp_path: Path) -> None:
     overrides = tmp_path / "overrides.csv"
     overrides.write_text("image_id,row,col,label\nA/1,0,0,negative\n")
     labels = {"A/1": "a=positive;b=positive", "B/1": "a=negative;b=negative"}
-    rows = chosen(tmp_path, labels, overrides).set_index(["image_id", "col"])
+    rows = selected(tmp_path, labels, overrides).set_index(["image_id", "col"])
     assert rows.loc[("A/1", 0), "class_labels"] == "a=negative;b=positive"
     assert rows.loc[("A/1", 0), "label"] == "negative"
     assert rows.loc[("A/1", 0), "reason"] == SelectionReason.OVERRIDE
     assert rows.loc[("A/1", 1), "class_labels"] == "a=positive;b=positive"
 
 
-def test_each_split_gets_its_share_of_every_kind_of_antibody() -> None:
+def test_each_split_gets_its_fraction_of_every_set_of_labels() -> None:
     kinds = ["a=n;b=n", "a=n;b=p", "a=p;b=n", "a=p;b=p"]
     classes = {f"HPA{number:03d}": kinds[number % 4] for number in range(64)}
-    splits = deal_antibodies(classes, seed=3)
-    assert splits == deal_antibodies(dict(reversed(classes.items())), seed=3)
-    assert splits != deal_antibodies(classes, seed=4)
+    splits = stratified_group_split(classes, seed=3)
+    assert splits == stratified_group_split(dict(reversed(classes.items())), seed=3)
+    assert splits != stratified_group_split(classes, seed=4)
     counts = pd.crosstab(pd.Series(classes), pd.Series({k: str(v) for k, v in splits.items()}))
     assert counts["train"].tolist() == [10] * 4
     assert counts["test"].tolist() == [4] * 4

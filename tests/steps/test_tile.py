@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from cacl import tables
+from cacl.config import TilesConfig
 from cacl.errors import Reason, StrictError
+from cacl.steps.parameters import ImageJobs
 from cacl.steps.tile import tile
 from cacl.store import Store
 from cacl.tables.schemas import AcquiredRow, FailureRow, TileStatRow
@@ -44,15 +47,18 @@ class Run:
         self.folder = folder
         self.out = folder / "tiles.parquet"
 
-    def __call__(self, rows: list[AcquiredRow], **options: object) -> list[TileStatRow]:
+    def __call__(self, rows: list[AcquiredRow], **options: Any) -> list[TileStatRow]:
         tables.write_parquet(self.folder / "acquired.parquet", rows, AcquiredRow)
-        settings = {"source_px": 64, "tile_px": 32, "min_tissue_fraction": 0.2} | options
+        sides = {"source_px": 64, "tile_px": 32} | options
+        names = ("jobs", "dask_scheduler", "strict")
+        jobs = ImageJobs(**{name: sides.pop(name) for name in names if name in sides})
         tile(
             self.folder / "acquired.parquet",
             self.folder / "atlas.zarr",
             self.out,
             self.folder / "failures.csv",
-            **settings,
+            TilesConfig(**sides),
+            jobs,
         )
         return tables.read_parquet(self.out, TileStatRow)
 
@@ -95,7 +101,7 @@ def test_second_run_writes_no_image_and_equal_tables(run: Run, core: Path) -> No
 
 def test_other_parameters_rewrite_the_image(run: Run, core: Path) -> None:
     first = run([acquired(core, "core")])
-    again = run([acquired(core, "core")], tile_px=16)
+    again = run([acquired(core, "core")], tile_px=64)
     assert again[0].digest != first[0].digest
     assert run.store.image("HPA000001/core").shape == (3, 32, 48)
 

@@ -19,11 +19,13 @@ def workflow(checkout: Path, tmp_path: Path) -> Workflow:
 
 def test_plain_snakemake_is_the_demo(workflow: Workflow) -> None:
     per_shard = dict.fromkeys(("acquire", "tile", "segment", "measure"), 4)
-    once = dict.fromkeys(("all", "phantom", "catalog", "tiled", "select", "train", "report"), 1)
+    once = dict.fromkeys(
+        ("all", "phantom", "catalog", "list_tile_tables", "select", "train", "report"), 1
+    )
     assert workflow.jobs() == per_shard | once
 
 
-def test_configurations_merge_and_the_demos_does_not_leak_in(workflow: Workflow) -> None:
+def test_configurations_merge_without_the_values_of_the_demo(workflow: Workflow) -> None:
     first = workflow.folder / "first.yaml"
     manifest = workflow.folder / "manifest.csv"
     manifest.touch()
@@ -35,7 +37,7 @@ def test_configurations_merge_and_the_demos_does_not_leak_in(workflow: Workflow)
     assert "phantom" not in jobs
 
 
-def test_a_misspelt_key_is_one_sentence(workflow: Workflow) -> None:
+def test_misspelt_key_is_one_sentence(workflow: Workflow) -> None:
     path = workflow.configure(tiles={"tile_pix": 64})
     result = workflow("--configfile", path, "--dry-run")
     assert result.returncode == 1
@@ -43,9 +45,19 @@ def test_a_misspelt_key_is_one_sentence(workflow: Workflow) -> None:
     assert "Traceback" not in result.stdout + result.stderr
 
 
+def test_key_that_a_file_has_twice_is_named_with_its_lines(workflow: Workflow) -> None:
+    path = workflow.folder / "twice.yaml"
+    path.write_text("seed: 1\ncensus: {shards: 3}\nseed: 2\n")
+    result = workflow("--configfile", path, "--dry-run")
+    assert result.returncode == 1
+    output = result.stdout + result.stderr
+    assert f"{path}: the key 'seed' is on line 1 and again on line 3" in output
+    assert "Traceback" not in output
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_whole_job_runs_resumes_and_reruns_only_what_changed(workflow: Workflow) -> None:
+def test_run_completes_resumes_and_reruns_only_what_changed(workflow: Workflow) -> None:
     path = workflow.configure(**TINY)
     result = workflow("--configfile", path)
     assert result.returncode == 0, result.stderr
@@ -65,10 +77,10 @@ def test_the_whole_job_runs_resumes_and_reruns_only_what_changed(workflow: Workf
     assert workflow("--configfile", wider, "--forcerun", "measure").returncode == 0
     assert (workflow.folder / "results/report/images.csv").read_bytes() == tables_before
 
-    one_more_antibody_costs_its_own_shard(workflow)
+    one_more_antibody_runs_its_own_shard_only(workflow)
 
 
-def one_more_antibody_costs_its_own_shard(workflow: Workflow) -> None:
+def one_more_antibody_runs_its_own_shard_only(workflow: Workflow) -> None:
     results = workflow.folder / "results"
     more = TINY | {"phantom": {"antibodies": 5, "patients": 1}}
     shard = shard_of("HPA900005", TINY["census"]["shards"])
@@ -78,7 +90,9 @@ def one_more_antibody_costs_its_own_shard(workflow: Workflow) -> None:
     result = workflow("--configfile", path)
     assert result.returncode == 0, result.stderr
     ran = set(
-        re.findall(r"^(Acquiring|Tiling|Segmenting|Measuring).* shard (\d+)$", told(result), re.M)
+        re.findall(
+            r"^(Acquiring|Tiling|Segmenting|Measuring).* shard (\d+)$", job_messages(result), re.M
+        )
     )
     assert ran == {
         (step, str(shard)) for step in ("Acquiring", "Tiling", "Segmenting", "Measuring")
@@ -94,6 +108,6 @@ def one_more_antibody_costs_its_own_shard(workflow: Workflow) -> None:
     assert workflow.jobs("--configfile", path) == {}
 
 
-def told(result: subprocess.CompletedProcess[str]) -> str:
+def job_messages(result: subprocess.CompletedProcess[str]) -> str:
     """Return the messages of jobs, without their numbers."""
     return re.sub(r"^Job \d+: ", "", result.stdout + result.stderr, flags=re.M)

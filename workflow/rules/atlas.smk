@@ -2,9 +2,9 @@
 
 
 rule phantom:
-    """Draw a synthetic atlas, laid out as the Human Protein Atlas's host."""
+    """Write synthetic images, laid out as the Human Protein Atlas's host."""
     output:
-        touch("resources/phantom/done"),
+        done=touch("resources/phantom/done"),
     log:
         "logs/phantom.log",
     benchmark:
@@ -13,30 +13,32 @@ rule phantom:
         "../../environment.yml"
     threads: 2
     params:
-        size=flags(settings["phantom"]),
-        seed=settings["seed"],
+        phantom=settings.phantom.cli_args(),
+        seed=settings.cli_args("seed"),
         host=PHANTOM_HOST,
         truth=PHANTOM_TRUTH,
     message:
-        "Drawing the synthetic atlas"
+        "Writing the synthetic images"
     shell:
-        "cacl phantom --host {params.host} --truth {params.truth} {params.size} "
-        "--seed {params.seed} --jobs {threads} > {log} 2>&1"
+        "cacl phantom --host {params.host} --truth {params.truth} {params.phantom} "
+        "{params.seed} --jobs {threads} > {log} 2>&1"
 
 
 checkpoint catalog:
     """List images, annotation and labels, also by shard.
 
-    A checkpoint only so that Snakemake looks again which lists have changed; all jobs are known
+    It is a checkpoint so that Snakemake looks again which lists have changed; all jobs are known
     before it runs.
     """
     input:
-        catalog_inputs(),
+        files=catalog_inputs(),
     output:
         images=update("results/catalog/images.parquet"),
         annotations=update("results/catalog/annotations.parquet"),
-        shards=update(per_shard("results/catalog/shards/{shard}.parquet")),
-        words=update(per_shard("results/catalog/annotations/{shard}.parquet")),
+        image_lists=update(per_shard("results/catalog/shards/{shard}.parquet")),
+        annotation_lists=update(
+            per_shard("results/catalog/annotations/{shard}.parquet")
+        ),
         failures="results/failures/catalog.csv",
     log:
         "logs/catalog.log",
@@ -45,10 +47,10 @@ checkpoint catalog:
     conda:
         "../../environment.yml"
     resources:
-        asking=some(source, "requests_per_second"),
+        # A resource, not a parameter: it changes no data, so its change runs no job again.
+        http_options=source.cli_args("requests_per_second"),
     params:
-        source=some(
-            source,
+        source=source.cli_args(
             "kind",
             "hpa_version",
             "genes",
@@ -57,22 +59,23 @@ checkpoint catalog:
             "mirror",
             "manifest",
             "allowed_hosts",
+            "host",
         ),
-        labels=flags(labels),
-        census=flags(settings["census"]),
+        labels=labels.cli_args(),
+        census=settings.census.cli_args(),
         out=subpath(output.images, parent=True),
     message:
         "Reading the catalog"
     shell:
         "cacl catalog --out {params.out} --failures {output.failures} "
-        "--downloads resources "
-        "{params.source} {params.labels} {params.census} {resources.asking} > {log} 2>&1"
+        "--downloads resources {params.source} {params.labels} {params.census} "
+        "{resources.http_options} > {log} 2>&1"
 
 
 rule acquire:
-    """Fetch and verify a shard's images; what is at hand is not fetched again."""
+    """Download or link a shard's images and verify them; verified images are kept."""
     input:
-        ancient("results/catalog/shards/{shard}.parquet"),
+        images=ancient("results/catalog/shards/{shard}.parquet"),
     output:
         acquired="results/acquired/{shard}.parquet",
         failures="results/failures/acquire/{shard}.csv",
@@ -84,30 +87,27 @@ rule acquire:
         "../../environment.yml"
     resources:
         hpa_client=1,
-        # How the host is asked changes no data, so it is no parameter to run again for.
-        asking=some(source, "requests_per_second", "max_minutes"),
+        # A resource, not a parameter: it changes no data, so its change runs no job again.
+        http_options=source.cli_args("requests_per_second", "max_minutes"),
     params:
-        source=some(
-            source,
-            "kind",
-            "hpa_version",
-            "mirror",
-            "allowed_hosts",
+        source=source.cli_args("kind", "hpa_version", "mirror", "allowed_hosts", "host"),
+        folder="resources/images",
+        input_digest=batch_digest(
+            "results/catalog/shards/{shard}.parquet", columns=SOURCE_COLUMNS
         ),
-        images="resources/images",
-        listed=content("results/catalog/shards/{shard}.parquet", columns=SOURCE_COLUMNS),
-        drawn=DRAWN,
+        synthetic_settings=SYNTHETIC_SETTINGS,
     message:
         "Acquiring the images of shard {wildcards.shard}"
     shell:
-        "cacl acquire --shard {input} --images {params.images} --out {output.acquired} "
-        "--failures {output.failures} {params.source} {resources.asking} --jobs 4 > {log} 2>&1"
+        "cacl acquire --shard {input.images} --images {params.folder} "
+        "--out {output.acquired} --failures {output.failures} {params.source} "
+        "{resources.http_options} --jobs 4 > {log} 2>&1"
 
 
 rule tile:
-    """Cut a shard's images into the tiles of the store."""
+    """Write a shard's images as tiles into the store."""
     input:
-        "results/acquired/{shard}.parquet",
+        acquired="results/acquired/{shard}.parquet",
     output:
         tiles="results/tiles/{shard}.parquet",
         failures="results/failures/tile/{shard}.csv",
@@ -118,10 +118,11 @@ rule tile:
     conda:
         "../../environment.yml"
     params:
-        tiles=flags(settings["tiles"]),
+        tiles=settings.tiles.cli_args(),
         store="results/atlas.zarr",
     message:
         "Tiling shard {wildcards.shard}"
     shell:
-        "cacl tile --acquired {input} --store {params.store} --out {output.tiles} "
-        "--failures {output.failures} {params.tiles} --jobs {threads} > {log} 2>&1"
+        "cacl tile --acquired {input.acquired} --store {params.store} "
+        "--out {output.tiles} --failures {output.failures} {params.tiles} "
+        "--jobs {threads} > {log} 2>&1"

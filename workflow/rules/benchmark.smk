@@ -1,77 +1,78 @@
-"""How good the masks are, against truth that no other rule reads."""
+"""Quality of the masks, against true masks that no other rule reads."""
 
 from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 
 
-rule unseen:
-    """Draw and tile a synthetic atlas that nothing is trained on."""
+rule synthesise_external:
+    """Write and tile synthetic images that no model is trained on."""
     output:
-        tiles="results/benchmark/unseen/{setting}/tested.parquet",
+        tiles="results/benchmark/external/{setting}/tiles.parquet",
     log:
-        "logs/unseen/{setting}.log",
+        "logs/synthesise_external/{setting}.log",
     benchmark:
-        "logs/benchmarks/unseen/{setting}.tsv"
+        "logs/benchmarks/synthesise_external/{setting}.tsv"
     conda:
         "../../environment.yml"
     threads: 2
     params:
-        tiles=flags(settings["tiles"]),
+        phantom="--antibodies 16 --patients 1",
+        tiles=settings.tiles.cli_args(),
+        seed=settings.cli_args("seed"),
         out=subpath(output.tiles, parent=True),
-        seed=settings["seed"],
     message:
-        "Drawing an atlas to test on: {wildcards.setting}"
+        "Writing the external test set {wildcards.setting}"
     shell:
-        "cacl unseen --setting {wildcards.setting} --out {params.out} {params.tiles} "
-        "--seed {params.seed} --jobs {threads} > {log} 2>&1"
+        "cacl benchmark-data --setting {wildcards.setting} {params.phantom} "
+        "--out {params.out} {params.tiles} {params.seed} --jobs {threads} > {log} 2>&1"
 
 
-rule paper:
+rule train_paper:
     """Train the paper's preset on the same tiles: the reference."""
     input:
-        "results/training/tiles.parquet",
+        tiles="results/training/tiles.parquet",
     output:
         checkpoint="results/benchmark/paper/checkpoint.safetensors",
     log:
-        "logs/paper.log",
+        "logs/train_paper.log",
     benchmark:
-        "logs/benchmarks/paper.tsv"
+        "logs/benchmarks/train_paper.tsv"
     conda:
         "../../environment.yml"
     threads: 2
     params:
-        limits=some(settings["train"], "max_steps", "max_minutes"),
+        limits=settings.train.cli_args("max_steps", "max_minutes"),
+        seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         out=subpath(output.checkpoint, parent=True),
-        seed=settings["seed"],
     message:
         "Training the paper's preset"
     shell:
-        "cacl train --tiles {input} --store {params.store} --out {params.out} --preset paper "
-        "{params.limits} --seed {params.seed} --threads {threads} > {log} 2>&1"
+        "cacl train --tiles {input.tiles} --store {params.store} --out {params.out} "
+        "--preset paper {params.limits} {params.seed} --threads {threads} > {log} 2>&1"
 
 
-rule classifier:
-    """Train the image-wise classifier that CAM and its kin explain."""
+rule train_classifier:
+    """Train the image-wise classifier that the CAM methods explain."""
     input:
-        "results/training/tiles.parquet",
+        tiles="results/training/tiles.parquet",
     output:
         weights="results/benchmark/classifier/classifier.safetensors",
     log:
-        "logs/classifier.log",
+        "logs/train_classifier.log",
     benchmark:
-        "logs/benchmarks/classifier.tsv"
+        "logs/benchmarks/train_classifier.tsv"
     conda:
         "../../environment.yml"
     threads: 2
     params:
+        seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         out=subpath(output.weights, parent=True),
-        seed=settings["seed"],
     message:
-        "Training the classifier behind CAM"
+        "Training the classifier of the CAM methods"
     shell:
-        "cacl classifier --tiles {input} --store {params.store} --out {params.out} "
-        "--seed {params.seed} --threads {threads} > {log} 2>&1"
+        "cacl train-classifier --tiles {input.tiles} --store {params.store} "
+        "--out {params.out} {params.seed} --threads {threads} > {log} 2>&1"
 
 
 rule benchmark:
@@ -80,12 +81,14 @@ rule benchmark:
         tiles="results/training/tiles.parquet",
         checkpoint="results/model/checkpoint.safetensors",
         description="results/model/model.json",
-        paper=rules.paper.output.checkpoint,
-        classifier=rules.classifier.output.weights,
-        unseen=expand(rules.unseen.output.tiles, setting=BRUSH_BORDER_SETTINGS),
+        paper=rules.train_paper.output.checkpoint,
+        classifier=rules.train_classifier.output.weights,
+        external=expand(
+            rules.synthesise_external.output.tiles, setting=BRUSH_BORDER_SETTINGS
+        ),
     output:
         table=report(
-            "results/benchmark/table.csv",
+            BENCHMARK_TABLE,
             caption="../report/benchmark.rst",
             category="Benchmark",
             labels={"table": "methods"},
@@ -109,17 +112,18 @@ rule benchmark:
         model=subpath(input.checkpoint, parent=True),
         paper=subpath(input.paper, parent=True),
         classifier=subpath(input.classifier, parent=True),
-        unseen=expand(
-            "--unseen results/benchmark/unseen/{setting}", setting=BRUSH_BORDER_SETTINGS
+        external=expand(
+            "--external results/benchmark/external/{setting}",
+            setting=BRUSH_BORDER_SETTINGS,
         ),
         truth=PHANTOM_TRUTH,
         out=subpath(output.table, parent=True),
-        segment=flags(settings["segment"]),
-        seed=settings["seed"],
+        segment=settings.segment.cli_args(),
+        seed=settings.cli_args("seed"),
     message:
         "Comparing methods"
     shell:
-        "cacl benchmark --tiles {input.tiles} --store {params.store} --model {params.model} "
-        "--truth {params.truth} {params.unseen} --paper {params.paper} "
-        "--classifier {params.classifier} --out {params.out} {params.segment} "
-        "--seed {params.seed} --threads {threads} > {log} 2>&1"
+        "cacl benchmark --tiles {input.tiles} --store {params.store} "
+        "--model {params.model} --truth {params.truth} {params.external} "
+        "--paper {params.paper} --classifier {params.classifier} --out {params.out} "
+        "{params.segment} {params.seed} --threads {threads} > {log} 2>&1"

@@ -17,7 +17,7 @@ rule segment:
     conda:
         "../../environment.yml"
     params:
-        segment=flags(settings["segment"]),
+        segment=settings.segment.cli_args(),
         store="results/atlas.zarr",
         model=subpath(input.checkpoint, parent=True),
     message:
@@ -29,7 +29,7 @@ rule segment:
 
 
 rule measure:
-    """Measure a shard's masks: one row an image."""
+    """Measure a shard's masks: one row per image."""
     input:
         segmented="results/segmented/{shard}.parquet",
         images=ancient("results/catalog/shards/{shard}.parquet"),
@@ -46,10 +46,10 @@ rule measure:
     conda:
         "../../environment.yml"
     params:
-        cell_type=some(labels, "cell_type"),
-        tissue=some(settings["tiles"], "min_tissue_fraction"),
+        cell_type=labels.cli_args("cell_type"),
+        min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         store="results/atlas.zarr",
-        listed=content(
+        input_digest=batch_digest(
             "results/catalog/shards/{shard}.parquet",
             "results/catalog/annotations/{shard}.parquet",
         ),
@@ -58,12 +58,13 @@ rule measure:
     shell:
         "cacl measure --segmented {input.segmented} --images {input.images} "
         "--annotations {input.annotations} --tiles {input.tiles} --store {params.store} "
-        "--out {output.census} --classes-table {output.classes} --failures {output.failures} "
-        "{params.cell_type} {params.tissue} --jobs {threads} > {log} 2>&1"
+        "--out {output.census} --classes-table {output.classes} "
+        "--failures {output.failures} {params.cell_type} {params.min_tissue_fraction} "
+        "--jobs {threads} > {log} 2>&1"
 
 
 rule report:
-    """Pool the census and write the tables and the report."""
+    """Aggregate the census and write the tables and the report."""
     input:
         census=per_shard("results/census/{shard}.parquet"),
         classes=per_shard("results/classes/{shard}.parquet"),
@@ -167,12 +168,12 @@ rule report:
         model=subpath(input.curves, parent=True),
         catalog=subpath(input.images, parent=True),
         out=subpath(output.html, parent=True),
-        cell_type=some(labels, "cell_type"),
-        tissue=some(settings["tiles"], "min_tissue_fraction"),
-        segment=flags(settings["segment"]),
-        benchmark=shown_benchmark(),
-        shown=digest(BENCHMARK_TABLE),
-        seed=settings["seed"],
+        cell_type=labels.cli_args("cell_type"),
+        min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
+        segment=settings.segment.cli_args(),
+        seed=settings.cli_args("seed"),
+        benchmark=benchmark_option(),
+        benchmark_digest=file_digest(Path(BENCHMARK_TABLE)),
     message:
         "Writing the report"
     shell:
@@ -180,5 +181,5 @@ rule report:
         "$(printf -- '--classes-table %s ' {input.classes}) "
         "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
-        "{params.cell_type} {params.tissue} {params.segment} {params.benchmark} "
-        "--seed {params.seed} --jobs {threads} > {log} 2>&1"
+        "{params.cell_type} {params.min_tissue_fraction} {params.segment} "
+        "{params.benchmark} {params.seed} --jobs {threads} > {log} 2>&1"

@@ -1,56 +1,53 @@
-"""What all rules share. The checked configuration, the shards, options of commands."""
+"""Shared by all rules: the checked configuration, the shards, helpers for inputs and options."""
 
-from hashlib import sha256
-
-from cacl.config import flags, resolve
+from cacl.config import resolve
 from cacl.errors import ConfigError
 from cacl.diagnostics.slurm_errors import explain
 from cacl.diagnostics.workflow_triggers import (
     SOURCE_COLUMNS,
     content_digest,
+    file_digest,
     training_settings,
 )
+from cacl.runtime.yaml_io import read_yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
+from snakemake.settings.types import DeploymentMethod
 
 try:
+    for path in workflow.configfiles:
+        read_yaml(
+            Path(path)
+        )  # Snakemake keeps the last of two equal keys, this is an error
     settings = resolve(config)
 except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from error
 
-source, labels = settings["source"], settings["labels"]
-SHARDS = [str(shard) for shard in range(settings["census"]["shards"])]
+source, labels = settings.source, settings.labels
+SHARDS = [str(shard) for shard in range(settings.census.shards)]
 PHANTOM_HOST = "resources/phantom/host"
 PHANTOM_TRUTH = "resources/phantom/truth"
-TRAINED_FOR = "results/training/asked.txt"
+TRAINING_CONFIG = "results/training/config.txt"
 BENCHMARK_TABLE = "results/benchmark/table.csv"
 
-if source["kind"] == "phantom":
-    source["mirror"] = PHANTOM_HOST
-# What a phantom's pictures depend on besides their number.
-DRAWN = (
-    (settings["seed"], settings["phantom"]["setting"])
-    if source["kind"] == "phantom"
-    else None
-)
+# What the pixels of synthetic images depend on, besides their number.
+SYNTHETIC_SETTINGS = None
+if source.kind == "phantom":
+    source = source.model_copy(update={"mirror": Path(PHANTOM_HOST)})
+    SYNTHETIC_SETTINGS = (settings.seed, settings.phantom.setting)
 
 
 wildcard_constraints:
     shard=r"\d+",
 
 
-def some(section, *keys):
-    """Return the named keys of a section as options of a command."""
-    return flags({key: section[key] for key in keys})
-
-
 def catalog_inputs():
-    """Return the files that the catalog is made from, as far as they are files of this machine."""
-    files = [labels["overrides"]] if labels["overrides"] else []
-    if source["kind"] == "phantom":
+    """Return the files on this machine that the catalog is made from."""
+    files = [labels.overrides] if labels.overrides else []
+    if source.kind == "phantom":
         files.append("resources/phantom/done")
-    if source["kind"] == "manifest":
-        files.append(source["manifest"])
+    if source.kind == "manifest":
+        files.append(source.manifest)
     return files
 
 
@@ -59,11 +56,12 @@ def per_shard(pattern):
     return expand(pattern, shard=SHARDS)
 
 
-def content(*patterns, columns=()):
-    """Return a function that gives a digest of what a shard's lists hold.
+def batch_digest(*patterns, columns=()):
+    """Return a function that returns a digest of the content of a shard's lists.
 
-    The catalog writes all lists at once, so their age says nothing: rules read them as `ancient`
-    and run again when this digest has changed. Snakemake takes it again once the catalog is done.
+    The catalog writes all lists at once, so their modification times carry no information: rules
+    read them as `ancient` and run again when this digest changes. Snakemake evaluates it again
+    after the catalog is done.
     """
 
     def digest(wildcards):
@@ -73,35 +71,28 @@ def content(*patterns, columns=()):
     return digest
 
 
-def settled(files):
-    """Return files that no longer matter once there is a model: more genes do not change it.
+def unless_trained(files):
+    """Return files that are ignored once a model exists: further genes do not change it.
 
-    They matter again as soon as anything else does that it is trained for. A manifest is its
-    user's own, with labels: whatever changes in it trains anew.
+    They count again when any other setting that the model depends on changes. With a manifest,
+    which has the user's own labels, every change leads to a new training.
     """
-    asked, model = Path(TRAINED_FOR), Path("results/model/model.json")
-    same = asked.exists() and asked.read_text(encoding="utf-8") == training_settings(
-        settings
+    recorded, model = Path(TRAINING_CONFIG), Path("results/model/model.json")
+    trained = (
+        source.kind != "manifest"
+        and model.exists()
+        and recorded.exists()
+        and recorded.read_text(encoding="utf-8") == training_settings(settings)
     )
-    return (
-        ancient(files)
-        if same and model.exists() and source["kind"] != "manifest"
-        else files
-    )
+    return ancient(files) if trained else files
 
 
-def shown_benchmark():
-    """Return the report's option for the benchmark's table, if one was made.
+def benchmark_option():
+    """Return the report's option for the table of the benchmark, if there is one.
 
-    The table is no input of the report: a plain run would make the benchmark again and again.
+    The table is not an input of the report: otherwise every run would run the benchmark again.
     """
-    return f"--benchmark {BENCHMARK_TABLE}" if digest(BENCHMARK_TABLE) else ""
-
-
-def digest(path):
-    """Return the digest of a file's content, so that another content counts as a new parameter."""
-    file = Path(path)
-    return sha256(file.read_bytes()).hexdigest() if file.exists() else ""
+    return f"--benchmark {BENCHMARK_TABLE}" if Path(BENCHMARK_TABLE).exists() else ""
 
 
 def failure_tables():
@@ -114,6 +105,12 @@ def failure_tables():
 if workflow.non_local_exec:
     # profiles/default is read beside any other profile; its cores are those of this machine.
     workflow.global_resources["_cores"] = None
+
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    # environment.yml has the dependencies; the package itself is that of this checkout.
+    shell.prefix(
+        f'export PYTHONPATH={str(CHECKOUT)!r}; cacl() {{ python -m cacl "$@"; }}; '
+    )
 
 
 onerror:

@@ -1,33 +1,33 @@
 """From tiles to a trained model."""
 
 
-rule tiled:
-    """List the tables of tiles; a model does not depend on how many shards they are split into."""
+rule list_tile_tables:
+    """List the tables of tiles; a model does not depend on the number of shards."""
     input:
-        per_shard("results/tiles/{shard}.parquet"),
+        tables=per_shard("results/tiles/{shard}.parquet"),
     output:
-        "results/tiles/tables.txt",
+        list="results/tiles/tables.txt",
     log:
-        "logs/tiled.log",
+        "logs/list_tile_tables.log",
     benchmark:
-        "logs/benchmarks/tiled.tsv"
+        "logs/benchmarks/list_tile_tables.tsv"
     conda:
         "../../environment.yml"
     message:
         "Listing the tables of tiles"
     shell:
-        "printf '%s\\n' {input} > {output} 2> {log}"
+        "printf '%s\\n' {input.tables} > {output.list} 2> {log}"
 
 
 rule select:
-    """Choose the tiles to train and test on, split by antibody."""
+    """Choose the tiles for training and test, split by antibody."""
     input:
-        images=settled("results/catalog/images.parquet"),
-        tables=settled(rules.tiled.output),
-        overrides=labels["overrides"] or [],
+        images=unless_trained("results/catalog/images.parquet"),
+        tables=unless_trained(rules.list_tile_tables.output.list),
+        overrides=labels.overrides or [],
     output:
         tiles="results/training/tiles.parquet",
-        asked=TRAINED_FOR,
+        config=TRAINING_CONFIG,
     log:
         "logs/select.log",
     benchmark:
@@ -35,23 +35,24 @@ rule select:
     conda:
         "../../environment.yml"
     params:
-        tissue=some(settings["tiles"], "min_tissue_fraction"),
-        overrides=some(labels, "overrides"),
-        max_tiles=some(settings["train"], "max_tiles"),
-        seed=settings["seed"],
-        asked=training_settings(settings),
+        min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
+        overrides=labels.cli_args("overrides"),
+        max_tiles=settings.train.cli_args("max_tiles"),
+        seed=settings.cli_args("seed"),
+        training_settings=training_settings(settings),
     message:
         "Selecting tiles"
     shell:
         "cacl select --images {input.images} $(sed 's/^/--tiles /' {input.tables}) "
-        "--out {output.tiles} {params.tissue} {params.overrides} {params.max_tiles} "
-        "--seed {params.seed} > {log} 2>&1 && printf '%s' {params.asked:q} > {output.asked}"
+        "--out {output.tiles} {params.min_tissue_fraction} {params.overrides} "
+        "{params.max_tiles} {params.seed} > {log} 2>&1 && "
+        "printf '%s' {params.training_settings:q} > {output.config}"
 
 
 rule train:
     """Train CaCL from image-wise labels; no mask is read."""
     input:
-        "results/training/tiles.parquet",
+        tiles="results/training/tiles.parquet",
     output:
         checkpoint="results/model/checkpoint.safetensors",
         description="results/model/model.json",
@@ -64,13 +65,13 @@ rule train:
         "../../environment.yml"
     threads: 2
     params:
-        train=some(settings["train"], "preset", "seeds", "max_steps", "max_minutes"),
-        classes=some(labels, "classes"),
+        train=settings.train.cli_args("preset", "seeds", "max_steps", "max_minutes"),
+        classes=labels.cli_args("classes"),
+        seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         out=subpath(output.checkpoint, parent=True),
-        seed=settings["seed"],
     message:
         "Training the model"
     shell:
-        "cacl train --tiles {input} --store {params.store} --out {params.out} {params.train} "
-        "{params.classes} --seed {params.seed} --threads {threads} > {log} 2>&1"
+        "cacl train --tiles {input.tiles} --store {params.store} --out {params.out} "
+        "{params.train} {params.classes} {params.seed} --threads {threads} > {log} 2>&1"

@@ -19,6 +19,7 @@ import requests
 from urllib3.exceptions import HTTPError
 
 from cacl import __version__
+from cacl.config import SourceConfig
 from cacl.errors import ImageError, Reason
 from cacl.hpa.http.limits import (
     HeaderTimeoutAdapter,
@@ -29,7 +30,6 @@ from cacl.hpa.http.limits import (
     retry_after_s,
     total_timeout,
 )
-from cacl.hpa.options import SourceOptions
 from cacl.hpa.urls import is_allowed, request_url, split_url
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Client:
         Timeouts, attempts, sizes.
     """
 
-    def __init__(self, source: SourceOptions, limits: HttpLimits | None = None) -> None:
+    def __init__(self, source: SourceConfig, limits: HttpLimits | None = None) -> None:
         self.source = source
         self.limits = limits or HttpLimits()
         self._stop = threading.Event()

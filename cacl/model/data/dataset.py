@@ -1,4 +1,4 @@
-"""The training set: tiles as one uint8 tensor, with what the image alone says of each pixel."""
+"""The training set: tiles as one uint8 tensor, with the pixel flags of each tile."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,28 +17,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cacl import tables
+from cacl.config import TargetClass
 from cacl.errors import TrainingError
-from cacl.hpa.target_class import SINGLE_CLASS, TargetClass, class_labels_of
-from cacl.image import stain, tissue_edge
-from cacl.image.local_dab import FWHM_LEVEL, edge_blur_sigma, local_dab_mask
-from cacl.model.data.selection import NEGATIVE, POSITIVE, SelectionReason, Split
+from cacl.hpa.target_class import SINGLE_CLASS, class_labels_of
+from cacl.image.local_dab import edge_blur_sigma
+from cacl.image.pixel_flags import interior_mask, pixel_flags
 from cacl.model.networks.autoencoder import SIZE_DIVISOR
 from cacl.runtime.digest import digest_of
 from cacl.store import Store
 from cacl.tables.schemas import TileRow
+from cacl.tables.selection import NEGATIVE, POSITIVE, SelectionReason, Split
 
 WHITE = 255
-STAINED, CELL, BROWN, INNER = 1, 2, 4, 8
-UNKNOWN, LACKS, SHOWS = 0, 1, 2
-MARK_OF_SHAPE = {"line": STAINED, "area": BROWN}
-Marks = TypeVar("Marks", Tensor, NDArray[np.uint8])
+FLAGS, PSEUDO_LABELS = 3, 4  # channels of `TileDataset.pixels`
 MARGIN_PX = 16
-RIM_PX, GAP_PX = 14, 200
-LARGEST_CORE_PX = 4096
-CORE_PX = 1024
-CANDIDATES_PER_TILE = 1
+CENTRE_PX = 1024
+UNSELECTED_PER_SELECTED = 1
 MAX_CALIBRATION_TILES = 2000
-CALIBRATING = (Split.VALIDATION, Split.TRAIN)
+CALIBRATION_SPLITS = (Split.VALIDATION, Split.TRAIN)
+
+
+class PseudoLabel(IntEnum):
+    """Label of a pixel in one class, from the predictions of teachers."""
+
+    IGNORE = 0
+    NEGATIVE = 1
+    POSITIVE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,52 +52,52 @@ class TileDataset:
     Parameters
     ----------
     pixels
-        (n, 4, y, x) uint8: red, green, blue, and the sum of `pixel_flags`; once a first model has
-        said what it is sure of, one more layer for each class, see `teach`.
+        (n, 4, y, x) uint8: red, green, blue and `pixel_flags`. With pseudo-labels (n, 4 + k, y, x):
+        one `PseudoLabel` channel for each class.
     positive, negative
-        (n, k) bool, from the image's label in each of k classes; neither where it has none.
-    kept
-        (n,) bool, whether `select` chose the tile; the others are candidates.
-    image
-        (n,) number of the tile's image.
-    fixed
-        (n, k) bool, whether somebody labelled this very tile, so that no rule may drop it.
-    patterns
+        (n, k) bool: label of the tile's image in each of k classes; both False without a label.
+    selected
+        (n,) bool: tiles that `cacl select` selected. The others are of positive images.
+    image_index
+        (n,) index of the tile's image.
+    manual
+        (n, k) bool: tiles with a label of their own, which relabelling keeps.
+    classes
         The k classes.
     """
 
     pixels: Tensor
     positive: Tensor
     negative: Tensor
-    kept: Tensor
-    image: Tensor
-    fixed: Tensor
+    selected: Tensor
+    image_index: Tensor
+    manual: Tensor
     classes: tuple[TargetClass, ...]
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     @property
-    def shown(self) -> Tensor:
-        """(n, k) bool: the tiles that surely show each class somewhere."""
-        return (self.pixels[:, 4:] == SHOWS).flatten(2).any(2)
+    def has_positive_pixels(self) -> Tensor:
+        """(n, k) bool: tiles with a pixel whose pseudo-label is positive in each class."""
+        return (self.pixels[:, PSEUDO_LABELS:] == int(PseudoLabel.POSITIVE)).flatten(2).any(2)
 
-    def only(self, classes: Sequence[int]) -> TileDataset:
-        """Return the same tiles with the labels of some classes, by their places."""
-        chosen = list(classes)
+    def for_classes(self, class_indices: Sequence[int]) -> TileDataset:
+        """Return the same tiles with the labels of some classes."""
+        indices = list(class_indices)
         return dataclasses.replace(
             self,
-            positive=self.positive[:, chosen],
-            negative=self.negative[:, chosen],
-            fixed=self.fixed[:, chosen],
-            classes=tuple(self.classes[place] for place in chosen),
+            positive=self.positive[:, indices],
+            negative=self.negative[:, indices],
+            manual=self.manual[:, indices],
+            classes=tuple(self.classes[class_index] for class_index in indices),
         )
 
-    def of_class(self, place: int) -> str:
-        """Return ` of the class <name>` for a message, or nothing if classes have no names."""
-        return (
-            "" if self.classes == (SINGLE_CLASS,) else f" of the class {self.classes[place].name}"
-        )
+    def describe(self, class_index: int) -> str:
+        """Return ` of the class <name>` for a message; nothing if the only class has no name."""
+        if self.classes == (SINGLE_CLASS,):
+            return ""
+        return f" of the class {self.classes[class_index].name}"
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -107,86 +112,91 @@ def read_rows(path: Path) -> pd.DataFrame:
 
 
 def data_digest(rows: pd.DataFrame, store: Store) -> str:
-    """Return a digest of the chosen tiles and of the pixels they stand for."""
-    chosen = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
+    """Return a digest of the rows and of the images that they refer to."""
+    table = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
     images = sorted(set(rows["image_id"]))
-    return digest_of(chosen, *(store.meta(image_id).digest for image_id in images))
+    return digest_of(table, *(store.meta(image_id).digest for image_id in images))
 
 
 def class_labels(rows: pd.DataFrame, classes: Sequence[TargetClass]) -> pd.DataFrame:
-    """Return the label of each row in each class, one column a class.
+    """Return the label of each row in each class, one column per class.
 
     Raises
     ------
     ConfigError
-        The table has no such class.
+        The table has no labels of a class.
     """
-    said: dict[tuple[str, str], tuple[str, ...]] = {
-        (label, text): class_labels_of(str(label), str(text), classes)
-        for label, text in set(zip(rows["label"], rows["class_labels"], strict=True))
+    pairs = list(zip(rows["label"], rows["class_labels"], strict=True))
+    labels: dict[tuple[str, str], tuple[str, ...]] = {
+        (label, text): class_labels_of(str(label), str(text), classes) for label, text in set(pairs)
     }
-    found = [said[pair] for pair in zip(rows["label"], rows["class_labels"], strict=True)]
-    return pd.DataFrame(found, index=rows.index, columns=[one.name for one in classes])
+    columns = [target_class.name for target_class in classes]
+    return pd.DataFrame([labels[pair] for pair in pairs], index=rows.index, columns=columns)
 
 
 def training_tiles(
     rows: pd.DataFrame, store: Store, seed: int, classes: Sequence[TargetClass] = (SINGLE_CLASS,)
 ) -> TileDataset:
-    """Read the kept tiles of the training split, and the candidates of its positive images.
+    """Read the selected tiles of the training split, and unselected tiles of its positive images.
 
     Raises
     ------
     TrainingError
-        One of the labels of one of the classes has no tile.
+        A class has no selected tile of one label.
     ConfigError
-        The rows have no such class.
+        The rows have no labels of a class.
     """
     train = rows[rows["split"] == Split.TRAIN]
     labels = class_labels(train, classes)
-    kept = train[train["selected"]]
+    selected = train[train["selected"]]
     for target_class in classes:
         for label in (POSITIVE, NEGATIVE):
-            if not (labels.loc[kept.index, target_class.name] == label).any():
+            if not (labels.loc[selected.index, target_class.name] == label).any():
                 of_class = f" of the class {target_class.name}" if len(classes) > 1 else ""
                 raise TrainingError(
                     f"The training split has no {label} tile{of_class}, so nothing can be learned; "
                     f"label more images {label} (labels.overrides, CSV image_id,label), or single "
                     "tiles (image_id,row,col,label), or lower tiles.min_tissue_fraction"
                 )
-    left_out = train[~train["selected"] & (labels == POSITIVE).any(axis=1)]
-    left_out = left_out[left_out["reason"] != SelectionReason.LITTLE_TISSUE]
-    limit = min(len(left_out), CANDIDATES_PER_TILE * len(kept))
-    candidates = left_out.sample(limit, random_state=seed)
-    return _read(pd.concat([kept, candidates]), store, classes)
+    unselected = train[~train["selected"] & (labels == POSITIVE).any(axis=1)]
+    unselected = unselected[unselected["reason"] != SelectionReason.LITTLE_TISSUE]
+    limit = min(len(unselected), UNSELECTED_PER_SELECTED * len(selected))
+    sample = unselected.sample(limit, random_state=seed)
+    return _read_tiles(pd.concat([selected, sample]), store, classes)
 
 
 def calibration_tiles(
     rows: pd.DataFrame, store: Store, seed: int, classes: Sequence[TargetClass] = (SINGLE_CLASS,)
 ) -> tuple[TileDataset, str]:
-    """Read the negative tiles that set each class's threshold, and say where they come from.
+    """Read the negative tiles for the calibration of thresholds; return them and their split.
 
-    They are those of the validation split; where it has none, those of the training split.
+    They are of the validation split; of the training split for a class without any there.
+
+    Raises
+    ------
+    TrainingError
+        A class has no negative tile.
     """
     rows = rows[rows["selected"]]
     labels = class_labels(rows, classes)
-    chosen, sources = {}, []
+    samples, sources = {}, []
     for target_class in classes:
         negative = rows[labels[target_class.name] == NEGATIVE]
-        parts = {split: negative[negative["split"] == split] for split in CALIBRATING}
-        split = next((split for split, part in parts.items() if len(part)), None)
+        by_split = {split: negative[negative["split"] == split] for split in CALIBRATION_SPLITS}
+        split = next((split for split, part in by_split.items() if len(part)), None)
         if split is None:
             raise TrainingError(
                 "There is no negative tile to set the threshold on; label an image negative "
                 "(labels.overrides, CSV image_id,label)"
             )
-        limit = min(len(parts[split]), MAX_CALIBRATION_TILES)
-        chosen[target_class.name] = parts[split].sample(limit, random_state=seed).index
+        limit = min(len(by_split[split]), MAX_CALIBRATION_TILES)
+        samples[target_class.name] = by_split[split].sample(limit, random_state=seed).index
         sources.append(str(split))
-    union = rows[np.logical_or.reduce([rows.index.isin(index) for index in chosen.values()])]
+    union = rows[np.logical_or.reduce([rows.index.isin(index) for index in samples.values()])]
     in_order = _sorted(union)
-    used = np.stack([in_order.index.isin(index) for index in chosen.values()], axis=1)
-    tiles = _read(union, store, classes)
-    tiles = dataclasses.replace(tiles, negative=tiles.negative & torch.from_numpy(used))
+    sampled = np.stack([in_order.index.isin(index) for index in samples.values()], axis=1)
+    tiles = _read_tiles(union, store, classes)
+    tiles = dataclasses.replace(tiles, negative=tiles.negative & torch.from_numpy(sampled))
     return tiles, "/".join(dict.fromkeys(sources))
 
 
@@ -194,8 +204,8 @@ def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["image_id", "row", "col"], kind="stable")
 
 
-def _read(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> TileDataset:
-    """Read tiles image by image; edges are padded white to a multiple of `SIZE_DIVISOR`."""
+def _read_tiles(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> TileDataset:
+    """Read tiles image by image, padded with white to a multiple of `SIZE_DIVISOR`."""
     rows = _sorted(rows)
     sizes = {store.meta(image_id).tile_px for image_id in sorted(set(rows["image_id"]))}
     if len(sizes) > 1:
@@ -207,87 +217,41 @@ def _read(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> T
     padded = -(-size // SIZE_DIVISOR) * SIZE_DIVISOR
     pixels = np.zeros((len(rows), 4, padded, padded), np.uint8)
     pixels[:, :3] = WHITE
-    place = 0
-    for image_id, part in rows.groupby("image_id", sort=False):
+    index = 0
+    for image_id, of_image in rows.groupby("image_id", sort=False):
         image, cell = store.image(str(image_id)), store.label(str(image_id), "cell")
-        inner, softness_px = interior_mask(cell), edge_blur_sigma(_middle(image))
-        for row in sorted({int(row) for row in part["row"]}):
+        interior, blur_sigma_px = interior_mask(cell), edge_blur_sigma(_centre(image))
+        for row in sorted({int(row) for row in of_image["row"]}):
+            # The row of tiles with a margin, as flags depend on the surroundings.
             top = max(0, row * size - MARGIN_PX)
-            seen = np.asarray(image[:, top : (row + 1) * size + MARGIN_PX])
-            part_of = slice(top, top + seen.shape[1])
-            own = slice(row * size - top, row * size - top + size)
-            cells = np.asarray(cell[part_of])
-            marks = pixel_flags(seen, cells, inner[part_of], softness_px)[own]
-            for col in part.loc[part["row"] == row, "col"].astype(int):
-                across = slice(col * size, (col + 1) * size)
-                pixels[place, :3, :size, :size] = seen[:, own, across]
-                pixels[place, 3, :size, :size] = marks[:, across]
-                place += 1
+            rgb = np.asarray(image[:, top : (row + 1) * size + MARGIN_PX])
+            strip = slice(top, top + rgb.shape[1])
+            tile_rows = slice(row * size - top, row * size - top + size)
+            cells = np.asarray(cell[strip])
+            flags = pixel_flags(rgb, cells, interior[strip], blur_sigma_px)[tile_rows]
+            for col in of_image.loc[of_image["row"] == row, "col"].astype(int):
+                tile_cols = slice(col * size, (col + 1) * size)
+                pixels[index, :FLAGS, :size, :size] = rgb[:, tile_rows, tile_cols]
+                pixels[index, FLAGS, :size, :size] = flags[:, tile_cols]
+                index += 1
     labels = class_labels(rows, classes)
-    fixed = np.zeros((len(rows), len(classes)), bool)
-    fixed[:, 0] = rows["reason"] == SelectionReason.OVERRIDE
+    manual = np.zeros((len(rows), len(classes)), bool)
+    manual[:, 0] = rows["reason"] == SelectionReason.OVERRIDE
     return TileDataset(
         pixels=torch.from_numpy(pixels),
         positive=torch.tensor((labels == POSITIVE).to_numpy(bool)),
         negative=torch.tensor((labels == NEGATIVE).to_numpy(bool)),
-        kept=torch.tensor(rows["selected"].to_numpy(bool)),
-        image=torch.from_numpy(pd.factorize(rows["image_id"])[0]),
-        fixed=torch.from_numpy(fixed),
+        selected=torch.tensor(rows["selected"].to_numpy(bool)),
+        image_index=torch.from_numpy(pd.factorize(rows["image_id"])[0]),
+        manual=torch.from_numpy(manual),
         classes=tuple(classes),
     )
 
 
-def _middle(image: Any) -> NDArray[np.uint8]:
-    """Return the middle of an image (3, y, x), all of a core, to see how sharp it is."""
+def _centre(image: Any) -> NDArray[np.uint8]:
+    """Return the centre of an image (3, y, x), which holds a whole core, to measure its blur."""
     _, height, width = image.shape
     rows, columns = (
-        slice(max(0, (side - CORE_PX) // 2), (side + CORE_PX) // 2) for side in (height, width)
+        slice(max(0, (side - CENTRE_PX) // 2), (side + CENTRE_PX) // 2) for side in (height, width)
     )
     return np.asarray(image[:, rows, columns])
-
-
-def interior_mask(cell: Any) -> NDArray[np.bool_]:
-    """Return what is not a core's rim, (y, x) bool.
-
-    Where a core was cut, many antibodies leave a line (edge effect), whatever they bind to. An
-    image of more than `LARGEST_CORE_PX` a side is a section and has no such rim.
-
-    Parameters
-    ----------
-    cell
-        (y, x) mask, an array or what can be read as one.
-    """
-    if max(cell.shape) > LARGEST_CORE_PX:
-        return np.broadcast_to(np.True_, cell.shape)
-    inner: NDArray[np.bool_] = tissue_edge.edge_distance(np.asarray(cell[:]) > 0, GAP_PX) > RIM_PX
-    return inner
-
-
-def pixel_flags(
-    rgb: NDArray[np.uint8],
-    cell: NDArray[np.uint8],
-    inner: NDArray[np.bool_],
-    softness_px: float,
-    height: float = FWHM_LEVEL,
-) -> NDArray[np.uint8]:
-    """Return the sum of what the image alone says of each pixel: (y, x) of (3, y, x).
-
-    1 where DAB stands out, see `local_dab_mask`, 2 where there are cells, 4 where it is DAB-positive, 8
-    where it is not a core's rim.
-    """
-    marks = (
-        STAINED * local_dab_mask(rgb, softness_px, height)
-        + CELL * (cell > 0)
-        + BROWN * stain.dab_mask(rgb)
-    )
-    return np.asarray(marks + INNER * inner, dtype=np.uint8)
-
-
-def candidate_mask(marks: Marks, target_class: TargetClass) -> Any:
-    """Return where a cell may show a pattern, bool of the shape of its `pixel_flags`."""
-    return ((marks & MARK_OF_SHAPE[target_class.shape]) > 0) & ((marks & CELL) > 0)
-
-
-def on_rim(marks: Marks) -> Any:
-    """Return where a core's rim is, bool of the shape of its `pixel_flags`."""
-    return (marks & INNER) == 0

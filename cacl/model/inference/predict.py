@@ -13,15 +13,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma
+from cacl.image.pixel_flags import candidate_mask, edge_mask, interior_mask, pixel_flags
 from cacl.model.checkpoint import Model
 from cacl.model.config import PostConfig
-from cacl.model.data.dataset import (
-    TileDataset,
-    candidate_mask,
-    interior_mask,
-    on_rim,
-    pixel_flags,
-)
+from cacl.model.data.dataset import FLAGS, TileDataset
 from cacl.model.inference.masks import (
     MASKED_LOGIT,
     MAX_VIEWS,
@@ -133,14 +128,16 @@ def predict_logits(
     n_tta
         Number of flips and rotations of test-time augmentation, 1 to 8.
     """
-    logits = tile_logits(models, tiles.pixels[indices, :3], n_tta, class_index).numpy()
-    candidate = candidate_mask(tiles.pixels[indices, 3].numpy(), tiles.classes[class_index])
+    logits = tile_logits(models, tiles.pixels[indices, :FLAGS], n_tta, class_index).numpy()
+    candidate = candidate_mask(
+        tiles.pixels[indices, FLAGS].numpy(), tiles.classes[class_index].shape
+    )
     return mask_logits(logits, candidate, post)
 
 
 def interior_only(logits: Float32, tiles: TileDataset, indices: Tensor) -> Float32:
     """Return the logits (n, y, x) of some tiles, masked at the edge of a core."""
-    return np.where(on_rim(tiles.pixels[indices, 3].numpy()), MASKED_LOGIT, logits)
+    return np.where(edge_mask(tiles.pixels[indices, FLAGS].numpy()), MASKED_LOGIT, logits)
 
 
 def spread_indices(selected: Tensor) -> Tensor:
@@ -195,7 +192,7 @@ def predict_block(
     logits = device_lock.call(image_logits, *inputs) if device_lock else image_logits(*inputs)
 
     def mask_of(values: Float32, class_index: int) -> Bool:
-        candidate = candidate_mask(flags, model.classes[class_index])
+        candidate = candidate_mask(flags, model.classes[class_index].shape)
         masked = mask_logits(values, candidate, model.preset.post)
         thresholds = model.thresholds[class_index]
         return block_mask(masked, interior, cell_px, thresholds, model.preset.post)

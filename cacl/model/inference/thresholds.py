@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cacl.errors import TrainingError
+from cacl.image.pixel_flags import PixelFlag, edge_mask
 from cacl.model.config import PostConfig, Preset
-from cacl.model.data.dataset import CELL, TileDataset, on_rim
+from cacl.model.data.dataset import FLAGS, TileDataset
 from cacl.model.inference.masks import MASKED_LOGIT, Thresholds
 from cacl.model.inference.predict import interior_only, predict_logits, spread_indices
 from cacl.model.networks.autoencoder import AutoEncoder
@@ -122,15 +123,15 @@ def _area_fractions(tiles: TileDataset, indices: Tensor, above: NDArray[np.bool_
     above
         (n, y, x) bool.
     """
-    cells = ((tiles.pixels[indices, 3] & CELL) > 0).flatten(1).sum(1).numpy()
-    image = tiles.image[indices].numpy()
+    cells = ((tiles.pixels[indices, FLAGS] & int(PixelFlag.CELL)) > 0).flatten(1).sum(1).numpy()
+    image = tiles.image_index[indices].numpy()
     area, cell_area = (np.bincount(image, px) for px in (above.sum((1, 2)), cells))
     return np.asarray(area[cell_area > 0] / cell_area[cell_area > 0])
 
 
 def _edge_only(logits: Float32, tiles: TileDataset, indices: Tensor) -> Float32:
     """Return the logits (n, y, x) of some tiles, masked except at the edge of a core."""
-    return np.where(on_rim(tiles.pixels[indices, 3].numpy()), logits, MASKED_LOGIT)
+    return np.where(edge_mask(tiles.pixels[indices, FLAGS].numpy()), logits, MASKED_LOGIT)
 
 
 def threshold_at_recall(

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from cacl.model.config import Preset
+from cacl.model.data.batches import sample_batch
 from cacl.model.data.dataset import TileDataset
-from cacl.model.data.sampling import draw
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.codebook import (
     SHARED,
@@ -24,42 +24,43 @@ from cacl.model.networks.codebook import (
     replace_dead_codes,
 )
 from cacl.model.networks.critic import critic_loss
-from cacl.model.training import judge
-from cacl.model.training.begin import begin, learning_rate, move_average
-from cacl.model.training.distributed import Team
-from cacl.model.training.metrics_log import Curve
-from cacl.model.training.objective import coded_losses, warmup_losses
+from cacl.model.training import monitor
+from cacl.model.training.losses import batch_losses, warmup_losses
+from cacl.model.training.monitor import MetricsLog
+from cacl.model.training.pseudo_labels import relabel_instances
+from cacl.model.training.run import TrainingRun, learning_rate
+from cacl.runtime.distributed import World
 
 STEPS_BETWEEN_SAVES = 100
 STEPS_BETWEEN_CHECKS = 50
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
-    """What one network is trained on, and how long.
+class Stage:
+    """The training of one network.
 
     Parameters
     ----------
     name
-        Of the network, for messages.
-    classes
-        Places of its classes among all of the training.
-    learning, negatives
-        Tiles of the training split, and negative tiles that are held out, with those classes.
+        Name of the network, for messages.
+    class_indices
+        Its classes, as indices into all classes of the training.
+    tiles, held_out
+        Tiles of the training split, and held-out negative tiles, labelled in its classes.
     preset
-        How.
+        Its settings.
     steps, seed
-        Of this network.
+        Steps and seed.
     deadline
-        Of `time.monotonic`.
+        Time of `time.monotonic` at which it stops.
     path, fingerprint
-        Where the run is kept, now and then and at its end, and what says that it is this one.
+        File of the saved run, and what identifies the run.
     """
 
     name: str
-    classes: tuple[int, ...]
-    learning: TileDataset
-    negatives: TileDataset
+    class_indices: tuple[int, ...]
+    tiles: TileDataset
+    held_out: TileDataset
     preset: Preset
     steps: int
     seed: int
@@ -69,129 +70,148 @@ class Task:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
-    """A trained network, and how its training went."""
+class StageResult:
+    """A trained network in evaluation mode, and the record of its training.
+
+    Parameters
+    ----------
+    network
+        The EMA, if the preset has one.
+    positive
+        (n, k) bool: tiles that count as positive at the end.
+    steps
+        Steps done.
+    history, speed
+        See `monitor.write_metrics`.
+    """
 
     network: AutoEncoder
     positive: Tensor
     steps: int
-    curve: Curve
+    history: list[dict[str, float]]
+    speed: list[tuple[int, float]]
 
 
-def fit(task: Task, team: Team, asked: threading.Event) -> Fitted | None:
-    """Train a network as one process of a team, going on where the same run was stopped.
+def train_stage(stage: Stage, world: World, stop_requested: threading.Event) -> StageResult | None:
+    """Train a network as one process of a world; a stopped run resumes at its last saved step.
 
     Returns
     -------
-    The network; None if it was asked to stop before its end.
+    The result; None if the training was asked to stop before its end.
 
     Raises
     ------
     TrainingError
-        A loss is not a number.
+        A loss is not finite.
     CheckpointError
-        The state of a stopped run is damaged.
+        The file of the saved run is damaged.
     """
-    p, learning, steps, fabric = task.preset, task.learning, task.steps, team.fabric
-    run = begin(p, learning, fabric, task.seed)
-    resident = dataclasses.replace(learning, pixels=learning.pixels.to(fabric.device))
-    network, critic, state, optimiser = run.network, run.critic, run.state, run.optimiser
-    state.resume(task.path, task.fingerprint)
-    optim, codes, mil = p.optim, p.codebook, p.mil
-    warmup = min(codes.warmup_steps or 0, steps // 4)
-    rescore_at = {round(part * steps) for part in mil.relabel_at} if mil else set()
-    told = (task.name, task.classes, optim.batch_size * team.size, steps)
-    curve = Curve(state.history, state.recent, *told)
+    preset, steps, fabric = stage.preset, stage.steps, world.fabric
+    optim, codes, mil = preset.optim, preset.codebook, preset.mil
+    tiles = dataclasses.replace(stage.tiles, pixels=stage.tiles.pixels.to(fabric.device))
+    run = TrainingRun.create(preset, stage.tiles, fabric, stage.seed)
+    run.resume(stage.path, stage.fingerprint)
+    network, codebook, labels = run.network, run.network.codebook, run.labels
+    warmup_steps = min(codes.warmup_steps or 0, steps // 4)
+    relabel_steps = {round(fraction * steps) for fraction in mil.relabel_at} if mil else set()
+    tiles_per_step = optim.batch_size * world.size
+    metrics = MetricsLog(run, stage.name, stage.class_indices, tiles_per_step, steps)
 
-    while state.step < steps:
-        bored = optim.patience is not None and state.worse >= optim.patience
-        if not team.agree(time.monotonic() < task.deadline and not bored):
+    while run.step < steps:
+        stop_early = optim.patience is not None and run.bad_checks >= optim.patience
+        if not world.all_agree(time.monotonic() < stage.deadline and not stop_early):
             break
-        step = state.step
-        for group in optimiser.param_groups:
+        step = run.step
+        for group in run.optimiser.param_groups:
             group["lr"] = learning_rate(optim, step, steps)
         network.train()
-        batch = draw(resident, team.own(state, task.seed), p, fabric.device)
-        if step == warmup:
+        rng = run.rank_rng(fabric, stage.seed)
+        batch = sample_batch(tiles, labels, preset, step, rng, fabric.device)
+        positive = batch.positive.any(1)
+
+        if step == warmup_steps:
             with torch.no_grad():
                 features = network.embed(batch.rgb)
-            if codes.warmup_steps is not None:
-                init_kmeans(
-                    network.codebook,
-                    features,
-                    batch.positive.any(1),
-                    batch.coded_possible,
-                    batch.coded_other_classes,
-                    state.rng,
-                )
+            if codes.warmup_steps is None:
+                init_random(codebook, features, run.rng)
             else:
-                init_random(network.codebook, features, state.rng)
-            team.share(network.codebook.buffers())
-        if step < warmup:
-            found = warmup_losses(network, batch, p)
+                positions = batch.class_positions, batch.other_class_positions
+                init_kmeans(codebook, features, positive, *positions, run.rng)
+            world.broadcast(codebook.buffers())
+        if step < warmup_steps:
+            breakdown = warmup_losses(network, batch, preset)
         else:
             if mil:
                 fraction = mil.positive_fraction
-                smaller = (state.share * fraction.decay).clamp_min(fraction.end)
-                state.share = torch.where(state.judged, state.share, smaller)
-            found = coded_losses(network, batch, p, critic)
-        optimiser.zero_grad(set_to_none=True)
-        fabric.backward(found.total)
-        team.average(network)
+                decayed = (labels.positive_fraction * fraction.decay).clamp_min(fraction.end)
+                labels.positive_fraction = torch.where(
+                    labels.relabelled, labels.positive_fraction, decayed
+                )
+            breakdown = batch_losses(network, batch, preset, run.critic)
+        run.optimiser.zero_grad(set_to_none=True)
+        fabric.backward(breakdown.total)
+        world.all_reduce_mean(network)
         if optim.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(network.parameters(), optim.clip_norm)
-        optimiser.step()
+        run.optimiser.step()
 
-        if step >= warmup:
-            vectors, chosen = flatten_positions(found.features), found.assignment.flatten()
-            free = torch.ones_like(chosen, dtype=torch.bool)
+        if step >= warmup_steps:
+            embeddings = flatten_positions(breakdown.features)
+            indices = breakdown.indices.flatten()
+            background = torch.ones_like(indices, dtype=torch.bool)
             if codes.shared_from_background_only:
-                free = background_positions(batch.coded_possible)
-            followed = free | (network.codebook.codebook_id[chosen] != SHARED)
-            network.codebook.update_ema(
-                vectors[followed], chosen[followed], codes.decay, team.total
-            )
+                background = background_positions(batch.class_positions)
+            used = background | (codebook.codebook_id[indices] != SHARED)
+            codebook.update_ema(embeddings[used], indices[used], codes.decay, world.all_reduce_sum)
             if codes.replace_dead:
                 replace_dead_codes(
-                    network.codebook,
-                    found.features,
-                    found.logits,
-                    class_positions=batch.coded_possible,
-                    positive=batch.shown,
-                    shared_positions=free,
+                    codebook,
+                    breakdown.features,
+                    breakdown.logits,
+                    class_positions=batch.class_positions,
+                    positive=batch.instance_positive,
+                    shared_positions=background,
                     min_separation=codes.min_separation,
-                    rng=state.rng,
+                    rng=run.rng,
                 )
-                team.share(network.codebook.buffers())
-        if optim.ema_decay is not None:
-            move_average(run.average, network, optim.ema_decay, step)
-        if p.critic and critic is not None and run.critic_optimiser is not None:
-            run.pools[0].add(found.r_n)
-            run.pools[1].add(found.r_p[batch.positive.any(1)])
-            if step % p.critic.every == 0:
-                real, positive = batch.rgb / 255.0, batch.positive.any(1)
-                cost = critic_loss(critic, real, positive, run.pools, state.rng)
+                world.broadcast(codebook.buffers())
+        if run.ema_model is not None:
+            run.ema_model.update_parameters(network)
+        if preset.critic and run.critic is not None and run.critic_optimiser is not None:
+            run.pools[0].add(breakdown.r_n)
+            run.pools[1].add(breakdown.r_p[positive])
+            if step % preset.critic.every == 0:
+                loss = critic_loss(run.critic, batch.rgb / 255.0, positive, run.pools, run.rng)
                 run.critic_optimiser.zero_grad(set_to_none=True)
-                fabric.backward(cost)
-                team.average(critic)
+                fabric.backward(loss)
+                world.all_reduce_mean(run.critic)
                 run.critic_optimiser.step()
-                found.losses["classifier"] = cost
-        state.step += 1
-        curve.add(state, found, network.codebook)
-        if state.step in rescore_at:
-            for number in range(len(learning.classes) if team.leads else 0):
-                judged = judge.rescore(
-                    network.eval(), learning, task.negatives, number, p, state.rng
+                breakdown.losses["critic"] = loss
+
+        run.step += 1
+        metrics.add(breakdown)
+        if run.step in relabel_steps:
+            for class_index in range(len(tiles.classes) if world.is_main else 0):
+                relabel_instances(
+                    network.eval(),
+                    stage.tiles,
+                    stage.held_out,
+                    labels,
+                    class_index,
+                    preset.post,
+                    run.rng,
                 )
-                state.take(number, judged)
-            team.share((state.positive, state.share, state.judged))
-        if optim.patience is not None and team.leads and state.step % STEPS_BETWEEN_CHECKS == 0:
-            judged_by = (learning, task.negatives, state.positive, p, state.rng)
-            state.note(judge.unease(run.average.eval(), *judged_by))
-        stopped = not team.agree(not asked.is_set())
-        ends = stopped or state.step == steps or state.step % STEPS_BETWEEN_SAVES == 0
-        if team.leads and ends:
-            state.save(task.path, task.fingerprint)
+            world.broadcast((labels.positive, labels.positive_fraction, labels.relabelled))
+        if optim.patience is not None and world.is_main and run.step % STEPS_BETWEEN_CHECKS == 0:
+            datasets = stage.tiles, stage.held_out, labels.positive
+            run.update_patience(
+                monitor.validation_loss(run.final_network.eval(), *datasets, preset.post, run.rng)
+            )
+        stopped = not world.all_agree(not stop_requested.is_set())
+        at_save = run.step == steps or run.step % STEPS_BETWEEN_SAVES == 0
+        if world.is_main and (stopped or at_save):
+            run.save(stage.path, stage.fingerprint)
         if stopped:
             return None
-    return Fitted(run.average.eval(), state.positive, state.step, curve)
+    network = run.final_network.eval()
+    return StageResult(network, labels.positive, run.step, run.history, metrics.speed)

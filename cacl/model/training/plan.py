@@ -1,4 +1,4 @@
-"""Which networks a preset trains, one after the other: teachers first."""
+"""The order in which the networks of a preset are trained: teachers before their student."""
 
 from __future__ import annotations
 
@@ -10,49 +10,58 @@ from cacl.model.config import DistillConfig, Preset
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A network that is to be trained.
+class PlannedNetwork:
+    """A network to be trained.
 
     Parameters
     ----------
-    preset, steps
-        How, and for how many steps.
-    classes
-        Places of the classes that it learns, among all of the training.
+    preset
+        Its settings.
+    steps
+        Training steps.
+    class_indices
+        The classes that it learns, as indices into all classes of the training.
     """
 
     preset: Preset
     steps: int
-    classes: tuple[int, ...]
+    class_indices: tuple[int, ...]
 
 
-def networks(preset: Preset, max_steps: int | None) -> list[Planned]:
-    """Return each network in turn; `max_steps` are those of a member."""
-    member = _lineage(preset, tuple(range(len(preset.network.class_codes))))
-    ends = list(itertools.accumulate((one.steps for one in member), initial=0))
-    part = 1.0 if max_steps is None else max_steps / ends[-1]
-    steps = (round(end * part) - round(start * part) for start, end in itertools.pairwise(ends))
+def stages(preset: Preset, max_steps: int | None) -> list[PlannedNetwork]:
+    """Return the networks in the order of their training.
+
+    `max_steps` are the steps of one model of the ensemble, its teachers included; None for those
+    of the presets.
+    """
+    model = _with_teachers(preset, tuple(range(len(preset.network.class_codes))))
+    ends = list(itertools.accumulate((network.steps for network in model), initial=0))
+    scale = 1.0 if max_steps is None else max_steps / ends[-1]
+    steps = (round(end * scale) - round(start * scale) for start, end in itertools.pairwise(ends))
     plan = [
-        Planned(one.preset, max(1, number), one.classes)
-        for one, number in zip(member, steps, strict=True)
+        PlannedNetwork(network.preset, max(1, number), network.class_indices)
+        for network, number in zip(model, steps, strict=True)
     ]
     return plan * preset.n_ensemble
 
 
-def teachers(distill: DistillConfig, classes: Sequence[int]) -> list[int]:
-    """Return the class of each teacher of a network that learns those classes.
+def teacher_classes(distill: DistillConfig, class_indices: Sequence[int]) -> list[int]:
+    """Return the class of each teacher of a network that learns some classes.
 
-    A teacher knows one class alone: small as it is, beside others it hardly learns it. Of several
-    classes, each has half of the preset's number.
+    A teacher learns one class: a network of its size hardly learns a class beside others. With
+    several classes, each has half of `n_teachers`.
     """
-    each = distill.n_teachers if len(classes) == 1 else -(-distill.n_teachers // 2)
-    return [*classes] * each
+    per_class = distill.n_teachers if len(class_indices) == 1 else -(-distill.n_teachers // 2)
+    return [*class_indices] * per_class
 
 
-def _lineage(preset: Preset, classes: tuple[int, ...]) -> list[Planned]:
-    """Return a network's teachers, theirs before them, and it itself last."""
-    last = Planned(preset, preset.optim.steps, classes)
+def _with_teachers(preset: Preset, class_indices: tuple[int, ...]) -> list[PlannedNetwork]:
+    """Return a network's teachers, each after its own teachers, and the network last."""
+    network = PlannedNetwork(preset, preset.optim.steps, class_indices)
     if preset.distill is None:
-        return [last]
-    known = ((place,) for place in teachers(preset.distill, classes))
-    return [*itertools.chain(*(_lineage(preset.distill.teacher, one) for one in known)), last]
+        return [network]
+    teachers = [
+        _with_teachers(preset.distill.teacher, (class_index,))
+        for class_index in teacher_classes(preset.distill, class_indices)
+    ]
+    return [*itertools.chain(*teachers), network]

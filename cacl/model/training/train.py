@@ -1,21 +1,22 @@
-"""Train CaCL: first networks on image-wise labels, then the one that they teach."""
+"""Train CaCL: teachers on image labels first, then the student on their pseudo-labels."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
 import shutil
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cacl.config import TargetClass
 from cacl.errors import StoppedError
-from cacl.hpa.target_class import SINGLE_CLASS, TargetClass
+from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
-from cacl.model.config import Preset, get_preset, with_classes
+from cacl.model.config import ROBUST, Preset, with_classes
 from cacl.model.data.dataset import (
     TileDataset,
     calibration_tiles,
@@ -26,17 +27,73 @@ from cacl.model.data.dataset import (
 from cacl.model.device import make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.training import judge
-from cacl.model.training.distributed import Team, launch
-from cacl.model.training.loop import Fitted, Task, fit
-from cacl.model.training.metrics_log import write_curves
-from cacl.model.training.plan import Planned, networks, teachers
-from cacl.model.training.pseudo_labels import require_tiles, taught
+from cacl.model.training.loop import Stage, StageResult, train_stage
+from cacl.model.training.monitor import (
+    codebook_usage_warnings,
+    raise_if_collapsed,
+    write_metrics,
+)
+from cacl.model.training.plan import PlannedNetwork, stages, teacher_classes
+from cacl.model.training.pseudo_labels import add_pseudo_labels, require_tiles
+from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
 from cacl.runtime.digest import digest_of
+from cacl.runtime.distributed import World, launch
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
 STATES = "states"
+
+
+@dataclass(frozen=True)
+class TrainingLimits:
+    """Limits of a training; None for no limit.
+
+    Parameters
+    ----------
+    max_steps
+        Steps of each model, its teachers included; None for those of the preset. The learning
+        rate's schedule ends there.
+    max_minutes
+        Time limit, minutes; with one, the result depends on the speed of the machine.
+    """
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
+
+
+NO_LIMITS = TrainingLimits()
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingPlan:
+    """All that a training needs in each of its processes.
+
+    Parameters
+    ----------
+    preset
+        Settings of the final networks.
+    networks
+        Networks in the order of their training.
+    tiles, held_out
+        Tiles of the training split, and held-out negative tiles.
+    out
+        Folder of the model; saved runs are in its folder `states`.
+    attributes
+        Entries of `model.json` that are known before the training; they identify it.
+    seed
+        Seed of the first network; the others count on.
+    max_minutes
+        Time limit; None for no limit.
+    """
+
+    preset: Preset
+    networks: list[PlannedNetwork]
+    tiles: TileDataset
+    held_out: TileDataset
+    out: Path
+    attributes: dict[str, Any]
+    seed: int
+    max_minutes: float | None = None
 
 
 def train(
@@ -44,21 +101,17 @@ def train(
     store: Path,
     out: Path,
     *,
-    preset: str | Preset = "robust",
-    seeds: int = 1,
-    max_steps: int | None = None,
-    max_minutes: float | None = None,
-    seed: int = 0,
-    threads: int = 2,
+    preset: Preset = ROBUST,
     classes: Sequence[TargetClass] = (),
-    devices: int | None = None,
-    deterministic: bool = False,
+    limits: TrainingLimits = NO_LIMITS,
+    seed: int = 0,
+    compute: Compute = DEFAULT_COMPUTE,
 ) -> None:
-    """Learn from labelled tiles where the pattern is, and write `out`/ whole.
+    """Train a model on labelled tiles and write it to the folder `out`.
 
-    Equal tiles, preset, steps, seed and threads give equal bytes on a CPU. A run that was
-    stopped goes on from its last saved step; SIGTERM saves one more before it stops. On several
-    devices each takes a batch of its own. Only image-wise labels are read, no mask.
+    Equal tiles, preset, steps, seed and threads give equal bytes on a CPU. A stopped run resumes at
+    its last saved step; SIGTERM saves one more before it stops. With several devices, each step
+    uses one batch per device. Only image labels are read, no mask.
 
     Parameters
     ----------
@@ -69,120 +122,141 @@ def train(
     out
         Gets `checkpoint.safetensors`, `model.json`, `training.csv` and `speed.csv`.
     preset
-        `robust`, or `paper` for the published method to the letter; or a preset of one's own.
-    seeds
-        Models to train, from `seed` on; a score is the mean of theirs.
-    max_steps
-        Steps of each model's networks together; None for the preset's own number. The learning
-        rate's schedule ends there.
-    max_minutes
-        Stop after this time; the result then depends on the machine's speed.
+        Settings of the method. Its `n_ensemble` models have consecutive seeds from `seed`; their
+        logits are averaged.
+    classes
+        Target classes, with one codebook each; none for one class, the column `label`.
+    limits
+        Limits of steps and time.
     seed
-        Of everything random.
-    threads
-        CPU threads of each device's process.
-    patterns
-        Classes of the tiles' labels, one codebook each; none for one class, the column `label`.
-    devices, deterministic
-        See `device.make_fabric`.
+        Seed of all random numbers.
+    compute
+        Threads and devices.
 
     Raises
     ------
     StoppedError
-        By SIGTERM.
+        SIGTERM stopped the training.
     TrainingError
-        A class without tiles, or with too few, a loss that is not a number, or a codebook that
-        collapsed.
+        A class has no or too few tiles, a loss is not finite, or a codebook has collapsed.
     ConfigError
-        No such preset, or tiles without labels in one of several classes.
+        The tiles have no labels of a class.
     CheckpointError
-        The state of a stopped run is damaged.
+        The file of a saved run is damaged.
     """
     classes = tuple(classes) or (SINGLE_CLASS,)
-    if isinstance(preset, str):
-        preset = get_preset(preset)
-    p = dataclasses.replace(with_classes(preset, len(classes)), n_ensemble=seeds)
-    atlas, rows = Store(store), read_rows(tiles)
-    learning = training_tiles(rows, atlas, seed, classes)
-    if p.distill:
-        require_tiles(learning)
-    negatives, source = calibration_tiles(rows, atlas, seed, classes)
-    chosen = f"image-wise labels, {source} negatives" if p.post.high_recall else "nearest code"
-    facts = {
-        "training_data_digest": data_digest(rows, atlas),
+    preset = with_classes(preset, len(classes))
+    opened, rows = Store(store), read_rows(tiles)
+    training = training_tiles(rows, opened, seed, classes)
+    if preset.distill:
+        require_tiles(training)
+    held_out, split = calibration_tiles(rows, opened, seed, classes)
+    source = f"image-wise labels, {split} negatives" if preset.post.high_recall else "nearest code"
+    attributes = {
+        "training_data_digest": data_digest(rows, opened),
         "seed": seed,
-        "threshold_source": chosen,
+        "threshold_source": source,
     }
     (out / STATES).mkdir(parents=True, exist_ok=True)
-    plan = networks(p, max_steps)
-    fabric = make_fabric(devices, deterministic=deterministic)
-    if not launch(fabric, threads, _learn, p, plan, learning, negatives, out, facts, max_minutes):
+    networks = stages(preset, limits.max_steps)
+    plan = TrainingPlan(
+        preset, networks, training, held_out, out, attributes, seed, limits.max_minutes
+    )
+    fabric = make_fabric(compute.devices, deterministic=compute.deterministic)
+    if not launch(fabric, compute.threads, train_networks, plan):
         raise StoppedError(
-            f"Training was asked to stop (SIGTERM) and has saved where it was in {out / STATES}; "
-            "the same command goes on from there"
+            f"Training was stopped by SIGTERM and saved in {out / STATES}; the same "
+            "command resumes it"
         )
 
 
-def _learn(
-    team: Team,
-    asked: threading.Event,
-    p: Preset,
-    plan: list[Planned],
-    labelled: TileDataset,
-    negatives: TileDataset,
-    out: Path,
-    facts: dict[str, Any],
-    max_minutes: float | None,
-) -> bool:
-    """Train as one process of a team; return whether it came to the end."""
-    seed, total = facts["seed"], sum(one.steps for one in plan)
-    until, seconds = time.monotonic(), 60.0 * (max_minutes or math.inf)
-    done: list[Fitted] = []
-    members: list[AutoEncoder] = []
-    collapsed: list[dict[str, str]] = []
-    for number, planned in enumerate(plan):
-        preset, steps = planned.preset, planned.steps
-        learning, held_out = labelled.only(planned.classes), negatives.only(planned.classes)
-        if preset.distill:
-            known = teachers(preset.distill, planned.classes)
-            if p.post.fail_on_collapse:
-                judge.refuse(collapsed[-len(known) :])
-            before, members = members[-len(known) :], members[: -len(known)]
-            models = [
-                [one for one, of in zip(before, known, strict=True) if of == place]
-                for place in planned.classes
-            ]
-            learning = taught(models, learning, preset.distill.teacher, preset.distill.top_k)
-            team.share([learning.pixels])
-        until = max(until, time.monotonic()) + seconds * steps / total
-        path = out / STATES / f"{number}.safetensors"
-        key = digest_of("train", facts, p, plan, number, learning.classes, team.size)
-        name = preset.name + (learning.of_class(0) if len(planned.classes) == 1 else "")
-        told = (name, planned.classes)
-        task = Task(*told, learning, held_out, preset, steps, seed + number, until, path, key)
-        found = fit(task, team, asked)
-        if found is None:
-            return False
-        collapsed.append(judge.collapses(found.network, learning, found.positive))
-        for sentence in filter(None, collapsed[-1].values()):
-            log.warning("train: %s, network %d: %s", name, number + 1, sentence)
-        done.append(found)
-        members.append(found.network)
-        if preset == p and p.post.fail_on_collapse:
-            judge.refuse(collapsed[-1:])
-    if not team.leads:
-        return True
+def train_networks(world: World, stop_requested: threading.Event, plan: TrainingPlan) -> bool:
+    """Train all networks as one process of a world and write the model.
 
-    limits = calibrate_thresholds(members, labelled, negatives, p)
-    delivered = [one for one, of in zip(collapsed, plan, strict=True) if of.preset == p]
-    facts |= {
-        "steps": sum(found.steps for found in done),
-        "positive_tiles": int(done[-1].positive.any(1).sum()),
-        "warnings": [sentence for one in delivered for sentence in one.values() if sentence],
-    }
-    write_curves(out, [found.curve for found in done])
-    cpu = [network.cpu() for network in members]
-    save_model(out, cpu, p, classes=labelled.classes, thresholds=limits, attributes=facts)
-    shutil.rmtree(out / STATES)
-    log.info("train: done after %d steps; %s", facts["steps"], limits)
+    Returns
+    -------
+    Whether the training reached its end.
+    """
+    final, total_steps = plan.preset, sum(planned.steps for planned in plan.networks)
+    deadline, seconds = time.monotonic(), 60.0 * (plan.max_minutes or math.inf)
+    results: list[StageResult] = []
+    untaught: list[AutoEncoder] = []
+    warnings: list[dict[str, str]] = []
+    for number, planned in enumerate(plan.networks):
+        preset, class_indices = planned.preset, planned.class_indices
+        tiles = plan.tiles.for_classes(class_indices)
+        if preset.distill:
+            of_class = teacher_classes(preset.distill, class_indices)
+            if final.post.fail_on_collapse:
+                raise_if_collapsed(warnings[-len(of_class) :])
+            teachers, untaught = untaught[-len(of_class) :], untaught[: -len(of_class)]
+            by_class = [
+                [model for model, index in zip(teachers, of_class, strict=True) if index == wanted]
+                for wanted in class_indices
+            ]
+            distill = preset.distill
+            tiles = add_pseudo_labels(by_class, tiles, distill.teacher, distill.top_k)
+            world.broadcast([tiles.pixels])
+        deadline = max(deadline, time.monotonic()) + seconds * planned.steps / total_steps
+        fingerprint = digest_of(
+            "train", plan.attributes, final, plan.networks, number, tiles.classes, world.size
+        )
+        name = preset.name + (tiles.describe(0) if len(class_indices) == 1 else "")
+        stage = Stage(
+            name=name,
+            class_indices=class_indices,
+            tiles=tiles,
+            held_out=plan.held_out.for_classes(class_indices),
+            preset=preset,
+            steps=planned.steps,
+            seed=plan.seed + number,
+            deadline=deadline,
+            path=plan.out / STATES / f"{number}.safetensors",
+            fingerprint=fingerprint,
+        )
+        result = train_stage(stage, world, stop_requested)
+        if result is None:
+            return False
+        warnings.append(codebook_usage_warnings(result.network, tiles, result.positive))
+        for warning in filter(None, warnings[-1].values()):
+            log.warning("train: %s, network %d: %s", name, number + 1, warning)
+        results.append(result)
+        untaught.append(result.network)
+        if preset == final and final.post.fail_on_collapse:
+            raise_if_collapsed(warnings[-1:])
+    if world.is_main:
+        _write_model(plan, results, untaught, warnings)
     return True
+
+
+def _write_model(
+    plan: TrainingPlan,
+    results: Sequence[StageResult],
+    networks: Sequence[AutoEncoder],
+    warnings: Sequence[dict[str, str]],
+) -> None:
+    """Calibrate the thresholds of the final networks and write the model's folder."""
+    thresholds = calibrate_thresholds(networks, plan.tiles, plan.held_out, plan.preset)
+    of_final = [
+        of_network
+        for of_network, planned in zip(warnings, plan.networks, strict=True)
+        if planned.preset == plan.preset
+    ]
+    attributes = plan.attributes | {
+        "steps": sum(result.steps for result in results),
+        "positive_tiles": int(results[-1].positive.any(1).sum()),
+        "warnings": [text for of_network in of_final for text in of_network.values() if text],
+    }
+    write_metrics(
+        plan.out, [result.history for result in results], [result.speed for result in results]
+    )
+    save_model(
+        plan.out,
+        [network.cpu() for network in networks],
+        plan.preset,
+        classes=plan.tiles.classes,
+        thresholds=thresholds,
+        attributes=attributes,
+    )
+    shutil.rmtree(plan.out / STATES)
+    log.info("train: done after %d steps; %s", attributes["steps"], thresholds)

@@ -62,7 +62,7 @@
   for (const canvas of pending) observer.observe(canvas);
   /* The remaining figures are drawn 3 s after the page has loaded, so that they can be printed */
   const drawRest = async () => {
-    for (const canvas of [...waiting]) await start(canvas);
+    for (const canvas of [...pending]) await start(canvas);
   };
   window.addEventListener("load", () => setTimeout(drawRest, 3000));
   /* The browser changes the layout to paper only after `beforeprint`, so the widths are fixed here */

@@ -1,4 +1,4 @@
-"""Labels, splits and reasons of the selection of training tiles."""
+"""Values of the columns `label`, `split` and `reason` of `training/tiles.parquet`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LABELS = (POSITIVE, NEGATIVE)
 
 
 class Split(StrEnum):
-    """The split of an antibody's tiles."""
+    """The part of the data to which an antibody belongs."""
 
     TRAIN = "train"
     VALIDATION = "validation"

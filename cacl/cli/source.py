@@ -1,0 +1,94 @@
+"""Commands from a source of images to tiles: phantom, catalog, acquire, tile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cacl.cli import options as opt
+from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
+from cacl.steps.parameters import AcquireOptions, ImageJobs
+
+CATALOG_KEYS = tuple(name for name in SourceConfig.model_fields if name != "max_minutes")
+ACQUIRE_KEYS = (
+    *("kind", "hpa_version", "mirror", "requests_per_second", "allowed_hosts", "host"),
+    "max_minutes",
+)
+
+
+def phantom(
+    config: PhantomConfig,
+    seed: opt.Seed,
+    host: Annotated[Path, typer.Option(help="Folder laid out as the Human Protein Atlas's host.")],
+    truth: Annotated[Path, typer.Option(help="Folder of true masks, for the benchmark only.")],
+    jobs: opt.Jobs = 1,
+) -> None:
+    """Write synthetic images with known truth.
+
+    Example: cacl phantom --host phantom/host --truth phantom/truth --antibodies 4
+    """
+    from cacl.steps import phantom as step
+
+    with opt.report_errors():
+        step.phantom(host, truth, config, seed=seed, jobs=jobs)
+
+
+def catalog(
+    source: Annotated[SourceConfig, opt.Keys(CATALOG_KEYS)],
+    labels: LabelsConfig,
+    census: CensusConfig,
+    out: opt.Out,
+    failures: opt.Failures,
+    downloads: Annotated[
+        Path | None, typer.Option(help="Folder for annotation that is downloaded from the host.")
+    ] = None,
+) -> None:
+    """List images, annotation and labels.
+
+    Example: cacl catalog --out catalog --failures catalog.csv --kind mirror --mirror phantom/host
+    """
+    from cacl.steps import catalog as step
+
+    with opt.report_errors():
+        shards = census.shards
+        typer.echo(step.catalog(out, failures, source, labels, shards=shards, downloads=downloads))
+
+
+def acquire(
+    source: Annotated[SourceConfig, opt.Keys(ACQUIRE_KEYS)],
+    shard: Annotated[Path, typer.Option(help="A shard's list of images.")],
+    images: Annotated[Path, typer.Option(help="Folder for the images.")],
+    out: opt.Out,
+    failures: opt.Failures,
+    options: AcquireOptions,
+) -> None:
+    """Download or link a shard's images and verify them.
+
+    Example: cacl acquire --shard catalog/shards/0.parquet --images images --out acquired.parquet
+    --failures failures.csv --kind mirror --mirror phantom/host
+    """
+    from cacl.steps import acquire as step
+
+    with opt.report_errors(failures):
+        step.acquire(shard, images, out, failures, source, options)
+
+
+def tile(
+    tiles: TilesConfig,
+    acquired: Annotated[Path, typer.Option(help="Table of `cacl acquire`.")],
+    store: opt.StorePath,
+    out: opt.Out,
+    failures: opt.Failures,
+    jobs: ImageJobs,
+) -> None:
+    """Write a shard's images as tiles into the store.
+
+    Example: cacl tile --acquired acquired.parquet --store atlas.zarr --out tiles.parquet
+    --failures failures.csv
+    """
+    from cacl.steps import tile as step
+
+    with opt.report_errors(failures):
+        step.tile(acquired, store, out, failures, tiles, jobs)

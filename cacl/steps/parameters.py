@@ -1,0 +1,96 @@
+"""Groups of parameters of the steps: files that belong together, and how a step is run.
+
+The commands derive options from the fields: name, type, default, and the metadata `help`, `min`
+and `envvar`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+STRICT = {"help": "Exit with an error if an image failed."}
+STORE = {"help": "The OME-Zarr store."}
+DASK_SCHEDULER = {
+    "help": "Process the images on this dask scheduler, such as tcp://10.0.0.1:8786, not in "
+    "threads. Its workers must see the same folders. Use only a scheduler that you trust: it can "
+    "run any code on this machine.",
+    "envvar": "CACL_DASK_SCHEDULER",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageJobs:
+    """How a step processes the images of a shard."""
+
+    jobs: int = field(
+        default=1, metadata={"help": "Number of images processed at the same time.", "min": 1}
+    )
+    dask_scheduler: str | None = field(default=None, metadata=DASK_SCHEDULER)
+    strict: bool = field(default=False, metadata=STRICT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcquireOptions:
+    """How images are acquired."""
+
+    jobs: int = field(
+        default=1, metadata={"help": "Number of images linked at the same time.", "min": 1}
+    )
+    refresh: bool = field(
+        default=False, metadata={"help": "Download images again that have changed on the host."}
+    )
+    check: bool = field(
+        default=False, metadata={"help": "Verify the images that are present; download nothing."}
+    )
+    strict: bool = field(default=False, metadata=STRICT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureFiles:
+    """What a shard is measured from."""
+
+    segmented: Path = field(metadata={"help": "Table of `cacl segment`."})
+    images: Path = field(metadata={"help": "The shard's list of images."})
+    annotations: Path = field(metadata={"help": "The catalog's annotations.parquet."})
+    tiles: Path = field(metadata={"help": "The shard's table of `cacl tile`."})
+    store: Path = field(metadata=STORE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportFiles:
+    """What a report is made from."""
+
+    census: list[Path] = field(metadata={"help": "Tables of `cacl measure`; repeat."})
+    failures: list[Path] = field(metadata={"help": "Failures of every step; repeat."})
+    store: Path = field(metadata=STORE)
+    model: Path = field(metadata={"help": "Folder of the trained model."})
+    catalog: Path = field(metadata={"help": "Folder of `cacl catalog`."})
+    classes_table: list[Path] = field(
+        default_factory=list, metadata={"help": "Areas by class of `cacl measure`; repeat."}
+    )
+    benchmark: Path | None = field(
+        default=None, metadata={"help": "Table of `cacl benchmark`, shown if it exists."}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationFiles:
+    """The test split of a run, and the true masks of its images."""
+
+    tiles: Path = field(metadata={"help": "Table of `cacl select`."})
+    store: Path = field(metadata=STORE)
+    truth: Path = field(metadata={"help": "Folder of true masks of `cacl phantom`."})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModels:
+    """Folders of the models that are compared; None leaves a baseline out."""
+
+    model: Path = field(metadata={"help": "Folder of `cacl train`."})
+    paper: Path | None = field(
+        default=None, metadata={"help": "Folder of `cacl train --preset paper`, on equal tiles."}
+    )
+    classifier: Path | None = field(
+        default=None, metadata={"help": "Folder of `cacl train-classifier`, for the CAM methods."}
+    )
