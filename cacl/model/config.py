@@ -1,7 +1,6 @@
 """Presets: settings of a model's network, training and masks, in nested groups.
 
-A group that a preset does not use is None, and so is a setting that is switched off. An ablation
-is `dataclasses.replace(preset, mil=None)`.
+None switches off a group or a setting; an ablation is `dataclasses.replace(preset, mil=None)`.
 """
 
 from __future__ import annotations
@@ -73,10 +72,8 @@ class OptimConfig:
     batch_size
         Tiles per step and device. Half of them are positive; a batch of one is positive or
         negative at random.
-    learning_rate
-        Learning rate of encoder and decoder.
-    cosine
-        Whether the learning rate has a short warm-up and a cosine decay to 0; else it is constant.
+    learning_rate, cosine
+        Learning rate: constant, or with a short warm-up and a cosine decay to 0.
     clip_norm
         Largest norm of the gradient; None for no clipping.
     ema_decay
@@ -166,8 +163,8 @@ class AugmentConfig:
 class PositiveFraction:
     """Smallest fraction of a positive tile that must show its class, 0 to 1.
 
-    It starts at `start` and is multiplied by `decay` each step until it is `end`. After the first
-    relabelling every tile has its own; see `mil.relabel_instances`.
+    It decays from `start` by the factor `decay` per step to `end`. After the first relabelling
+    every tile has its own; see `pseudo_labels.relabel_instances`.
     """
 
     start: float
@@ -197,16 +194,14 @@ class MilConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CriticConfig:
-    """The critic of the paper, eqs. (5) and (6).
+    """The critic of the paper, eqs. (5) and (6), with its own Adam.
 
     Parameters
     ----------
-    learning_rate
-        Of its own Adam.
-    every
-        Training steps between two updates.
+    learning_rate, every
+        Learning rate, and training steps between two updates.
     pool_size
-        Past reconstructions of each kind that it learns from.
+        Past reconstructions of each label that it learns from.
     """
 
     learning_rate: float
@@ -241,7 +236,7 @@ class PostConfig:
     Parameters
     ----------
     high_recall
-        Fraction of the class that exceeds the high threshold; also what teachers label positive.
+        Fraction of the class above the high threshold, which is also what teachers label positive;
         None for even odds in place of all thresholds: without a temperature, the nearest code.
     low_fpr
         Fraction of negative pixels that may exceed the low threshold; None for the high threshold
@@ -286,7 +281,7 @@ class Preset:
     network, optim, codebook, loss, augment, mil, critic, distill, post
         See the class of each; None for a group that is not used.
     n_ensemble
-        Models of consecutive seeds, each with teachers of its own, whose scores are averaged.
+        Models of consecutive seeds, each with its own teachers, whose scores are averaged.
     """
 
     name: str
@@ -349,20 +344,11 @@ ROBUST = Preset(
     network=dataclasses.replace(
         TEACHER.network, input="stain_contrast", dilations_4x=(1, 2), dilations_8x=(1, 2)
     ),
-    optim=OptimConfig(
-        steps=900,
-        batch_size=16,
-        learning_rate=3e-3,
-        cosine=True,
-        clip_norm=1.0,
-        ema_decay=0.98,
-        patience=10,
+    optim=dataclasses.replace(
+        TEACHER.optim, steps=900, learning_rate=3e-3, ema_decay=0.98, patience=10
     ),
-    codebook=CodebookConfig(
-        warmup_steps=30,
-        replace_dead=True,
-        min_separation=0.4,
-        shared_from_background_only=True,
+    codebook=dataclasses.replace(
+        TEACHER.codebook, min_separation=0.4, shared_from_background_only=True
     ),
     loss=LossWeights(reconstruction=2.0, background_bce=0.3, pseudo_label_bce=1.0),
     augment=AugmentConfig(stain_jitter=0.45, blur=1.0),
@@ -370,8 +356,7 @@ ROBUST = Preset(
     post=dataclasses.replace(TEACHER.post, high_recall=0.9),
 )
 
-# The published method, with three deviations: eq. (4) has a gradient through e_P alone (see
-# `objective.batch_losses`), tiles are flipped and turned, and one epoch replaces the paper's many.
+# Deviations from the paper: docs/method.md, section 3.
 PAPER = Preset(
     name="paper",
     network=NetworkConfig(

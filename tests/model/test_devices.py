@@ -1,4 +1,4 @@
-"""Several devices hold one model; a run that is asked to stop goes on bit for bit."""
+"""Several devices hold equal models; a run stopped by SIGTERM resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def test_resumes_run_stopped_by_sigterm_bit_for_bit(atlas: ModelAtlas) -> None:
         [sys.executable, "-c", ENDS_ITSELF, *into(out)], capture_output=True, text=True
     )
     assert run.returncode == 1
-    assert "asked to stop (SIGTERM)" in " ".join(run.stderr.split())
+    assert "was stopped by SIGTERM" in " ".join(run.stderr.split())
     assert any((out / train.STATES).iterdir())
     assert not (out / "model.json").exists()
 

@@ -145,6 +145,21 @@ def test_paper_preset_has_its_losses_and_channels(atlas: ModelAtlas) -> None:
 
 
 @pytest.mark.usefixtures("lenient")
+@pytest.mark.parametrize(
+    ("preset", "group"), [(TEACHER, "mil"), (TEACHER, "augment"), (PAPER, "critic")]
+)
+def test_trains_without_a_group(atlas: ModelAtlas, preset: Preset, group: str) -> None:
+    ablated = dataclasses.replace(preset, **{group: None})
+    folder = atlas.train(f"without_{group}", preset=ablated, max_steps=12)
+    losses = pd.read_csv(folder / "training.csv").notna().any()
+    assert losses["reconstruction"]
+    if group == "mil":
+        assert not losses[["topk_positive", "hard_negative_bce"]].any()
+    if group == "critic":
+        assert not losses[["mapping", "critic"]].any()
+
+
+@pytest.mark.usefixtures("lenient")
 def test_time_limit_stops_training(atlas: ModelAtlas) -> None:
     folder = atlas.train("timed", max_steps=100_000, max_minutes=0.1)
     assert json.loads((folder / "model.json").read_text())["steps"] < 1000

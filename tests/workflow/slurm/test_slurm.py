@@ -92,7 +92,7 @@ def test_reports_time_limit_and_resumes_training(finished: Run, tmp_path: Path) 
     run.configure(train=long | {"max_minutes": 0.01})
     again = run("--", target)
     assert again.returncode == 0, again.stdout
-    assert "train: going on at step" in text_of(log)
+    assert "train: resumed at step" in text_of(log)
 
 
 def text_of(path: Path) -> str:
