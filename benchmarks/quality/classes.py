@@ -39,6 +39,7 @@ from cacl.config import (
     SourceConfig,
     TargetClass,
     TargetClassConfig,
+    TilesConfig,
 )
 from cacl.hpa.target_class import label_name
 from cacl.model.training.train import TrainingLimits, train
@@ -47,7 +48,7 @@ from cacl.phantom.imaging import MASK_VALUES
 from cacl.runtime.compute import Compute
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
-from cacl.steps.parameters import AcquireOptions
+from cacl.steps.parameters import AcquireOptions, ImageJobs
 from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
