@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from monai.visualize import VanillaGrad
+from monai.visualize.gradient_based import VanillaGrad
+from numpy.typing import NDArray
 
 from cacl import tables
 from cacl.benchmark import cam, classifier, deconvolution
@@ -18,7 +19,7 @@ from cacl.benchmark.evaluation_set import (
     EvaluationSource,
     read_evaluation_set,
 )
-from cacl.benchmark.method import empty_mask
+from cacl.benchmark.method import Method, empty_mask
 from cacl.errors import CheckpointError, TrainingError
 from cacl.image import stain
 from cacl.model.checkpoint import load_model
@@ -59,6 +60,12 @@ def images(atlas: ModelAtlas) -> tuple[EvaluationImage, ...]:
     return read_evaluation_set(EvaluationSource("own", *paths), seed=0).images
 
 
+def mask_of(method: Method, image: EvaluationImage) -> NDArray[np.bool_]:
+    """Return the pixels above the threshold of a method that has one."""
+    assert method.threshold is not None
+    return method.score(image) > method.threshold
+
+
 def test_cam_equals_logit_and_grad_cam_equals_logit_minus_bias(
     network: torch.nn.Module, tiles: torch.Tensor
 ) -> None:
@@ -66,7 +73,9 @@ def test_cam_equals_logit_and_grad_cam_equals_logit_minus_bias(
     with torch.no_grad():
         logits = network(classifier.normalise(tiles))[:, classifier.POSITIVE_CLASS]
     maps = activation_maps(network)
-    bias = network.fc.bias[classifier.POSITIVE_CLASS].detach()
+    fc = network.fc
+    assert isinstance(fc, torch.nn.Linear)
+    bias = fc.bias[classifier.POSITIVE_CLASS].detach()
     cam_map, grad_cam = maps["CAM"](tiles), maps["Grad-CAM"](tiles)
     assert cam_map.shape == grad_cam.shape == (3, FEATURE_PX, FEATURE_PX)
     for index, logit in enumerate(logits):
@@ -160,16 +169,16 @@ def test_otsu_threshold_lies_between_two_levels() -> None:
 
 def test_deconvolution_masks_equal_those_of_stain(image: EvaluationImage) -> None:
     fixed, otsu, oracle = deconvolution.deconvolution_methods()
-    assert np.array_equal(fixed.score(image) > fixed.threshold, stain.dab_mask(image.rgb, 0.25))
+    assert np.array_equal(mask_of(fixed, image), stain.dab_mask(image.rgb, 0.25))
     threshold = deconvolution.otsu_threshold(deconvolution.dab_density(image), image.cell)
-    otsu_mask = otsu.score(image) > otsu.threshold
+    otsu_mask = mask_of(otsu, image)
     assert (otsu_mask == stain.dab_mask(image.rgb, threshold)).mean() > 0.999
     assert oracle.threshold is None
 
 
 def test_empty_mask_is_empty(image: EvaluationImage) -> None:
     method = empty_mask()
-    assert not (method.score(image) > method.threshold).any()
+    assert not mask_of(method, image).any()
 
 
 def test_final_method_equals_the_masks_of_segment(atlas: ModelAtlas) -> None:
@@ -182,4 +191,4 @@ def test_final_method_equals_the_masks_of_segment(atlas: ModelAtlas) -> None:
     for image in images(atlas):
         written = np.asarray(atlas.store.label(image.image_id, "stain")[:]) > 0
         final = methods["final method"]
-        assert np.array_equal(final.score(image) > final.threshold, written)
+        assert np.array_equal(mask_of(final, image), written)

@@ -49,6 +49,7 @@ def derived_options() -> Iterator[tuple[str, dict[str, Any], inspect.Parameter]]
     keys = [item for node in sections for item in node.get("properties", {}).items()]
     keys.append(("seed", json_schema(Config)["properties"]["seed"]))
     for command in app.registered_commands:
+        assert command.callback is not None
         for name, parameter in inspect.signature(command.callback).parameters.items():
             text = str(get_args(parameter.annotation)[1].help)
             for key, node in keys:

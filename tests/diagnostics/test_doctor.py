@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import namedtuple
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from typer.testing import CliRunner
 
 from cacl import config
 from cacl.cli import app
-from cacl.diagnostics import doctor
 from cacl.diagnostics.check_result import CheckResult, CheckStatus
 from cacl.diagnostics.doctor import run_checks
 from cacl.diagnostics.slurm_check import evaluate_resource, sbatch_options
@@ -49,7 +49,7 @@ def test_missing_and_outdated_packages_fail(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     requirements = ["nosuchpackage>=1", "zarr>=99", "dask>=2", "pytest; extra == 'dev'"]
-    monkeypatch.setattr(doctor.metadata, "requires", lambda name: requirements)
+    monkeypatch.setattr(metadata, "requires", lambda name: requirements)
     results = run_checks(tmp_path, DEMO)
     assert named(results, "package nosuchpackage").detail == "not installed, expected >=1"
     remedy = named(results, "package zarr").remedy

@@ -27,7 +27,7 @@ SIDE = 96
 
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> SmallAtlas:
-    made: SmallAtlas = build(tmp_path_factory.mktemp("atlas"), cores()[:3])
+    made = build(tmp_path_factory.mktemp("atlas"), cores()[:3])
     made.measure()
     run(made, failures=[made.path("failures.csv")])
     return made
@@ -53,7 +53,7 @@ def rasterize(rings: list[Any], scale: float, shape: tuple[int, int]) -> np.ndar
     for ring in rings:
         corners = np.array(ring)[:, ::-1] / scale - 0.5
         inside += polygon2mask(shape, corners)
-    return inside % 2 == 1
+    return np.asarray(inside % 2 == 1)
 
 
 def polygons_of(features: list[dict[str, Any]]) -> list[list[Any]]:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -16,7 +17,16 @@ from cacl.hpa.download_annotation import fetch_annotation
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.provenance import provenance_path, read_provenance
 from tests.fixtures.catalogs import ANPEP, HEADER, SI, BuiltCatalog, build_catalog, image_url
-from tests.fixtures.hpa_server import HpaServer, antibody_xml, gene_xml, redirect, status, web_page
+from tests.fixtures.hpa_server import (
+    Fault,
+    HpaServer,
+    antibody_xml,
+    gene_xml,
+    redirect,
+    status,
+    web_page,
+)
+from tests.fixtures.source_options import SourceOptions
 
 INDEX = (
     "Gene\tGene synonym\tEnsembl\tAntibody\n"
@@ -49,8 +59,8 @@ def zip_text(name: str, text: str) -> bytes:
     return stream.getvalue()
 
 
-def from_host(server: HpaServer, out: Path, **options: object) -> BuiltCatalog:
-    values: dict[str, object] = {
+def from_host(server: HpaServer, out: Path, **options: Unpack[SourceOptions]) -> BuiltCatalog:
+    values: SourceOptions = {
         "kind": "hpa",
         "host": server.url,
         "requests_per_second": 200.0,
@@ -114,11 +124,11 @@ def test_downloads_one_file_for_all_genes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fault", [web_page, status(503), redirect("https://example.org/x")])
-def test_unavailable_gene_is_a_failure(tmp_path: Path, fault: object) -> None:
+def test_unavailable_gene_is_a_failure(tmp_path: Path, fault: Fault) -> None:
     limits = HttpLimits(max_attempts=3, initial_backoff_s=0.01)
     with HpaServer(tmp_path) as server:
         host_files(server)
-        server.fail(f"/{SI}.xml", fault, always=True)  # type: ignore[arg-type]
+        server.fail(f"/{SI}.xml", fault, always=True)
         source = SourceConfig(
             kind="hpa", genes=("SI", "ANPEP"), host=server.url, requests_per_second=200
         )

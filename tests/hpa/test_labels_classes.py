@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 
@@ -16,6 +17,7 @@ from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.catalogs import annotation_row
+from tests.fixtures.source_options import SourceOptions
 
 NUCLEUS = dataclasses.replace(
     label_rules(LabelsConfig())[""], cell_type="enterocytes", location="nuclear"
@@ -63,8 +65,10 @@ def test_each_class_has_its_own_rule() -> None:
     assert list(label_rules(LabelsConfig())) == [""]
 
 
-def catalog_images(out: Path, labels: LabelsConfig, **source: object) -> list[ImageRow]:
-    source_options = SourceConfig(**source)  # type: ignore[arg-type]
+def catalog_images(
+    out: Path, labels: LabelsConfig, **source: Unpack[SourceOptions]
+) -> list[ImageRow]:
+    source_options = SourceConfig(**source)
     catalog(out, out / "failures.csv", source_options, labels, shards=2)
     images = read_parquet(out / "images.parquet", ImageRow)
     shards = [read_parquet(out / f"shards/{number}.parquet", ImageRow) for number in (0, 1)]

@@ -18,7 +18,7 @@ from cacl.image.readers.downsample import downsample_window
 from cacl.image.readers.whole_slide import SlideSource
 from cacl.image.tile_grid import TileGrid
 from tests.fixtures import pictures
-from tests.fixtures.bad_images import BAD_IMAGES, BadImage, Writer
+from tests.fixtures.bad_images import BAD_IMAGES, BadImage, Writer, overwrite_tags
 from tests.fixtures.pictures import grid_of, picture, read_all, write_pyramid
 
 ALL = slice(None)
@@ -70,8 +70,7 @@ def test_damaged_slides(shared_data: Path, tmp_path: Path) -> None:
 def test_slide_in_an_unsupported_compression_is_damaged(shared_data: Path, tmp_path: Path) -> None:
     path = tmp_path / "strange.svs"
     path.write_bytes((shared_data / "slides" / "CMU-1-Small-Region.svs").read_bytes())
-    with tifffile.TiffFile(path, mode="r+b") as file:
-        file.pages[0].tags["Compression"].overwrite(50_002)
+    overwrite_tags(path, Compression=50_002)
     with pytest.raises(ImageError, match="Unsupported TIFF compression") as caught:
         read_all(path, 375, 128)
     assert caught.value.reason is Reason.DAMAGED
@@ -91,9 +90,7 @@ def test_slide_that_openslide_rejects_is_damaged_and_not_too_large(tmp_path: Pat
     """As a large truncated pyramid; the remedy "save it as a pyramid" would mislead."""
     path = pictures.tiff(tmp_path, tile=(128, 128), compression="jpegxl")
     assert read_all(path, 200, 100).shape == (3, 200, 300), "small enough to be decoded whole"
-    with tifffile.TiffFile(path, mode="r+b") as file:
-        file.pages[0].tags["ImageWidth"].overwrite(60_000)
-        file.pages[0].tags["ImageLength"].overwrite(60_000)
+    overwrite_tags(path, ImageWidth=60_000, ImageLength=60_000)
     with pytest.raises(ImageError, match="a large tiled TIFF that OpenSlide cannot read") as caught:
         read_all(path, 200, 100)
     assert caught.value.reason is Reason.DAMAGED
@@ -113,7 +110,7 @@ def test_content_and_not_the_name_determines_the_format(
 @pytest.mark.parametrize(
     "options", [{"progressive": True}, {"subsampling": 0}, {"optimize": True}, {"keep_rgb": True}]
 )
-def test_jpeg_variants(tmp_path: Path, options: dict[str, object]) -> None:
+def test_jpeg_variants(tmp_path: Path, options: pictures.JpegOptions) -> None:
     tiles = read_all(pictures.jpeg(tmp_path, **options), 200, 100)
     expected = read_all(pictures.png(tmp_path), 200, 100)
     assert np.abs(tiles.astype(int) - expected).mean() < 1.2

@@ -65,8 +65,8 @@ def test_fold_is_detected_at_its_position_and_only_if_present(
     folded, strip = with_fold(plain, width, length)
     folded_maps = maps(folded)
     assert fold_fraction(*folded_maps) > MAX_FOLD_FRACTION
-    mask = fold_mask(*folded_maps).astype(np.uint8)
-    mask = cv2.resize(mask, (512, 512), interpolation=cv2.INTER_NEAREST) > 0
+    folds = fold_mask(*folded_maps).astype(np.uint8)
+    mask = cv2.resize(folds, (512, 512), interpolation=cv2.INTER_NEAREST) > 0
     near_strip = cv2.dilate(strip.astype(np.uint8), np.ones((17, 17))) > 0
     assert (mask & near_strip).sum() > 0.8 * mask.sum()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,8 +27,15 @@ from cacl.model.networks.codebook import ClassAwareCodebook
 from cacl.model.training import loop, monitor, train
 from cacl.model.training.losses import LossBreakdown, allowed_codes, batch_losses
 from cacl.tables.schemas import SegmentedRow, TileRow
-from tests.fixtures.class_atlas import CLASSES, DISC, RIM, build, drawn, has
-from tests.fixtures.model_atlas import ModelAtlas, set_adrift
+from tests.fixtures.class_atlas import (
+    CLASSES,
+    DISC,
+    RING,
+    build,
+    positive_classes,
+    render_antibody,
+)
+from tests.fixtures.model_atlas import ModelAtlas, make_codebook_diverge
 
 LIMITS = (
     Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0),
@@ -62,7 +71,7 @@ def test_divides_channels_of_the_paper_among_all_codebooks() -> None:
         codebook.channel_mask[codebook.codebook_id == number].any(0).nonzero()
         for number in range(4)
     ]
-    assert [(int(one.min()), int(one.max())) for one in owned] == [
+    assert [(int(channels.min()), int(channels.max())) for channels in owned] == [
         (0, 15),
         (16, 31),
         (32, 47),
@@ -72,7 +81,7 @@ def test_divides_channels_of_the_paper_among_all_codebooks() -> None:
 
 def batch_of(**changes: torch.Tensor) -> Batch:
     """Two tiles of 4 x 4 px: one shows class 1 alone, of the other only class 2 is known."""
-    given = {
+    fields = {
         "rgb": torch.full((2, 3, 4, 4), 128.0),
         "candidate": torch.ones(2, 2, 4, 4, dtype=torch.bool),
         "edge": torch.zeros(2, 4, 4, dtype=torch.bool),
@@ -84,7 +93,7 @@ def batch_of(**changes: torch.Tensor) -> Batch:
         "positive_fraction": torch.tensor([[0.5, 0.0], [0.0, 0.0]]),
         "pseudo_label": torch.zeros(2, 0, 4, 4, dtype=torch.uint8),
     }
-    return Batch(**(given | changes))
+    return Batch(**(fields | changes))
 
 
 def test_labels_of_positions_follow_class_and_cutmix() -> None:
@@ -122,22 +131,23 @@ def test_adds_losses_of_classes() -> None:
     network = AutoEncoder(preset.network).eval()
     network.codebook.codes.copy_(torch.eye(37, 32))
     batch = batch_of()
-    found = batch_losses(network, batch, preset, None)
-    assert found.logits.shape == (2, 2, 2, 2)
-    assert int(found.indices.max()) < 32
-    one, other = found.logits.unbind(1)
+    breakdown = batch_losses(network, batch, preset, None)
+    assert breakdown.logits.shape == (2, 2, 2, 2)
+    assert int(breakdown.indices.max()) < 32
+    first, second = breakdown.logits.unbind(1)
 
     def softplus(values: torch.Tensor) -> torch.Tensor:
         return torch.log1p(torch.exp(values.double()))
 
+    assert preset.mil is not None
     highest = min(4, preset.mil.hard_negatives_px // 4)
-    topk = softplus(-one[0].flatten().topk(2).values).mean()
-    # Class 1 has no known negative place, class 2 nothing but.
-    assert found.losses["topk_positive"].item() == pytest.approx(topk.item(), rel=1e-4)
-    assert found.losses["negative_bce"].item() == pytest.approx(softplus(other).mean().item())
-    top = softplus(other).flatten(1).topk(highest).values.mean()
-    assert found.losses["hard_negative_bce"].item() == pytest.approx(0.5 * top.item(), rel=1e-4)
-    assert found.losses["background_bce"].item() == 0.0
+    topk = softplus(-first[0].flatten().topk(2).values).mean()
+    # Class 1 has no pixels that are known to be negative; all pixels of class 2 are.
+    assert breakdown.losses["topk_positive"].item() == pytest.approx(topk.item(), rel=1e-4)
+    assert breakdown.losses["negative_bce"].item() == pytest.approx(softplus(second).mean().item())
+    top = softplus(second).flatten(1).topk(highest).values.mean()
+    assert breakdown.losses["hard_negative_bce"].item() == pytest.approx(0.5 * top.item(), rel=1e-4)
+    assert breakdown.losses["background_bce"].item() == 0.0
 
 
 def test_logit_compares_a_class_with_all_other_codes() -> None:
@@ -186,29 +196,32 @@ def trained(atlas: ModelAtlas) -> Path:
 
 def test_segments_two_classes_separately(atlas: ModelAtlas, trained: Path) -> None:
     atlas.segment("model")
-    receipts = tables.read_parquet(atlas.path("segmented.parquet"), SegmentedRow)
-    assert {row.classes for row in receipts} == {"rim;disc"}
+    rows = tables.read_parquet(atlas.path("segmented.parquet"), SegmentedRow)
+    assert {row.classes for row in rows} == {"ring;disc"}
     areas: dict[tuple[str, bool], list[float]] = {}
     overlap = []
-    for number, row in enumerate(receipts, start=1):
-        for name, label in (("rim", "stain"), ("disc", "stain-disc")):
+    for number, row in enumerate(rows, start=1):
+        for name, label in (("ring", "stain"), ("disc", "stain-disc")):
             mask = np.asarray(atlas.store.label(row.image_id, label)[:]) > 0
-            areas.setdefault((name, has(number)[name]), []).append(float(mask.mean()))
+            areas.setdefault((name, positive_classes(number)[name]), []).append(float(mask.mean()))
             assert atlas.store.label_digest(row.image_id, label) == row.digest
-            truth = drawn(number)[1]
+            truth = render_antibody(number)[1]
             if name == "disc" and truth.any():
                 overlap.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()))
-    for name in ("rim", "disc"):
+    for name in ("ring", "disc"):
         assert np.mean(areas[name, True]) > 5 * np.mean(areas[name, False])
     assert np.mean(overlap) > 0.5
 
 
 def test_loads_model_of_several_classes(trained: Path) -> None:
     model = load_model(trained)
-    assert [(one.name, one.shape) for one in model.classes] == [("rim", "line"), ("disc", "area")]
+    assert [(target.name, target.shape) for target in model.classes] == [
+        ("ring", "line"),
+        ("disc", "area"),
+    ]
     description = json.loads((trained / "model.json").read_text())
-    limits = [one["thresholds"] for one in description["classes"]]
-    assert [dataclasses.asdict(one) for one in model.thresholds] == limits
+    limits = [target["thresholds"] for target in description["classes"]]
+    assert [dataclasses.asdict(values) for values in model.thresholds] == limits
     assert description["thresholds"] == limits[0]
     rows = pd.read_csv(trained / "training.csv")
     assert (
@@ -224,8 +237,7 @@ def test_resumes_run_of_several_classes_bit_for_bit(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "STEPS_BETWEEN_SAVES", 10)
-    options = {"max_steps": 36, "classes": CLASSES}
-    whole = atlas.train("whole", **options)
+    whole = atlas.train("whole", max_steps=36, classes=CLASSES)
     add = monitor.MetricsLog.add
 
     def interrupt(self: monitor.MetricsLog, breakdown: LossBreakdown) -> None:
@@ -235,9 +247,9 @@ def test_resumes_run_of_several_classes_bit_for_bit(
 
     monkeypatch.setattr(monitor.MetricsLog, "add", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        atlas.train("parts", **options)
+        atlas.train("parts", max_steps=36, classes=CLASSES)
     monkeypatch.setattr(monitor.MetricsLog, "add", add)
-    parts = atlas.train("parts", **options)
+    parts = atlas.train("parts", max_steps=36, classes=CLASSES)
     for name in ("checkpoint.safetensors", "model.json", "training.csv"):
         assert (whole / name).read_bytes() == (parts / name).read_bytes()
 
@@ -246,27 +258,29 @@ def test_resumes_run_of_several_classes_bit_for_bit(
 def test_one_named_class_gives_the_same_weights_as_the_label_column(atlas: ModelAtlas) -> None:
     """A class of shape line alone learns the same weights as the column `label`."""
     plain = atlas.train("plain", max_steps=32)
-    named = atlas.train("named", max_steps=32, classes=(RIM,))
+    named = atlas.train("named", max_steps=32, classes=(RING,))
     weights = "checkpoint.safetensors"
     assert (plain / weights).read_bytes() == (named / weights).read_bytes()
     assert load_model(plain).thresholds == load_model(named).thresholds
     assert "classes" not in json.loads((plain / "model.json").read_text())
-    assert load_model(named).classes == (TargetClass(name="rim"),)
+    assert load_model(named).classes == (TargetClass(name="ring"),)
 
 
 @pytest.mark.usefixtures("lenient")
 def test_paper_preset_trains_with_several_classes(atlas: ModelAtlas) -> None:
     model = load_model(atlas.train("paper", preset="paper", max_steps=6, classes=CLASSES))
     assert model.preset.network.class_codes == (5, 5)
-    assert all((one.low, one.high) == (0.0, 0.0) for one in model.thresholds)
+    assert all((values.low, values.high) == (0.0, 0.0) for values in model.thresholds)
 
 
 def test_rejects_class_without_labels_in_the_table(atlas: ModelAtlas, tmp_path: Path) -> None:
     given = atlas.path("training.parquet"), atlas.path("atlas.zarr"), tmp_path
     with pytest.raises(
-        ConfigError, match=r"No label for the class 'disk'; the table has rim, disc"
+        ConfigError, match=r"No label for the class 'disk'; the table has ring, disc"
     ):
-        train.train(*given, limits=train.TrainingLimits(2), classes=(RIM, TargetClass(name="disk")))
+        train.train(
+            *given, limits=train.TrainingLimits(2), classes=(RING, TargetClass(name="disk"))
+        )
 
 
 def test_rejects_class_with_labels_of_one_sort(atlas: ModelAtlas, tmp_path: Path) -> None:
@@ -286,8 +300,10 @@ def test_rejects_class_with_labels_of_one_sort(atlas: ModelAtlas, tmp_path: Path
 def test_collapsed_codebook_error_names_its_class(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_adrift(monkeypatch, 1)
-    with pytest.raises(TrainingError, match="C is used nowhere on positive tiles of the class rim"):
+    make_codebook_diverge(monkeypatch, 1)
+    with pytest.raises(
+        TrainingError, match="C is used nowhere on positive tiles of the class ring"
+    ):
         atlas.train("collapsed", max_steps=5, classes=CLASSES)
 
 
@@ -306,15 +322,15 @@ def test_collapsed_codebook_error_names_its_class(
     ],
 )
 def test_rejects_damaged_description_of_classes(
-    tmp_path: Path, change: object, sentence: str
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], sentence: str
 ) -> None:
     preset = with_classes(TEACHER, 2)
     network = AutoEncoder(preset.network)
-    save_model(tmp_path, [network], preset, classes=(RIM, DISC), thresholds=LIMITS, attributes={})
+    save_model(tmp_path, [network], preset, classes=(RING, DISC), thresholds=LIMITS, attributes={})
     assert load_model(tmp_path).thresholds == LIMITS
     path = tmp_path / "model.json"
     description = json.loads(path.read_text())
-    change(description)  # type: ignore[operator]
+    change(description)
     path.write_text(json.dumps(description))
     with pytest.raises(CheckpointError, match=sentence):
         load_model(tmp_path)

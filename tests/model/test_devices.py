@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -84,40 +85,42 @@ def test_runs_uncompiled_if_compilation_fails(
         assert torch.equal(values, before[name]) or "running" in name or "tracked" in name
 
 
-def of_two(world: World, stop_requested: threading.Event, *arguments: Any) -> dict[str, bool]:
-    """Train in each of two processes; return what both of them hold alike in the end."""
+def train_in_process(
+    world: World, stop_requested: threading.Event, *arguments: Any
+) -> dict[str, bool]:
+    """Train in one of two processes; return which values are equal in both processes."""
     runs: list[TrainingRun] = []
     create = TrainingRun.create
 
-    def keep(*given: Any) -> TrainingRun:
-        runs.append(create(*given))
+    def create_and_keep(*args: Any) -> TrainingRun:
+        runs.append(create(*args))
         return runs[-1]
 
-    TrainingRun.create = keep
     monitor.MIN_USAGE, monitor.MAX_USAGE = -1.0, 2.0
-    done = train.train_networks(world, stop_requested, *arguments)
+    with patch.object(TrainingRun, "create", create_and_keep):
+        done = train.train_networks(world, stop_requested, *arguments)
     run = runs[-1]
     weights = torch.cat([part.detach().flatten().float() for part in run.network.parameters()])
     statistics = [
         values for name, values in run.network.named_buffers() if name.endswith("running_mean")
     ]
-    drawn = torch.rand(4, generator=run.rank_rng(world.fabric, 0))
-    held = {
+    random_numbers = torch.rand(4, generator=run.rank_rng(world.fabric, 0))
+    state = {
         "done": torch.tensor([float(done)]),
         "codes": run.network.codebook.codes,
         "counts": run.network.codebook.cluster_size,
         "weights": weights,
         "statistics": torch.cat(statistics),
         "fractions": run.labels.positive_fraction,
-        "drawn": drawn,
+        "random_numbers": random_numbers,
     }
-    alike = {}
-    for name, values in held.items():
+    is_equal = {}
+    for name, values in state.items():
         largest, smallest = values.detach().clone(), values.detach().clone()
         torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX)
         torch.distributed.all_reduce(smallest, op=torch.distributed.ReduceOp.MIN)
-        alike[name] = torch.equal(largest, smallest)
-    return alike
+        is_equal[name] = torch.equal(largest, smallest)
+    return is_equal
 
 
 def test_two_processes_hold_equal_models(atlas: ModelAtlas, tmp_path: Path) -> None:
@@ -129,9 +132,9 @@ def test_two_processes_hold_equal_models(atlas: ModelAtlas, tmp_path: Path) -> N
     preset, out = get_preset("robust"), tmp_path / "model"
     (out / train.STATES).mkdir(parents=True)
     plan = train.TrainingPlan(preset, stages(preset, STEPS), learning, negatives, out, {}, 0)
-    held = launch(make_fabric(2), 1, of_two, plan)
-    assert held.pop("drawn") is False
-    assert held == dict.fromkeys(held, True)
+    is_equal = launch(make_fabric(2), 1, train_in_process, plan)
+    assert is_equal.pop("random_numbers") is False
+    assert is_equal == dict.fromkeys(is_equal, True)
     assert sorted(path.name for path in out.iterdir()) == [
         "checkpoint.safetensors",
         "model.json",
@@ -140,14 +143,15 @@ def test_two_processes_hold_equal_models(atlas: ModelAtlas, tmp_path: Path) -> N
     ]
 
 
-def mean_of_two(
+def mean_train_in_process(
     world: World, stop_requested: threading.Event
 ) -> tuple[list[float], list[float], bool, bool]:
-    """Give each process its own gradient, statistics and wish."""
+    """Give each process its own gradient, statistics and request to stop."""
     rank = world.fabric.global_rank
     layer = torch.nn.BatchNorm1d(2)
     layer.weight.grad = torch.tensor([1.0, 3.0]) * (1 + 2 * rank)
     layer.bias.grad = torch.zeros(2)
+    assert layer.running_mean is not None
     layer.running_mean.fill_(float(rank))
     world.all_reduce_mean(layer)
     shared = torch.tensor([rank == 0, rank == 1])
@@ -164,7 +168,7 @@ def mean_of_two(
 def test_averages_gradients_and_batch_statistics() -> None:
     if torch.cuda.is_available():
         pytest.skip("two processes would need two GPUs")
-    gradient, statistics, all_wish, one_wishes = launch(make_fabric(2), 1, mean_of_two)
+    gradient, statistics, all_wish, one_wishes = launch(make_fabric(2), 1, mean_train_in_process)
     assert gradient == [2.0, 6.0]
     assert statistics == [0.5, 0.5]
     assert all_wish
@@ -174,6 +178,7 @@ def test_averages_gradients_and_batch_statistics() -> None:
 def test_single_process_communicates_nothing(atlas: ModelAtlas) -> None:
     world = World(Fabric(accelerator="cpu", devices=1))
     layer = torch.nn.BatchNorm1d(2)
+    assert layer.running_mean is not None
     layer.running_mean.fill_(7.0)
     world.all_reduce_mean(layer)
     assert layer.running_mean.tolist() == [7.0, 7.0]

@@ -19,15 +19,15 @@ def test_commitment_is_a_mean_square_without_gradient_to_the_codes() -> None:
     features = torch.zeros(1, 2, 1, 1, requires_grad=True)
     codes = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1).requires_grad_()
     loss = losses.commitment(features, codes)
-    loss.backward()
+    torch.autograd.backward(loss)
     assert loss.item() == 5.0
     assert codes.grad is None
 
 
 def test_reconstruction_uses_r_p_for_positive_and_r_n_for_negative_tiles() -> None:
     image = torch.zeros(2, 3, 1, 1)
-    found = losses.reconstruction(image, image + 1.0, image + 3.0, BOTH)
-    assert found.item() == pytest.approx((1.0 + 9.0) / 2)
+    loss = losses.reconstruction(image, image + 1.0, image + 3.0, BOTH)
+    assert loss.item() == pytest.approx((1.0 + 9.0) / 2)
 
 
 def test_discriminative_has_the_sign_of_the_label_and_uses_channels_of_c_only() -> None:
@@ -62,7 +62,7 @@ def test_negative_bce_is_the_mean_and_the_hardest_of_negative_positions() -> Non
 
 def test_losses_without_positions_are_zero() -> None:
     logits, none = torch.ones(2, 2, 2), torch.zeros(2, 2, 2, dtype=torch.bool)
-    assert losses.negative_bce(logits, none, 3) == (0.0, 0.0)
+    assert [loss.item() for loss in losses.negative_bce(logits, none, 3)] == [0.0, 0.0]
     assert losses.topk_positive(logits, none, torch.ones(2)) == 0.0
     assert losses.self_training(logits, none, -1.0) == 0.0
     assert losses.background_bce(logits, ~none) == 0.0
@@ -81,16 +81,16 @@ def test_topk_positive_is_zero_once_the_fraction_of_each_tile_is_positive() -> N
 def test_topk_positive_uses_allowed_positions_only() -> None:
     logits = torch.tensor([[[50.0, -7.0]]])
     allowed = torch.tensor([[[False, True]]])
-    found = losses.topk_positive(logits, allowed, torch.tensor([1.0]))
-    assert found.item() == pytest.approx(7.0, abs=1e-2)
+    loss = losses.topk_positive(logits, allowed, torch.tensor([1.0]))
+    assert loss.item() == pytest.approx(7.0, abs=1e-2)
 
 
 def test_self_training_has_a_gradient_at_confident_positions_only() -> None:
     logits = torch.tensor([[[-0.5, -2.0, 3.0]]], requires_grad=True)
     allowed = torch.tensor([[[True, True, False]]])
-    found = losses.self_training(logits, allowed, -1.0)
-    assert found.item() == pytest.approx(math.log1p(math.exp(0.5)))
-    found.backward()
+    loss = losses.self_training(logits, allowed, -1.0)
+    assert loss.item() == pytest.approx(math.log1p(math.exp(0.5)))
+    torch.autograd.backward(loss)
     assert logits.grad is not None
     assert (logits.grad != 0).tolist() == [[[True, False, False]]]
 
@@ -152,16 +152,16 @@ def test_mixing_undoes_unmixing() -> None:
 
 def test_restaining_with_nothing_changes_nothing() -> None:
     rgb = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
-    found = preprocess.jitter_stain(rgb, 0.0, torch.Generator())
-    assert torch.equal(found, rgb.float())
+    jittered = preprocess.jitter_stain(rgb, 0.0, torch.Generator())
+    assert torch.equal(jittered, rgb.float())
 
 
 def test_restaining_keeps_glass_and_scales_stains() -> None:
     plain = torch.full((64, 3, 4, 4), 255, dtype=torch.uint8)
     brown = torch.tensor([150, 90, 60], dtype=torch.uint8).view(1, 3, 1, 1).expand(64, 3, 4, 4)
     before = preprocess.separate_stains(preprocess.optical_density(brown[:1]))[0, 1, 0, 0]
-    found = preprocess.jitter_stain(brown, 0.2, torch.Generator().manual_seed(0))
-    dab = preprocess.separate_stains(preprocess.optical_density(found))[:, 1, 0, 0]
+    jittered = preprocess.jitter_stain(brown, 0.2, torch.Generator().manual_seed(0))
+    dab = preprocess.separate_stains(preprocess.optical_density(jittered))[:, 1, 0, 0]
     assert (dab / before).log().std().item() == pytest.approx(0.2, abs=0.08)
     glass = preprocess.jitter_stain(plain, 0.2, torch.Generator().manual_seed(0))
     assert preprocess.separate_stains(preprocess.optical_density(glass)).abs().max() < 0.1
@@ -171,13 +171,13 @@ def test_softening_spreads_a_point_and_keeps_the_whole() -> None:
     point = torch.zeros(32, 3, 9, 9)
     point[:, :, 4, 4] = 256.0
     assert preprocess.random_blur(point, 0.0, torch.Generator()) is point
-    found = preprocess.random_blur(point, 1.0, torch.Generator().manual_seed(0))
-    assert torch.allclose(found.sum((2, 3)), point.sum((2, 3)), rtol=1e-5)
-    part = 1.0 - (found[:, 0, 4, 4] - 36.0) / 220.0
+    blurred = preprocess.random_blur(point, 1.0, torch.Generator().manual_seed(0))
+    assert torch.allclose(blurred.sum((2, 3)), point.sum((2, 3)), rtol=1e-5)
+    part = 1.0 - (blurred[:, 0, 4, 4] - 36.0) / 220.0
     assert part.min() >= 0.0
     assert part.max() <= 1.0
     assert part.std() > 0.2
-    assert torch.allclose(found[:, 0, 2, 2], part)
+    assert torch.allclose(blurred[:, 0, 2, 2], part)
 
 
 @pytest.mark.parametrize("number", range(8))

@@ -25,6 +25,8 @@ def make_network(name: str = "robust", n_classes: int = 1) -> AutoEncoder:
     torch.manual_seed(0)
     network = AutoEncoder(with_classes(get_preset(name), n_classes).network)
     for norm in (module for module in network.modules() if isinstance(module, nn.BatchNorm2d)):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         norm.running_mean.normal_(0.0, 0.3)
         norm.running_var.uniform_(0.5, 2.0)
     codebook = network.codebook

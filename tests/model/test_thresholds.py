@@ -45,7 +45,7 @@ def test_threshold_at_fdr_limits_the_fraction_of_decoys() -> None:
         1 - 0.08 * 1000 / 92, abs=0.02
     )
     assert threshold_at_fdr(positive, negative, 1.0) == 0.0
-    assert threshold_at_fdr(positive, negative + 2.0, 0.05) == NEVER_EXCEEDED
+    assert threshold_at_fdr(positive, negative + np.float32(2.0), 0.05) == NEVER_EXCEEDED
     assert threshold_at_fdr(masked, negative, 0.05) == NEVER_EXCEEDED
 
 

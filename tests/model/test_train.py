@@ -19,9 +19,11 @@ from cacl.model.checkpoint import load_model
 from cacl.model.config import PAPER, ROBUST, TEACHER, Preset
 from cacl.model.networks.codebook import SHARED
 from cacl.model.training import loop, monitor, train
+from cacl.model.training.losses import LossBreakdown
+from cacl.model.training.run import learning_rate
 from cacl.model.training.train import STATES
 from cacl.tables.schemas import TileRow
-from tests.fixtures.model_atlas import ModelAtlas, set_adrift
+from tests.fixtures.model_atlas import ModelAtlas, make_codebook_diverge
 
 PRODUCTS = ("checkpoint.safetensors", "model.json", "training.csv")
 
@@ -63,10 +65,10 @@ def test_resumes_interrupted_run_bit_for_bit(
 
     done = itertools.count(1)
 
-    def interrupt(self: monitor.MetricsLog, *given: object) -> None:
+    def interrupt(self: monitor.MetricsLog, breakdown: LossBreakdown) -> None:
         if next(done) == stop:
             raise KeyboardInterrupt
-        add(self, *given)  # type: ignore[arg-type]
+        add(self, breakdown)
 
     monkeypatch.setattr(monitor.MetricsLog, "add", interrupt)
     with pytest.raises(KeyboardInterrupt):
@@ -146,10 +148,14 @@ def test_paper_preset_has_its_losses_and_channels(atlas: ModelAtlas) -> None:
 
 @pytest.mark.usefixtures("lenient")
 @pytest.mark.parametrize(
-    ("preset", "group"), [(TEACHER, "mil"), (TEACHER, "augment"), (PAPER, "critic")]
+    ("ablated", "group"),
+    [
+        (dataclasses.replace(TEACHER, mil=None), "mil"),
+        (dataclasses.replace(TEACHER, augment=None), "augment"),
+        (dataclasses.replace(PAPER, critic=None), "critic"),
+    ],
 )
-def test_trains_without_a_group(atlas: ModelAtlas, preset: Preset, group: str) -> None:
-    ablated = dataclasses.replace(preset, **{group: None})
+def test_trains_without_a_group(atlas: ModelAtlas, ablated: Preset, group: str) -> None:
     folder = atlas.train(f"without_{group}", preset=ablated, max_steps=12)
     losses = pd.read_csv(folder / "training.csv").notna().any()
     assert losses["reconstruction"]
@@ -209,7 +215,7 @@ def test_rejects_tiles_without_tissue(atlas: ModelAtlas, tmp_path: Path) -> None
 def test_collapsed_codebook_is_an_error(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, adrift: int, where: str
 ) -> None:
-    set_adrift(monkeypatch, adrift)
+    make_codebook_diverge(monkeypatch, adrift)
     with pytest.raises(TrainingError, match=f"C is used {where} on positive tiles"):
         atlas.train(where, max_steps=5)
     assert not (atlas.path(where) / "model.json").exists()
@@ -219,7 +225,7 @@ def test_collapsed_paper_model_is_written_with_a_warning(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is the reference row of a benchmark, however it ends."""
-    set_adrift(monkeypatch, 1)
+    make_codebook_diverge(monkeypatch, 1)
     folder = atlas.train("fragile", preset="paper", max_steps=4)
     [warning] = json.loads((folder / "model.json").read_text())["warnings"]
     assert "C is used nowhere on positive tiles" in warning
@@ -252,8 +258,8 @@ def test_rejects_unknown_preset(atlas: ModelAtlas) -> None:
 
 def test_learning_rate_rises_and_decays_to_zero() -> None:
     optim = ROBUST.optim
-    rates = [loop.learning_rate(optim, step, 300) for step in range(300)]
+    rates = [learning_rate(optim, step, 300) for step in range(300)]
     assert rates[0] == pytest.approx(optim.learning_rate / 20, rel=1e-3)
     assert max(rates) == pytest.approx(optim.learning_rate, rel=0.02)
     assert rates[-1] < 1e-3 * optim.learning_rate
-    assert loop.learning_rate(PAPER.optim, 299, 300) == 3e-4
+    assert learning_rate(PAPER.optim, 299, 300) == 3e-4

@@ -23,6 +23,7 @@ from cacl.phantom.fields import generator
 from cacl.phantom.render import render
 from cacl.phantom.settings import DUODENUM_A
 from cacl.phantom.staining import annotate, draw_staining, staining_level
+from tests.fixtures.phantoms import read_mask, text_of, tissue_cell
 
 CORE_PX = 750
 
@@ -58,23 +59,20 @@ def numbers(atlas: Path) -> list[int]:
 
 def masks_of(atlas: Path, number: int) -> list[np.ndarray]:
     masks = sorted((atlas / "truth" / f"HPA{number}").glob("*.png"))
-    return [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in masks]
+    return [read_mask(path) for path in masks]
 
 
 def test_every_image_url_has_an_image_and_a_mask_of_equal_size(atlas: Path) -> None:
     pages = sorted((atlas / "host").glob("ENSG*.xml"))
     assert [page.stem for page in pages] == [f"ENSG00000{n}" for n in range(900001, 900005)]
-    urls = [url.text for page in pages for url in etree.parse(page).iter("imageUrl")]
+    urls = [url.text or "" for page in pages for url in etree.parse(page).iter("imageUrl")]
     assert urls[0] == "https://images.proteinatlas.org/900001/900001_A_7_2.jpg"
     assert len(urls) == len(list((atlas / "host" / "images").rglob("*.jpg"))) == 8
     for url in urls:
         number, name = url.split("/")[-2:]
         image = (atlas / "host" / "images" / number / name).read_bytes()
         height, width, *_ = simplejpeg.decode_jpeg_header(image)
-        truth = cv2.imread(
-            str(atlas / "truth" / f"HPA{number}" / name.replace(".jpg", ".png")),
-            cv2.IMREAD_UNCHANGED,
-        )
+        truth = read_mask(atlas / "truth" / f"HPA{number}" / name.replace(".jpg", ".png"))
         assert (height, width) == truth.shape == (CORE_PX, CORE_PX)
         assert truth.dtype == np.uint8
         assert set(np.unique(truth)) <= {0, 1, 2}
@@ -87,12 +85,12 @@ def test_one_antibody_of_each_pair_stains_the_border(atlas: Path) -> None:
 
 def test_microvilli_annotation_agrees_with_ground_truth(atlas: Path) -> None:
     for number in numbers(atlas):
-        page = etree.parse(atlas / "host" / f"ENSG00000{number}.xml")
-        (cell,) = page.xpath("//tissueCell[cellType='Enterocytes - Microvilli']")
-        staining = cell.findtext("level[@type='staining']")
+        path = atlas / "host" / f"ENSG00000{number}.xml"
+        cell = tissue_cell(path, "Enterocytes - Microvilli")
+        staining = text_of(cell, "level[@type='staining']")
         border = any((mask == 2).any() for mask in masks_of(atlas, number))
         assert (staining != "not detected") == border
-        assert (cell.findtext("location") == "none") != border
+        assert (text_of(cell, "location") == "none") != border
 
 
 def test_bulk_table_has_columns_of_release_23_and_agrees_with_xml(atlas: Path) -> None:
@@ -109,12 +107,12 @@ def test_bulk_table_has_columns_of_release_23_and_agrees_with_xml(atlas: Path) -
     ]
     assert len(rows) == 4 * 6
     for row in rows:
-        gene, symbol, tissue, cell_type, found, _ = row.split("\t")
-        page = etree.parse(atlas / "host" / f"{gene}.xml")
-        (cell,) = page.xpath(f"//tissueCell[cellType='{cell_type}']")
+        gene, symbol, tissue, cell_type, staining, _ = row.split("\t")
+        path = atlas / "host" / f"{gene}.xml"
+        cell = tissue_cell(path, cell_type)
         assert tissue == "duodenum"
-        assert page.findtext("entry/name") == symbol
-        assert cell.findtext("level[@type='staining']").capitalize() == found
+        assert etree.parse(path).findtext("entry/name") == symbol
+        assert text_of(cell, "level[@type='staining']").capitalize() == staining
 
 
 def test_output_is_independent_of_jobs_and_number_of_antibodies(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from itertools import product
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import cv2
 import numpy as np
 import pytest
-from lxml import etree
 
 from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.image.tile_grid import TileGrid
@@ -18,9 +18,10 @@ from cacl.phantom.anatomy import Anatomy, draw_anatomy
 from cacl.phantom.fields import generator
 from cacl.phantom.imaging import MASK_VALUES, ground_truth_png
 from cacl.phantom.render import render
-from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
+from cacl.phantom.settings import BRUSH_BORDER_SETTINGS, Setting
 from cacl.phantom.stain_maps import StainMaps
 from cacl.phantom.staining import annotate, draw_staining
+from tests.fixtures.phantoms import text_of, tissue_cell
 
 SETTING = SETTINGS["patterns-a"]
 CORE_PX = 500
@@ -31,7 +32,19 @@ def anatomy() -> Anatomy:
     return draw_anatomy(generator("anatomy"), SETTING.geometry, CORE_PX)
 
 
-def rendered(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> StainMaps:
+class StainingChanges(TypedDict, total=False):
+    """Fields of `Staining` that a test sets."""
+
+    positive: bool
+    cytoplasm_od: float
+    nuclei_od: float
+    stroma_od: float
+    stroma_fraction: float
+
+
+def rendered(
+    anatomy: Anatomy, setting: Setting = SETTING, **changes: Unpack[StainingChanges]
+) -> StainMaps:
     plain = dataclasses.replace(
         draw_staining(0, SETTING, 1),
         positive=False,
@@ -41,12 +54,14 @@ def rendered(anatomy: Anatomy, setting: object = SETTING, **changes: object) -> 
         stroma_od=0.8,
     )
     staining = dataclasses.replace(plain, **changes)
-    return render(generator("paint"), anatomy, setting, staining, coverage=0.8)  # type: ignore[arg-type]
+    return render(generator("paint"), anatomy, setting, staining, coverage=0.8)
 
 
 def ground_truth(maps: StainMaps) -> np.ndarray:
     data = np.frombuffer(ground_truth_png(maps, CORE_PX), np.uint8)
-    return cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    mask = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    assert mask is not None
+    return mask
 
 
 @pytest.mark.parametrize("stained", list(product([False, True], repeat=3)))
@@ -79,8 +94,8 @@ def test_stained_stroma_is_not_epithelial_cytoplasm(anatomy: Anatomy) -> None:
 
 
 def test_duodenum_settings_have_only_the_border_as_ground_truth(anatomy: Anatomy) -> None:
-    changes = {"positive": True, "cytoplasm_od": 0.3, "nuclei_od": 0.6}
-    values = ground_truth(rendered(anatomy, SETTINGS["duodenum-a"], **changes))
+    maps = rendered(anatomy, SETTINGS["duodenum-a"], positive=True, cytoplasm_od=0.3, nuclei_od=0.6)
+    values = ground_truth(maps)
     assert set(np.unique(values).tolist()) == {0, 1, 2}
     assert tuple(f"duodenum-{letter}" for letter in "abcde") == BRUSH_BORDER_SETTINGS
 
@@ -133,9 +148,10 @@ def test_annotation_agrees_with_ground_truth_files(tmp_path: Path) -> None:
     for mask in sorted((tmp_path / "truth").rglob("*.png")):
         number = mask.stem.partition("_")[0]
         image_id = f"HPA{number}/{mask.stem}"
-        page = etree.parse(tmp_path / "host" / f"ENSG00000{number}.xml")
-        (cell,) = page.xpath("//tissueCell[cellType='Enterocytes']")
+        cell = tissue_cell(tmp_path / "host" / f"ENSG00000{number}.xml", "Enterocytes")
         for word, name in (("cytoplasmic", "cytoplasm"), ("nuclear", "nucleus")):
-            there, cells = read_ground_truth(tmp_path / "truth", image_id, grid, MASK_VALUES[name])
-            assert (word in cell.findtext("location")) == there.any()
-            assert not (there & ~cells).any()
+            stained, cells = read_ground_truth(
+                tmp_path / "truth", image_id, grid, MASK_VALUES[name]
+            )
+            assert (word in text_of(cell, "location")) == stained.any()
+            assert not (stained & ~cells).any()

@@ -63,7 +63,7 @@ def mean_distance_of_pairs(ranks: np.ndarray) -> float:
 
 def test_rank_distances_are_those_of_all_pairs() -> None:
     rng = np.random.default_rng(3)
-    values = rng.integers(0, 30, 80) * 0.1
+    values = rng.integers(0, 30, 80) * np.float64(0.1)
     values[rng.random(80) < 0.1] = NAN
     groups = [f"g{number}" if number else "" for number in rng.integers(0, 15, 80)]
     distances = agreement.rank_distances(values, groups)
@@ -84,7 +84,7 @@ def test_rank_distances_are_those_of_all_pairs() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_resampled_spearman_agrees_with_scipy(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    x, y = rng.integers(0, 9, 60) * 0.1, rng.integers(0, 4, 60) * 1.0
+    x, y = rng.integers(0, 9, 60) * np.float64(0.1), rng.integers(0, 4, 60).astype(np.float64)
     rho = agreement.resampled_spearman(x, y)
     for indices in (np.arange(60), rng.integers(0, 60, 60)):
         expected = stats.spearmanr(x[indices], y[indices]).statistic

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import resource
 import signal
 import subprocess
@@ -241,7 +242,7 @@ def test_resumes_file_of_all_genes_after_kill(
     killed = threading.Event()
 
     def send_half(handler: hpa.Handler, whole: bytes) -> None:
-        etag = f'"{hpa.hashlib.sha256(whole).hexdigest()[:16]}"'
+        etag = f'"{hashlib.sha256(whole).hexdigest()[:16]}"'
         handler.send(200, whole[: len(whole) // 2], {"ETag": etag}, length=len(whole))
         killed.wait()
         handler.close_connection = True

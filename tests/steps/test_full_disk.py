@@ -8,8 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cacl import tables
 from cacl.cli import app

@@ -15,7 +15,7 @@ from cacl.model.checkpoint import load_model
 from cacl.model.inference import predict
 from cacl.model.inference.masks import Morphology
 from cacl.tables.schemas import SegmentedRow, TileStatRow
-from tests.fixtures.model_atlas import ModelAtlas, draw
+from tests.fixtures.model_atlas import ModelAtlas, render_core
 
 POSITIVE, NEGATIVE = "HPA000003/3_A_7_2", "HPA000004/4_A_7_2"
 
@@ -45,7 +45,7 @@ def failures(atlas: ModelAtlas) -> pd.DataFrame:
 def test_masks_cover_the_stained_border_and_not_the_negative_image(atlas: ModelAtlas) -> None:
     atlas.segment()
     mask = stain_mask(atlas, POSITIVE)
-    ground_truth = draw(30, positive=True)[1] == 2
+    ground_truth = render_core(30, positive=True)[1] == 2
     overlap = (mask & ground_truth).sum()
     assert 2 * overlap / (mask.sum() + ground_truth.sum()) > 0.6
     assert np.asarray(atlas.store.label(NEGATIVE, "stain")[:]).mean() < 0.01
@@ -95,7 +95,7 @@ def test_masks_by_blocks_equal_the_mask_of_the_whole_image(
 
 def test_predicts_a_block_whose_size_is_no_multiple_of_the_divisor(trained: ModelAtlas) -> None:
     model = load_model(trained.path("model"))
-    rgb = draw(1, positive=True)[0][:, :70, :61]
+    rgb = render_core(1, positive=True)[0][:, :70, :61]
     cell, interior = np.ones((70, 61), np.uint8), np.ones((70, 61), bool)
     masks = predict.predict_block(rgb, cell, interior, model, Morphology())
     assert masks.classes[0].shape == masks.pack().shape == (70, 61)

@@ -3,12 +3,14 @@ from __future__ import annotations
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
 from zarr.codecs import ZstdCodec
 from zarr.core.codec_pipeline import BatchedCodecPipeline
+from zarr.core.metadata import ArrayV3Metadata
 
 from cacl.errors import StoreError
 from cacl.store.arrays import StoredArray, create_array, open_array, store_arrays
@@ -50,6 +52,7 @@ def test_layout_is_one_chunk_per_tile_and_many_tiles_per_shard(tmp_path: Path) -
     array = zarr.open_array(write(tmp_path / "a", random_values((3, 160, 80))), mode="r")
     assert array.chunks == (3, TILE_PX, TILE_PX)
     assert array.shards == (3, SHARD_PX, SHARD_PX)
+    assert isinstance(array.metadata, ArrayV3Metadata)
     assert array.metadata.dimension_names == ("c", "y", "x")
     assert array.compressors == (ZstdCodec(level=1, checksum=False),)
     assert array.dtype == np.uint8
@@ -106,7 +109,7 @@ KEYS = (
 
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_reads_every_region(tmp_path: Path, shape: tuple[int, ...], key: object) -> None:
+def test_reads_every_region(tmp_path: Path, shape: tuple[int, ...], key: Any) -> None:
     values = random_values(shape)
     array = open_array(write(tmp_path / "a", values))
     np.testing.assert_array_equal(array[key], values[key])

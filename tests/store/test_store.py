@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from ome_zarr_models.common.coordinate_transformations import VectorScale
 from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
@@ -81,10 +83,14 @@ def test_ome_zarr_models_validates_image_and_labels(store: Store) -> None:
     store.write_label(META.image_id, "stain", np.ones((256, 384), bool), "m")
     group = zarr.open_group(store.path(META.image_id), mode="r")
     image = Image.from_zarr(group)
-    scale = image.attributes.ome.multiscales[0].datasets[0].coordinateTransformations[0].scale
-    assert scale == [1.0, 1.25, 1.25]
+    dataset = image.attributes.ome.multiscales[0].datasets[0]
+    transformation = dataset.coordinateTransformations[0]
+    assert isinstance(transformation, VectorScale)
+    assert transformation.scale == [1.0, 1.25, 1.25]
     for name in ("cell", "stain"):
-        ImageLabel.from_zarr(group[f"labels/{name}"])
+        label = group[f"labels/{name}"]
+        assert isinstance(label, zarr.Group)
+        ImageLabel.from_zarr(label)
 
 
 def test_ome_zarr_py_reads_image_and_labels(store: Store, pixels: np.ndarray) -> None:
@@ -124,7 +130,7 @@ def test_writes_large_image_strip_by_strip(tmp_path: Path, monkeypatch: pytest.M
     heights = []
     write = da.store
 
-    def record_height(sources: list[da.Array], *args: object, **options: object) -> None:
+    def record_height(sources: list[da.Array], *args: Any, **options: Any) -> None:
         heights.append(sources[0].shape[-2])
         write(sources, *args, **options)
 

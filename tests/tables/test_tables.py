@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pandas as pd
 import pytest
@@ -29,10 +29,11 @@ def test_parquet_round_trip(tmp_path: Path) -> None:
 
 def test_missing_values_and_integers_keep_their_type(tmp_path: Path) -> None:
     hints = get_type_hints(MeasureRow)
-    values = {name: "" if hints[name] is str else None for name in tables.columns(MeasureRow)}
-    numbers = {"tiles": 3, "cell_area_px": 7, "stained_area_px": 0, "dab_area_px": 2**40}
-    ratios = {"stained_to_cell_ratio": None, "ratio_low": None, "ratio_high": 0.1234567891}
-    row = MeasureRow(**(values | numbers | ratios))
+    columns = tables.columns(MeasureRow)
+    values: dict[str, Any] = {name: "" if hints[name] is str else None for name in columns}
+    values |= {"tiles": 3, "cell_area_px": 7, "stained_area_px": 0, "dab_area_px": 2**40}
+    values |= {"stained_to_cell_ratio": None, "ratio_low": None, "ratio_high": 0.1234567891}
+    row = MeasureRow(**values)
     tables.write_parquet(tmp_path / "m.parquet", [row], MeasureRow)
     assert tables.read_parquet(tmp_path / "m.parquet", MeasureRow) == [row]
     tables.write_csv(tmp_path / "m.csv", [row], MeasureRow)

@@ -55,10 +55,17 @@ class Run:
     def configure(self, **sections: object) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(TINY | sections))
 
-    def copy(self, folder: Path, **changed: Any) -> Run:
+    def copy(
+        self,
+        folder: Path,
+        *,
+        slurm: Slurm | None = None,
+        changes: tuple[tuple[str, Any], ...] = (),
+        programs: Path | None = None,
+    ) -> Run:
         """Return a copy of the run with its files, in another folder or on another cluster."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return Run(**({"checkout": self.checkout, "slurm": self.slurm, "folder": folder} | changed))
+        return Run(self.checkout, folder, slurm or self.slurm, changes, programs)
 
     def profile(self) -> Path:
         """Return the folder of the profile: the shipped one, or a changed copy."""
