@@ -311,8 +311,8 @@ def test_finds_entry_end_across_block_boundary(size: int) -> None:
             return super().read(size)
 
     text = f"<a>{ENTRY}{ENTRY}</a>".encode()
-    found = list(documents(Slow(text), Path("x.xml")))
-    assert found == [f"<a>{ENTRY}</a>".encode()] * 2 + [b"<a></a>"]
+    entries = list(documents(Slow(text), Path("x.xml")))
+    assert entries == [f"<a>{ENTRY}</a>".encode()] * 2 + [b"<a></a>"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,15 +35,15 @@ def test_label_follows_microvilli_staining(staining: str, label: str) -> None:
         ([annotation_row(MICROVILLI, staining)], [], "antibody"),
         ([], [annotation_row(MICROVILLI, staining)], "gene"),
     ):
-        found = label_of(antibody, gene, RULE)
-        assert (found.label, found.source) == (label, f"{MICROVILLI} {staining} ({level})")
+        result = label_of(antibody, gene, RULE)
+        assert (result.label, result.source) == (label, f"{MICROVILLI} {staining} ({level})")
 
 
 def test_antibody_annotation_has_priority_over_gene() -> None:
-    found = label_of(
+    result = label_of(
         [annotation_row(MICROVILLI, "low")], [annotation_row(MICROVILLI, "high")], RULE
     )
-    assert (found.label, found.source) == ("", f"{MICROVILLI} low (antibody)")
+    assert (result.label, result.source) == ("", f"{MICROVILLI} low (antibody)")
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,9 @@ def test_antibody_annotation_has_priority_over_gene() -> None:
     ],
 )
 def test_falls_back_to_glandular_cells(staining: str, location: str, label: str) -> None:
-    found = label_of([annotation_row("glandular cells", staining, location)], [], RULE)
-    assert found.label == label
-    assert found.source.startswith("glandular cells")
+    result = label_of([annotation_row("glandular cells", staining, location)], [], RULE)
+    assert result.label == label
+    assert result.source.startswith("glandular cells")
 
 
 def test_no_fall_back_if_microvilli_are_annotated() -> None:
@@ -87,16 +88,16 @@ def test_configured_glandular_cells_need_no_location() -> None:
 def test_contradictory_annotation_gives_no_label(
     antibody: list[AnnotationRow], gene: list[AnnotationRow]
 ) -> None:
-    found = label_of(antibody, gene, RULE)
-    assert found.label == ""
-    assert found.source.startswith("disagree: ")
+    result = label_of(antibody, gene, RULE)
+    assert result.label == ""
+    assert result.source.startswith("disagree: ")
 
 
 def test_no_label_without_annotation_of_the_cell_type() -> None:
-    found = label_of(
+    result = label_of(
         [annotation_row("goblet cells", "high")], [annotation_row("paneth cells", "high")], RULE
     )
-    assert (found.label, found.source) == ("", "")
+    assert (result.label, result.source) == ("", "")
 
 
 def test_staining_levels_are_case_insensitive() -> None:
@@ -108,12 +109,15 @@ def test_staining_levels_are_case_insensitive() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"positive": ()}, {"positive": ("high",), "negative": ("High",)}],
+    "make",
+    [
+        lambda: LabelsConfig(positive=()),
+        lambda: LabelsConfig(positive=("high",), negative=("High",)),
+    ],
 )
-def test_rejects_invalid_label_options(wrong: dict[str, tuple[str, ...]]) -> None:
+def test_rejects_invalid_label_options(make: Callable[[], LabelsConfig]) -> None:
     with pytest.raises(ConfigError, match=r"labels"):
-        LabelsConfig(**wrong)  # type: ignore[arg-type]
+        make()
 
 
 def test_label_counts_of_release_22(shared_data: Path) -> None:

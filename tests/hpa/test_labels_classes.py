@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Unpack
 
 import pytest
 
@@ -17,7 +16,6 @@ from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.catalogs import annotation_row
-from tests.fixtures.source_options import SourceOptions
 
 NUCLEUS = dataclasses.replace(
     label_rules(LabelsConfig())[""], cell_type="enterocytes", location="nuclear"
@@ -51,10 +49,10 @@ def enterocytes(staining: str, location: str, cell_type: str = "enterocytes") ->
 def test_positive_label_requires_the_location(
     staining: str, location: str, label: str, cell_type: str
 ) -> None:
-    found = label_of([enterocytes(staining, location, cell_type)], [], NUCLEUS)
-    assert found.label == label
+    result = label_of([enterocytes(staining, location, cell_type)], [], NUCLEUS)
+    assert result.label == label
     if staining == "high":
-        assert (location or "location unknown") in found.source
+        assert (location or "location unknown") in result.source
 
 
 def test_each_class_has_its_own_rule() -> None:
@@ -65,11 +63,8 @@ def test_each_class_has_its_own_rule() -> None:
     assert list(label_rules(LabelsConfig())) == [""]
 
 
-def catalog_images(
-    out: Path, labels: LabelsConfig, **source: Unpack[SourceOptions]
-) -> list[ImageRow]:
-    source_options = SourceConfig(**source)
-    catalog(out, out / "failures.csv", source_options, labels, shards=2)
+def catalog_images(out: Path, labels: LabelsConfig, source: SourceConfig) -> list[ImageRow]:
+    catalog(out, out / "failures.csv", source, labels, shards=2)
     images = read_parquet(out / "images.parquet", ImageRow)
     shards = [read_parquet(out / f"shards/{number}.parquet", ImageRow) for number in (0, 1)]
     shard_rows = [row for shard in shards for row in shard]
@@ -78,20 +73,20 @@ def catalog_images(
 
 
 def test_class_labels_of_real_genes_of_release_18(shared_data: Path, tmp_path: Path) -> None:
-    source = {"kind": "mirror", "mirror": shared_data / "hpa-xml"}
-    images = catalog_images(tmp_path / "several", RULE, **source)
-    found = {row.antibody_id: (row.label, row.class_labels) for row in images}
+    source = SourceConfig(kind="mirror", mirror=shared_data / "hpa-xml")
+    images = catalog_images(tmp_path / "several", RULE, source)
+    labels = {row.antibody_id: (row.label, row.class_labels) for row in images}
     nuclear = "microvilli=;cytoplasm=negative;nucleus=positive"
     both = "microvilli=positive;cytoplasm=positive;nucleus=positive"
-    assert set(found.values()) <= {
+    assert set(labels.values()) <= {
         ("", nuclear),
         ("positive", both),
         ("positive", "microvilli=positive;cytoplasm=positive;nucleus=negative"),
         ("negative", "microvilli=negative;cytoplasm=negative;nucleus=negative"),
         ("", "microvilli=;cytoplasm=;nucleus="),
     }
-    assert len({text for _, text in found.values()}) >= 2
-    plain = catalog_images(tmp_path / "one", LabelsConfig(), **source)
+    assert len({text for _, text in labels.values()}) >= 2
+    plain = catalog_images(tmp_path / "one", LabelsConfig(), source)
     assert [row.label for row in plain] == [row.label for row in images]
     assert {row.class_labels for row in plain} == {""}
 
@@ -113,7 +108,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_phantom_has_both_labels_in_every_class(host: Path, tmp_path: Path) -> None:
-    images = catalog_images(tmp_path, RULE, kind="mirror", mirror=host)
+    images = catalog_images(tmp_path, RULE, SourceConfig(kind="mirror", mirror=host))
     labels = [split_labels(row.class_labels) for row in images]
     assert len(images) == 16
     for name in ("microvilli", "cytoplasm", "nucleus"):
@@ -142,9 +137,9 @@ def test_override_changes_only_the_first_class(host: Path, tmp_path: Path) -> No
     overrides = tmp_path / "mine.csv"
     overrides.write_text(f"image_id,label\n{name},\n")
     rule = LabelsConfig(classes=CLASSES, overrides=overrides)
-    source = {"kind": "mirror", "mirror": host}
-    changed = catalog_images(tmp_path / "changed", rule, **source)[0]
-    before = catalog_images(tmp_path / "before", RULE, **source)[0]
+    source = SourceConfig(kind="mirror", mirror=host)
+    changed = catalog_images(tmp_path / "changed", rule, source)[0]
+    before = catalog_images(tmp_path / "before", RULE, source)[0]
     assert (before.image_id, before.label != "") == (name, True)
     assert (changed.label, changed.label_source) == ("", "mine.csv")
     kept = before.class_labels.partition(";")[2]
@@ -158,7 +153,7 @@ def test_manifest_sets_class_labels(tmp_path: Path) -> None:
         "a.jpg,AB1,1,microvilli=Positive;nucleus=negative\n"
         "b.jpg,AB2,1,\n"
     )
-    rows = catalog_images(tmp_path / "out", RULE, kind="manifest", manifest=table)
+    rows = catalog_images(tmp_path / "out", RULE, SourceConfig(kind="manifest", manifest=table))
     assert [row.label for row in rows] == ["positive", ""]
     assert rows[0].class_labels == "microvilli=positive;nucleus=negative"
     assert rows[0].label_source == "mine.csv"
@@ -179,4 +174,4 @@ def test_rejects_invalid_class_labels_of_manifest(
         f"image_path,antibody_id,patient_id,label,class_labels\na.jpg,AB1,1,{label},{classes}\n"
     )
     with pytest.raises(ManifestError, match=f"line 2: .*{message}"):
-        catalog_images(tmp_path / "out", RULE, kind="manifest", manifest=table)
+        catalog_images(tmp_path / "out", RULE, SourceConfig(kind="manifest", manifest=table))

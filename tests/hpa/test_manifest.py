@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
 
 import pytest
 
@@ -13,7 +12,6 @@ from cacl.hpa.manifest import read_manifest
 from cacl.steps.catalog import catalog
 from cacl.tables import read_parquet
 from cacl.tables.schemas import ImageRow
-from tests.fixtures.source_options import SourceOptions
 
 HEADER = "image_path,antibody_id,patient_id"
 
@@ -162,8 +160,8 @@ def test_catalog_of_manifest_with_overrides(tmp_path: Path) -> None:
 def test_genes_and_antibodies_filter_a_manifest(tmp_path: Path) -> None:
     path = manifest(tmp_path, f"{HEADER},gene\nx.jpg,AB1,p1,SI\ny.jpg,AB2,p1,SI\nz.jpg,AB3,p,X\n")
 
-    def images(**options: Unpack[SourceOptions]) -> int:
-        source = SourceConfig(kind="manifest", manifest=path, **options)
+    def images(genes: tuple[str, ...] = (), antibodies: tuple[str, ...] = ()) -> int:
+        source = SourceConfig(kind="manifest", manifest=path, genes=genes, antibodies=antibodies)
         out = tmp_path / "out"
         return catalog(out, tmp_path / "f.csv", source, LabelsConfig(), shards=1).images
 

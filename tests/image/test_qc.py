@@ -70,8 +70,8 @@ def test_pixel_size_is_stated_or_that_of_a_core_of_1_mm() -> None:
 @pytest.mark.parametrize(("mpp", "flagged"), [(4.3, False), (2.0, True), (8.0, True)])
 def test_core_of_another_size_than_1_mm_is_flagged(mpp: float, flagged: bool) -> None:
     rgb, cell = core()
-    found = qc.quality_flags(row_stats(rgb, cell), TileGrid(SIDE, SIDE, TILE, TILE), mpp)
-    assert found == ([Flag.UNUSUAL_SIZE] if flagged else [])
+    flags = qc.quality_flags(row_stats(rgb, cell), TileGrid(SIDE, SIDE, TILE, TILE), mpp)
+    assert flags == ([Flag.UNUSUAL_SIZE] if flagged else [])
 
 
 def test_good_core_has_no_flag() -> None:

@@ -114,5 +114,5 @@ def test_critic_loss_uses_real_tiles_and_one_reconstruction_per_label(filled: in
     with torch.no_grad():
         seen = torch.cat([real, *fakes[:filled]])
         expected = F.cross_entropy(critic.train()(seen), torch.tensor(kinds))
-    found = critic_loss(critic, real, torch.tensor([False, True]), pools, rng())
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss = critic_loss(critic, real, torch.tensor([False, True]), pools, rng())
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)

@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import cv2
 import numpy as np
@@ -21,22 +22,36 @@ from cacl.phantom import SETTINGS, write_phantom
 from cacl.phantom.anatomy import draw_anatomy
 from cacl.phantom.fields import generator
 from cacl.phantom.render import render
-from cacl.phantom.settings import DUODENUM_A
+from cacl.phantom.settings import DUODENUM_A, Setting
 from cacl.phantom.staining import annotate, draw_staining, staining_level
 from tests.fixtures.phantoms import read_mask, text_of, tissue_cell
 
 CORE_PX = 750
 
 
-def write(folder: Path, **options: object) -> Path:
-    parameters = {
+class PhantomOptions(TypedDict, total=False):
+    """Options of `write_phantom` that a test sets."""
+
+    antibodies: int
+    patients: int
+    seed: int
+    jobs: int
+    core_px: int
+    setting: str | Setting
+
+
+SMALL: PhantomOptions = {"antibodies": 1, "patients": 1, "core_px": 300}
+
+
+def write(folder: Path, **options: Unpack[PhantomOptions]) -> Path:
+    defaults: PhantomOptions = {
         "antibodies": 4,
         "patients": 2,
         "seed": 0,
         "jobs": 2,
         "core_px": CORE_PX,
-    } | options
-    write_phantom(folder / "host", folder / "truth", **parameters)  # type: ignore[arg-type]
+    }
+    write_phantom(folder / "host", folder / "truth", **(defaults | options))
     return folder
 
 
@@ -127,18 +142,17 @@ def test_output_is_independent_of_jobs_and_number_of_antibodies(
 
 
 def test_seed_and_setting_change_the_image(tmp_path: Path) -> None:
-    options = {"antibodies": 1, "patients": 1, "core_px": 300}
     name = "host/images/900001/900001_A_7_2.jpg"
     image_digests = {
-        digests(write(tmp_path / "a", **options))[name],
-        digests(write(tmp_path / "b", **options, seed=1))[name],
-        digests(write(tmp_path / "c", **options, setting="duodenum-b"))[name],
+        digests(write(tmp_path / "a", **SMALL))[name],
+        digests(write(tmp_path / "b", **(SMALL | {"seed": 1})))[name],
+        digests(write(tmp_path / "c", **(SMALL | {"setting": "duodenum-b"})))[name],
     }
     assert len(image_digests) == 3
 
 
 def test_rerun_keeps_matching_files_and_rewrites_others(tmp_path: Path) -> None:
-    options = {"antibodies": 3, "patients": 1, "core_px": 300}
+    options: PhantomOptions = {"antibodies": 3, "patients": 1, "core_px": 300}
     write(tmp_path, **options)
     before = digests(tmp_path)
     images = sorted((tmp_path / "host").rglob("*.jpg"))
@@ -151,14 +165,13 @@ def test_rerun_keeps_matching_files_and_rewrites_others(tmp_path: Path) -> None:
 
 
 def test_rerun_rewrites_after_changed_parameters_or_damaged_record(tmp_path: Path) -> None:
-    options = {"antibodies": 1, "patients": 1, "core_px": 300}
-    write(tmp_path, **options)
+    write(tmp_path, **SMALL)
     before = digests(tmp_path)
-    write(tmp_path, **options, seed=1)
+    write(tmp_path, **(SMALL | {"seed": 1}))
     assert digests(tmp_path) != before
     (record,) = (tmp_path / "truth").rglob("*.json")
     record.write_text("[")
-    write(tmp_path, **options)
+    write(tmp_path, **SMALL)
     assert digests(tmp_path) == before
     assert set(json.loads(record.read_text())) == {"digest", "image_sha256", "truth_sha256"}
 
@@ -302,7 +315,7 @@ def test_staining_level_follows_intensity_and_quantity(
     ],
 )
 def test_rejects_values_out_of_range_and_unknown_settings(
-    tmp_path: Path, wrong: dict[str, object]
+    tmp_path: Path, wrong: PhantomOptions
 ) -> None:
     with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
         write(tmp_path, **wrong)

@@ -24,21 +24,21 @@ def blank(record: type) -> dict[str, Any]:
 
 
 def antibody(name: str, ratio: float | None, staining: str = "", **changes: Any) -> AntibodyRow:
-    given = blank(AntibodyRow) | {"antibody_id": name, "hpa_staining": staining}
-    return AntibodyRow(**(given | {"stained_to_cell_ratio": ratio} | changes))
+    values = blank(AntibodyRow) | {"antibody_id": name, "hpa_staining": staining}
+    return AntibodyRow(**(values | {"stained_to_cell_ratio": ratio} | changes))
 
 
 def image(antibody_id: str, stained: int, **changes: Any) -> MeasureRow:
-    given = blank(MeasureRow) | {"antibody_id": antibody_id, "image_id": f"{antibody_id}/1"}
-    given |= {"cell_area_px": 1000, "stained_area_px": stained}
-    row = given | {"stained_to_cell_ratio": stained / 1000} | changes
+    values = blank(MeasureRow) | {"antibody_id": antibody_id, "image_id": f"{antibody_id}/1"}
+    values |= {"cell_area_px": 1000, "stained_area_px": stained}
+    row = values | {"stained_to_cell_ratio": stained / 1000} | changes
     return MeasureRow(**row)
 
 
 def frame(rows: list[MeasureRow]) -> pd.DataFrame:
     table = tables.to_table(rows, MeasureRow)
-    found: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
-    return found
+    converted: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
+    return converted
 
 
 def by_measure(rows: list[AgreementRow]) -> dict[str, AgreementRow]:
@@ -60,22 +60,22 @@ def annotated(count: int, seed: int = 0) -> list[AntibodyRow]:
 
 def test_spearman_and_auroc_equal_scipy_and_lie_in_their_intervals() -> None:
     rows = annotated(80)
-    found = by_measure(agreement_rows(frame([]), rows, seed=0))
+    by_name = by_measure(agreement_rows(frame([]), rows, seed=0))
     ratios = np.array([row.stained_to_cell_ratio for row in rows])
     levels = np.array([STAINING.index(row.hpa_staining) for row in rows])
-    spearman = found["Spearman: ratio against staining"]
+    spearman = by_name["Spearman: ratio against staining"]
     assert spearman.value == pytest.approx(stats.spearmanr(ratios, levels).statistic)
     wins = stats.mannwhitneyu(ratios[levels > 0], ratios[levels == 0]).statistic
-    auroc = found["AUROC: detected against not detected"]
+    auroc = by_name["AUROC: detected against not detected"]
     assert auroc.value == pytest.approx(wins / ((levels > 0).sum() * (levels == 0).sum()))
-    for row in (spearman, auroc, found["Spearman: ratio against quantity"]):
+    for row in (spearman, auroc, by_name["Spearman: ratio against quantity"]):
         assert row.n == 80
         assert row.low is not None
         assert row.value is not None
         assert row.high is not None
         assert row.low < row.value < row.high
-    assert found["Spearman: ratio against intensity"].value is None
-    assert agreement_rows(frame([]), rows, seed=0) == list(found.values())
+    assert by_name["Spearman: ratio against intensity"].value is None
+    assert agreement_rows(frame([]), rows, seed=0) == list(by_name.values())
 
 
 def test_incomparable_measures_are_empty_with_reason() -> None:
@@ -87,18 +87,18 @@ def test_incomparable_measures_are_empty_with_reason() -> None:
         ([antibody(f"A{i}", 0.1 * i, "high") for i in range(6)], "the same annotated"),
         ([antibody(f"A{i}", 0.1, STAINING[i % 4]) for i in range(6)], "the same ratio"),
     ):
-        found = by_measure(agreement_rows(frame([]), rows, seed=0))
-        assert list(found) == list(full)
-        for row in found.values():
+        by_name = by_measure(agreement_rows(frame([]), rows, seed=0))
+        assert list(by_name) == list(full)
+        for row in by_name.values():
             assert (row.value, row.low, row.high) == (None, None, None)
-        assert reason in found["AUROC: detected against not detected"].note
+        assert reason in by_name["AUROC: detected against not detected"].note
 
 
 def test_alpha_is_1_for_identical_patients() -> None:
     rows = [image(f"A{number}", 10 * number) for number in range(8) for _ in range(3)]
-    found = by_measure(agreement_rows(frame(rows), [], seed=0))
-    assert found["Krippendorff's alpha: patients of one antibody"].value == 1.0
-    assert found["Krippendorff's alpha: patients of one antibody"].n == 8
+    by_name = by_measure(agreement_rows(frame(rows), [], seed=0))
+    assert by_name["Krippendorff's alpha: patients of one antibody"].value == 1.0
+    assert by_name["Krippendorff's alpha: patients of one antibody"].n == 8
 
 
 def test_disagreements_are_sorted_by_size() -> None:
@@ -110,9 +110,9 @@ def test_disagreements_are_sorted_by_size() -> None:
         antibody("H1", 0.20, "high"),
         antibody("H2", 0.02, "high", ratio_low=0.001, ratio_high=0.5),
     ]
-    found = disagreement_rows(rows)
-    assert [(row.rank, row.antibody_id) for row in found] == [(1, "N3"), (2, "H2")]
-    over, under = found
+    disagreements = disagreement_rows(rows)
+    assert [(row.rank, row.antibody_id) for row in disagreements] == [(1, "N3"), (2, "H2")]
+    over, under = disagreements
     assert over.difference == pytest.approx(3 / 6)
     assert under.difference == pytest.approx(-2 / 6)
     assert (over.expected, under.expected) == (0.02, 0.2)
@@ -135,9 +135,9 @@ def test_agreeing_or_unannotated_antibodies_are_not_listed() -> None:
 
 def test_label_replaces_missing_annotation() -> None:
     rows = [antibody("N", 0.4, label="negative"), antibody("P", 0.1, label="positive")]
-    found = disagreement_rows(rows)
-    assert [row.antibody_id for row in found] == ["N", "P"]
-    assert found[0].why.startswith("labelled negative, but 40.00%")
+    disagreements = disagreement_rows(rows)
+    assert [row.antibody_id for row in disagreements] == ["N", "P"]
+    assert disagreements[0].why.startswith("labelled negative, but 40.00%")
 
 
 def test_pools_tissues_and_stain_intensity() -> None:
@@ -161,8 +161,8 @@ def test_gene_agreement_of_equal_antibodies_is_1() -> None:
         image("C", 500, gene="Y"),
         image("D", 700, ensembl_id="ENSG1", gene="Z"),
     ]
-    found = {row.antibody_id: row.gene_agreement for row in antibody_rows(frame(rows))}
-    assert found == {"A": 1.0, "B": 1.0, "C": None, "D": None}
+    agreements = {row.antibody_id: row.gene_agreement for row in antibody_rows(frame(rows))}
+    assert agreements == {"A": 1.0, "B": 1.0, "C": None, "D": None}
     assert {row.gene: row.agreement for row in gene_rows(frame(rows))} == {
         "X": 1.0,
         "Y": None,

@@ -29,8 +29,8 @@ def image(name: str, ratio: float | None, **changes: Any) -> MeasureRow:
 
 def frame(rows: list[MeasureRow]) -> pd.DataFrame:
     table = tables.to_table(rows, MeasureRow)
-    found: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
-    return found
+    converted: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
+    return converted
 
 
 def negatives(count: int = 21) -> list[MeasureRow]:
@@ -48,10 +48,10 @@ def test_low_view_agreement_is_reviewed() -> None:
         image("C", 0.1, confidence=0.95),
         image("D", 0.0, confidence=None),
     ]
-    found = review_rows(frame(rows))
-    assert [(row.rank, row.antibody_id) for row in found] == [(1, "B"), (2, "A")]
-    assert found[0].view_uncertainty == found[0].score == pytest.approx(0.4)
-    assert found[0].why == (
+    reviews = review_rows(frame(rows))
+    assert [(row.rank, row.antibody_id) for row in reviews] == [(1, "B"), (2, "A")]
+    assert reviews[0].view_uncertainty == reviews[0].score == pytest.approx(0.4)
+    assert reviews[0].why == (
         "the masks of the model's single views have a mean Dice of only 0.60 and ratios with a "
         "standard deviation of 1.23%"
     )
@@ -63,10 +63,10 @@ def test_contradicting_annotation_is_reviewed() -> None:
         image("P", 0.5, label="positive", hpa_staining="high"),
         image("Q", 0.0005, label="positive", hpa_staining="high"),
     ]
-    found = review_rows(frame(rows))
-    assert found[0].antibody_id == "Q"
-    assert found[0].annotation_uncertainty == pytest.approx((8 - 1) / 10)
-    assert found[0].why.startswith(
+    reviews = review_rows(frame(rows))
+    assert reviews[0].antibody_id == "Q"
+    assert reviews[0].annotation_uncertainty == pytest.approx((8 - 1) / 10)
+    assert reviews[0].why.startswith(
         "annotated “high”, but 0.05% of the cell area is stained; expected at least "
     )
 
@@ -80,13 +80,13 @@ def test_interval_around_the_limit_of_negatives_is_reviewed(
 ) -> None:
     """The odds of 0.019 are the geometric mean of those of 0.001 and 0.272614."""
     one = image("A", (low + high) / 2, ratio_low=low, ratio_high=high)
-    found = review_rows(frame([*negatives(), one]))
-    mine = [row.interval_uncertainty for row in found if row.antibody_id == "A"]
+    reviews = review_rows(frame([*negatives(), one]))
+    mine = [row.interval_uncertainty for row in reviews if row.antibody_id == "A"]
     assert mine == ([pytest.approx(uncertainty, abs=1e-4)] if uncertainty else [])
     if uncertainty:
         assert (
             "0.10% to 27.26%, contains 1.90%, the ratio below which 95% of the cores"
-            in found[0].why
+            in reviews[0].why
         )
 
 
@@ -103,18 +103,18 @@ def test_score_is_the_sum_and_quality_flags_count_half() -> None:
         image("B", None, qc="blur;little tissue"),
         image("C", 0.1, confidence=0.95, qc="fold"),
     ]
-    found = review_rows(frame(rows))
-    assert [row.antibody_id for row in found] == ["C", "B", "A"]
-    assert [row.score for row in found] == pytest.approx([0.55, 0.5, 0.45])
-    assert found[0].why == "quality flags: fold"
-    assert found[1].why == "quality flags: blur, little tissue"
-    assert found[1].stained_to_cell_ratio is None
+    reviews = review_rows(frame(rows))
+    assert [row.antibody_id for row in reviews] == ["C", "B", "A"]
+    assert [row.score for row in reviews] == pytest.approx([0.55, 0.5, 0.45])
+    assert reviews[0].why == "quality flags: fold"
+    assert reviews[1].why == "quality flags: blur, little tissue"
+    assert reviews[1].stained_to_cell_ratio is None
 
 
 def test_at_most_100_rows_in_fixed_order() -> None:
     rows = [image(f"A{number:03d}", 0.1, confidence=0.5) for number in range(150)]
-    found = review_rows(frame(rows[::-1]))
-    assert [row.antibody_id for row in found] == [row.antibody_id for row in rows[:MAX_ROWS]]
+    reviews = review_rows(frame(rows[::-1]))
+    assert [row.antibody_id for row in reviews] == [row.antibody_id for row in rows[:MAX_ROWS]]
     assert review_rows(frame([])) == []
 
 

@@ -124,9 +124,9 @@ def test_report_lists_every_class(atlas: SmallAtlas) -> None:
         report(files, out, cell_type="enterocytes - microvilli", seed=0)
 
     write(atlas.path("classes.parquet"))
-    found = pd.read_csv(out / "classes.csv", keep_default_na=False)
-    assert found["class_name"].tolist() == ["microvilli", "nucleus", "goblet"]
-    assert found["stained_area_px"].tolist() == [24 * 96, 12 * 96, 0]
+    classes = pd.read_csv(out / "classes.csv", keep_default_na=False)
+    assert classes["class_name"].tolist() == ["microvilli", "nucleus", "goblet"]
+    assert classes["stained_area_px"].tolist() == [24 * 96, 12 * 96, 0]
     assert len(tables.read_parquet(out / "classes.parquet", ClassRow)) == 3
     assert "## `classes.csv`" in (out / "columns.md").read_text()
     assert '"classes.csv"' in (out / "datapackage.json").read_text()

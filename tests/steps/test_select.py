@@ -29,13 +29,26 @@ def stat(image_id: str, col: int, dab: float, tissue: float = 0.9) -> TileStatRo
 
 
 def selected(
-    folder: Path, labels: dict[str, str], stats: Iterable[TileStatRow], **options: object
+    folder: Path,
+    labels: dict[str, str],
+    stats: Iterable[TileStatRow],
+    *,
+    overrides: Path | None = None,
+    max_tiles: int = 6000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     images, tiles, out = folder / "images.parquet", folder / "tiles.parquet", folder / "out.parquet"
     tables.write_parquet(images, [image_row(*item) for item in labels.items()], ImageRow)
     tables.write_parquet(tiles, list(stats), TileStatRow)
-    given = {"min_tissue_fraction": 0.2, "seed": 0} | options
-    select(images, [tiles], out, **given)  # type: ignore[arg-type]
+    select(
+        images,
+        [tiles],
+        out,
+        min_tissue_fraction=0.2,
+        overrides=overrides,
+        max_tiles=max_tiles,
+        seed=seed,
+    )
     return tables.read_frame([out], TileRow)
 
 

@@ -53,7 +53,7 @@ def test_rule_has_threads_time_and_memory_which_grow_with_the_attempt(rule: str)
 
 def options(rule: str, attempt: int, name: str = "") -> Any:
     """Return the options of a rule for sbatch: its numbers, or one option as text."""
-    found = dict(
+    values = dict(
         option.removeprefix("--").split("=") for option in sbatch_options(PROFILE, rule, attempt)
     )
-    return found[name] if name else {k: int(v) for k, v in found.items() if v.isdigit()}
+    return values[name] if name else {k: int(v) for k, v in values.items() if v.isdigit()}

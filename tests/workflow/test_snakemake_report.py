@@ -64,11 +64,11 @@ def value(archive: zipfile.ZipFile, name: str) -> Any:
 
 def test_every_table_and_figure_has_its_category(carried: Any) -> None:
     archive, _ = carried
-    found = {
+    paths_by_category = {
         name: {path for paths in groups.values() for path in paths}
         for name, groups in value(archive, "categories").items()
     }
-    assert found == CATEGORIES
+    assert paths_by_category == CATEGORIES
 
 
 def test_each_has_a_caption_and_a_label_of_its_own(carried: Any, checkout: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.slurm.one_node import Slurm, missing
+from tests.workflow.slurm.one_node import GPUS, Slurm, missing
 from tests.workflow.slurm.slurm_run import Run
 
 
@@ -16,13 +16,13 @@ def new_slurm() -> Iterator[Callable[..., Slurm]]:
     started: list[Slurm] = []
     with tempfile.TemporaryDirectory(prefix="slurm", ignore_cleanup_errors=True) as folder:
 
-        def new(**options: object) -> Slurm:
-            problem = missing(accounts=bool(options.get("accounts")))
+        def new(gpus: int = GPUS, *, accounts: bool = False, select: str = "cons_tres") -> Slurm:
+            problem = missing(accounts=accounts)
             if problem:
                 pytest.skip(f"Slurm cannot be started here: {problem}")
             root = Path(folder) / str(len(started))
             root.mkdir()
-            slurm = Slurm(root, **options)  # type: ignore[arg-type]
+            slurm = Slurm(root, gpus, accounts, select)
             started.append(slurm)
             slurm.start()
             return slurm
