@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 SEEDS ?= 1
+BIOME := @biomejs/biome@2.6.8
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
@@ -31,6 +32,8 @@ check: $(VENV)/dev.stamp      ## Formatting, types, import order, lint
 	$(RUN) lint-imports
 	$(RUN) snakefmt --check workflow
 	$(RUN) snakemake --lint
+	@command -v npx >/dev/null || { echo "Biome needs npx: apt-get install nodejs npm"; exit 1; }
+	npm_config_cache=$(VENV)/npm npx --yes $(BIOME) ci --error-on-warnings
 
 docs: $(VENV)/run.stamp       ## Write config/README.md and the JSON schema from cacl/config.py
 	$(RUN) cacl docs

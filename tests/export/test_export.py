@@ -177,7 +177,7 @@ def test_every_class_has_its_own_name_and_colour(tmp_path: Path) -> None:
     both = dataclasses.replace(segmented, classes="microvilli;nucleus")
     tables.write_parquet(made.path("segmented.parquet"), [both], SegmentedRow)
     made.measure(classes_table=made.path("classes.parquet"))
-    run(made, failures=[], classes=[made.path("classes.parquet")])
+    run(made, failures=[], classes_table=[made.path("classes.parquet")])
     report, store, folder = made.path("report"), made.path("atlas.zarr"), tmp_path / "masks"
     export(report, store, geojson=folder)
     (file,) = folder.rglob("*.geojson")

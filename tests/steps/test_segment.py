@@ -124,9 +124,9 @@ def test_tiles_that_differ_from_the_table_are_a_failure(atlas: ModelAtlas) -> No
 
 
 def test_rejects_unknown_morphology_and_a_missing_model(atlas: ModelAtlas) -> None:
-    with pytest.raises(ConfigError, match="one of none, dilation, opening, closing, got 'swirl'"):
+    with pytest.raises(ConfigError, match="one of none, dilation, opening, closing; got 'swirl'"):
         atlas.segment(morphology="swirl")
-    with pytest.raises(ConfigError, match="at least 0, got -1"):
+    with pytest.raises(ConfigError, match="at least 0, at most 16; got -1"):
         atlas.segment(morphology="dilation", radius_px=-1)
     with pytest.raises(CheckpointError, match="cacl train"):
         atlas.segment(model="nowhere")

@@ -103,7 +103,7 @@ def test_other_parameters_rewrite_the_image(run: Run, core: Path) -> None:
     first = run([acquired(core, "core")])
     again = run([acquired(core, "core")], tile_px=64)
     assert again[0].digest != first[0].digest
-    assert run.store.image("HPA000001/core").shape == (3, 32, 48)
+    assert run.store.image("HPA000001/core").shape == (3, 128, 192)
 
 
 def test_bad_images_become_failures_and_the_rest_is_tiled(run: Run, core: Path) -> None:
