@@ -5,11 +5,9 @@ over all of them; random and data-dependent decisions are those of rank 0, so al
 the same model. With one device there is one process, and nothing is communicated.
 
 DDP (`Fabric.setup_module`) does not replace `World.all_reduce_mean`: it averages gradients but not
-batch statistics, and it needs a loss module with a single `forward`, 10 lines more in total. It
-gives equal weights and is not faster: a step of the preset `robust` takes 0.195 s by hand and
-0.199 s with DDP in two processes, 0.125 s and 0.123 s in one (minimum of 36 alternating steps on a
-busy CPU). Tensors are reduced by `torch.distributed`, because `Fabric.all_reduce` adds a barrier
-to each message (0.7 ms instead of 0.35 ms), and `Fabric.broadcast` pickles.
+batch statistics, and it needs a loss module with a single `forward`. Tensors are reduced by
+`torch.distributed`, because `Fabric.all_reduce` adds a barrier to each message and
+`Fabric.broadcast` pickles.
 """
 
 from __future__ import annotations
