@@ -108,8 +108,9 @@ if workflow.non_local_exec:
 
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     # environment.yml has the dependencies; the package itself is that of this checkout.
+    # Snakemake formats a prefix: {{ and }} become braces.
     shell.prefix(
-        f'export PYTHONPATH={str(CHECKOUT)!r}; cacl() {{ python -m cacl "$@"; }}; '
+        f"export PYTHONPATH={str(CHECKOUT)!r}; " + 'cacl() {{ python -m cacl "$@"; }}; '
     )
 
 
