@@ -105,7 +105,7 @@ def test_ignores_pixels_positive_in_two_classes(atlas: ModelAtlas, robust: Path)
         single[shared] == PseudoLabel.POSITIVE
     ).sum() / 2
     alone = labels[tiles.positive[:, 0] & ~shared]
-    assert set(alone[:, 0].tolist()) == {
+    assert set(alone[:, 0].flatten().tolist()) == {
         PseudoLabel.IGNORE,
         PseudoLabel.NEGATIVE,
         PseudoLabel.POSITIVE,
