@@ -31,12 +31,10 @@ from cacl.runtime.validation import (
     error_sentences,
     to_tuple,
 )
-from cacl.runtime.yaml_io import read_yaml
+from cacl.runtime.yaml_io import read_merged
 
 MAX_CLASSES = 8
 CLASS_NAME_FORM = "a short lower-case word of letters and digits, such as nucleus"
-
-
 Levels = Annotated[tuple[AnyCase, ...], Field(min_length=1), BeforeValidator(to_tuple)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
 
@@ -362,10 +360,7 @@ class Config(Section):
     segment: SegmentConfig = SegmentConfig()
     census: CensusConfig = CensusConfig()
     seed: int = _key(
-        0,
-        "Seed of every random choice; equal seeds give equal bytes on a CPU.",
-        ge=0,
-        le=2**32 - 1,
+        0, "Seed of every random choice; equal seeds give equal bytes on a CPU.", ge=0, le=2**32 - 1
     )
 
     @model_validator(mode="after")
@@ -396,22 +391,5 @@ def resolve(values: Mapping[Any, Any]) -> Config:
 
 
 def load(paths: Sequence[Path]) -> Config:
-    """Return configuration files merged as Snakemake merges them: the last one wins, key by key.
-
-    Raises
-    ------
-    ConfigError
-        A file is missing, is not a YAML mapping or has a key twice, or as for `resolve`.
-    """
-    merged: dict[Any, Any] = {}
-    for path in paths:
-        _merge(merged, read_yaml(path))
-    return resolve(merged)
-
-
-def _merge(into: dict[Any, Any], values: Mapping[Any, Any]) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
+    """Return the configuration of merged files; see `read_merged` and `resolve` also for errors."""
+    return resolve(read_merged(paths))

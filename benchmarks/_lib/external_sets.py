@@ -1,4 +1,4 @@
-"""The atlases of a finished run that have hidden truth, and what a method finds on them."""
+"""The evaluation sets of a finished run, and the metric sums of a method on them."""
 
 from __future__ import annotations
 
@@ -22,27 +22,30 @@ from cacl.model.checkpoint import Model
 from cacl.model.inference.masks import Morphology
 
 FINAL = "final method"
+EXTERNAL_SETS = Path("results/benchmark/external")
+"""Folder of the external sets below the working directory of a run."""
 
 
-def atlases(run: Path, seed: int) -> list[EvaluationSet]:
-    """Return the run's own test split, then the unseen ones; samples are those of the seed."""
+def evaluation_sets(run: Path, seed: int) -> list[EvaluationSet]:
+    """Return the run's own test split, then its external sets; `seed` selects the images."""
     tiles, store = run / "results/training/tiles.parquet", run / "results/atlas.zarr"
-    places = sorted((run / "results/benchmark/external").iterdir())
+    folders = sorted((run / EXTERNAL_SETS).iterdir())
     sources = [
         EvaluationSource(OWN_SET, tiles, store, run / "resources/phantom/truth"),
-        *(EvaluationSource.external(at) for at in places if (at / EXTERNAL_TILES).exists()),
+        *(EvaluationSource.external(path) for path in folders if (path / EXTERNAL_TILES).exists()),
     ]
     return [read_evaluation_set(source, seed=seed) for source in sources]
 
 
 def final_method(model: Model) -> Method:
-    """Return what `segment` does with a model."""
-    [final] = [one for one in cacl_methods(model, None, Morphology()) if one.name == FINAL]
+    """Return the method that gives the same masks as `cacl segment`."""
+    methods = cacl_methods(model, None, Morphology())
+    [final] = [method for method in methods if method.name == FINAL]
     return final
 
 
-def sums_by(method: Method, atlas: EvaluationSet, seed: int) -> NDArray[np.float64]:
-    """Return (antibodies, k) sums, in the order of `SUMS`, by the masks of a method."""
-    [outcome] = evaluate(method, atlas, seed)
-    found = [[getattr(one, name) for name in SUMS] for one in outcome.sums]
-    return np.array(found, np.float64)
+def sums_by(method: Method, evaluation_set: EvaluationSet, seed: int) -> NDArray[np.float64]:
+    """Return the metric sums of a method: (antibodies, k), columns in the order of `SUMS`."""
+    [outcome] = evaluate(method, evaluation_set, seed)
+    rows = [[getattr(sums, name) for name in SUMS] for sums in outcome.sums]
+    return np.array(rows, np.float64)

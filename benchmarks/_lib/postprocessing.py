@@ -1,4 +1,4 @@
-"""A model's scores made masks in other ways: what `ablation.py` compares without training."""
+"""Ablations that need no training: other ways to turn the scores of a model into masks."""
 
 from __future__ import annotations
 
@@ -9,70 +9,72 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from benchmarks.ablation.counterfactual import Fused
+from benchmarks.ablation.counterfactual import CounterfactualFusion
 from cacl.model.checkpoint import Model
 from cacl.model.data.dataset import TileDataset
 from cacl.model.inference.masks import Thresholds
 from cacl.model.inference.predict import predict_logits
 from cacl.model.inference.thresholds import calibrate_thresholds
 
-Judge = Callable[[TileDataset, TileDataset, Model], Model]
-ALONE = 0.001
+Postprocessing = Callable[[TileDataset, TileDataset, Model], Model]
+"""Maps training tiles, held-out negative tiles and a model to a model with other masks."""
+NEGATIVE_FPR = 0.001
 
 
-def anew(**changes: object) -> Judge:
-    """Change fields of the preset's `post`, and choose thresholds anew."""
+def with_post(**changes: object) -> Postprocessing:
+    """Change settings of the preset's `post`, and calibrate the thresholds again."""
 
-    def judge(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
+    def change(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
         post = dataclasses.replace(model.preset.post, **changes)  # type: ignore[arg-type]
         preset = dataclasses.replace(model.preset, post=post)
-        limits = calibrate_thresholds(model.networks, learning, negatives, preset)
-        return dataclasses.replace(model, preset=preset, thresholds=limits)
+        thresholds = calibrate_thresholds(model.networks, training, negatives, preset)
+        return dataclasses.replace(model, preset=preset, thresholds=thresholds)
 
-    return judge
-
-
-def one_threshold(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
-    """Let a mask hold sure pixels alone."""
-    limits = tuple(dataclasses.replace(one, low=one.high) for one in model.thresholds)
-    return dataclasses.replace(model, thresholds=limits)
+    return change
 
 
-def negatives_alone(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
-    """Let a mask hold what all but 0.1 % of held-out negative pixels stay below."""
-    which = torch.nonzero(negatives.negative[:, 0]).flatten()
-    found = predict_logits(
-        model.networks, negatives, which, 0, model.preset.post, model.preset.post.n_tta
+def one_threshold(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
+    """Use the high threshold alone, without hysteresis."""
+    thresholds = tuple(
+        dataclasses.replace(of_class, low=of_class.high) for of_class in model.thresholds
     )
-    level = float(np.quantile(found, 1.0 - ALONE))
-    limits = Thresholds(low=level, high=level, edge_high=level, min_area_fraction=0.0)
-    return dataclasses.replace(model, thresholds=(limits,))
+    return dataclasses.replace(model, thresholds=thresholds)
 
 
-def nearest_code(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
-    """Let a mask hold the pixels whose nearest code is of C, as in the paper."""
+def threshold_from_negatives(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
+    """Use one threshold that 0.1 % of the held-out negative pixels exceed, without gate."""
+    indices = torch.nonzero(negatives.negative[:, 0]).flatten()
+    post = model.preset.post
+    logits = predict_logits(model.networks, negatives, indices, 0, post, post.n_tta)
+    level = float(np.quantile(logits, 1.0 - NEGATIVE_FPR))
+    thresholds = Thresholds(low=level, high=level, edge_high=level, min_area_fraction=0.0)
+    return dataclasses.replace(model, thresholds=(thresholds,))
+
+
+def nearest_code(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
+    """Use the pixels whose nearest code is a code of C, as in the paper."""
     networks = [copy.copy(network) for network in model.networks]
     for network in networks:
         network.architecture = dataclasses.replace(network.architecture, temperature=None)
-    chosen = dataclasses.replace(model, networks=tuple(networks))
-    return anew(high_recall=None, n_tta=1)(learning, negatives, chosen)
+    hard_assignment = dataclasses.replace(model, networks=tuple(networks))
+    return with_post(high_recall=None, n_tta=1)(training, negatives, hard_assignment)
 
 
-def fused(learning: TileDataset, negatives: TileDataset, model: Model) -> Model:
-    """Fuse scores with the DAB that reconstructions without C lack."""
-    networks = tuple(Fused(network).eval() for network in model.networks)
-    raised = dataclasses.replace(model, networks=networks)  # type: ignore[arg-type]
-    return anew()(learning, negatives, raised)
+def counterfactual_fusion(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
+    """Add the excess of DAB over the reconstruction without C to the log odds."""
+    networks = tuple(CounterfactualFusion(network).eval() for network in model.networks)
+    fused = dataclasses.replace(model, networks=networks)  # type: ignore[arg-type]
+    return with_post()(training, negatives, fused)
 
 
-JUDGED: dict[str, Judge] = {
-    "one view": anew(n_tta=1),
+POSTPROCESSING: dict[str, Postprocessing] = {
+    "one view": with_post(n_tta=1),
     "one threshold": one_threshold,
-    "one threshold, from negatives alone, no gate": negatives_alone,
-    "one sure pixel is enough": anew(min_core_fraction=None),
-    "a quarter of each part is sure, however large": anew(min_core_px=None),
-    "no gate": anew(image_fnr=None),
-    "half of the soft share, no thresholds, no gate": anew(high_recall=None),
-    "the nearest code, enlarged by nearest neighbour, no gate": nearest_code,
-    "fused with the DAB that is missing without C": fused,
+    "one threshold from negative tiles, no gate": threshold_from_negatives,
+    "one high-threshold pixel per component": with_post(min_core_fraction=None),
+    "a quarter of each component above the high threshold": with_post(min_core_px=None),
+    "no gate": with_post(image_fnr=None),
+    "soft assignment above one half, no thresholds, no gate": with_post(high_recall=None),
+    "nearest code, enlarged by nearest neighbour, no gate": nearest_code,
+    "fused with the counterfactual DAB": counterfactual_fusion,
 }

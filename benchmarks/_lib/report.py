@@ -1,4 +1,4 @@
-"""Write a benchmark's table with what is needed to repeat it: machine, date, command, sizes."""
+"""Write the table of a benchmark with machine, date, command and sizes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+CHECKOUT = Path(__file__).parents[2]
+RESULTS = CHECKOUT / "benchmarks" / "results"
 
-def write_up(
+
+def write_table(
     path: Path,
     title: str,
     notes: Sequence[str],
@@ -23,21 +26,20 @@ def write_up(
     Parameters
     ----------
     path
-        The file to write.
+        Output file.
     title
-        What was measured.
+        Heading of the file.
     notes
         Sizes, seeds, targets: one line each.
     header, rows
-        The table, as text.
+        Cells of the table.
     """
     table = [_line(header), _line(["---"] * len(header)), *(_line(row) for row in rows)]
     print("\n".join(table))
-    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     facts = [
         f"machine: {cpu_model()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         f"date: {datetime.now(UTC).date()}",
-        f"command: `{command}`",
+        f"command: `{_command()}`",
         *notes,
     ]
     lines = [f"# {title}", "", *(f"- {fact}" for fact in facts), "", *table, ""]
@@ -45,19 +47,27 @@ def write_up(
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
+def load_note(load_before: float) -> str:
+    """Return a note with the load average before a benchmark and now."""
+    return (
+        f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
+        f"{os.cpu_count()} cores"
+    )
+
+
 def cpu_model() -> str:
     """Return the name of this machine's processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
 
 
-def peak_mb() -> float:
-    """Return the largest resident size of this process so far, in MB (10^6 bytes); Linux only."""
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    peak_kib = next(line.split()[1] for line in status if line.startswith("VmHWM"))
-    return int(peak_kib) * 1024 / 1e6
+def _command() -> str:
+    """Return the command line of this process, as `python -m <module> <arguments>`."""
+    spec = sys.modules["__main__"].__spec__
+    program = ["-m", spec.name] if spec else [sys.argv[0]]
+    return shlex.join(["python", *program, *sys.argv[1:]])
 
 
 def _line(cells: Sequence[str]) -> str:

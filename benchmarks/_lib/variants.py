@@ -1,4 +1,4 @@
-"""Ablations of the method: the presets that `ablation.py` trains."""
+"""Ablations of the method: the presets that `benchmarks.ablation.ablation` trains."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from cacl.model.config import ROBUST, TEACHER, DistillConfig, Preset
 
-WHOLE = "robust"
+DEFAULT = "robust"
 Change = Callable[[Preset], Preset]
 
 
-def changed(group: str, **changes: object) -> Change:
+def with_changes(group: str, **changes: object) -> Change:
     """Return a function that changes fields of one group of a preset."""
 
     def change(preset: Preset) -> Preset:
@@ -28,7 +28,7 @@ def without(group: str) -> Change:
 
 def of_teacher(change: Change) -> Change:
     """Return a function that changes the teacher of a preset."""
-    return lambda preset: changed("distill", teacher=change(TEACHER))(preset)
+    return lambda preset: with_changes("distill", teacher=change(TEACHER))(preset)
 
 
 def second_student(preset: Preset) -> Preset:
@@ -40,47 +40,53 @@ def second_student(preset: Preset) -> Preset:
 
 def no_stain_prior(preset: Preset) -> Preset:
     """Return the preset without the restriction to local DAB maxima, for its teacher too."""
-    change = changed("post", use_stain_prior=False)
+    change = with_changes("post", use_stain_prior=False)
     return of_teacher(change)(change(preset))
 
 
 VARIANTS: dict[str, Change] = {
-    WHOLE: lambda preset: preset,
-    "the teacher alone": lambda preset: TEACHER,
-    "a second student": second_student,
-    "one teacher": changed("distill", n_teachers=1),
-    "all teachers are used": changed("distill", top_k=8),
-    "student of 300 steps": changed("optim", steps=300),
+    DEFAULT: lambda preset: preset,
+    "teacher alone, no student": lambda preset: TEACHER,
+    "second student": second_student,
+    "one teacher": with_changes("distill", n_teachers=1),
+    "all teachers selected": with_changes("distill", top_k=8),
+    "student trained for 300 steps": with_changes("optim", steps=300),
     "no tissue edge": lambda preset: preset,
     "two seeds": lambda preset: dataclasses.replace(preset, n_ensemble=2),
-    "student without context at an eighth of the resolution": changed("network", dilations_8x=()),
-    "student's input is stains": changed("network", input="stains"),
-    "student's input is RGB": changed("network", input="rgb"),
-    "student without EMA of the weights": changed("optim", ema_decay=None),
-    "student's S uses all positions": changed("codebook", shared_from_background_only=False),
-    "student's codes of S at any distance to C": changed("codebook", min_separation=None),
-    "student without stain jitter": changed("augment", stain_jitter=None),
-    "student without blur": changed("augment", blur=None),
-    "teachers without CutMix": of_teacher(changed("augment", cutmix=None)),
+    "student without context branch at an eighth of the resolution": with_changes(
+        "network", dilations_8x=()
+    ),
+    "student with input stains": with_changes("network", input="stains"),
+    "student with input rgb": with_changes("network", input="rgb"),
+    "student without weight EMA": with_changes("optim", ema_decay=None),
+    "student's S updated from all positions": with_changes(
+        "codebook", shared_from_background_only=False
+    ),
+    "student without minimum distance of S to C": with_changes("codebook", min_separation=None),
+    "student without stain jitter": with_changes("augment", stain_jitter=None),
+    "student without blur": with_changes("augment", blur=None),
+    "teachers without CutMix": of_teacher(with_changes("augment", cutmix=None)),
     "no stain prior": no_stain_prior,
 }
 VARIANTS_OF_TEACHER: dict[str, Change] = {
     TEACHER.name: lambda preset: preset,
-    "input is RGB": changed("network", input="rgb"),
-    "embeddings of any length": changed("network", unit_length=False),
-    "random codes instead of k-means": changed("codebook", warmup_steps=None),
-    "dead codes are not replaced": changed("codebook", replace_dead=False),
-    "codes of S at any distance to C": changed("codebook", min_separation=None),
-    "a quarter of the batch, four times the steps": changed("optim", batch_size=4, steps=1600),
-    "no gradient clipping": changed("optim", clip_norm=None),
-    "constant learning rate": changed("optim", cosine=False),
-    "tiles are not relabelled": changed("mil", relabel_at=()),
+    "input rgb": with_changes("network", input="rgb"),
+    "no unit-length embeddings": with_changes("network", unit_length=False),
+    "random codes instead of k-means": with_changes("codebook", warmup_steps=None),
+    "dead codes not replaced": with_changes("codebook", replace_dead=False),
+    "no minimum distance of S to C": with_changes("codebook", min_separation=None),
+    "a quarter of the batch, four times the steps": with_changes("optim", batch_size=4, steps=1600),
+    "no gradient clipping": with_changes("optim", clip_norm=None),
+    "constant learning rate": with_changes("optim", cosine=False),
+    "no relabelling (MIL)": with_changes("mil", relabel_at=()),
     "no multiple-instance learning": without("mil"),
-    "no self-training": changed("loss", self_training=None),
-    "no hard negatives": changed("loss", hard_negative_bce=None),
-    "no stain jitter": changed("augment", stain_jitter=None),
-    "no blur": changed("augment", blur=None),
-    "no CutMix": changed("augment", cutmix=None),
+    "no self-training loss": with_changes("loss", self_training=None),
+    "no hard negatives": with_changes("loss", hard_negative_bce=None),
+    "no stain jitter": with_changes("augment", stain_jitter=None),
+    "no blur": with_changes("augment", blur=None),
+    "no CutMix": with_changes("augment", cutmix=None),
 }
-OF = {WHOLE: (ROBUST, VARIANTS), TEACHER.name: (TEACHER, VARIANTS_OF_TEACHER)}
+ABLATIONS = {DEFAULT: (ROBUST, VARIANTS), TEACHER.name: (TEACHER, VARIANTS_OF_TEACHER)}
+"""Base preset and its variants by the value of `--of`."""
 EDGE_WIDTHS_PX = {"no tissue edge": -1}
+"""Width of the tissue edge by variant, where it differs from the default."""

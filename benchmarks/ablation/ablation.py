@@ -1,12 +1,12 @@
-"""What each part of the method is worth: train without it, and compare on the same test antibodies.
+"""Ablation study: train without one part of the method, compare on the same test antibodies.
 
-Needs a finished run on the synthetic atlas with its unseen atlas (`make demo`, then
-`snakemake -- results/benchmark/external/duodenum-a/tiles.parquet`). Every variant is trained on the
-run's own tiles, with its seed; a difference from its model is paired by antibody. `--of teacher`
-compares teachers that are delivered by themselves, which takes a minute each instead of ten.
+Needs a finished run on the synthetic atlas with its external sets (`make demo`, then `snakemake --
+results/benchmark/external/duodenum-a/tiles.parquet`). Every variant is trained on the run's own
+tiles, with its seed; the difference from the default is paired by antibody. `--of teacher` compares
+teachers that are used as the final model; one training takes a minute instead of ten.
 
-Example: python benchmarks/ablation.py --run . --seed 0
-and: python benchmarks/ablation.py --run . --of teacher --trainings 2 --out teacher.md
+Example: python -m benchmarks.ablation.ablation --run . --seed 0
+and: python -m benchmarks.ablation.ablation --of teacher --trainings 2 --out teacher.md
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._lib.external_sets import final_method, sums_by
-from benchmarks._lib.postprocessing import JUDGED
-from benchmarks._lib.report import write_up
-from benchmarks._lib.variants import EDGE_WIDTHS_PX, OF, WHOLE
+from benchmarks._lib.external_sets import EXTERNAL_SETS, final_method, sums_by
+from benchmarks._lib.postprocessing import POSTPROCESSING
+from benchmarks._lib.report import RESULTS, write_table
+from benchmarks._lib.variants import ABLATIONS, DEFAULT, EDGE_WIDTHS_PX
 from cacl.benchmark.evaluation_set import (
     EvaluationImage,
     EvaluationSource,
@@ -50,73 +50,80 @@ SHOWN = {"dice": "Dice, paper's", "dice_positive": "Dice, positive tiles", "ccc"
 
 @dataclass(frozen=True)
 class Plan:
-    """What all variants share.
+    """Settings that are equal for all variants.
 
     Parameters
     ----------
     run
         Folder of a finished run.
-    unseen
-        Which of its unseen atlases.
-    seed, steps, threads
-        Of each training; the seed is the run's, and the first training's.
+    external_set
+        Name of the external set to test on.
+    seed
+        Seed of the run and of the first training.
+    steps, threads
+        Settings of each training; `steps` is None for the preset's.
     of
-        `robust`, or `teacher`.
+        Key of `ABLATIONS`: `robust` or `teacher`.
     trainings
-        Of each variant, with seeds that follow.
+        Number of trainings of each variant, with consecutive seeds.
     """
 
     run: Path
-    unseen: str
+    external_set: str
     seed: int
     steps: int | None
     threads: int
-    of: str = WHOLE
+    of: str = DEFAULT
     trainings: int = 1
 
     @property
     def tiles(self) -> Path:
-        """The table of the tiles to learn from."""
+        """Table of the training tiles."""
         return self.run / "results/training/tiles.parquet"
 
     @property
     def store(self) -> Path:
-        """The store of the run."""
+        """Store of the run."""
         return self.run / "results/atlas.zarr"
 
     def sums(self, model: Model) -> NDArray[np.float64]:
-        """Return the sums of each test antibody by a model's masks."""
+        """Return the metric sums of each test antibody for the masks of a model."""
         return self.sums_by(final_method(model))
 
     def sums_by(self, method: Method) -> NDArray[np.float64]:
-        """Return the sums of each test antibody by a method's masks."""
-        place = self.run / "results" / "benchmark" / "external" / self.unseen
-        atlas = read_evaluation_set(EvaluationSource.external(place), seed=self.seed)
-        return sums_by(method, atlas, self.seed)
+        """Return the metric sums of each test antibody for the masks of a method."""
+        source = EvaluationSource.external(self.run / EXTERNAL_SETS / self.external_set)
+        return sums_by(method, read_evaluation_set(source, seed=self.seed), self.seed)
 
 
-def found_by(plan: Plan, name: str) -> dict[str, NDArray[np.float64]]:
-    """Train a variant, as often as planned; the whole is also judged in other ways.
+def sums_of_variant(plan: Plan, name: str) -> dict[str, NDArray[np.float64]]:
+    """Train a variant; return the metric sums by row name.
 
-    The whole is the run's own model. A training that is refused counts as masks that are empty.
+    The default is the run's own model, and is also evaluated with other post-processing. A training
+    that fails counts as empty masks.
     """
-    if name == WHOLE and plan.steps is None:
+    if name == DEFAULT and plan.steps is None:
         model = load_model(plan.run / "results/model")
         rows, store = read_rows(plan.tiles), Store(plan.store)
-        learning = training_tiles(rows, store, plan.seed)
+        training = training_tiles(rows, store, plan.seed)
         negatives, _ = calibration_tiles(rows, store, plan.seed)
-        ways = {way: change(learning, negatives, model) for way, change in JUDGED.items()}
-        return {way: plan.sums(one) for way, one in ({name: model} | ways).items()}
-    found, refused = [], 0
+        changed = {
+            row_name: change(training, negatives, model)
+            for row_name, change in POSTPROCESSING.items()
+        }
+        return {
+            row_name: plan.sums(of_row) for row_name, of_row in ({name: model} | changed).items()
+        }
+    sums, failed = [], 0
     for seed in range(plan.seed, plan.seed + plan.trainings):
         try:
-            found.append(plan.sums(trained(plan, name, seed)))
+            sums.append(plan.sums(trained(plan, name, seed)))
         except TrainingError as error:
             print(f"{name}, seed {seed}: {error}")
-            refused += 1
-            found.append(plan.sums_by(Method("nothing", no_mask, 0.5)))
-    told = f"{name} ({refused} of {plan.trainings} refused)" if refused else name
-    return {told: np.sum(found, axis=0)}
+            failed += 1
+            sums.append(plan.sums_by(Method("empty mask", no_mask, 0.5)))
+    row_name = f"{name} ({failed} of {plan.trainings} failed)" if failed else name
+    return {row_name: np.sum(sums, axis=0)}
 
 
 def no_mask(core: EvaluationImage) -> NDArray[np.float32]:
@@ -127,77 +134,90 @@ def no_mask(core: EvaluationImage) -> NDArray[np.float32]:
 
 def trained(plan: Plan, name: str, seed: int) -> Model:
     """Train a variant on the run's tiles."""
-    preset, variants = OF[plan.of]
+    preset, variants = ABLATIONS[plan.of]
     variant = dataclasses.replace(variants[name](preset), name=name)
     pixel_flags.EDGE_PX = EDGE_WIDTHS_PX.get(name, EDGE_PX)
     with tempfile.TemporaryDirectory() as folder:
-        given = plan.tiles, plan.store, Path(folder)
-        limits, compute = TrainingLimits(plan.steps), Compute(threads=plan.threads)
-        train(*given, preset=variant, limits=limits, seed=seed, compute=compute)
+        train(
+            plan.tiles,
+            plan.store,
+            Path(folder),
+            preset=variant,
+            limits=TrainingLimits(plan.steps),
+            seed=seed,
+            compute=Compute(threads=plan.threads),
+        )
         return load_model(Path(folder), variant)
 
 
-def differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (3, measures): how much `other` differs, and the ends of its 95 % interval.
+def differences(default: NDArray[np.float64], variant: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the paired difference of two methods from their sums (antibodies, k).
 
-    Equal antibodies are drawn for both; those with the pattern and without it apart.
+    The bootstrap draws the same antibodies for both, separately from those with the target class
+    and those without it.
+
+    Returns
+    -------
+    (3, measures): variant - default, and the ends of the 95 % interval.
     """
     rng = np.random.default_rng(0)
-    times = np.zeros((BOOTSTRAP_DRAWS, len(one)))
-    with_pattern = one[:, SUMS.index("true_sum")] > 0
-    for members in (np.flatnonzero(with_pattern), np.flatnonzero(~with_pattern)):
-        even = np.full(len(members), 1.0 / max(1, len(members)))
-        times[:, members] = rng.multinomial(len(members), even, BOOTSTRAP_DRAWS)
-    drawn = measures(times @ other) - measures(times @ one)
-    value = measures(other.sum(0)) - measures(one.sum(0))
-    return np.stack([value, *np.nanquantile(drawn, [0.025, 0.975], axis=0)])
+    weights = np.zeros((BOOTSTRAP_DRAWS, len(default)))
+    positive = default[:, SUMS.index("true_sum")] > 0
+    for indices in (np.flatnonzero(positive), np.flatnonzero(~positive)):
+        uniform = np.full(len(indices), 1.0 / max(1, len(indices)))
+        weights[:, indices] = rng.multinomial(len(indices), uniform, BOOTSTRAP_DRAWS)
+    draws = measures(weights @ variant) - measures(weights @ default)
+    value = measures(variant.sum(0)) - measures(default.sum(0))
+    return np.stack([value, *np.nanquantile(draws, [0.025, 0.975], axis=0)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, train every variant, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path(), help="folder of a finished run")
-    parser.add_argument("--unseen", default="duodenum-a", help="which unseen atlas")
-    parser.add_argument("--of", choices=list(OF), default=WHOLE, help="what is compared")
-    parser.add_argument("--only", nargs="*", help="these variants")
-    parser.add_argument("--steps", type=int, help="of all networks together; none for the preset's")
+    parser.add_argument("--external-set", default="duodenum-a", help="set to test on")
+    parser.add_argument("--of", choices=list(ABLATIONS), default=DEFAULT, help="base preset")
+    parser.add_argument("--only", nargs="*", help="variants to train; all by default")
+    parser.add_argument("--steps", type=int, help="total of all networks; the preset's by default")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--trainings", type=int, default=1, help="of each variant")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time")
-    parser.add_argument("--threads", type=int, default=1, help="of each")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ablation.md"))
+    parser.add_argument("--trainings", type=int, default=1, help="per variant")
+    parser.add_argument("--jobs", type=int, default=2, help="parallel trainings")
+    parser.add_argument("--threads", type=int, default=1, help="per training")
+    parser.add_argument("--out", type=Path, default=RESULTS / "ablation.md")
     options = parser.parse_args(arguments)
     of, seed, steps = options.of, options.seed, options.steps
-    plan = Plan(options.run, options.unseen, seed, steps, options.threads, of, options.trainings)
-    variants = OF[of][1]
+    plan = Plan(
+        options.run, options.external_set, seed, steps, options.threads, of, options.trainings
+    )
+    variants = ABLATIONS[of][1]
     names = [of, *(name for name in options.only or variants if name != of)]
-    found: dict[str, NDArray[np.float64]] = {}
-    long = "the preset's steps" if steps is None else f"{steps} steps in all"
+    sums: dict[str, NDArray[np.float64]] = {}
+    length = "the preset's steps" if steps is None else f"{steps} steps in total"
     seeds = ", ".join(str(seed + number) for number in range(options.trainings))
     notes = [
-        f"trained on a run's own tiles, tested on the antibodies of an unseen {options.unseen}; "
-        f"the run of seed {seed}; {long}",
+        f"trained on a run's own tiles, tested on the antibodies of the external set "
+        f"{options.external_set}; the run of seed {seed}; {length}",
         f"in brackets: 95 % interval of the difference from `{of}`, paired by antibody",
-        f"trainings of each variant, added up: {options.trainings} (seeds {seeds})",
+        f"trainings of each variant, summed: {options.trainings} (seeds {seeds})",
     ]
     header = ["variant", *SHOWN.values(), "negatives stained, %"]
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(options.jobs, spawn) as pool:
-        for done in pool.map(functools.partial(found_by, plan), names):
-            found |= done
-            rows = [row(name, found) for name in found]
-            write_up(options.out, "What each part is worth", notes, header, rows)
+        for of_variant in pool.map(functools.partial(sums_of_variant, plan), names):
+            sums |= of_variant
+            rows = [row(name, sums) for name in sums]
+            write_table(options.out, "Ablation study", notes, header, rows)
 
 
-def row(name: str, found: dict[str, NDArray[np.float64]]) -> list[str]:
-    """Return a variant's row of the table; the first of all is what it is compared with."""
-    whole = next(iter(found.values()))
-    values, change = measures(found[name].sum(0)), differences(whole, found[name])
+def row(name: str, sums: dict[str, NDArray[np.float64]]) -> list[str]:
+    """Return a variant's row of the table; it is compared with the first entry of `sums`."""
+    default = next(iter(sums.values()))
+    values, change = measures(sums[name].sum(0)), differences(default, sums[name])
     cells = [name]
     for measure in SHOWN:
-        number = MEASURES.index(measure)
-        low, high = change[1:, number]
-        cells.append(f"{values[number]:.3f} ({low:+.3f} to {high:+.3f})")
+        index = MEASURES.index(measure)
+        low, high = change[1:, index]
+        cells.append(f"{values[index]:.3f} ({low:+.3f} to {high:+.3f})")
     return [*cells, f"{values[MEASURES.index('negative_percent')]:.2f}"]
 
 

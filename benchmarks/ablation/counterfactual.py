@@ -1,7 +1,8 @@
-"""A network whose score is fused with the DAB that its reconstruction without C lacks.
+"""A network whose score is fused with the DAB that exceeds the reconstruction without C.
 
-METHOD, section 4 (c): what S alone reconstructs holds none of the pattern, so that the DAB of an
-image beyond that of its reconstruction, `relu(DAB(x) - DAB(R_N))`, is the pattern's.
+The reconstruction R_N from the shared codebook S alone does not contain the class. The DAB of an
+image beyond that of its reconstruction, `relu(DAB(x) - DAB(R_N))`, is evidence for the class; see
+docs/method.md, section 5.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ DAB = 1
 LOG_ODDS_PER_OD = 10.0
 
 
-class Nearer(nn.Module):
-    """A codebook whose C_1 is nearer by what the last channel of each vector says."""
+class ShiftedCodebook(nn.Module):
+    """A codebook whose distances to C_1 are reduced by the last channel of each vector."""
 
     def __init__(self, codebook: ClassAwareCodebook) -> None:
         super().__init__()
@@ -29,12 +30,13 @@ class Nearer(nn.Module):
 
     def distances(self, vectors: Tensor) -> Tensor:
         """Return squared distances (n, codes) of (n, d + 1) vectors."""
-        found: Tensor = self.inner.distances(vectors[:, :-1])
-        return torch.where(self.codebook_id == SHARED, found, found - vectors[:, -1:])
+        distances: Tensor = self.inner.distances(vectors[:, :-1])
+        shared = self.codebook_id == SHARED
+        return torch.where(shared, distances, distances - vectors[:, -1:])
 
 
-class Fused(nn.Module):
-    """Stands for a network of one class where scores are made.
+class CounterfactualFusion(nn.Module):
+    """Replaces a network of one class for prediction.
 
     Parameters
     ----------
@@ -47,23 +49,24 @@ class Fused(nn.Module):
         self.network = network
         self.architecture = dataclasses.replace(network.architecture, input="rgb")
         self.temperature = network.architecture.temperature or 0.0
-        self.codebook = Nearer(network.codebook)
+        self.codebook = ShiftedCodebook(network.codebook)
 
-    def encode(self, seen: Tensor) -> Tensor:
-        """Return embeddings with one more channel: how much nearer C is there."""
-        own = self.network.architecture
-        rgb = 255.0 * seen
-        features = self.network.scale_embedding(self.network.encode(preprocess(rgb, own.input)))
+    def encode(self, inputs: Tensor) -> Tensor:
+        """Return embeddings with one more channel: the reduction of the distance to C."""
+        rgb = 255.0 * inputs
+        embedding = self.network.encode(preprocess(rgb, self.network.architecture.input))
+        embedding = self.network.scale_embedding(embedding)
         codebook = self.network.codebook
         shared = (codebook.codebook_id == SHARED).expand(len(rgb), -1)
-        coded = codebook.quantize(features, codebook.distances(flatten_positions(features)), shared)
-        without = 255.0 * self.network.decoder(coded.straight_through).clamp(0.0, 1.0)
-        beyond = F.relu(
+        distances = codebook.distances(flatten_positions(embedding))
+        quantized = codebook.quantize(embedding, distances, shared)
+        reconstruction = 255.0 * self.network.decoder(quantized.straight_through).clamp(0.0, 1.0)
+        excess_od = F.relu(
             separate_stains(optical_density(rgb))[:, DAB]
-            - separate_stains(optical_density(without))[:, DAB]
+            - separate_stains(optical_density(reconstruction))[:, DAB]
         )
-        coarse = F.avg_pool2d(beyond[:, None], DOWNSCALE)
-        return torch.cat([features, self.temperature * LOG_ODDS_PER_OD * coarse], 1)
+        coarse_od = F.avg_pool2d(excess_od[:, None], DOWNSCALE)
+        return torch.cat([embedding, self.temperature * LOG_ODDS_PER_OD * coarse_od], 1)
 
     def scale_embedding(self, embedding: Tensor) -> Tensor:
         """Return the embeddings as they are: `encode` scales them."""

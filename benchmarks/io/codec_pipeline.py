@@ -4,13 +4,14 @@ Usage: python -m benchmarks.io.codec_pipeline [--rounds N] [--former FILE] [--ou
 
 FILE is the shard writer and reader that `cacl.store` had before it used zarrs; get it by
 `git show 766479b:cacl/store/shard.py > shard.py`. Every round measures each pipeline once on each
-core, one after the other in one process, so that all of them meet the same load. CPU time counts
+core, one after the other in one process, under the same load. CPU time counts
 all threads of the process (getrusage).
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import importlib.util
 import os
@@ -18,7 +19,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,20 +29,29 @@ import cv2
 import numpy as np
 import zarr
 
-from benchmarks._lib.images import cores
-from benchmarks._lib.report import write_up
-from cacl.image.readers import open_source
-from cacl.image.tile_grid import TileGrid
+from benchmarks._lib.images import (
+    SOURCE_PX,
+    TILE_PX,
+    UInt8,
+    analysis_pixels,
+    cores,
+    image_meta,
+)
+from benchmarks._lib.report import RESULTS, load_note, write_table
 from cacl.steps.tile import _tile_image
-from cacl.store import ImageMeta, Store, arrays, ome_zarr
+from cacl.store import Store, arrays, ome_zarr
 from cacl.tables.schemas import AcquiredRow
 
-HERE = Path(__file__).parents[1]
-SOURCE_PX, TILE_PX = 375, 128
 READ_TILES = 16
 ZARRS = "zarrs, one worker"
 DEFAULT = "Zarr's own pipeline"
 FORMER = "former code of `cacl.store`"
+TASKS = {
+    "tile": "`cacl tile` of a core",
+    "write": "write image and empty mask",
+    "read": "open and read a core",
+    "read tiles": f"open a core, read {READ_TILES} tiles",
+}
 FUNCTIONS = ("create_array", "open_array", "store_arrays")
 Pipeline = dict[str, Any]
 
@@ -76,7 +86,7 @@ def former_pipeline(file: Path) -> Pipeline:
 
 
 @contextmanager
-def used(pipeline: Pipeline) -> Iterator[None]:
+def replaced(pipeline: Pipeline) -> Iterator[None]:
     """Replace functions or settings of the store in the block."""
     with ExitStack() as patches:
         for name, value in pipeline.items():
@@ -119,99 +129,96 @@ def read_tiles(path: Path, root: Path) -> None:
         np.asarray(array[:, y : y + TILE_PX, x : x + TILE_PX])
 
 
-def write_core(path: Path, root: Path, pixels: np.ndarray) -> None:
+def write_core(path: Path, root: Path, pixels: UInt8) -> None:
     """Write an image and an empty mask."""
-    side = pixels.shape[-1] // TILE_PX * SOURCE_PX
-    meta = ImageMeta(
-        image_id=f"A/{path.stem}",
-        source_sha256="",
-        source_height=side,
-        source_width=side,
-        source_px=SOURCE_PX,
-        tile_px=TILE_PX,
-        mpp=None,
-        digest="",
-    )
+    meta = image_meta(f"A/{path.stem}", pixels)
     Store(root).write_image(meta, pixels, np.zeros(pixels.shape[1:], bool))
+
+
+def read_core(path: Path, root: Path) -> None:
+    """Open an image and read all of it."""
+    np.asarray(Store(root).image(f"A/{path.stem}")[:])
 
 
 def digest(root: Path) -> str:
     """Return a digest of the names and bytes of all files."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    parts = (str(path.relative_to(root)).encode() + path.read_bytes() for path in files)
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    contents = (str(path.relative_to(root)).encode() + path.read_bytes() for path in files)
+    return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+Times = dict[str, dict[str, list[tuple[float, float]]]]
+"""Wall and CPU times in ms by pipeline and task."""
+
+
+def measure_rounds(
+    pipelines: Mapping[str, Pipeline], paths: list[Path], folder: Path, rounds: int
+) -> tuple[Times, dict[str, set[str]]]:
+    """Measure all pipelines on all cores; return times, and digests of the tiled stores."""
+    times: Times = {name: {task: [] for task in TASKS} for name in pipelines}
+    digests: dict[str, set[str]] = {name: set() for name in pipelines}
+    images = [analysis_pixels(path) for path in paths]
+    for number in range(rounds + 1):
+        roots = {name: folder / f"{number}-{index}" for index, name in enumerate(pipelines)}
+        for path, pixels in zip(paths, images, strict=True):
+            for name, pipeline in pipelines.items():
+                with replaced(pipeline):
+                    durations = measure_core(path, roots[name], pixels)
+                for task, duration in durations.items():
+                    if number:  # the first round is a warm-up
+                        times[name][task].append(duration)
+        for name, root in roots.items():
+            digests[name].add(digest(root))
+    return times, digests
+
+
+def measure_core(path: Path, root: Path, pixels: UInt8) -> dict[str, tuple[float, float]]:
+    """Measure every task on one core; return wall and CPU times in ms."""
+    tasks: dict[str, Callable[[], object]] = {
+        "tile": functools.partial(tile_core, path, root),
+        "write": functools.partial(write_core, path, root.with_suffix(".pixels"), pixels),
+        "read": functools.partial(read_core, path, root),
+        "read tiles": functools.partial(read_tiles, path, root),
+    }
+    return {name: measure(task) for name, task in tasks.items()}
+
+
+def row(task: str, name: str, times: Times, base: str, digests: set[str]) -> list[str]:
+    """Return a row of the table; CPU times are compared with those of the pipeline `base`."""
+    wall, cpu = np.median(times[name][task], axis=0)
+    ratios = np.array(times[name][task])[:, 1] / np.array(times[base][task])[:, 1]
+    equal = "yes" if len(digests) == 1 else "no"
+    return [TASKS[task], name, f"{wall:.1f}", f"{cpu:.1f}", f"{np.median(ratios):.2f}", equal]
 
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--cores", type=int, default=5)
     parser.add_argument("--former", type=Path, help="the former cacl/store/shard.py")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "codec_pipeline.md")
-    args = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS / "codec_pipeline.md")
+    options = parser.parse_args()
     cv2.setNumThreads(1)
     pipelines: dict[str, Pipeline] = {ZARRS: {}, DEFAULT: default_pipeline()}
-    if args.former:
-        pipelines[FORMER] = former_pipeline(args.former)
+    if options.former:
+        pipelines[FORMER] = former_pipeline(options.former)
+    base = FORMER if options.former else ZARRS
     load_before = os.getloadavg()[0]
-    times: dict[str, dict[str, list[tuple[float, float]]]] = {}
-    digests: dict[str, set[str]] = {name: set() for name in pipelines}
     with tempfile.TemporaryDirectory() as folder:
-        paths, description = cores(Path(folder), 5)
-        images = []
-        for path in paths:
-            with open_source(path) as source:
-                grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
-                images.append(source.read(grid, range(grid.rows), range(grid.cols)))
-        for number in range(args.rounds + 1):
-            roots = {name: Path(folder) / f"{number}-{k}" for k, name in enumerate(pipelines)}
-            for path, pixels in zip(paths, images, strict=True):
-                for name, pipeline in pipelines.items():
-                    root = roots[name]
-                    written = root.with_suffix(".pixels")
-                    with used(pipeline):
-                        work: dict[str, Callable[[], object]] = {
-                            "tile": lambda p=path, r=root: tile_core(p, r),
-                            "write": lambda p=path, r=written, v=pixels: write_core(p, r, v),
-                            "read": lambda p=path, r=root: Store(r).image(f"A/{p.stem}")[:],
-                            "read tiles": lambda p=path, r=root: read_tiles(p, r),
-                        }
-                        for task, run in work.items():
-                            duration = measure(run)
-                            if number:  # the first round warms up
-                                times.setdefault(name, {}).setdefault(task, []).append(duration)
-            for name, root in roots.items():
-                digests[name].add(digest(root))
-
-    def cells(name: str, task: str) -> list[str]:
-        wall, cpu = np.median(times[name][task], axis=0)
-        base = np.array(times[FORMER if args.former else ZARRS][task])[:, 1]
-        ratio = np.median(np.array(times[name][task])[:, 1] / base)
-        return [f"{wall:.1f}", f"{cpu:.1f}", f"{ratio:.2f}"]
-
-    tasks = {
-        "tile": "`cacl tile` of a core",
-        "write": "write image and empty mask",
-        "read": "open and read a core",
-        "read tiles": f"open a core, read {READ_TILES} tiles",
-    }
-    rows = [
-        [title, name, *cells(name, task), "yes" if len(digests[name]) == 1 else "no"]
-        for task, title in tasks.items()
-        for name in pipelines
-    ]
-    base_name = FORMER if args.former else ZARRS
+        paths, description = cores(Path(folder), options.cores)
+        times, digests = measure_rounds(pipelines, paths, Path(folder), options.rounds)
+    rows = [row(task, name, times, base, digests[name]) for task in TASKS for name in pipelines]
     notes = [
-        f"images: {description}; {SOURCE_PX} px of the source to {TILE_PX} px, 64 tiles a core",
-        f"medians over cores and {args.rounds} rounds; the ratio is the median over pairs of runs "
-        f"of the CPU time to that of {base_name} on the same core in the same round",
-        f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
-        f"{os.cpu_count()} cores",
+        f"images: {description}; {SOURCE_PX} px of the source to {TILE_PX} px, 64 tiles per core",
+        f"medians over cores and {options.rounds} rounds; the ratio is the median over pairs of "
+        f"runs of the CPU time to that of {base} on the same core in the same round",
+        load_note(load_before),
         "equal bytes: all files of the tiled cores are the same in every round",
         "target: `cacl tile` with zarrs at most 1.10 x the CPU time of the former code",
     ]
-    header = ["work", "pipeline", "wall ms", "CPU ms", f"CPU / {base_name}", "equal bytes"]
-    write_up(args.out, "Zarr codec pipelines", notes, header, rows)
+    header = ["work", "pipeline", "wall ms", "CPU ms", f"CPU / {base}", "equal bytes"]
+    write_table(options.out, "Zarr codec pipelines", notes, header, rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Read 64 patches of a core with TIAToolbox; `tile.py` runs this in a separate environment.
+"""Read 64 patches of a core with TIAToolbox; `tile.py` runs this file in another environment.
 
-The first line of the output is the version. For each line of the input, a path, the output has a
-line with wall time and CPU time in seconds, and the shape of a patch.
+The first output line is the version. For each input line, a path, the output has a line with wall
+time and CPU time in seconds, and the shape of a patch.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class StubFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(name, self, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        """Return a module of which every attribute is a class."""
+        """Return a module whose attributes are all classes."""
         module = types.ModuleType(spec.name)
-        module.__getattr__ = _stub_class
+        vars(module)["__getattr__"] = _stub_class
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:

@@ -3,7 +3,7 @@
 Usage: python -m benchmarks.io.storage [--cores N] [--rounds N] [--out FILE]
 
 Zarr's own codec pipeline writes and reads all layouts; the last row is `cacl.store`, which uses
-zarrs, see `codec_pipeline.py`.
+zarrs, see `benchmarks.io.codec_pipeline`.
 """
 
 from __future__ import annotations
@@ -16,21 +16,18 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, GzipCodec, ZstdCodec
 
-from benchmarks._lib.images import cores
-from benchmarks._lib.report import write_up
-from cacl.image.readers import open_source
-from cacl.image.tile_grid import TileGrid
-from cacl.store import ImageMeta, Store, StoredArray
+from benchmarks._lib.images import TILE_PX, UInt8, analysis_pixels, cores, image_meta
+from benchmarks._lib.report import RESULTS, load_note, write_table
+from cacl.store import Store, StoredArray
 
-HERE = Path(__file__).parents[1]
-SOURCE_PX, TILE_PX = 375, 128
+Shuffle = Literal["noshuffle", "shuffle", "bitshuffle"]
 RANDOM_TILES = 16
 SEED = 0
 
@@ -44,7 +41,7 @@ class Layout:
     chunk_px: int = TILE_PX
     shard_px: int | None = 1024
 
-    def create(self, folder: Path, side_px: int) -> zarr.Array:
+    def create(self, folder: Path, side_px: int) -> zarr.Array[Any]:
         """Return an empty array."""
         shard_px = min(self.shard_px or 0, side_px)
         return zarr.create_array(
@@ -57,17 +54,24 @@ class Layout:
         )
 
 
-def blosc(name: str, level: int, shuffle: str) -> BloscCodec:
+def blosc(name: Literal["lz4", "zstd"], level: int, shuffle: Shuffle) -> BloscCodec:
     """Return a codec of the Blosc family."""
     return BloscCodec(cname=name, clevel=level, shuffle=shuffle, typesize=1)
 
 
+BLOSC: tuple[tuple[Literal["lz4", "zstd"], int], ...] = (
+    ("lz4", 1),
+    ("lz4", 5),
+    ("zstd", 1),
+    ("zstd", 5),
+)
+SHUFFLES: tuple[Shuffle, ...] = ("noshuffle", "shuffle", "bitshuffle")
 LAYOUTS = (
     *(Layout(f"zstd {level}", ZstdCodec(level=level)) for level in (-1, 1, 3, 5, 9, 15)),
     *(
         Layout(f"blosc {name} {level}, {shuffle}", blosc(name, level, shuffle))
-        for name, level in (("lz4", 1), ("lz4", 5), ("zstd", 1), ("zstd", 5))
-        for shuffle in ("noshuffle", "shuffle", "bitshuffle")
+        for name, level in BLOSC
+        for shuffle in SHUFFLES
     ),
     Layout("gzip 1", GzipCodec(level=1)),
     Layout("none", None),
@@ -102,7 +106,7 @@ def fastest_ms(work: Callable[[], object], rounds: int) -> float:
 
 def measure(
     write: Callable[[Path], object],
-    read: Callable[[Path], zarr.Array | StoredArray],
+    read: Callable[[Path], zarr.Array[Any] | StoredArray],
     data: Path,
     folder: Path,
     rounds: int,
@@ -132,7 +136,7 @@ def measure(
     )
 
 
-def zarr_cost(layout: Layout, pixels: np.ndarray, folder: Path, rounds: int) -> Cost:
+def zarr_cost(layout: Layout, pixels: UInt8, folder: Path, rounds: int) -> Cost:
     """Measure a layout."""
 
     def write(target: Path) -> None:
@@ -141,19 +145,9 @@ def zarr_cost(layout: Layout, pixels: np.ndarray, folder: Path, rounds: int) -> 
     return measure(write, lambda target: zarr.open_array(target, mode="r"), Path(), folder, rounds)
 
 
-def store_cost(pixels: np.ndarray, folder: Path, rounds: int) -> Cost:
+def store_cost(pixels: UInt8, folder: Path, rounds: int) -> Cost:
     """Measure `cacl.store`, which also writes an empty cell mask."""
-    side = pixels.shape[-1] // TILE_PX * SOURCE_PX
-    meta = ImageMeta(
-        image_id="A/1",
-        source_sha256="",
-        source_height=side,
-        source_width=side,
-        source_px=SOURCE_PX,
-        tile_px=TILE_PX,
-        mpp=None,
-        digest="",
-    )
+    meta = image_meta("A/1", pixels)
 
     def write(target: Path) -> None:
         Store(target).write_image(meta, pixels, np.zeros(pixels.shape[1:], bool))
@@ -174,7 +168,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cores", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "storage.md")
+    parser.add_argument("--out", type=Path, default=RESULTS / "storage.md")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -182,18 +176,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths, description = cores(folder, args.cores)
-        images = []
-        for path in paths:
-            with open_source(path) as source:
-                grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
-                images.append(source.read(grid, range(grid.rows), range(grid.cols)))
+        images = [analysis_pixels(path) for path in paths]
         jpeg = float(np.mean([path.stat().st_size for path in paths]))
         costs = {
             layout.name: mean([zarr_cost(layout, image, folder, args.rounds) for image in images])
             for layout in LAYOUTS
         }
-        of_store = mean([store_cost(image, folder, args.rounds) for image in images])
-        costs["`cacl.store`: zstd 1, zarrs"] = of_store
+        store_mean = mean([store_cost(image, folder, args.rounds) for image in images])
+        costs["`cacl.store`: zstd 1, zarrs"] = store_mean
     rows = [
         [
             name,
@@ -212,8 +202,7 @@ def main() -> None:
         f"chunks of {TILE_PX} px and one shard per image if not stated; CPU time of the fastest of "
         f"{args.rounds} rounds on one core, mean over images; tile: mean of {RANDOM_TILES} random "
         f"tiles, the array opened for each, seed {SEED}",
-        f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
-        f"{os.cpu_count()} cores",
+        load_note(load_before),
         "files: data and metadata of the image's array; the row of `cacl.store` also writes an "
         "empty cell mask and the metadata of the groups: a core with two masks has 10 files",
     ]
@@ -226,7 +215,7 @@ def main() -> None:
         "tile CPU ms",
         "image CPU ms",
     ]
-    write_up(args.out, "Storing a core", notes, header, rows)
+    write_table(args.out, "Storing a core", notes, header, rows)
 
 
 if __name__ == "__main__":

@@ -28,21 +28,17 @@ import simplejpeg
 from PIL import Image
 from skimage.transform import resize
 
-from benchmarks._lib.images import cores
-from benchmarks._lib.report import write_up
-from cacl.image.readers import open_source
-from cacl.image.tile_grid import TileGrid
+from benchmarks._lib.images import SOURCE_PX, TILE_PX, analysis_pixels, cores, image_meta
+from benchmarks._lib.report import RESULTS, load_note, write_table
 from cacl.runtime.digest import digest_of
 from cacl.steps.tile import _tile_image
-from cacl.store import ImageMeta, Store
+from cacl.store import Store
 from cacl.tables.schemas import AcquiredRow
 
-HERE = Path(__file__).parents[1]
-SOURCE_PX, TILE_PX = 375, 128
 WRITTEN = itertools.count()
 DECODE = "libjpeg-turbo decodes the core"
 PIXELS = "pixels into the store"
-WHOLE = "`cacl tile`: pixels, cell mask and tile table"
+TILE_STEP = "`cacl tile`: pixels, cell mask and tile table"
 TIATOOLBOX = "TIAToolbox {}: open, 64 patches, nothing stored"
 SKIMAGE = "Pillow decodes, skimage resizes 64 patches"
 
@@ -70,27 +66,16 @@ def new_name(path: Path) -> str:
 
 def store_pixels(path: Path, store: Store) -> None:
     """Decode, downsample and write the image with an empty mask."""
-    with open_source(path) as source:
-        grid = TileGrid(source.height, source.width, SOURCE_PX, TILE_PX)
-        pixels = source.read(grid, range(grid.rows), range(grid.cols))
-        meta = ImageMeta(
-            image_id=f"pixels/{new_name(path)}",
-            source_sha256="",
-            source_height=source.height,
-            source_width=source.width,
-            source_px=SOURCE_PX,
-            tile_px=TILE_PX,
-            mpp=None,
-            digest="",
-        )
-        store.write_image(meta, pixels, np.zeros(pixels.shape[1:], bool))
+    pixels = analysis_pixels(path)
+    meta = image_meta(f"pixels/{new_name(path)}", pixels)
+    store.write_image(meta, pixels, np.zeros(pixels.shape[1:], bool))
 
 
-def whole_step(path: Path, store: Store) -> None:
+def tile_step(path: Path, store: Store) -> None:
     """Process an image that is not in the store like `cacl tile`."""
     row = AcquiredRow(
-        image_id=f"whole/{new_name(path)}",
-        antibody_id="whole",
+        image_id=f"tile/{new_name(path)}",
+        antibody_id="tile",
         path=str(path),
         sha256=digest_of(time.monotonic_ns()),
         size_bytes=0,
@@ -113,7 +98,7 @@ def skimage_tiles(path: Path) -> None:
 def tiatoolbox(python: Path) -> Iterator[tuple[str, Measure]]:
     """Yield the version, and a function that measures the tiling of a core."""
     with subprocess.Popen(
-        [python, HERE / "peer_tiatoolbox.py"],
+        [python, Path(__file__).with_name("peer_tiatoolbox.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -167,7 +152,7 @@ def main() -> None:
     parser.add_argument("--tiatoolbox", type=Path, help="Python of an environment that has it")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--cores", type=int, default=5)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "tile.md")
+    parser.add_argument("--out", type=Path, default=RESULTS / "tile.md")
     args = parser.parse_args()
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
@@ -177,8 +162,8 @@ def main() -> None:
         store = Store(Path(folder) / "atlas.zarr")
         methods: dict[str, Measure] = {
             DECODE: lambda path: timed(decode, path),
-            PIXELS: lambda path: timed(lambda at: store_pixels(at, store), path),
-            WHOLE: lambda path: timed(lambda at: whole_step(at, store), path),
+            PIXELS: lambda path: timed(lambda core: store_pixels(core, store), path),
+            TILE_STEP: lambda path: timed(lambda core: tile_step(core, store), path),
             SKIMAGE: lambda path: timed(skimage_tiles, path),
         }
         missing = []
@@ -196,15 +181,14 @@ def main() -> None:
             f"{1000 * duration.cpu_s:.1f}",
             f"{duration.cpu_s / results[DECODE].cpu_s:.2f}",
             f"{duration.cpu_s / results[PIXELS].cpu_s:.2f}",
-            f"{duration.cpu_s / results[WHOLE].cpu_s:.2f}",
+            f"{duration.cpu_s / results[TILE_STEP].cpu_s:.2f}",
         ]
         for name, duration in results.items()
     ]
     notes = [
         f"images: {description}; {SOURCE_PX} px of the source to {TILE_PX} px, 64 tiles per core",
         f"one CPU core, one thread; mean over cores of the fastest of {args.rounds} rounds",
-        f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
-        f"{os.cpu_count()} cores",
+        load_note(load_before),
         "pixels into the store: decode, area means, OME-Zarr of image and (empty) cell mask, "
         "atomic rename",
         f"targets: {PIXELS} at most 3 x decoding; TIAToolbox at least 2 x and skimage at least "
@@ -218,7 +202,7 @@ def main() -> None:
         "/ pixels into the store",
         "/ `cacl tile`",
     ]
-    write_up(args.out, "From a core to the store", notes, header, [*rows, *missing])
+    write_table(args.out, "From a core to the store", notes, header, [*rows, *missing])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""What the method could reach with true masks, which no method here ever sees.
+"""Upper limits of the method: networks trained on ground-truth masks.
 
-Needs a finished run on the synthetic atlas with its unseen atlases (`snakemake -- benchmark`). In
-one row the last network of `robust` is trained on the run's own tiles and their hidden truth
-instead of on what its teacher is sure of; thresholds and gate are chosen as always. In another a
-U-Net is, see `unet`. In the last nothing is learned: of what stands out in DAB, all that lies near
-the truth is kept. So much the edge of a stain allows, whatever decides between the pattern and the
-rest.
+Needs a finished run on the synthetic atlas with its external sets (`snakemake -- benchmark`). First
+the student of `robust` is trained on the run's own tiles with their ground truth in place of
+pseudo-labels; thresholds and gate are calibrated as usual. Second a U-Net is, see `unet`. The third
+row needs no network: the local DAB maxima near the ground truth, which is the limit that the edge
+of a stain sets.
 
-Example: python benchmarks/ceiling.py --run .
+Example: python -m benchmarks.quality.ceiling --run .
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from benchmarks._lib.report import write_up
+from benchmarks._lib.report import RESULTS, write_table
 from benchmarks.ablation.ablation import Plan
 from benchmarks.quality.quality import SHOWN
-from benchmarks.quality.unet import taught_unet
+from benchmarks.quality.unet import trained_unet
 from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.benchmark.method import Method
@@ -56,40 +55,42 @@ TRUTH = Path("resources/phantom/truth")
 NEAR_PX = 3
 
 
-class TruthStore:
-    """A store whose images are the true masks of another's: 1 in all three colours."""
+class GroundTruthStore:
+    """A store whose images are the ground-truth masks of another: 1 in all three channels."""
 
     def __init__(self, store: Store, truth: Path) -> None:
         self.store, self.truth = store, truth
 
     def meta(self, image_id: str) -> ImageMeta:
-        """Return what the store says of an image."""
+        """Return the metadata of an image."""
         return self.store.meta(image_id)
 
     def label(self, image_id: str, name: str) -> object:
-        """Return the store's own label."""
+        """Return a label of the wrapped store."""
         return self.store.label(image_id, name)
 
     def image(self, image_id: str) -> NDArray[np.uint8]:
-        """Return (3, y, x) uint8."""
+        """Return the ground truth of an image as (3, y, x) uint8."""
         stained, _ = read_ground_truth(self.truth, image_id, self.store.meta(image_id).grid)
         return np.broadcast_to(stained.astype(np.uint8), (3, *stained.shape))
 
 
-def told_truth(plan: Plan) -> TileDataset:
-    """Return the run's training tiles with their truth as the layer that teaches."""
+def ground_truth_tiles(plan: Plan) -> TileDataset:
+    """Return the run's training tiles with their ground truth as pseudo-labels."""
     rows, store = read_rows(plan.tiles), Store(plan.store)
     tiles = training_tiles(rows, store, plan.seed)
-    truth = cast("Store", TruthStore(store, plan.run / TRUTH))
+    truth = cast("Store", GroundTruthStore(store, plan.run / TRUTH))
     true = training_tiles(rows, truth, plan.seed).pixels[:, :1] == 1
-    told = torch.where(true, int(PseudoLabel.POSITIVE), int(PseudoLabel.NEGATIVE)).to(torch.uint8)
-    return dataclasses.replace(tiles, pixels=torch.cat([tiles.pixels, told], dim=1))
+    labels = torch.where(true, int(PseudoLabel.POSITIVE), int(PseudoLabel.NEGATIVE))
+    return dataclasses.replace(
+        tiles, pixels=torch.cat([tiles.pixels, labels.to(torch.uint8)], dim=1)
+    )
 
 
 def learn(world: World, stop_requested: threading.Event, plan: Plan, folder: Path) -> None:
-    """Train on the truth, and write a model."""
+    """Train on the ground truth, and write a model."""
     rows, store = read_rows(plan.tiles), Store(plan.store)
-    tiles = told_truth(plan)
+    tiles = ground_truth_tiles(plan)
     negatives, _ = calibration_tiles(rows, store, plan.seed)
     preset = dataclasses.replace(ROBUST, optim=dataclasses.replace(ROBUST.optim, patience=None))
     steps, state = plan.steps or ROBUST.optim.steps, folder / "state.safetensors"
@@ -98,67 +99,68 @@ def learn(world: World, stop_requested: threading.Event, plan: Plan, folder: Pat
     found = train_stage(stage, world, stop_requested)
     if found is None:
         raise StoppedError("stopped by SIGTERM")
-    limits = calibrate_thresholds([found.network], tiles, negatives, preset)
+    thresholds = calibrate_thresholds([found.network], tiles, negatives, preset)
     save_model(
-        folder, [found.network], ROBUST, classes=tiles.classes, thresholds=limits, attributes={}
+        folder, [found.network], ROBUST, classes=tiles.classes, thresholds=thresholds, attributes={}
     )
 
 
 def ceiling(plan: Plan) -> Model:
-    """Return the model that saw the truth of the run's own antibodies."""
+    """Return a model trained on the ground truth of the run's training antibodies."""
     with tempfile.TemporaryDirectory() as name:
         launch(make_fabric(1), plan.threads, learn, plan, Path(name))
         return load_model(Path(name))
 
 
-def edges_near_truth(core: EvaluationImage) -> NDArray[np.float32]:
-    """Return 1 where DAB stands out on a cell near the truth, else 0: (y, x)."""
+def local_dab_near_truth(core: EvaluationImage) -> NDArray[np.float32]:
+    """Return 1 at local DAB maxima on cells near the ground truth, else 0: (y, x)."""
     if not core.ground_truth.any():
         return np.zeros(core.ground_truth.shape, np.float32)
     near = distance_transform_edt(~core.ground_truth) <= NEAR_PX
-    edges = local_dab_mask(core.rgb, edge_blur_sigma(core.rgb), MASK_LEVEL)
-    shown: NDArray[np.float32] = (near & core.cell & edges).astype(np.float32)
-    return shown
+    local_dab = local_dab_mask(core.rgb, edge_blur_sigma(core.rgb), MASK_LEVEL)
+    score: NDArray[np.float32] = (near & core.cell & local_dab).astype(np.float32)
+    return score
 
 
-def line(unseen: str, what: str, sums: NDArray[np.float64]) -> list[str]:
+def row(set_name: str, method: str, sums: NDArray[np.float64]) -> list[str]:
     """Return a row of the table from (antibodies, k) sums."""
-    found = measures(sums.sum(0))
-    return [unseen, what, *(f"{found[MEASURES.index(name)]:.3f}" for name in SHOWN)]
+    values = measures(sums.sum(0))
+    return [set_name, method, *(f"{values[MEASURES.index(name)]:.3f}" for name in SHOWN)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the command line, train, test on antibodies of atlases never seen, write the table."""
+    """Read the command line, train, test on the external sets, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path(), help="folder of a finished run")
-    parser.add_argument("--steps", type=int, help="none for the preset's")
-    parser.add_argument("--times", type=int, nargs="+", default=[1, 3], help="longer trainings too")
+    parser.add_argument("--steps", type=int, help="of a training; the preset's by default")
+    parser.add_argument("--times", type=int, nargs="+", default=[1, 3], help="multiples of steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/ceiling.md"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "ceiling.md")
     options = parser.parse_args(arguments)
     plan = Plan(options.run, BRUSH_BORDER_SETTINGS[0], options.seed, options.steps, options.threads)
     torch.set_num_threads(plan.threads)
-    base = plan.steps or ROBUST.optim.steps
-    networks: dict[str, Model] = {}
-    ways: list[Method] = []
+    base_steps = plan.steps or ROBUST.optim.steps
+    models: dict[str, Model] = {}
+    methods: list[Method] = []
     for times in options.times:
-        longer = dataclasses.replace(plan, steps=times * base)
-        networks[f"the last network taught true masks, {longer.steps} steps"] = ceiling(longer)
-        ways.append(taught_unet(told_truth(plan), ROBUST, times * base, plan.seed))
-    ways.append(Method("edges near the truth", edges_near_truth, 0.5, False))
+        longer = dataclasses.replace(plan, steps=times * base_steps)
+        models[f"student trained on ground truth, {longer.steps} steps"] = ceiling(longer)
+        tiles = ground_truth_tiles(plan)
+        methods.append(trained_unet(tiles, ROBUST, times * base_steps, plan.seed))
+    methods.append(Method("local DAB near ground truth", local_dab_near_truth, 0.5, False))
     rows = []
-    for unseen in BRUSH_BORDER_SETTINGS:
-        one = dataclasses.replace(plan, unseen=unseen)
-        rows += [line(unseen, name, one.sums(model)) for name, model in networks.items()]
-        rows += [line(unseen, way.name, one.sums_by(way)) for way in ways]
+    for set_name in BRUSH_BORDER_SETTINGS:
+        on_set = dataclasses.replace(plan, external_set=set_name)
+        rows += [row(set_name, name, on_set.sums(model)) for name, model in models.items()]
+        rows += [row(set_name, method.name, on_set.sums_by(method)) for method in methods]
     notes = [
-        f"taught true masks: those of the training antibodies, seed {plan.seed}; "
-        "the last network of `robust`, or a plain U-Net; tested on atlases never seen",
-        f"edges near the truth: what stands out in DAB within {NEAR_PX} px of it; no network",
+        f"ground truth: of the training antibodies, seed {plan.seed}; networks: the student of "
+        "`robust`, and a plain U-Net; tested on external sets",
+        f"local DAB near ground truth: local DAB maxima within {NEAR_PX} px of it; no network",
     ]
-    header = ["atlas", "what is known", *SHOWN.values()]
-    write_up(options.out, "Ceilings: true masks", notes, header, rows)
+    header = ["set", "method", *SHOWN.values()]
+    write_table(options.out, "Upper limits: training on ground truth", notes, header, rows)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
-"""Compare the cell mask with the phantom's true one, over its settings and seeds."""
+"""Compare the cell mask with the phantom's ground truth, over its settings and seeds.
+
+Usage: python -m benchmarks.quality.cell_area [--seeds N] [--antibodies N] [--out FILE]
+   or: python -m benchmarks.quality.cell_area --pictures FOLDER
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +16,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from benchmarks._lib import images as cores
-from benchmarks._lib.report import write_up
+from benchmarks._lib.images import ANALYSIS_PX, SIDE_PX, UInt8, downsample, real_cores
+from benchmarks._lib.report import RESULTS, write_table
 from cacl.image.cell_mask import cell_mask
 from cacl.phantom.anatomy import draw_anatomy
 from cacl.phantom.fields import generator
@@ -23,7 +26,6 @@ from cacl.phantom.render import render
 from cacl.phantom.settings import SETTINGS, Setting
 from cacl.phantom.staining import draw_staining
 
-CORE_PX, SOURCE_PX, TILE_PX = 3000, 375, 128
 HEADER = (
     "setting",
     "seed",
@@ -31,115 +33,100 @@ HEADER = (
     "Dice",
     "recall",
     "precision",
-    "CPU s a core",
+    "CPU s per core",
 )
 
 Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One core in analysis pixels: (3, y, x) colours and (y, x) masks."""
+class Core:
+    """One core in analysis pixels: RGB image (3, y, x) and true cell mask (y, x)."""
 
-    rgb: NDArray[np.uint8]
+    rgb: UInt8
     cell: Bool
 
 
-def draw(setting: Setting, seed: int, number: int) -> Seen:
-    """Draw the core of one antibody."""
-    staining = draw_staining(seed, setting, number)
-    rng = generator("cell area", seed, setting.name, number)
-    anatomy = draw_anatomy(rng, setting.geometry, CORE_PX)
-    canvas = render(rng, anatomy, setting, staining, 0.7 * staining.coverage)
-    picture = simplejpeg.decode_jpeg(render_image(rng, canvas, setting, CORE_PX))
-    size = CORE_PX * TILE_PX // SOURCE_PX
-    small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-    rgb = np.ascontiguousarray(small.transpose(2, 0, 1))
-    return Seen(rgb, shrunk(canvas.cell, size))
+def synthetic_core(setting: Setting, seed: int, antibody: int) -> Core:
+    """Render the core of one antibody."""
+    staining = draw_staining(seed, setting, antibody)
+    rng = generator("cell area", seed, setting.name, antibody)
+    anatomy = draw_anatomy(rng, setting.geometry, SIDE_PX)
+    stain_maps = render(rng, anatomy, setting, staining, 0.7 * staining.coverage)
+    image = simplejpeg.decode_jpeg(render_image(rng, stain_maps, setting, SIDE_PX))
+    return Core(downsample(image), downsample_mask(stain_maps.cell))
 
 
-def shrunk(mask: Bool, size: int) -> Bool:
-    """Return a mask at analysis resolution: where at least half of a pixel is covered."""
-    share = cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    return np.asarray(share > 0.5)
+def downsample_mask(mask: Bool) -> Bool:
+    """Return a mask at analysis resolution: pixels that are covered to more than a half."""
+    size = (ANALYSIS_PX, ANALYSIS_PX)
+    covered = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(covered > 0.5)
 
 
-def dice(found: Bool, truth: Bool) -> float:
+def dice(predicted: Bool, truth: Bool) -> float:
     """Return the Dice coefficient of two masks."""
-    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+    return float(2 * (predicted & truth).sum() / (predicted.sum() + truth.sum()))
 
 
-def rows(seeds: int, antibodies: int) -> Iterator[list[float | str]]:
-    """Yield setting, seed, Dice, recall, precision, seconds, per core."""
-    for setting in SETTINGS.values():
-        for seed in range(1, seeds + 1):
-            for number in range(1, antibodies + 1):
-                core = draw(setting, seed, number)
-                start = time.process_time()
-                found = cell_mask(core.rgb)
-                seconds = time.process_time() - start
-                both = (found & core.cell).sum()
-                yield [
-                    setting.name,
-                    str(seed),
-                    dice(found, core.cell),
-                    float(both / core.cell.sum()),
-                    float(both / found.sum()),
-                    seconds,
-                ]
+def measure(core: Core) -> list[float]:
+    """Return Dice, recall, precision and CPU seconds of the cell mask of a core."""
+    start = time.process_time()
+    predicted = cell_mask(core.rgb)
+    seconds = time.process_time() - start
+    true_positive = (predicted & core.cell).sum()
+    recall, precision = true_positive / core.cell.sum(), true_positive / predicted.sum()
+    return [dice(predicted, core.cell), float(recall), float(precision), seconds]
 
 
-def draw_masks(folder: Path) -> None:
-    """Write each real core beside itself with the mask's outline, as PNG; they stay out of git."""
+def draw_outlines(folder: Path) -> None:
+    """Write each real core and the outline of its mask as PNG; the files are not committed."""
     folder.mkdir(parents=True, exist_ok=True)
-    size = CORE_PX * TILE_PX // SOURCE_PX
-    for path in sorted(cores.REAL.glob("*.jpg")):
-        picture = simplejpeg.decode_jpeg(path.read_bytes(), colorspace="BGR")
-        small = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-        found = cell_mask(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))
-        outlines, _ = cv2.findContours(
-            found.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-        )
-        drawn = cv2.drawContours(small.copy(), outlines, -1, (0, 200, 0), 1)
-        cv2.imwrite(str(folder / f"{path.stem}.png"), np.hstack([small, drawn]))
-        print(f"{path.stem}: {found.mean():.1%} of the image is cell area")
+    for name, rgb in real_cores():
+        mask = cell_mask(rgb)
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        bgr = np.ascontiguousarray(rgb[::-1].transpose(1, 2, 0))
+        outlined = cv2.drawContours(bgr.copy(), outlines, -1, (0, 200, 0), 1)
+        cv2.imwrite(str(folder / f"{name}.png"), np.hstack([bgr, outlined]))
+        print(f"{name}: {mask.mean():.1%} of the image is cell area")
 
 
 def main() -> None:
-    """Write the table."""
+    """Measure and write the table, or draw the masks of the real cores."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--antibodies", type=int, default=4)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cell_area.md"))
-    parser.add_argument("--pictures", type=Path, help="only draw masks on real cores, into this")
-    chosen = parser.parse_args()
-    if chosen.pictures:
-        draw_masks(chosen.pictures)
+    parser.add_argument("--out", type=Path, default=RESULTS / "cell_area.md")
+    parser.add_argument("--pictures", type=Path, help="only draw masks on real cores, into FOLDER")
+    options = parser.parse_args()
+    if options.pictures:
+        draw_outlines(options.pictures)
         return
-    groups: dict[tuple[str, str], list[list[float]]] = {}
-    for setting, seed, *numbers in rows(chosen.seeds, chosen.antibodies):
-        groups.setdefault((str(setting), str(seed)), []).append([float(n) for n in numbers])
-    groups["all", "all"] = [row for group in groups.values() for row in group]
-    table = []
-    for (setting, seed), group in groups.items():
+    groups = {
+        (setting.name, str(seed)): [
+            measure(synthetic_core(setting, seed, antibody))
+            for antibody in range(1, options.antibodies + 1)
+        ]
+        for setting in SETTINGS.values()
+        for seed in range(1, options.seeds + 1)
+    }
+    groups["all", "all"] = [values for group in groups.values() for values in group]
+    rows = []
+    for (setting_name, seed_name), group in groups.items():
         values = np.array(group)
         cells = [f"{mean:.3f}" for mean in values.mean(axis=0)]
         cells[0] += f" ({values[:, 0].min():.3f})"
-        table.append([setting, seed, str(len(group)), *cells])
-    write_up(
-        chosen.out,
-        "Cell area against the phantom's true cell mask",
-        [
-            "target: Dice at least 0.95",
-            "cores of 3000 px, compared at the analysis resolution (1024 px); mean (lowest)",
-            "goblet cells count whole in the truth, with the mucus that lies inside them; before "
-            "they did, with the same mask, Dice was 0.921 (lowest 0.884) on duodenum-a and -b",
-            "the mask's constants were chosen on cores of these seeds of duodenum-a and -b; "
-            "duodenum-c was drawn afterwards",
-        ],
-        HEADER,
-        table,
-    )
+        rows.append([setting_name, seed_name, str(len(group)), *cells])
+    notes = [
+        "target: Dice at least 0.95",
+        "cores of 3000 px, compared at the analysis resolution (1024 px); mean (lowest)",
+        "goblet cells count as a whole in the ground truth, with the mucus inside; before, with "
+        "the same mask, Dice was 0.921 (lowest 0.884) on duodenum-a and -b",
+        "the mask's constants were chosen on cores of these seeds of duodenum-a and -b; "
+        "duodenum-c was added afterwards",
+    ]
+    title = "Cell area against the phantom's ground truth"
+    write_table(options.out, title, notes, HEADER, rows)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Train one model of three classes on a synthetic atlas that stains each independently; test it.
 
-Brush border, cytoplasm and nuclei: one codebook and one mask each, learned from the annotation of
-whole cores. Beside it stand colour deconvolution at its best threshold, for each class, and with
-`--alone` a model of the first class alone on the same cores. All numbers are of antibodies that
-were not trained on.
+Brush border, cytoplasm and nuclei have one codebook and one mask each, trained from the annotation
+of whole cores. Baselines: colour deconvolution with the best threshold for each class, and with
+`--alone` a model of the first class alone on the same cores. All results are of test antibodies.
 
-Example: python benchmarks/classes.py --work scratch/classes --alone
+Example: python -m benchmarks.quality.classes --work scratch/classes --alone
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks._lib.report import write_up
+from benchmarks._lib.report import RESULTS, write_table
 from cacl import tables
 from cacl.benchmark.deconvolution import deconvolution_methods
 from cacl.benchmark.evaluate import evaluate
@@ -69,7 +68,7 @@ SHOWN = {
     "negative_percent": "negatives stained, %",
     "ccc": "CCC",
 }
-TISSUE = 0.2
+MIN_TISSUE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Run:
         return self.root / name
 
     def prepare(self, options: argparse.Namespace) -> None:
-        """Draw and tile the atlas, and choose tiles."""
+        """Generate and tile the atlas, and select tiles."""
         write_phantom(
             self.path("host"),
             self.path("truth"),
@@ -95,39 +94,40 @@ class Run:
         )
         source = SourceConfig(kind="mirror", mirror=self.path("host"))
         failures = self.path("failures.csv")
-        entries = {each.name: each.model_dump(exclude={"name"}) for each in CLASSES}
-        labels = LabelsConfig(
-            classes={name: TargetClassConfig(**entry) for name, entry in entries.items()}
-        )
+        classes = {
+            target_class.name: TargetClassConfig(**target_class.model_dump(exclude={"name"}))
+            for target_class in CLASSES
+        }
+        labels = LabelsConfig(classes=classes)
         print(catalog(self.path("catalog"), failures, source, labels, shards=1))
         shard, acquired = self.path("catalog") / "shards/0.parquet", self.path("acquired.parquet")
-        how = AcquireOptions(strict=True)
-        acquire(shard, self.path("images"), acquired, failures, source, how)
+        acquire_options = AcquireOptions(strict=True)
+        acquire(shard, self.path("images"), acquired, failures, source, acquire_options)
         tile(
             acquired,
             self.path("atlas.zarr"),
             self.path("tiles.parquet"),
             failures,
-            TilesConfig(min_tissue_fraction=TISSUE),
+            TilesConfig(min_tissue_fraction=MIN_TISSUE),
             ImageJobs(jobs=options.threads, strict=True),
         )
         select(
             shard,
             [self.path("tiles.parquet")],
-            self.path("chosen.parquet"),
-            min_tissue_fraction=TISSUE,
+            self.path("selected.parquet"),
+            min_tissue_fraction=MIN_TISSUE,
             seed=options.seed,
         )
 
     def train(
         self, name: str, classes: Sequence[TargetClass], options: argparse.Namespace
     ) -> float:
-        """Train a model, unless it is there; return the minutes it took."""
+        """Train a model unless it exists; return the minutes."""
         if (self.path(name) / "model.json").exists():
             return 0.0
         start = time.monotonic()
         train(
-            self.path("chosen.parquet"),
+            self.path("selected.parquet"),
             self.path("atlas.zarr"),
             self.path(name),
             classes=classes,
@@ -139,13 +139,13 @@ class Run:
 
     def segment(self, name: str, threads: int) -> None:
         """Write the masks of the test antibodies."""
-        rows = tables.read_frame([self.path("chosen.parquet")], TileRow)
-        tested = set(rows.loc[rows["split"] == Split.TEST, "image_id"])
+        rows = tables.read_frame([self.path("selected.parquet")], TileRow)
+        test_images = set(rows.loc[rows["split"] == Split.TEST, "image_id"])
         stats = tables.read_frame([self.path("tiles.parquet")], TileStatRow)
-        some = self.path("tested.parquet")
-        tables.write_parquet(some, stats[stats["image_id"].isin(tested)], TileStatRow)
+        test_tiles = self.path("test_tiles.parquet")
+        tables.write_parquet(test_tiles, stats[stats["image_id"].isin(test_images)], TileStatRow)
         segment(
-            some,
+            test_tiles,
             self.path("atlas.zarr"),
             self.path(name),
             self.path("segmented.parquet"),
@@ -155,37 +155,39 @@ class Run:
             strict=True,
         )
 
-    def atlas(self, target_class: str, seed: int) -> EvaluationSet:
-        """Return the test cores with the truth of one pattern."""
-        places = (self.path(name) for name in ("chosen.parquet", "atlas.zarr", "truth"))
-        source = EvaluationSource(target_class, *places)
+    def evaluation_set(self, target_class: str, seed: int) -> EvaluationSet:
+        """Return the test cores with the ground truth of one class."""
+        paths = (self.path(name) for name in ("selected.parquet", "atlas.zarr", "truth"))
+        source = EvaluationSource(target_class, *paths)
         return read_evaluation_set(source, seed=seed, value=MASK_VALUES[target_class])
 
 
 def stored(name: str, core: EvaluationImage) -> NDArray[np.float32]:
-    """Return a core's mask in the store as a score."""
+    """Return a mask of the store as a score."""
     return np.asarray(core.store.label(core.image_id, name)[:], dtype=np.float32)
 
 
-def tallies(atlas: EvaluationSet, methods: Sequence[Method], seed: int) -> list[MetricSums]:
-    """Return the sums of every method on one pattern's truth."""
+def metric_sums(
+    evaluation_set: EvaluationSet, methods: Sequence[Method], seed: int
+) -> list[MetricSums]:
+    """Return the sums of every method on the ground truth of one class."""
     return [
-        tally
+        sums
         for method in methods
-        for outcome in evaluate(method, atlas, seed)
-        for tally in outcome.sums
+        for outcome in evaluate(method, evaluation_set, seed)
+        for sums in outcome.sums
     ]
 
 
-def lines(found: Sequence[MetricSums], seed: int) -> list[list[str]]:
-    """Return the rows of the Markdown table."""
-    frame = pd.DataFrame([dataclasses.asdict(one) for one in found])
+def table_rows(sums: Sequence[MetricSums], seed: int) -> list[list[str]]:
+    """Return the rows of the table."""
+    frame = pd.DataFrame([dataclasses.asdict(of_antibody) for of_antibody in sums])
     rows = []
-    for (target_class, method), part in frame.groupby(["evaluation_set", "method"], sort=False):
-        row = measures_with_intervals(part, seed)
+    for (target_class, method), group in frame.groupby(["evaluation_set", "method"], sort=False):
+        values = measures_with_intervals(group, seed)
         cells = [str(target_class), str(method)]
         for name in SHOWN:
-            value, low, high = (row[name + end] for end in ("", "_low", "_high"))
+            value, low, high = (values[name + end] for end in ("", "_low", "_high"))
             cells.append("" if value is None else f"{value:.3f} ({low:.3f} to {high:.3f})")
         rows.append(cells)
     return rows
@@ -195,11 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, run everything, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for the atlas")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/classes.md"))
+    parser.add_argument("--out", type=Path, default=RESULTS / "classes.md")
     parser.add_argument("--antibodies", type=int, default=48)
     parser.add_argument("--patients", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=None, help="of training; the preset's if none")
-    parser.add_argument("--alone", action="store_true", help="train one class alone as well")
+    parser.add_argument(
+        "--steps", type=int, default=None, help="of training; the preset's by default"
+    )
+    parser.add_argument(
+        "--alone", action="store_true", help="also train a model of the first class alone"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
@@ -207,41 +213,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = Run(options.work)
     run.prepare(options)
     seed = options.seed
-    first, times = [], {}
+    minutes: dict[str, float] = {}
+    of_one_class: list[MetricSums] = []
     if options.alone:
-        times["one class"] = run.train("alone", (), options)
+        minutes["one class"] = run.train("alone", (), options)
         run.segment("alone", options.threads)
         alone = Method("CaCL, microvilli alone (K = 1)", functools.partial(stored, "stain"), 0.5)
-        first = tallies(run.atlas("microvilli", seed), [alone], seed)
-    times["three classes"] = run.train("model", CLASSES, options)
+        of_one_class = metric_sums(run.evaluation_set("microvilli", seed), [alone], seed)
+    minutes["three classes"] = run.train("model", CLASSES, options)
     run.segment("model", options.threads)
-    found = []
-    for place, target_class in enumerate(CLASSES):
-        own = Method("CaCL, K = 3", functools.partial(stored, label_name(place, target_class)), 0.5)
-        best = [one for one in deconvolution_methods() if one.threshold is None]
-        found += tallies(run.atlas(target_class.name, seed), [own, *best], seed)
-        found += first if place == 0 else []
-    rows = tables.read_frame([run.path("chosen.parquet")], TileRow)
-    kept = rows[rows["selected"]]
+    baselines = [method for method in deconvolution_methods() if method.threshold is None]
+    sums: list[MetricSums] = []
+    for class_index, target_class in enumerate(CLASSES):
+        score = functools.partial(stored, label_name(class_index, target_class))
+        methods = [Method("CaCL, K = 3", score, 0.5), *baselines]
+        sums += metric_sums(run.evaluation_set(target_class.name, seed), methods, seed)
+        sums += of_one_class if class_index == 0 else []
+    rows = tables.read_frame([run.path("selected.parquet")], TileRow)
+    selected = rows[rows["selected"]]
     sizes = ", ".join(
-        f"{split} {part['antibody_id'].nunique()} antibodies and {len(part)} tiles"
-        for split, part in kept.groupby("split", sort=True)
+        f"{split} {tiles['antibody_id'].nunique()} antibodies and {len(tiles)} tiles"
+        for split, tiles in selected.groupby("split", sort=True)
+    )
+    times = ", ".join(
+        f"{of_model:.1f} min for {model}" if of_model else f"an earlier call for {model}"
+        for model, of_model in minutes.items()
     )
     notes = [
         f"{options.antibodies} antibodies x {options.patients} cores of the setting patterns-a, "
         f"seed {seed}; {sizes}",
-        "preset robust; training took "
-        + ", ".join(
-            f"{minutes:.1f} min for {what}" if minutes else f"place before for {what}"
-            for what, minutes in times.items()
-        )
-        + f", with {options.threads} threads on a machine that did other work as well",
+        f"preset robust; training took {times}, with {options.threads} threads, under other load",
         "in brackets: 95 % bootstrap intervals over the test antibodies; one seed",
-        "colour deconvolution has the threshold that is best on the very tiles it is judged on; "
-        "CaCL's come from image-wise labels of training and validation antibodies",
+        "colour deconvolution has the threshold that is best on the test tiles; CaCL's come from "
+        "image-wise labels of training and validation antibodies",
     ]
     header = ["class", "method", *SHOWN.values()]
-    write_up(options.out, "Three classes, one model", notes, header, lines(found, seed))
+    rows_of_table = table_rows(sums, seed)
+    write_table(options.out, "Three classes, one model", notes, header, rows_of_table)
 
 
 if __name__ == "__main__":

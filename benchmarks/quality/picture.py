@@ -1,6 +1,6 @@
-"""Draw the README's picture from a finished demo: a core, its truth, the model's mask.
+"""Draw the picture of the README from a finished demo: a core, its ground truth, its mask.
 
-Example: python benchmarks/picture.py --run . --image HPA900006/900006_A_8_2 --out docs/demo.jpg
+Example: python -m benchmarks.quality.picture --run . --image HPA900006/900006_A_8_2
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from benchmarks._lib.images import UInt8
+from benchmarks._lib.report import CHECKOUT
 from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.store import Store
 
@@ -18,11 +21,11 @@ GREEN, BLUE = (0, 158, 115), (0, 114, 178)
 SIDE_PX, TOP_PX, LEFT_PX, GAP_PX = 420, 300, 300, 12
 
 
-def painted(rgb: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Return the picture with a mask in one colour."""
-    picture = rgb.copy()
-    picture[mask] = colour
-    return picture
+def overlay(rgb: UInt8, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> UInt8:
+    """Return the image (y, x, 3) with a mask (y, x) in one colour."""
+    image = rgb.copy()
+    image[mask] = colour
+    return image
 
 
 def main() -> None:
@@ -30,17 +33,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path(), help="working directory of the demo")
     parser.add_argument("--image", default="HPA900006/900006_A_8_2")
-    parser.add_argument("--out", type=Path, default=Path("docs/demo.jpg"))
+    parser.add_argument("--out", type=Path, default=CHECKOUT / "docs" / "demo.jpg")
     options = parser.parse_args()
     store = Store(options.run / "results" / "atlas.zarr")
     meta = store.meta(options.image)
     truth = read_ground_truth(options.run / "resources/phantom/truth", options.image, meta.grid)[0]
     rgb = np.ascontiguousarray(np.moveaxis(np.asarray(store.image(options.image)[:]), 0, -1))
     mask = np.asarray(store.label(options.image, "stain")[:]) > 0
-    panels = [rgb, painted(rgb, truth, GREEN), painted(rgb, mask, BLUE)]
+    panels = [rgb, overlay(rgb, truth, GREEN), overlay(rgb, mask, BLUE)]
     window = np.s_[TOP_PX : TOP_PX + SIDE_PX, LEFT_PX : LEFT_PX + SIDE_PX]
     gap = np.full((SIDE_PX, GAP_PX, 3), 255, np.uint8)
-    row = [part for panel in panels for part in (panel[window], gap)][:-1]
+    row = [image for panel in panels for image in (panel[window], gap)][:-1]
     options.out.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(options.out), np.hstack(row)[..., ::-1])
 

@@ -1,7 +1,7 @@
-"""A U-Net taught true masks: what full supervision reaches on the same antibodies.
+"""A U-Net trained on ground-truth masks: full supervision on the same antibodies.
 
-It has nothing of CaCL: neither codebook, stain densities, edges by half of the light, thresholds
-nor gate. It draws the same tiles, augmented alike.
+It uses no part of CaCL: neither codebook, stain densities, local DAB maxima, thresholds nor gate.
+Tiles and augmentation are the same.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from monai.losses import DiceCELoss
-from monai.networks.nets import BasicUNet
+from monai.losses.dice import DiceCELoss
+from monai.networks.nets.basic_unet import BasicUNet
 from numpy.typing import NDArray
 from torch import nn
 
@@ -26,30 +26,29 @@ from cacl.model.data.dataset import PseudoLabel, TileDataset
 log = logging.getLogger(__name__)
 FEATURES = (24, 24, 48, 96, 192, 24)
 LEARNING_RATE = 2e-3
-NAME = "a U-Net taught true masks"
+NAME = "U-Net trained on ground truth"
 
 
-def taught_unet(tiles: TileDataset, preset: Preset, steps: int, seed: int) -> Method:
-    """Train MONAI's BasicUNet on tiles whose fifth layer is the truth (Dice and cross entropy)."""
+def trained_unet(tiles: TileDataset, preset: Preset, steps: int, seed: int) -> Method:
+    """Train MONAI's BasicUNet on tiles with ground truth as fifth layer; Dice and cross entropy."""
     torch.manual_seed(seed)
     network = BasicUNet(
         spatial_dims=2, in_channels=3, out_channels=1, features=FEATURES, norm="batch", act="relu"
     )
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
-    wrong = DiceCELoss(sigmoid=True, batch=True)
+    dice_ce = DiceCELoss(sigmoid=True, batch=True)
     rng = torch.Generator().manual_seed(seed)
     labels = InstanceLabels(
         positive=tiles.positive & tiles.has_positive_pixels,
         positive_fraction=torch.zeros(tiles.positive.shape),
         relabelled=torch.zeros(1, dtype=torch.bool),
     )
-    network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for step in range(steps):
         batch = sample_batch(tiles, labels, preset, 0, rng, torch.device("cpu"))
-        loss = wrong(
-            network(seen(batch.rgb)), (batch.pseudo_label == int(PseudoLabel.POSITIVE)).float()
-        )
+        target = (batch.pseudo_label == int(PseudoLabel.POSITIVE)).float()
+        loss = dice_ce(network(network_input(batch.rgb)), target)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -61,18 +60,18 @@ def taught_unet(tiles: TileDataset, preset: Preset, steps: int, seed: int) -> Me
     )
 
 
-def seen(rgb: torch.Tensor) -> torch.Tensor:
-    """Return (b, 3, y, x) levels from 0 to 255 as the network takes them."""
+def network_input(rgb: torch.Tensor) -> torch.Tensor:
+    """Return RGB levels (b, 3, y, x), 0 to 255, as network input, 0 to 1."""
     return (rgb / 255.0).contiguous(memory_format=torch.channels_last)
 
 
 def scorer(network: nn.Module, min_px: int) -> Callable[[EvaluationImage], NDArray[np.float32]]:
-    """Return what maps a core to its mask on cells, without specks: (y, x), 0 or 1."""
+    """Return a function from a core to its mask on cells without small objects: (y, x), 0 or 1."""
 
     @torch.no_grad()
     def score(core: EvaluationImage) -> NDArray[np.float32]:
         rgb = torch.from_numpy(core.rgb[None]).float()
-        found = (network(seen(rgb))[0, 0] > 0.0).numpy() & core.cell
-        return remove_small_objects(found, min_px).astype(np.float32)
+        mask = (network(network_input(rgb))[0, 0] > 0.0).numpy() & core.cell
+        return remove_small_objects(mask, min_px).astype(np.float32)
 
     return score

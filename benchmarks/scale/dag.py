@@ -1,9 +1,9 @@
-"""Time and memory that Snakemake takes to plan the whole atlas: 25,000 antibodies in 256 shards.
+"""Time and memory of Snakemake for planning the whole atlas: 25,000 antibodies in 256 shards.
 
-Usage: python benchmarks/dag.py [--antibodies 25000] [--shards 256] [--out FILE]
+Usage: python -m benchmarks.scale.dag [--antibodies 25000] [--shards 256] [--out FILE]
 
-Plans a run that has not begun, marks all its products as made (`--touch`), plans again, adds one
-antibody to its shard's list, and plans once more.
+Plans a new run, marks all its products as made (`--touch`), plans again, adds one antibody to the
+table of its shard, and plans once more.
 """
 
 from __future__ import annotations
@@ -20,66 +20,62 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks._lib.report import write_up
+from benchmarks._lib.process import environment
+from benchmarks._lib.report import CHECKOUT, RESULTS, write_table
 from cacl import tables
 from cacl.config import load
 from cacl.diagnostics.workflow_triggers import training_settings
 from cacl.hpa.catalog import shard_of
 from cacl.tables.schemas import AnnotationRow, ImageRow
 
-CHECKOUT = Path(__file__).parents[2]
 CORES = 3
 TARGET_S, TARGET_MB = 30, 1074
 
 
 @dataclass(frozen=True)
-class Planned:
-    """What one call of Snakemake took, and the jobs it named."""
+class Plan:
+    """Cost of one call of Snakemake, and the numbers of jobs it plans."""
 
     seconds: float
     cpu_s: float
     memory_mb: float
     jobs: int
-    shards: int
+    acquire_jobs: int
 
 
 def snakemake(folder: Path, *options: str) -> tuple[str, float, float, float]:
-    """Run Snakemake in `folder`; return its words, seconds, CPU seconds and peak MB."""
-    place = ("--snakefile", CHECKOUT / "workflow" / "Snakefile", "--directory", folder)
+    """Run Snakemake in `folder`; return its output, seconds, CPU seconds and peak MB."""
+    paths = ("--snakefile", CHECKOUT / "workflow" / "Snakefile", "--directory", folder)
     programs = Path(sys.executable).parent
-    command = [programs / "snakemake", *place, "--configfile", folder / "config.yaml", *options]
-    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    begun = time.perf_counter()
-    with (folder / "said.txt").open("w+") as said:
+    command = [programs / "snakemake", *paths, "--configfile", folder / "config.yaml", *options]
+    search_path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    start = time.perf_counter()
+    with (folder / "output.txt").open("w+") as output:
         process = subprocess.Popen(
             [*map(str, command)],
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PATH": path},
+            env=environment() | {"PATH": search_path},
             cwd=folder,
         )
         _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
-        text = said.read()
+        output.seek(0)
+        text = output.read()
     if process.returncode:
         raise SystemExit(text[-3000:])
     return text, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / 1e6
 
 
-def plan(folder: Path) -> Planned:
-    """Return what a dry run takes and names."""
+def plan(folder: Path) -> Plan:
+    """Return the cost and the jobs of a dry run."""
     text, seconds, cpu_s, memory_mb = snakemake(folder, "--dry-run")
-    total = re.search(r"^total +(\d+)$", text, re.MULTILINE)
-    acquiring = re.search(r"^acquire +(\d+)$", text, re.MULTILINE)
-    return Planned(
-        seconds,
-        cpu_s,
-        memory_mb,
-        int(total[1]) if total else 0,
-        int(acquiring[1]) if acquiring else 0,
+    jobs, acquire_jobs = (
+        int(match[1]) if (match := re.search(rf"^{row} +(\d+)$", text, re.MULTILINE)) else 0
+        for row in ("total", "acquire")
     )
+    return Plan(seconds, cpu_s, memory_mb, jobs, acquire_jobs)
 
 
 def images_of(antibody: int) -> list[ImageRow]:
@@ -107,17 +103,17 @@ def images_of(antibody: int) -> list[ImageRow]:
     ]
 
 
-def write_lists(folder: Path, antibodies: int, shards: int) -> None:
-    """Write the catalog's lists, one a shard."""
-    parts: list[list[ImageRow]] = [[] for _ in range(shards)]
+def write_tables(folder: Path, antibodies: int, shards: int) -> None:
+    """Write the tables of the catalog, one per shard."""
+    rows_of: list[list[ImageRow]] = [[] for _ in range(shards)]
     for antibody in range(1, antibodies + 1):
         rows = images_of(antibody)
-        parts[shard_of(rows[0].antibody_id, shards)] += rows
+        rows_of[shard_of(rows[0].antibody_id, shards)] += rows
     catalog = folder / "results" / "catalog"
-    for number, rows in enumerate(parts):
-        words = [annotation_of(row) for row in rows[::CORES]]
+    for number, rows in enumerate(rows_of):
+        annotations = [annotation_of(row) for row in rows[::CORES]]
         tables.write_parquet(catalog / f"shards/{number}.parquet", rows, ImageRow)
-        tables.write_parquet(catalog / f"annotations/{number}.parquet", words, AnnotationRow)
+        tables.write_parquet(catalog / f"annotations/{number}.parquet", annotations, AnnotationRow)
 
 
 def annotation_of(row: ImageRow) -> AnnotationRow:
@@ -137,7 +133,7 @@ def annotation_of(row: ImageRow) -> AnnotationRow:
 
 
 def mark_made(folder: Path, antibodies: int, shards: int) -> None:
-    """Make the products of all steps as empty files, and let Snakemake record them as made."""
+    """Create the products of all steps as empty files, and let Snakemake record them as made."""
     text, *_ = snakemake(folder, "--summary")
     for line in text.splitlines():
         name = line.split("\t")[0]
@@ -146,62 +142,63 @@ def mark_made(folder: Path, antibodies: int, shards: int) -> None:
             (product.parent if product.suffix else product).mkdir(parents=True, exist_ok=True)
             if product.suffix:
                 product.touch()
-    write_lists(folder, antibodies, shards)
+    write_tables(folder, antibodies, shards)
     settings = load([folder / "config.yaml"])
     (folder / "results/training/config.txt").write_text(training_settings(settings))
     snakemake(folder, "--touch", "--forceall", "--cores", "1", "--quiet", "all")
 
 
+def add_antibody(folder: Path, antibody: int, shards: int) -> None:
+    """Add the cores of an antibody to the table of its shard."""
+    rows = images_of(antibody)
+    shard = shard_of(rows[0].antibody_id, shards)
+    path = folder / f"results/catalog/shards/{shard}.parquet"
+    tables.write_parquet(path, [*tables.read_parquet(path, ImageRow), *rows], ImageRow)
+
+
+def row(name: str, planned: Plan) -> list[str]:
+    """Return a row of the table."""
+    return [
+        name,
+        f"{planned.jobs:,}",
+        f"{planned.acquire_jobs}",
+        f"{planned.seconds:.1f}",
+        f"{planned.cpu_s:.1f}",
+        f"{planned.memory_mb:.0f}",
+    ]
+
+
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--antibodies", type=int, default=25_000)
     parser.add_argument("--shards", type=int, default=256)
-    parser.add_argument("--out", type=Path, default=CHECKOUT / "benchmarks/results/dag.md")
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS / "dag.md")
+    options = parser.parse_args()
+    antibodies, shards = options.antibodies, options.shards
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        config = {"source": {"kind": "hpa", "genes": "all"}, "census": {"shards": given.shards}}
+        config = {"source": {"kind": "hpa", "genes": "all"}, "census": {"shards": shards}}
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        fresh = plan(folder)
-        mark_made(folder, given.antibodies, given.shards)
-        finished = plan(folder)
-        rows = images_of(given.antibodies + 1)
-        path = (
-            folder / f"results/catalog/shards/{shard_of(rows[0].antibody_id, given.shards)}.parquet"
-        )
-        listed = tables.read_parquet(path, ImageRow)
-        tables.write_parquet(path, [*listed, *rows], ImageRow)
-        longer = plan(folder)
-        table = [
-            ["nothing is made yet", fresh],
-            ["all is made", finished],
-            ["one antibody more in a list", longer],
-        ]
-    write_up(
-        given.out,
-        "Planning the whole atlas",
-        [
-            f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; where "
-            "it is above the cores, other work took their time, and CPU s is what planning needs",
-            f"{given.antibodies:,} antibodies, {CORES * given.antibodies:,} images, {given.shards} "
-            f"shards; `snakemake --dry-run`; targets: {TARGET_S} s, 1 GiB ({TARGET_MB} MB)",
-            "empty products recorded by `--touch`; lists of images and annotation are real tables",
-        ],
-        ["plan", "jobs", "of them acquire", "s", "CPU s", "peak MB"],
-        [
-            [
-                str(what),
-                f"{one.jobs:,}",
-                f"{one.shards}",
-                f"{one.seconds:.1f}",
-                f"{one.cpu_s:.1f}",
-                f"{one.memory_mb:.0f}",
-            ]
-            for what, one in table
-            if isinstance(one, Planned)
-        ],
-    )
+        new_run = plan(folder)
+        mark_made(folder, antibodies, shards)
+        finished_run = plan(folder)
+        add_antibody(folder, antibodies + 1, shards)
+        one_more = plan(folder)
+    notes = [
+        f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; if it "
+        "exceeds the cores, compare CPU s",
+        f"{antibodies:,} antibodies, {CORES * antibodies:,} images, {shards} shards; "
+        f"`snakemake --dry-run`; targets: {TARGET_S} s, 1 GiB ({TARGET_MB} MB)",
+        "empty products recorded by `--touch`; tables of images and annotation are real tables",
+    ]
+    header = ["plan", "jobs", "acquire jobs", "s", "CPU s", "peak MB"]
+    rows = [
+        row("new run", new_run),
+        row("finished run", finished_run),
+        row("finished run, one antibody added", one_more),
+    ]
+    write_table(options.out, "Planning the whole atlas", notes, header, rows)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""What `cacl estimate` predicts for a run against what the run took, step by step.
+"""The prediction of `cacl estimate` for a run against the run's measured times, step by step.
 
-Usage: python benchmarks/estimate.py RUN [--config FILE] [--out FILE]
+Usage: python -m benchmarks.scale.estimate RUN [--config FILE] [--out FILE]
 
-RUN is the folder of a finished run on this machine; Snakemake left the times of its jobs in
-`logs/benchmarks`. CPU seconds are compared as well: where other work shares the machine, they are
-what both sides have in common.
+RUN is the folder of a finished run on this machine; Snakemake writes the times of its jobs to
+`logs/benchmarks`. CPU seconds are compared as well: they depend less on other load.
 """
 
 from __future__ import annotations
@@ -17,37 +16,36 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks._lib.report import write_up
+from benchmarks._lib.report import RESULTS, write_table
 from cacl.config import load
 from cacl.diagnostics.calibrate import calibrate
 from cacl.diagnostics.estimate import estimate, workload_of
 
-CHECKOUT = Path(__file__).parents[2]
 TARGET = 0.30
-TELLING, TARGET_TELLING = ("measure", "report"), 0.05
+REPORT_STEPS, TARGET_REPORT = ("measure", "report"), 0.05
 SHORTEST_S = 0.1
 
 
 @dataclass(frozen=True)
-class Took:
-    """What the jobs of a step took: side by side as they ran, in CPU seconds, and when (Unix)."""
+class StepTime:
+    """Wall time of a step's parallel jobs, their CPU time, and start and end (Unix time)."""
 
     seconds: float
     cpu_s: float
-    begun: float
-    ended: float
+    start: float
+    end: float
 
 
-def took(run: Path, step: str, cores: int) -> Took:
-    """Return what a step took; the jobs of its shards ran `cores` at a time."""
+def measured_time(run: Path, step: str, cores: int) -> StepTime:
+    """Return the time of a step whose jobs ran `cores` at a time."""
     single = run / "logs" / "benchmarks" / f"{step}.tsv"
     files = [single] if single.exists() else sorted((single.with_suffix("")).glob("*.tsv"))
     rows = [next(csv.DictReader(file.open(), delimiter="\t")) for file in files]
     times = [float(row["s"]) for row in rows]
-    together = max([sum(times) / min(cores, max(1, len(times))), *times])
+    parallel_s = max([sum(times) / min(cores, max(1, len(times))), *times])
     ends = [file.stat().st_mtime for file in files]
-    return Took(
-        together,
+    return StepTime(
+        parallel_s,
         sum(float(row["cpu_time"]) for row in rows),
         min(end - time for end, time in zip(ends, times, strict=True)),
         max(ends),
@@ -56,64 +54,63 @@ def took(run: Path, step: str, cores: int) -> Took:
 
 def main() -> None:
     """Calibrate, compare and write the table."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--config", type=Path, action="append", default=[])
-    parser.add_argument("--out", type=Path, default=CHECKOUT / "benchmarks/results/estimate.md")
-    given = parser.parse_args()
-    settings, cores = load(given.config), len(os.sched_getaffinity(0))
-    load_before, begun = os.getloadavg()[0], time.monotonic()
+    parser.add_argument("--out", type=Path, default=RESULTS / "estimate.md")
+    options = parser.parse_args()
+    settings, cores = load(options.config), len(os.sched_getaffinity(0))
+    load_before, start = os.getloadavg()[0], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         machine = calibrate(settings, Path(folder), cores=cores)
-    calibration_s = time.monotonic() - begun
-    work = workload_of(settings, given.run)
-    rows, said, real, times, telling_s = [], [0.0, 0.0], [0.0, 0.0], [], 0.0
-    for step in estimate(work, machine):
-        found = took(given.run, step.name, cores)
-        telling_s += found.seconds if step.name in TELLING else 0.0
-        rows.append(_row(step.name, step.one_node_s, found.seconds, step.cpu_s, found.cpu_s))
-        for sums, parts in (
-            (said, (step.one_node_s, step.cpu_s)),
-            (real, (found.seconds, found.cpu_s)),
-        ):
-            sums[0] += parts[0]
-            sums[1] += parts[1]
-        times += [found.begun, found.ended]
-    rows.append(_row("all", said[0], real[0], said[1], real[1]))
-    clock = max(times) - min(times)
-    rows.append(_row("all, by the clock", said[0], clock, said[1], real[1]))
-    write_up(
-        given.out,
-        "The estimate against a run",
-        [
-            f"{work.images} images in {work.shards} shards; target: within {TARGET:.0%} by the "
-            "clock, from the first job's start to the last one's end",
-            f"the calibration took {calibration_s:.0f} s; target: 60 s",
-            f"load average before the calibration: {load_before:.1f} on {cores} cores; that of the "
-            "run is not known",
-            f"measure + report: {telling_s / real[0]:.1%} of the run; target: under "
-            f"{TARGET_TELLING:.0%}",
-        ],
-        ["step", "estimated s", "run s", "ratio", "estimated CPU s", "run CPU s", "ratio"],
-        rows,
+    calibration_s = time.monotonic() - start
+    work = workload_of(settings, options.run)
+    steps = estimate(work, machine)
+    measured = [measured_time(options.run, step.name, cores) for step in steps]
+    rows = [
+        _row(step.name, step.one_node_s, run.seconds, step.cpu_s, run.cpu_s)
+        for step, run in zip(steps, measured, strict=True)
+    ]
+    estimated_s, estimated_cpu_s = (
+        sum(step.one_node_s for step in steps),
+        sum(step.cpu_s for step in steps),
     )
+    run_s, run_cpu_s = sum(run.seconds for run in measured), sum(run.cpu_s for run in measured)
+    wall_s = max(run.end for run in measured) - min(run.start for run in measured)
+    rows.append(_row("sum", estimated_s, run_s, estimated_cpu_s, run_cpu_s))
+    rows.append(_row("wall time", estimated_s, wall_s, estimated_cpu_s, run_cpu_s))
+    report_s = sum(
+        run.seconds for step, run in zip(steps, measured, strict=True) if step.name in REPORT_STEPS
+    )
+    notes = [
+        f"{work.images} images in {work.shards} shards; target: within {TARGET:.0%} in wall time, "
+        "from the first job's start to the last one's end",
+        f"the calibration took {calibration_s:.0f} s; target: 60 s",
+        f"load average before the calibration: {load_before:.1f} on {cores} cores; that of the "
+        "run is not recorded",
+        f"measure + report: {report_s / run_s:.1%} of the run; target: under {TARGET_REPORT:.0%}",
+    ]
+    header = ["step", "estimated s", "run s", "ratio", "estimated CPU s", "run CPU s", "ratio"]
+    write_table(options.out, "The estimate against a run", notes, header, rows)
 
 
-def _row(name: str, said_s: float, real_s: float, said_cpu: float, real_cpu: float) -> list[str]:
+def _row(
+    name: str, estimated_s: float, run_s: float, estimated_cpu_s: float, run_cpu_s: float
+) -> list[str]:
     return [
         name,
-        f"{said_s:.1f}",
-        f"{real_s:.1f}",
-        _ratio(said_s, real_s),
-        f"{said_cpu:.1f}",
-        f"{real_cpu:.1f}",
-        _ratio(said_cpu, real_cpu),
+        f"{estimated_s:.1f}",
+        f"{run_s:.1f}",
+        _ratio(estimated_s, run_s),
+        f"{estimated_cpu_s:.1f}",
+        f"{run_cpu_s:.1f}",
+        _ratio(estimated_cpu_s, run_cpu_s),
     ]
 
 
-def _ratio(said: float, real: float) -> str:
-    """Return how many times the real one was said; empty where it is too short to be told."""
-    return f"{said / real:.2f}" if real >= SHORTEST_S else ""
+def _ratio(estimated_s: float, run_s: float) -> str:
+    """Return estimated / measured time; empty if the measured time is too short."""
+    return f"{estimated_s / run_s:.2f}" if run_s >= SHORTEST_S else ""
 
 
 if __name__ == "__main__":

@@ -1,47 +1,37 @@
 """Time and memory of the report, by the size of the census, and of its first page in a browser.
 
-A census of antibodies x 3 images is generated as `cacl measure` would have written it, with a store
-whose images are links to a few drawn ones. `cacl report` runs on it in a fresh process; then the
-page is opened from disk in headless Chromium. Everything is deleted afterwards.
+Usage: python -m benchmarks.scale.report [--antibodies N ...] [--seed N] [--out FILE]
+
+A census of antibodies x 3 images is generated in the format of `cacl measure`, with a store whose
+images are links to a few synthetic ones. `cacl report` runs on it in a fresh process; then headless
+Chromium opens the page from disk. Everything is deleted afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks._lib.report import peak_mb, write_up
+from benchmarks._lib.process import print_usage, read_usage
+from benchmarks._lib.report import RESULTS, write_table
 from cacl import tables
 from cacl.steps.parameters import ReportFiles
 from cacl.steps.report import report
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import FailureRow, ImageRow, MeasureRow
 
-HERE = Path(__file__).parents[1]
+MODULE = "benchmarks.scale.report"
 PATIENTS = ("1001", "1002", "1003")
-TILE_PX, SIDE_TILES, DRAWN = 128, 8, 12
+TILE_PX, SIDE_TILES, SYNTHETIC_IMAGES = 128, 8, 12
 SHARDS = 32
 LEVELS = np.array(["not detected", "not detected", "not detected", "low", "medium", "high"])
-ENDLESS_S = 600
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What one report took."""
-
-    wall_s: float
-    cpu_s: float
-    peak_mb: float
+TIMEOUT_S = 600
 
 
 def write_census(folder: Path, antibodies: int, seed: int) -> None:
@@ -54,12 +44,12 @@ def write_census(folder: Path, antibodies: int, seed: int) -> None:
     ratio = np.clip(rng.gamma(2.0, 0.002, size) * (1 + 8 * (level - 2).clip(0)), 0, 0.6)
     stained = (cell * ratio).astype(np.int64)
     dab = np.minimum(cell, stained + (cell * rng.gamma(2.0, 0.05, size)).astype(np.int64))
-    share = rng.uniform(0.2, 1.0, size)
-    shares = rng.dirichlet([12, 3, 2, 1], size)
+    mask_fraction = rng.uniform(0.2, 1.0, size)
+    intensity_fractions = rng.dirichlet([12, 3, 2, 1], size)
     names = [f"HPA{number:06d}" for number in numbers]
     images = [
-        f"{name}/{number}_A_{place}_2"
-        for name, number, place in zip(names, numbers, np.tile([7, 8, 9], antibodies), strict=True)
+        f"{name}/{number}_A_{column}_2"
+        for name, number, column in zip(names, numbers, np.tile([7, 8, 9], antibodies), strict=True)
     ]
     frame = pd.DataFrame(
         {
@@ -77,17 +67,22 @@ def write_census(folder: Path, antibodies: int, seed: int) -> None:
             "ratio_low": stained / cell * 0.8,
             "ratio_high": np.minimum(stained / cell * 1.2, 1.0),
             "dab_area_px": dab,
-            "border_share": np.where(dab > 0, share, np.nan),
+            "border_share": np.where(dab > 0, mask_fraction, np.nan),
             "mpp": 1.1,
             "mpp_source": "core diameter",
             "cell_area_um2": cell * 1.21,
             "stained_area_um2": stained * 1.21,
             "core_diameter_px": 910.0,
             "stained_od": rng.uniform(0.3, 0.9, size),
-            "weak_share": shares[:, 1],
-            "moderate_share": shares[:, 2],
-            "strong_share": shares[:, 3],
-            "h_score": 100 * (shares[:, 1] + 2 * shares[:, 2] + 3 * shares[:, 3]),
+            "weak_share": intensity_fractions[:, 1],
+            "moderate_share": intensity_fractions[:, 2],
+            "strong_share": intensity_fractions[:, 3],
+            "h_score": 100
+            * (
+                intensity_fractions[:, 1]
+                + 2 * intensity_fractions[:, 2]
+                + 3 * intensity_fractions[:, 3]
+            ),
             "confidence": rng.uniform(0.5, 1.0, size),
             "ratio_sd": stained / cell * rng.uniform(0.0, 0.2, size),
             "hpa_staining": LEVELS[level],
@@ -98,8 +93,8 @@ def write_census(folder: Path, antibodies: int, seed: int) -> None:
         }
     )
     for shard in range(SHARDS):
-        part = frame[numbers % SHARDS == shard]
-        tables.write_parquet(folder / "census" / f"{shard}.parquet", part, MeasureRow)
+        rows = frame[numbers % SHARDS == shard]
+        tables.write_parquet(folder / "census" / f"{shard}.parquet", rows, MeasureRow)
     tables.write_csv(folder / "failures.csv", _failures(size // 100), FailureRow)
     _write_catalog(folder, frame)
     _write_store(folder / "atlas.zarr", images, seed)
@@ -139,12 +134,12 @@ def _write_catalog(folder: Path, frame: pd.DataFrame) -> None:
 
 
 def _write_store(root: Path, images: list[str], seed: int) -> None:
-    """Draw a few cores of blotches on white and let every other image be a link to one of them."""
+    """Write a few synthetic cores; every other image is a link to one of them."""
     store, rng = Store(root), np.random.default_rng(seed)
     side = TILE_PX * SIDE_TILES
     rows, columns = np.mgrid[:side, :side] - side / 2
     core = np.hypot(rows, columns) < 0.45 * side
-    for image_id in images[:DRAWN]:
+    for image_id in images[:SYNTHETIC_IMAGES]:
         coarse = rng.integers(90, 220, (3, 64, 64)).repeat(side // 64, 1).repeat(side // 64, 2)
         grain = rng.integers(-15, 16, (3, side, side))
         pixels = np.where(core, np.clip(coarse + grain, 0, 255), 244).astype(np.uint8)
@@ -160,52 +155,54 @@ def _write_store(root: Path, images: list[str], seed: int) -> None:
         )
         store.write_image(meta, pixels, core)
         store.write_label(image_id, "stain", core & (pixels[0] < 120), "generated")
-    for index, image_id in enumerate(images[DRAWN:]):
-        place = store.path(image_id)
-        place.parent.mkdir(exist_ok=True)
-        place.symlink_to(store.path(images[index % DRAWN]), target_is_directory=True)
+    for index, image_id in enumerate(images[SYNTHETIC_IMAGES:]):
+        path = store.path(image_id)
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(store.path(images[index % SYNTHETIC_IMAGES]), target_is_directory=True)
 
 
-def measure(folder: Path) -> Taken:
-    """Write the report in this process."""
-    wall, cpu = time.perf_counter(), time.process_time()
+def write_report(folder: Path) -> int:
+    """Write the report in this process; return the number of census tables."""
+    census = sorted((folder / "census").glob("*.parquet"))
     files = ReportFiles(
-        census=sorted((folder / "census").glob("*.parquet")),
+        census=census,
         failures=[folder / "failures.csv"],
         store=folder / "atlas.zarr",
         model=folder / "model",
         catalog=folder / "catalog",
     )
     report(files, folder / "report", cell_type="enterocytes - microvilli", seed=0, jobs=2)
-    return Taken(time.perf_counter() - wall, time.process_time() - cpu, peak_mb())
+    return len(census)
 
 
-def opened(page: Path) -> tuple[float, float, float]:
-    """Return MB of the first page, seconds until its table stands, and until a search is shown.
+def open_page(page: Path) -> tuple[float, float, float]:
+    """Open the report in a browser.
 
-    The first page is what the browser has read when the table stands and pictures in view are
-    there; the plotting library comes later.
+    Returns
+    -------
+    MB of the first page (what the browser has read when the page is loaded; the plotting library
+    comes later), seconds until the table is shown, and seconds until the result of a search is.
     """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium")
         tab = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab.set_default_timeout(ENDLESS_S * 1000)
+        tab.set_default_timeout(TIMEOUT_S * 1000)
         read: list[Path] = []
         tab.on("request", lambda request: read.append(Path(request.url.removeprefix("file://"))))
         start = time.perf_counter()
         tab.goto(page.resolve().as_uri(), wait_until="commit")
         tab.locator("#table tbody tr").first.wait_for()
-        usable = time.perf_counter() - start
+        table_s = time.perf_counter() - start
         tab.wait_for_load_state("load")
-        first = sum(path.stat().st_size for path in set(read) if path.is_file()) / 1e6
+        page_mb = sum(path.stat().st_size for path in set(read) if path.is_file()) / 1e6
         start = time.perf_counter()
         tab.fill("#search", "gene42")
         tab.wait_for_function("document.getElementById('shown').textContent.match(/^[0-9]+ of/)")
-        searched = time.perf_counter() - start
+        search_s = time.perf_counter() - start
         browser.close()
-    return first, usable, searched
+    return page_mb, table_s, search_s
 
 
 def row(antibodies: int, seed: int) -> list[str]:
@@ -213,23 +210,21 @@ def row(antibodies: int, seed: int) -> list[str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_census(folder, antibodies, seed)
-        command = [sys.executable, __file__, "--measure", name]
-        said = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-        taken = Taken(**json.loads(said.splitlines()[-1]))
+        usage = read_usage(MODULE, "--measure", name)
         files = [path for path in (folder / "report").rglob("*") if path.is_file()]
-        pictures = [path.stat().st_size for path in files if path.parts[-3] == "images"]
-        first, usable, searched = opened(folder / "report" / "report.html")
+        thumbnails = [path.stat().st_size for path in files if path.parts[-3] == "images"]
+        page_mb, table_s, search_s = open_page(folder / "report" / "report.html")
     return [
         f"{antibodies:,}",
         f"{antibodies * len(PATIENTS):,}",
-        f"{taken.wall_s:.0f}",
-        f"{taken.cpu_s:.0f}",
-        f"{taken.peak_mb:,.0f}",
-        f"{len(pictures):,}",
-        f"{max(pictures) / 1e3:.0f}",
-        f"{first:.2f}",
-        f"{usable:.1f}",
-        f"{searched:.2f}",
+        f"{usage.wall_s:.0f}",
+        f"{usage.cpu_s:.0f}",
+        f"{usage.peak_mb:,.0f}",
+        f"{len(thumbnails):,}",
+        f"{max(thumbnails) / 1e3:.0f}",
+        f"{page_mb:.2f}",
+        f"{table_s:.1f}",
+        f"{search_s:.2f}",
     ]
 
 
@@ -239,36 +234,37 @@ HEADER = [
     "report s",
     "CPU s",
     "peak MB",
-    "pictures",
+    "thumbnails",
     "largest kB",
     "first page MB",
-    "table after s",
+    "table shown after s",
     "search s",
 ]
 
 
 def main() -> None:
-    """Parse the options, and measure or be measured."""
+    """Parse the options, and measure, or write one report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--antibodies", type=int, nargs="+", default=[3000, 25_000])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "report.md")
+    parser.add_argument("--out", type=Path, default=RESULTS / "report.md")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        print(json.dumps(asdict(measure(options.measure))))
+        print_usage(lambda: write_report(options.measure))
         return
     rows = [row(antibodies, options.seed) for antibodies in options.antibodies]
     notes = [
-        f"input: a generated census, seed {options.seed}, {len(PATIENTS)} images an antibody, as "
-        f"`cacl measure` writes it; the store's images are links to {DRAWN} drawn ones of 1024 px",
+        f"input: a generated census, seed {options.seed}, {len(PATIENTS)} images per antibody, in "
+        f"the format of `cacl measure`; the images of the store are links to {SYNTHETIC_IMAGES} "
+        "synthetic ones of 1024 px",
         "report: `cacl report` with two threads in a fresh process, from census tables to the page;"
-        " first page: what Chromium reads before the page is loaded, from disk",
-        f"load of the machine at the end: {os.getloadavg()[0]:.1f}",
+        " first page: what Chromium reads from disk until the page is loaded",
+        f"load average at the end: {os.getloadavg()[0]:.1f}",
         "targets: 25,000 antibodies within 600 s and 4,000 MB; at 3,000 a first page under 3 MB, "
-        "usable within 2 s; pictures of at most 60 kB",
+        "usable within 2 s; thumbnails of at most 60 kB",
     ]
-    write_up(options.out, "The report, by the size of the census", notes, HEADER, rows)
+    write_table(options.out, "The report, by the size of the census", notes, HEADER, rows)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """Peak memory of tiling and segmenting a whole slide, by the size of the slide.
 
-Usage: python benchmarks/slide_memory.py [side_px ...] [--threads N] [--out FILE]
+Usage: python -m benchmarks.scale.slide_memory [SIDE_PX ...] [--threads N] [--out FILE]
 
 Writes pyramidal TIFFs of side x side px (one tissue tile, repeated), and runs `cacl tile` and `cacl
 segment` on each in processes of their own. The model has the architecture of the preset robust and
-was not trained: what it finds is without meaning, what it takes is not.
+is untrained: its masks have no meaning, its memory and time are those of a trained one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import tifffile
 import torch
 from skimage.data import immunohistochemistry
 
-from benchmarks._lib.report import write_up
+from benchmarks._lib.images import UInt8
+from benchmarks._lib.report import RESULTS, load_note, write_table
 from cacl import tables
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.hpa.target_class import SINGLE_CLASS
@@ -32,20 +33,20 @@ from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.tables.schemas import AcquiredRow, SegmentedRow
 
-HERE = Path(__file__).parents[1]
 SIDES_PX = (5_000, 10_000, 50_000)
 SLIDE_TILE_PX = 256
 TARGET_MB = 2147
 
 
 def write_slide(path: Path, side_px: int) -> None:
-    """Write a pyramidal TIFF tile by tile, so that writing takes no memory either."""
+    """Write a pyramidal TIFF tile by tile, in constant memory."""
     tile = np.ascontiguousarray(immunohistochemistry()[:SLIDE_TILE_PX, :SLIDE_TILE_PX])
     with tifffile.TiffWriter(path, bigtiff=True) as file:
         for level in range(4):
             side = side_px >> level
+            blurred = cv2.GaussianBlur(tile, (0, 0), 0.5 + level).astype(np.uint8)
             file.write(
-                _repeat(cv2.GaussianBlur(tile, (0, 0), 0.5 + level), -(-side // SLIDE_TILE_PX)),
+                _repeat(blurred, -(-side // SLIDE_TILE_PX)),
                 shape=(side, side, 3),
                 dtype=np.uint8,
                 tile=(SLIDE_TILE_PX, SLIDE_TILE_PX),
@@ -56,24 +57,31 @@ def write_slide(path: Path, side_px: int) -> None:
             )
 
 
-def _repeat(tile: np.ndarray, tiles_a_side: int) -> Iterator[np.ndarray]:
-    for _ in range(tiles_a_side**2):
+def _repeat(tile: UInt8, tiles_per_side: int) -> Iterator[UInt8]:
+    for _ in range(tiles_per_side**2):
         yield tile
 
 
 def write_model(folder: Path) -> None:
-    """Write a model that was not trained."""
+    """Write an untrained model."""
     torch.manual_seed(0)
     network = AutoEncoder(ROBUST.network)
     codes = torch.randn_like(network.codebook.codes)
     network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
-    limits = (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),)
+    thresholds = (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),)
     folder.mkdir()
-    save_model(folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=limits, attributes={})
+    save_model(
+        folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=thresholds, attributes={}
+    )
+
+
+def cacl_command(*arguments: object) -> list[str]:
+    """Return a command line of `cacl`."""
+    return [sys.executable, "-m", "cacl", *map(str, arguments)]
 
 
 def run(folder: Path, side_px: int, threads: int) -> tuple[Cost, Cost, float]:
-    """Tile and segment a slide; return what both take, and the store's MB."""
+    """Tile and segment a slide; return the costs of both and the size of the store in MB."""
     path, store = folder / f"{side_px}.tif", folder / f"{side_px}.zarr"
     write_slide(path, side_px)
     row = AcquiredRow(
@@ -85,61 +93,64 @@ def run(folder: Path, side_px: int, threads: int) -> tuple[Cost, Cost, float]:
         mpp=None,
     )
     tables.write_parquet(folder / "acquired.parquet", [row], AcquiredRow)
-    cacl, failures = [sys.executable, "-m", "cacl"], ["--failures", str(folder / "failed.csv")]
-    into = ["--store", str(store), "--strict", *failures]
-    tiles, done = str(folder / "tiles.parquet"), folder / "segmented.parquet"
-    tiled = measure_commands(
-        [[*cacl, "tile", "--acquired", str(folder / "acquired.parquet"), *into, "--out", tiles]]
-    )
-    segmented = measure_commands(
+    failures = ("--failures", folder / "failures.csv")
+    tiles, segmented = folder / "tiles.parquet", folder / "segmented.parquet"
+    tile_cost = measure_commands(
         [
-            [
-                *(*cacl, "segment", "--tiles", tiles, "--model", str(folder / "model"), *into),
-                *("--out", str(done), "--threads", str(threads)),
-            ]
+            cacl_command(
+                *("tile", "--acquired", folder / "acquired.parquet", "--store", store),
+                *("--strict", *failures, "--out", tiles),
+            )
         ]
     )
-    if len(tables.read_parquet(done, SegmentedRow)) != 1:
+    segment_cost = measure_commands(
+        [
+            cacl_command(
+                *("segment", "--tiles", tiles, "--model", folder / "model", "--store", store),
+                *("--strict", *failures, "--out", segmented, "--threads", threads),
+            )
+        ]
+    )
+    if len(tables.read_parquet(segmented, SegmentedRow)) != 1:
         raise SystemExit(f"the slide of {side_px} px was not segmented")
     path.unlink()
-    return tiled, segmented, disk_bytes(store) / 1e6
+    return tile_cost, segment_cost, disk_bytes(store) / 1e6
 
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sides", nargs="*", type=int, default=list(SIDES_PX), metavar="SIDE_PX")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "slide_memory.md")
-    given = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=RESULTS / "slide_memory.md")
+    options = parser.parse_args()
     load_before, rows = os.getloadavg()[0], []
     with tempfile.TemporaryDirectory() as name:
         write_model(Path(name) / "model")
-        for side_px in given.sides:
-            tiled, segmented, store_mb = run(Path(name), side_px, given.threads)
+        for side_px in options.sides:
+            tile_cost, segment_cost, store_mb = run(Path(name), side_px, options.threads)
             rows.append(
                 [
                     f"{side_px:,}",
                     f"{3 * side_px**2 / 1e6:,.0f}",
-                    f"{tiled.memory_mb:,.0f}",
-                    f"{segmented.memory_mb:,.0f}",
-                    f"{tiled.seconds:,.0f}",
-                    f"{segmented.seconds:,.0f}",
-                    f"{tiled.cpu_s:,.0f}",
-                    f"{segmented.cpu_s:,.0f}",
+                    f"{tile_cost.memory_mb:,.0f}",
+                    f"{segment_cost.memory_mb:,.0f}",
+                    f"{tile_cost.seconds:,.0f}",
+                    f"{segment_cost.seconds:,.0f}",
+                    f"{tile_cost.cpu_s:,.0f}",
+                    f"{segment_cost.cpu_s:,.0f}",
                     f"{store_mb:,.0f}",
                 ]
             )
     notes = [
         "slides: pyramidal TIFF of 256 px JPEG tiles, one tissue tile repeated; 375 px of the "
-        f"source to 128 px; {given.threads} threads",
-        f"load average before and after: {load_before:.1f}, {os.getloadavg()[0]:.1f} on "
-        f"{os.cpu_count()} cores",
+        f"source to 128 px; {options.threads} threads",
+        load_note(load_before),
         f"target: a slide of 50,000 x 50,000 px within {TARGET_MB:,} MB (2 GiB)",
     ]
     header = ["side px", "RGB MB", "tile: peak MB", "segment: peak MB", "tile s", "segment s"]
     header += ["tile CPU s", "segment CPU s", "store MB"]
-    write_up(given.out, "Memory of whole slides", notes, header, rows)
+    write_table(options.out, "Memory of whole slides", notes, header, rows)
 
 
 if __name__ == "__main__":

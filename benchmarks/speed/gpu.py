@@ -1,10 +1,10 @@
 """Training and segmentation of the full-size model on a GPU, against the card's dense bf16 rate.
 
-Usage: python benchmarks/gpu.py [--batch N] [--seconds S] [--small] [--out FILE]
+Usage: python -m benchmarks.speed.gpu [--batch N] [--seconds S] [--small] [--out FILE]
 
-The rate is that of a large product of bfloat16 matrices, measured in the same run. What a step
-computes is counted by PyTorch. `--small` runs all of it with tiny sizes, on the CPU too, and
-writes no table.
+The rate is that of a large product of bfloat16 matrices, measured in the same run. PyTorch counts
+the operations of a step. `--small` runs everything with tiny sizes, on the CPU too, and writes no
+table.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.data import immunohistochemistry
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._lib.report import write_up
-from benchmarks.speed.train_speed import equal, ours, tile_set
-from cacl.hpa.target_class import SINGLE_CLASS
+from benchmarks._lib.images import TILE_PX, UInt8, repeated_tissue
+from benchmarks._lib.report import RESULTS, write_table
+from benchmarks.speed.train_speed import (
+    segment_image,
+    tile_dataset,
+    training_speed,
+    untrained_model,
+    with_released_channels,
+)
 from cacl.image.cell_mask import cell_mask
-from cacl.model.checkpoint import Model
 from cacl.model.config import ROBUST, Preset
-from cacl.model.device import make_fabric, prepare_for_device
-from cacl.model.inference.masks import Morphology, Thresholds
-from cacl.model.inference.predict import pixel_logits, predict_block
+from cacl.model.device import make_fabric
+from cacl.model.inference.predict import pixel_logits
 from cacl.model.networks.autoencoder import AutoEncoder
 
-HERE = Path(__file__).parents[1]
-TILE_PX = 128
-TARGET_SHARE = 0.25
+TARGET_FRACTION = 0.25
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is run."""
+    """Sizes of the matrix product, the training set and the images."""
 
     matrix: int = 8192
     tiles: int = 1480
@@ -52,122 +53,105 @@ class Sizes:
 SMALL = Sizes(matrix=256, tiles=32, image_tiles=2, images=1)
 
 
-def synchronised(device: torch.device) -> float:
-    """Return the time after all that was asked of the device is done."""
+def synchronized_time(device: torch.device) -> float:
+    """Return the time after all operations of the device are finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
-def seconds(work: Callable[[], object], device: torch.device, times: int) -> float:
-    """Return the seconds of one call, after two to warm up."""
+def seconds_per_call(work: Callable[[], object], device: torch.device, calls: int) -> float:
+    """Return the mean duration of a call in seconds, after two calls of warm-up."""
     for _ in range(2):
         work()
-    started = synchronised(device)
-    for _ in range(times):
+    start = synchronized_time(device)
+    for _ in range(calls):
         work()
-    return (synchronised(device) - started) / times
+    return (synchronized_time(device) - start) / calls
 
 
-def dense_rate(device: torch.device, matrix: int) -> float:
-    """Return the floating-point operations a second of a bfloat16 matrix product."""
-    one, other = (
-        torch.randn(matrix, matrix, device=device, dtype=torch.bfloat16) for _ in range(2)
-    )
-    return 2 * matrix**3 / seconds(lambda: one @ other, device, 10)
+def dense_rate(device: torch.device, size: int) -> float:
+    """Return the floating-point operations per second of a bfloat16 matrix product."""
+    left, right = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * size**3 / seconds_per_call(lambda: left @ right, device, 10)
 
 
-def counted(work: Callable[[], object]) -> float:
+def flops(work: Callable[[], object]) -> float:
     """Return the floating-point operations of a call."""
     with FlopCounterMode(display=False) as counter:
         work()
     return float(counter.get_total_flops())
 
 
-def images_of(number: int, tiles_a_side: int) -> list[np.ndarray]:
-    """Return images at analysis scale: (4, y, x) red, green, blue and the cell mask."""
-    side = tiles_a_side * TILE_PX
-    tissue = immunohistochemistry()
-    repeats = -(-side // tissue.shape[0])
-    whole = np.tile(tissue, (repeats, repeats, 1))[:side, :side].transpose(2, 0, 1)
-    found = []
-    for place in range(number):
-        rgb = np.ascontiguousarray(np.roll(whole, 37 * place, 1))
-        found.append(np.concatenate([rgb, cell_mask(rgb)[None]]).astype(np.uint8))
-    return found
-
-
-def masks_of(layers: np.ndarray, model: Model) -> None:
-    """Predict and pack the masks of an image of (4, y, x) red, green, blue and the cell mask."""
-    interior = np.ones(layers.shape[1:], bool)
-    predict_block(layers[:3], layers[3], interior, model, Morphology("dilation", 1)).pack()
+def synthetic_images(number: int, tiles_per_side: int) -> list[UInt8]:
+    """Return images at analysis resolution: (4, y, x) RGB and cell mask."""
+    tissue = repeated_tissue(tiles_per_side * TILE_PX).transpose(2, 0, 1)
+    images = []
+    for index in range(number):
+        rgb = np.ascontiguousarray(np.roll(tissue, 37 * index, 1))
+        images.append(np.concatenate([rgb, cell_mask(rgb)[None]]).astype(np.uint8))
+    return images
 
 
 def training_flops(preset: Preset) -> float:
-    """Return the operations of forward and backward, a tile, counted on the CPU."""
+    """Return the operations of forward and backward pass per tile, counted on the CPU."""
     network = AutoEncoder(preset.network).train()
     rgb = torch.randint(0, 256, (2, 3, TILE_PX, TILE_PX)).float()
 
     def step() -> None:
         features, distances = network(rgb)
-        (network.decoder(features).mean() + distances.mean()).backward()
+        torch.autograd.backward(network.decoder(features).mean() + distances.mean())
 
-    return counted(step) / 2
+    return flops(step) / 2
 
 
-def rows_of(preset: Preset, sizes: Sizes, train_s: float) -> tuple[list[list[str]], float]:
+def table_rows(preset: Preset, sizes: Sizes, train_s: float) -> tuple[list[list[str]], float]:
     """Measure; return the rows of the table, and the dense rate."""
-    fabric = make_fabric(1)
-    device = fabric.device
+    device = make_fabric(1).device
     rate = dense_rate(device, sizes.matrix)
-    images = images_of(-(-sizes.tiles // sizes.image_tiles**2), sizes.image_tiles)
-    tiles = tile_set(images)
-    speed = ours(preset, tiles, train_s).wall
+    images = synthetic_images(-(-sizes.tiles // sizes.image_tiles**2), sizes.image_tiles)
+    speed = training_speed(preset, tile_dataset(images), train_s).wall
     rows = [_row("training", speed, training_flops(preset), rate)]
 
-    network = prepare_for_device(AutoEncoder(preset.network).eval(), device)
-    limits = (Thresholds(low=0.0, high=2.0, edge_high=2.0, min_area_fraction=0.0),)
-    model = Model(
-        networks=(network,), preset=preset, classes=(SINGLE_CLASS,), thresholds=limits, digest=""
-    )
+    model = untrained_model(preset)
+    n_tta, number = preset.post.n_tta, sizes.image_tiles**2
     block = torch.from_numpy(images[0][None, :3]).to(device)
-    number = sizes.image_tiles**2
-    plain = AutoEncoder(preset.network).eval()
-    flops = counted(lambda: pixel_logits([plain], block.cpu(), preset.post.n_tta)) / number
-    score = seconds(lambda: pixel_logits([network], block, preset.post.n_tta), device, sizes.images)
-    rows.append(_row("segmentation: scores alone", number / score, flops, rate))
-    turn = itertools.cycle(images[: sizes.images])
-    masks = seconds(
-        lambda: masks_of(next(turn), model),
-        device,
-        sizes.images,
+    uncompiled = AutoEncoder(preset.network).eval()
+    per_tile = flops(lambda: pixel_logits([uncompiled], block.cpu(), n_tta)) / number
+    logits_s = seconds_per_call(
+        lambda: pixel_logits(model.networks, block, n_tta), device, sizes.images
     )
-    rows.append(_row("segmentation: masks, from and to memory", number / masks, flops, rate))
+    rows.append(_row("segmentation: scores alone", number / logits_s, per_tile, rate))
+    cycle = itertools.cycle(images[: sizes.images])
+    masks_s = seconds_per_call(lambda: segment_image(next(cycle), model), device, sizes.images)
+    name = "segmentation: masks, from and to memory"
+    rows.append(_row(name, number / masks_s, per_tile, rate))
     return rows, rate
 
 
-def _row(name: str, speed: float, flops: float, rate: float) -> list[str]:
-    return [name, f"{speed:,.0f}", f"{flops / 1e9:.2f}", f"{speed * flops / rate:.1%}"]
+def _row(name: str, speed: float, flops_per_tile: float, rate: float) -> list[str]:
+    gflop, fraction = flops_per_tile / 1e9, speed * flops_per_tile / rate
+    return [name, f"{speed:,.0f}", f"{gflop:.2f}", f"{fraction:.1%}"]
 
 
 def main() -> None:
     """Measure and write the table."""
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=20.0, help="of training")
     parser.add_argument("--small", action="store_true")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "gpu.md")
-    given = parser.parse_args()
-    if not (given.small or torch.cuda.is_available()):
-        raise SystemExit("There is no GPU here; --small runs the script on the CPU, for a test")
-    preset, sizes = equal(ROBUST), Sizes()
-    if given.small:
-        given.batch, given.seconds, sizes, preset = 4, 0.1, SMALL, ROBUST
-    optim = dataclasses.replace(preset.optim, batch_size=given.batch)
+    parser.add_argument("--out", type=Path, default=RESULTS / "gpu.md")
+    options = parser.parse_args()
+    if not (options.small or torch.cuda.is_available()):
+        raise SystemExit("There is no GPU; --small runs the script on the CPU, as a test")
+    preset, sizes = with_released_channels(ROBUST), Sizes()
+    if options.small:
+        options.batch, options.seconds, sizes, preset = 4, 0.1, SMALL, ROBUST
+    optim = dataclasses.replace(preset.optim, batch_size=options.batch)
     preset = dataclasses.replace(preset, optim=optim)
-    rows, rate = rows_of(preset, sizes, given.seconds)
-    header = ["work", "tiles/s", "GFLOP a tile", "of the dense rate"]
-    if given.small:
+    rows, rate = table_rows(preset, sizes, options.seconds)
+    header = ["work", "tiles/s", "GFLOP per tile", "fraction of the dense rate"]
+    if options.small:
         print("\n".join(" | ".join(row) for row in [header, *rows]))
         return
     notes = [
@@ -175,12 +159,12 @@ def main() -> None:
         f"{rate / 1e12:.0f} TFLOP/s, of a product of {sizes.matrix} x {sizes.matrix} matrices",
         f"preset robust with feature maps of {preset.network.width} and embeddings of "
         f"{preset.network.embedding_channels} channels, batch {preset.optim.batch_size}, "
-        f"{sizes.tiles} tiles of {TILE_PX} px; {preset.post.n_tta} views a tile in segmentation",
+        f"{sizes.tiles} tiles of {TILE_PX} px; {preset.post.n_tta} views per tile in segmentation",
         f"load average: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores",
-        f"target of segmentation: {TARGET_SHARE:.0%} of the dense rate; where masks from memory "
-        "are slower than scores alone, the CPU's part of them is what bounds it",
+        f"target of segmentation: {TARGET_FRACTION:.0%} of the dense rate; if masks are slower "
+        "than scores alone, the CPU limits them",
     ]
-    write_up(given.out, "On a GPU", notes, header, rows)
+    write_table(options.out, "On a GPU", notes, header, rows)
 
 
 if __name__ == "__main__":

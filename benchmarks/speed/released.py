@@ -1,11 +1,11 @@
-"""The released code's training step and test loop, written anew so that they run.
+"""The training step and the test loop of the released code, reimplemented so that they run.
 
-What is kept of it: its network (two convolutions to half resolution, two residual blocks, 128
-channels and an embedding of 64, one decoder with a transposed convolution), both codings of every
-tile and both decoded, a ResNet-18 critic asked four times a step and trained every tenth, batch 1,
-Adam, one optimiser step a tile; and in the test loop one tile at a time, coded, decoded and judged
-twice, the codes' map enlarged by the nearest neighbour and dilated. What had to be mended: the
-critic's weights are changed after the generator's gradient, not before it.
+Kept from the released code: the network (two convolutions to half resolution, two residual blocks,
+128 channels and an embedding of 64, one decoder with a transposed convolution); quantisation and
+decoding of every tile with S alone and with S and C; a ResNet-18 critic that is evaluated four
+times per step and trained every tenth; batch size 1; Adam. The test loop encodes, decodes and
+classifies one tile at a time, enlarges the index map by nearest neighbour and dilates it. Fixed:
+the critic's weights are updated after the backward pass of the generator, not before it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import cv2
 import numpy as np
 import torch
 from monai.networks.nets.resnet import resnet18
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 WIDTH, INNER, EMBEDDING = 128, 32, 64
-SHARED, OWN = 27, 5
+SHARED, CLASS = 27, 5
 DECAY = 0.98
-KINDS = 4
+IMAGE_KINDS = 4
 CRITIC_EVERY = 10
-POOL = 32
+FAKE_POOL_SIZE = 32
 
 
 class Block(nn.Module):
@@ -35,11 +36,12 @@ class Block(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (b, WIDTH, y, x) to the same shape."""
-        return features + self.narrow(F.relu(self.wide(F.relu(features))))
+        output: Tensor = features + self.narrow(F.relu(self.wide(F.relu(features))))
+        return output
 
 
 class Released(nn.Module):
-    """Encoder, codes and decoder."""
+    """Encoder, codebooks S and C, and decoder."""
 
     codes: Tensor
     counts: Tensor
@@ -64,101 +66,113 @@ class Released(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(WIDTH, 3, 4, stride=2, padding=1),
         )
-        support = torch.zeros(SHARED + OWN, EMBEDDING)
+        support = torch.zeros(SHARED + CLASS, EMBEDDING)
         support[:SHARED, : EMBEDDING // 2] = 1.0
         support[SHARED:, EMBEDDING // 2 :] = 1.0
         self.register_buffer("support", support)
-        self.register_buffer("codes", torch.randn(SHARED + OWN, EMBEDDING) * support)
-        self.register_buffer("counts", torch.zeros(SHARED + OWN))
+        self.register_buffer("codes", torch.randn(SHARED + CLASS, EMBEDDING) * support)
+        self.register_buffer("counts", torch.zeros(SHARED + CLASS))
         self.register_buffer("sums", self.codes.clone())
 
-    def coded(self, features: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Replace (n, d) embeddings by the nearest of the first codes: straight, raw, index."""
+    def quantize(self, features: Tensor, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return straight-through codes, codes and indices of (n, d) embeddings.
+
+        Only the first `number` codes are used.
+        """
         codes = self.codes[:number]
         distance = features.square().sum(1, keepdim=True) - 2 * features @ codes.T
         index = (distance + codes.square().sum(1)).argmin(1)
-        raw = codes[index]
-        if self.training and number == SHARED + OWN:
-            self.follow(features.detach(), index)
-        return features + (raw - features).detach(), raw, index
+        nearest = codes[index]
+        if self.training and number == SHARED + CLASS:
+            self.update_ema(features.detach(), index)
+        return features + (nearest - features).detach(), nearest, index
 
     @torch.no_grad()
-    def follow(self, features: Tensor, index: Tensor) -> None:
-        """Move the codes."""
-        chosen = F.one_hot(index, SHARED + OWN).to(features.dtype)
+    def update_ema(self, features: Tensor, index: Tensor) -> None:
+        """Update the codes by exponential moving averages."""
+        chosen = F.one_hot(index, SHARED + CLASS).to(features.dtype)
         self.counts.mul_(DECAY).add_(chosen.sum(0), alpha=1 - DECAY)
         self.sums.mul_(DECAY).add_(chosen.T @ features, alpha=1 - DECAY)
         self.codes = self.sums / (self.counts[:, None] + 1e-5) * self.support
 
     def forward(self, rgb: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
-        """Return for S and for S with C: reconstructions, commitments, codes; and the index map."""
+        """Return reconstructions, commitment losses and codes by S and by S with C; and indices."""
         features = self.encoder(rgb).permute(0, 2, 3, 1)
-        pictures, commitments, maps = [], [], []
-        for number in (SHARED, SHARED + OWN):
-            straight, raw, index = self.coded(features.flatten(0, 2), number)
-            commitments.append(F.mse_loss(features.flatten(0, 2), raw.detach()))
-            maps.append(straight.view_as(features).permute(0, 3, 1, 2))
-            pictures.append(self.decoder(maps[-1]))
-        return pictures, commitments, maps, index.view(features.shape[:3])
+        reconstructions, commitments, code_maps = [], [], []
+        for number in (SHARED, SHARED + CLASS):
+            straight_through, nearest, index = self.quantize(features.flatten(0, 2), number)
+            commitments.append(F.mse_loss(features.flatten(0, 2), nearest.detach()))
+            code_maps.append(straight_through.view_as(features).permute(0, 3, 1, 2))
+            reconstructions.append(self.decoder(code_maps[-1]))
+        return reconstructions, commitments, code_maps, index.view(features.shape[:3])
 
 
-def critic() -> nn.Module:
-    """Return a ResNet-18 over four kinds of images."""
+def make_critic() -> nn.Module:
+    """Return a ResNet-18 that classifies four kinds of images: real or not, positive or not."""
     return resnet18(
-        spatial_dims=2, n_input_channels=3, num_classes=KINDS, conv1_t_size=7, conv1_t_stride=2
+        spatial_dims=2,
+        n_input_channels=3,
+        num_classes=IMAGE_KINDS,
+        conv1_t_size=7,
+        conv1_t_stride=2,
     )
 
 
 class Trainer:
-    """The training loop, a tile at a time."""
+    """The training loop with batch size 1."""
 
     def __init__(self) -> None:
-        self.network, self.critic = Released().train(), critic().train()
+        self.network, self.critic = Released().train(), make_critic().train()
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=3e-4)
         self.critic_optimiser = torch.optim.Adam(self.critic.parameters(), lr=1e-4)
         self.fakes: list[Tensor] = []
-        self.done = 0
+        self.steps = 0
 
     def step(self, rgb: Tensor, positive: bool) -> float:
-        """Learn from one tile (1, 3, y, x), 0 to 1; return the loss."""
-        self.done += 1
+        """Train on one tile (1, 3, y, x), 0 to 1; return the loss."""
+        self.steps += 1
         label = torch.tensor([int(positive)])
-        (without, with_c), commitments, (e_n, e_p), _ = self.network(rgb)
-        own = slice(EMBEDDING // 2, None)
-        pooled = [F.avg_pool2d(codes, SHARED + OWN)[:, own] for codes in (e_n, e_p)]
+        (without_c, with_c), commitments, code_maps, _ = self.network(rgb)
+        class_channels = slice(EMBEDDING // 2, None)
+        pooled = [F.avg_pool2d(codes, SHARED + CLASS)[:, class_channels] for codes in code_maps]
         sign = -1.0 if positive else 1.0
-        self.fakes = [*self.fakes, (with_c if positive else without).detach()][-POOL:]
+        self.fakes = [*self.fakes, (with_c if positive else without_c).detach()][-FAKE_POOL_SIZE:]
 
         self.critic.requires_grad_(True)
-        judged = F.cross_entropy(self.critic(self.fakes[self.done % len(self.fakes)]), label + 2)
-        judged = judged + F.cross_entropy(self.critic(rgb), label)
+        critic_loss = F.cross_entropy(
+            self.critic(self.fakes[self.steps % len(self.fakes)]), label + 2
+        )
+        critic_loss = critic_loss + F.cross_entropy(self.critic(rgb), label)
         self.critic.requires_grad_(False)
-        mapped = F.cross_entropy(self.critic(with_c), label) * (1 if positive else 3)
-        mapped = mapped + F.cross_entropy(self.critic(without), torch.zeros_like(label))
-        loss = 100 * F.mse_loss(with_c if positive else without, rgb)
-        loss = loss + 0.25 * commitments[int(positive)] + mapped
+        mapping_loss = F.cross_entropy(self.critic(with_c), label) * (1 if positive else 3)
+        mapping_loss = mapping_loss + F.cross_entropy(
+            self.critic(without_c), torch.zeros_like(label)
+        )
+        loss = 100 * F.mse_loss(with_c if positive else without_c, rgb)
+        loss = loss + 0.25 * commitments[int(positive)] + mapping_loss
         loss = loss + 50 * sign * F.mse_loss(pooled[1], pooled[0])
         self.optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         self.optimiser.step()
-        if self.done % CRITIC_EVERY == 0:
+        if self.steps % CRITIC_EVERY == 0:
             self.critic_optimiser.zero_grad()
-            judged.backward()
+            torch.autograd.backward(critic_loss)
             self.critic_optimiser.step()
         return float(loss.detach())
 
 
 @torch.no_grad()
-def masks(network: Released, judge: nn.Module, tiles: Tensor) -> np.ndarray:
+def masks(network: Released, critic: nn.Module, tiles: Tensor) -> NDArray[np.uint8]:
     """Return the masks (n, y, x) of tiles (n, 3, y, x), 0 to 1, one tile at a time."""
     network.eval()
-    judge.eval()
-    found = []
+    critic.eval()
+    masks_of_tiles = []
     for tile in tiles:
-        pictures, _, _, index = network(tile[None])
-        for picture in pictures:
-            judge(picture).argmax(1)
-        hard = (index >= SHARED).float()[None]
-        large = F.interpolate(hard, size=tile.shape[1:], mode="nearest")[0, 0]
-        found.append(cv2.dilate(large.numpy().astype(np.uint8), np.ones((3, 3), np.uint8)))
-    return np.stack(found)
+        reconstructions, _, _, index = network(tile[None])
+        for reconstruction in reconstructions:
+            critic(reconstruction).argmax(1)
+        class_pixels = (index >= SHARED).float()[None]
+        enlarged = F.interpolate(class_pixels, size=tile.shape[1:], mode="nearest")[0, 0]
+        kernel = np.ones((3, 3), np.uint8)
+        masks_of_tiles.append(cv2.dilate(enlarged.numpy().astype(np.uint8), kernel))
+    return np.stack(masks_of_tiles).astype(np.uint8)

@@ -3,6 +3,11 @@
 Each process samples its own tiles. Gradients, batch statistics and codebook updates are reduced
 over all of them; random and data-dependent decisions are those of rank 0, so all processes hold
 the same model. With one device there is one process, and nothing is communicated.
+
+DDP (`Fabric.setup_module`) does not replace `World.all_reduce_mean`: it averages gradients but not
+batch statistics, and it needs a loss module with a single `forward`. Tensors are reduced by
+`torch.distributed`, because `Fabric.all_reduce` adds a barrier to each message and
+`Fabric.broadcast` pickles.
 """
 
 from __future__ import annotations
@@ -47,10 +52,7 @@ class World:
 
     def all_agree(self, vote: bool) -> bool:
         """Return whether the vote of every process is True."""
-        if self.size == 1:
-            return vote
-        votes = torch.tensor([float(vote)], device=self.fabric.device)
-        return float(self.all_reduce_sum(votes)) == self.size
+        return self.fabric.strategy.reduce_boolean_decision(vote)
 
     def all_reduce_sum(self, values: Tensor) -> Tensor:
         """Sum a tensor over all processes, in place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +52,25 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path} holds no keys and values; see config/README.md")
     return loaded
+
+
+def read_merged(paths: Sequence[Path]) -> dict[Any, Any]:
+    """Return YAML files merged as Snakemake merges them: the last one wins, key by key.
+
+    Raises
+    ------
+    ConfigError
+        As for `read_yaml`.
+    """
+    merged: dict[Any, Any] = {}
+    for path in paths:
+        _merge(merged, read_yaml(path))
+    return merged
+
+
+def _merge(into: dict[Any, Any], values: Mapping[Any, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value

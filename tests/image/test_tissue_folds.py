@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from cacl.image import qc, stain
-from cacl.image.cell_mask import background_od, cell_mask
+from cacl.image import qc
+from cacl.image.cell_mask import cell_mask
 from cacl.image.qc import Flag
 from cacl.image.tile_grid import TileGrid
 from cacl.image.tile_stats import TileRowStats, compute_row_stats
@@ -19,7 +19,7 @@ from cacl.phantom.imaging import render_image
 from cacl.phantom.render import render
 from cacl.phantom.settings import setting_by_name
 from cacl.phantom.staining import draw_staining
-from tests.fixtures.pictures import core_in_analysis_px
+from tests.fixtures.pictures import core_in_analysis_px, with_fold
 
 TILE = 128
 MAPS = ("cell_map", "hematoxylin_map", "dab_map")
@@ -33,20 +33,6 @@ def phantom(name: str) -> np.ndarray:
     image = simplejpeg.decode_jpeg(render_image(rng, stain_maps, setting, 1500))
     small = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(small.transpose(2, 0, 1))
-
-
-def with_fold(rgb: np.ndarray, width: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Add a second, unsharp layer of tissue in a slanted strip through the middle."""
-    side = rgb.shape[1]
-    rows, columns = np.indices((side, side)) - side / 2
-    along, across = 0.8 * columns + 0.6 * rows, 0.8 * rows - 0.6 * columns
-    strip = (np.abs(along) < length / 2) & (np.abs(across) < width / 2)
-    density = stain.optical_density(rgb)
-    second = np.maximum(np.roll(density, (37, 23), (1, 2)) - background_od(rgb), 0.0)
-    second = np.stack([cv2.GaussianBlur(channel, (0, 0), 1.5) for channel in second])
-    weight = cv2.GaussianBlur(strip.astype(np.float32), (0, 0), 2.0)
-    levels = np.rint(256 * 10.0 ** -(density + weight * second) - 1)
-    return np.clip(levels, 0, 255).astype(np.uint8), strip
 
 
 def row_stats(rgb: np.ndarray) -> list[TileRowStats]:
