@@ -128,7 +128,7 @@ def test_dask_cluster_and_threads_give_equal_tables(
     monkeypatch.chdir(tmp_path)
     rows = [acquired(Path(core.name), name) for name in "abc"] + [acquired(Path("none.png"), "d")]
     run = Run(Path())
-    remote = run(rows, scheduler=address)
+    remote = run(rows, dask_scheduler=address)
     assert len(remote) == 3 * 2 * 3
     assert run.failures == {"HPA000001/d": "not_found"}
     failures = tables.read_csv(run.folder / "failures.csv", FailureRow)
