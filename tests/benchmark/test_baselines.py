@@ -27,6 +27,8 @@ from cacl.model.inference.masks import Morphology
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas
 
+pytestmark = pytest.mark.slow
+
 FEATURE_PX = 32
 
 

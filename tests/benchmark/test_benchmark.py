@@ -35,6 +35,8 @@ from cacl.store import Store
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas
 
+pytestmark = pytest.mark.slow
+
 
 def test_ground_truth_is_downsampled_and_padded(tmp_path: Path) -> None:
     grid = TileGrid(6, 8, source_px=4, tile_px=2)

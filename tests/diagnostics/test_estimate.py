@@ -174,6 +174,8 @@ def test_measures_commands_and_reports_a_failure() -> None:
         measure_commands([[sys.executable, "-c", "import sys; sys.exit('Error: no')", "tile"]])
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_calibrates_this_machine_with_the_demo_configuration(tmp_path: Path) -> None:
     """Run every step, including training; takes a minute."""
     configuration = Path(__file__).parents[2] / "config" / "config.yaml"

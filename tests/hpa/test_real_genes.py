@@ -24,6 +24,8 @@ from tests.fixtures import hpa_server as hpa
 from tests.fixtures.certificates import make_certificate
 from tests.fixtures.hpa_server import HpaServer
 
+pytestmark = pytest.mark.slow
+
 GENES = ("ENSG00000001167", "ENSG00000134057")
 HOST = "v18.proteinatlas.org"
 RELEASE = ["--kind", "hpa", "--hpa-version", "18", "--requests-per-second", "200"]

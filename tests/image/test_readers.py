@@ -95,6 +95,7 @@ def test_analysis_pixels_are_area_means(enlarged: np.ndarray, tmp_path: Path) ->
     assert np.abs(tiles - blocks).max() <= 0.5
 
 
+@pytest.mark.slow
 def test_a_lower_level_is_the_area_mean_of_level_0(enlarged: np.ndarray, tmp_path: Path) -> None:
     """375 source px are 187.5 px of a level half as large: odd tiles begin inside a pixel."""
     slide, core = write_pyramid(tmp_path / "a.tif", enlarged), tmp_path / "b.png"
@@ -159,6 +160,7 @@ def test_pixels_outside_the_image_are_white(tmp_path: Path) -> None:
 # --- blocks ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -37,6 +37,8 @@ from tests.fixtures.class_atlas import (
 )
 from tests.fixtures.model_atlas import ModelAtlas, make_codebook_diverge
 
+pytestmark = pytest.mark.slow
+
 LIMITS = (
     Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0),
     Thresholds(low=0.5, high=2.0, edge_high=2.0, min_area_fraction=0.0),

@@ -28,6 +28,8 @@ from cacl.runtime.signals import catch_sigterm
 from cacl.store import Store
 from tests.fixtures.model_atlas import ModelAtlas
 
+pytestmark = pytest.mark.slow
+
 PRODUCTS = ("checkpoint.safetensors", "model.json", "training.csv")
 STEPS, PAPER_STEPS = 36, 24
 

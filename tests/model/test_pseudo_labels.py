@@ -28,6 +28,8 @@ from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.model.training.run import TrainingRun, ema_update
 from tests.fixtures.model_atlas import ModelAtlas
 
+pytestmark = pytest.mark.slow
+
 STEPS = 300
 assert ROBUST.distill is not None
 DISTILL = ROBUST.distill

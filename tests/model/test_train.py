@@ -25,6 +25,8 @@ from cacl.model.training.train import STATES
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas, make_codebook_diverge
 
+pytestmark = pytest.mark.slow
+
 PRODUCTS = ("checkpoint.safetensors", "model.json", "training.csv")
 
 

@@ -54,6 +54,7 @@ def test_figures_escape_names() -> None:
         assert "<script" not in shown
 
 
+@pytest.mark.slow
 def test_thins_figures_of_many_antibodies() -> None:
     rows = [antibody(str(i), i / 9000, border_share=0.1) for i in range(9000)]
     assert len(figures.thin(rows, 2000)) <= 2000

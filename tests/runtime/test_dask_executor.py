@@ -24,6 +24,8 @@ from tests.fixtures import small_atlas
 from tests.fixtures.small_atlas import Core
 from tests.steps.test_tile import Run, acquired, core  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 IMAGES = 12
 

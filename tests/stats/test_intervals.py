@@ -203,6 +203,7 @@ def test_coverage_of_ratio_ci_over_patients(patients: int, spread: float) -> Non
     assert 0.93 <= covered / draws <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length_scale", "spread"),
     [(0.0, 0.3), (0.0, 0.6), (0.3, 0.6), (0.5, 0.3), (1.0, 0.3), (1.0, 1.0)],

@@ -33,6 +33,8 @@ from tests.fixtures.acquiring import (
 from tests.fixtures.hpa_server import HpaServer
 from tests.fixtures.small_disk import small_disk
 
+pytestmark = pytest.mark.slow
+
 SUFFIXES = ("jpg", "json")
 BIG = "/download/proteinatlas.xml.gz"
 
