@@ -17,6 +17,8 @@ from cacl.model.inference.masks import Morphology
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 from tests.fixtures.model_atlas import ModelAtlas, render_core
 
+pytestmark = pytest.mark.slow
+
 POSITIVE, NEGATIVE = "HPA000003/3_A_7_2", "HPA000004/4_A_7_2"
 
 

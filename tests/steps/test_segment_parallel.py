@@ -8,6 +8,8 @@ import pytest
 from cacl.model.training import monitor
 from tests.fixtures.model_atlas import ModelAtlas
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
