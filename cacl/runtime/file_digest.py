@@ -57,15 +57,14 @@ def check_digest(data: bytes) -> str:
     expected, actual = data[start : start + DIGITS], digest.hexdigest()
     if expected != actual.encode():
         shown = expected[:12].decode("ascii", "replace")
-        raise DigestError(
-            f"its bytes have changed: SHA-256 {actual[:12]}..., expected {shown}..."
-        )
+        raise DigestError(f"its bytes have changed: SHA-256 {actual[:12]}..., expected {shown}...")
     return actual
 
 
 def json_with_digest(document: Mapping[str, Any], indent: int = 1) -> bytes:
     """Return a document as JSON with its digest under the key `FILE_DIGEST`, which is the last."""
-    text = json.dumps({**document, FILE_DIGEST: BLANK_DIGEST}, indent=indent, ensure_ascii=False)
+    others = {key: value for key, value in document.items() if key != FILE_DIGEST}
+    text = json.dumps({**others, FILE_DIGEST: BLANK_DIGEST}, indent=indent, ensure_ascii=False)
     return embed_digest(f"{text}\n".encode())
 
 

@@ -14,6 +14,8 @@ from cacl.hpa.catalog_summary import CatalogSummary
 from cacl.tables.schemas import AnnotationRow, FailureRow, ImageRow
 
 log = logging.getLogger(__name__)
+# Folders and files of this machine are left out: their content is what counts.
+SOURCE_KEYS = {"kind", "hpa_version", "genes", "antibodies", "tissues"}
 
 
 def catalog(
@@ -60,10 +62,12 @@ def catalog(
         The user's manifest, overrides or gene list are invalid.
     """
     built = build_catalog(source, labels, downloads or out / "host")
-    tables.write_parquet(out / "images.parquet", built.images, ImageRow)
+    made_with = tables.made_with("catalog", **source.model_dump(mode="json", include=SOURCE_KEYS))
+    made_with["parameters"] |= labels.model_dump(mode="json", exclude={"overrides"})
+    tables.write_parquet(out / "images.parquet", built.images, ImageRow, made_with)
     tables.write_parquet(out / "annotations.parquet", built.annotations, AnnotationRow)
     _write_shards(out, built.images, built.annotations, shards)
-    tables.write_csv(failures, built.failures, FailureRow)
+    tables.write_checked_text(failures, tables.csv_text(built.failures, FailureRow))
     if not built.images:
         log.error("The catalog is empty: check source.genes, source.antibodies, source.tissues")
     return built.summary

@@ -107,7 +107,7 @@ class Store:
         """Return whether the image exists, is not damaged, and has the digest `digest`."""
         marker = self.path(image_id) / "zarr.json"
         try:
-            return marker.exists() and _cacl_attributes(marker).get("digest") == digest
+            return marker.exists() and group_attributes(marker).get("digest") == digest
         except StoreError:
             return False
 
@@ -119,7 +119,7 @@ class Store:
         StoreError
             The image does not exist, or another version of this software wrote it.
         """
-        attrs = _cacl_attributes(self.path(image_id) / "zarr.json")
+        attrs = group_attributes(self.path(image_id) / "zarr.json")
         names = [field.name for field in dataclasses.fields(ImageMeta)]
         missing = [name for name in names if name not in attrs]
         if missing:
@@ -160,7 +160,7 @@ class Store:
             The mask is damaged.
         """
         marker = self.path(image_id) / "labels" / name / "zarr.json"
-        return _cacl_attributes(marker) if marker.exists() else {}
+        return group_attributes(marker) if marker.exists() else {}
 
     def write_image(
         self,
@@ -258,8 +258,8 @@ class Store:
         _write_group(labels, {"ome": labels_attributes(names)})
 
 
-def _cacl_attributes(marker: Path) -> dict[str, Any]:
-    """Return the attributes of this software in the `zarr.json` of a group.
+def group_attributes(marker: Path, name: str = "cacl") -> dict[str, Any]:
+    """Return the attributes `name` in the `zarr.json` of a group; `cacl`: those of this software.
 
     Raises
     ------
@@ -269,12 +269,12 @@ def _cacl_attributes(marker: Path) -> dict[str, Any]:
     try:
         data = marker.read_bytes()
         check_digest(data)
-        cacl = json.loads(data)["attributes"]["cacl"]
+        attributes = json.loads(data)["attributes"][name]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{marker} is missing or damaged ({error}); {remedy(marker)}") from error
-    if not isinstance(cacl, dict):
+    if not isinstance(attributes, dict):
         raise StoreError(f"{marker} is damaged; {remedy(marker)}")
-    return cacl
+    return attributes
 
 
 def _version(marker: Path) -> object:
@@ -292,7 +292,7 @@ def _version(marker: Path) -> object:
 
 
 def _open_in_group(folder: Path) -> StoredArray:
-    expected = _cacl_attributes(folder / "zarr.json").get(ARRAY_DIGEST)
+    expected = group_attributes(folder / "zarr.json").get(ARRAY_DIGEST)
     return open_array(folder / "0", str(expected))
 
 

@@ -233,7 +233,7 @@ def peak_of_tiling(checkout: Path, folder: Path, side_px: int) -> float:
     )
     subprocess.run([sys.executable, "-c", write], cwd=checkout, check=True)
     named = {"image_id": f"slide/{side_px}", "antibody_id": "slide", "path": str(slide)}
-    acquired = AcquiredRow(**named, mpp=None, sha256="", size_bytes=slide.stat().st_size)
+    acquired = AcquiredRow(**named, mpp=None, sha256=digest_file(slide)[0], size_bytes=slide.stat().st_size)
     tables.write_parquet(folder / "acquired.parquet", [acquired], AcquiredRow)
     command = [
         *(sys.executable, "-m", "cacl", "tile", "--strict"),

@@ -23,7 +23,7 @@ def acquired(path: Path, name: str, mpp: float | None = None) -> AcquiredRow:
         image_id=f"HPA000001/{name}",
         antibody_id="HPA000001",
         path=str(path),
-        sha256=hashlib.sha256(str(path).encode()).hexdigest(),
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
         size_bytes=0,
         mpp=mpp,
     )

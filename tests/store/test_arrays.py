@@ -161,9 +161,9 @@ def test_damaged_shard_raises(tmp_path: Path, damage: str) -> None:
 
 def test_deleted_shard_raises_instead_of_being_read_as_zeros(tmp_path: Path) -> None:
     array = damaged(tmp_path / "a", "deleted")
-    with pytest.raises(StoreError, match="missing data; delete .* and run `cacl tile` again"):
+    with pytest.raises(StoreError, match=r"missing data; delete .* and run `cacl tile` again"):
         array[:]
-    with pytest.raises(StoreError, match="missing data; delete .* and run `cacl tile` again"):
+    with pytest.raises(StoreError, match=r"missing data; delete .* and run `cacl tile` again"):
         open_array(tmp_path / "a")
 
 
