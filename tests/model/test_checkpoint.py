@@ -13,6 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl.errors import CheckpointError
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import load_model, read_tensors, save_model, write_tensors
@@ -20,7 +21,6 @@ from cacl.model.config import PAPER, ROBUST
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.runtime.file_digest import json_with_digest
-from tests.fixtures.bit_flips import flips, is_flipped
 
 THRESHOLDS = Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0)
 

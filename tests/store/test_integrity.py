@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl.errors import StoreError
 from cacl.store import ImageMeta, Store
-from tests.fixtures.bit_flips import flips, is_flipped
 
 IMAGE = "HPA000001/1_A_7_2"
 META = ImageMeta(

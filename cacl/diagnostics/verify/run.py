@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -77,9 +77,9 @@ def verify(results: Path, jobs: int = 1) -> list[KindResult]:
     """
     if not results.is_dir() or not any(results.iterdir()):
         raise TableError(f"{results} has no results; name the folder `results` of a run")
-    items = list(_items(results))
+    items = list(items_of(results))
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        problems = list(track(pool.map(_problem, items), "verify: items", len(items)))
+        problems = list(track(pool.map(problem_of, items), "verify: items", len(items)))
     found: dict[str, list[str]] = {}
     for item, problem in zip(items, problems, strict=True):
         found.setdefault(item.kind, []).append(problem)
@@ -89,7 +89,8 @@ def verify(results: Path, jobs: int = 1) -> list[KindResult]:
     ]
 
 
-def _items(results: Path) -> Iterator[Item]:
+def items_of(results: Path) -> Iterator[Item]:
+    """Yield everything that is checked, in the order of the workflow."""
     run = results.parent
     acquired = _rows_by_image(results / "acquired", AcquiredRow)
     yield from image_items(acquired, run)
@@ -168,7 +169,7 @@ def _check_model_of_masks(results: Path) -> None:
             )
 
 
-def _problem(item: Item) -> str:
+def problem_of(item: Item) -> str:
     """Return what is wrong with an item, empty if nothing."""
     problem = ""
     for _ in itertools.repeat(None, 2):
@@ -180,8 +181,3 @@ def _problem(item: Item) -> str:
         except OSError as error:
             problem = f"{item.name} cannot be read ({error}); see the disk or its permissions"
     return problem
-
-
-def is_good(results: Sequence[KindResult]) -> bool:
-    """Return whether nothing is bad."""
-    return not any(result.bad for result in results)
