@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,9 @@ class Flips:
     missed: int
 
 
-def count_flips(results: Path, count: int, seed: int = 0) -> Iterator[Flips]:
+def count_flips(
+    results: Path, count: int, seed: int = 0, kinds: Sequence[str] = tuple(KINDS)
+) -> Iterator[Flips]:
     """Flip `count` bits in each kind of product, one at a time, and count what is found.
 
     Parameters
@@ -76,8 +78,11 @@ def count_flips(results: Path, count: int, seed: int = 0) -> Iterator[Flips]:
         Folder of a finished run; unchanged afterwards.
     count, seed
         Number of places per kind, and their seed.
+    kinds
+        Keys of `KINDS`.
     """
-    for kind, (pattern, checked) in KINDS.items():
+    for kind in kinds:
+        pattern, checked = KINDS[kind]
         base = results.parent / "resources" if pattern.startswith("..") else results
         paths = sorted(base.glob(pattern.removeprefix("../resources/")))
         files = [path for path in paths if path.is_file()]

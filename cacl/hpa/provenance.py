@@ -180,9 +180,9 @@ def check_before_reading(path: Path, sha256: str) -> Callable[[], None]:
 def _state(path: Path) -> tuple[int, ...]:
     try:
         found = path.stat()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ImageError(
-            Reason.NOT_FOUND, f"{path} cannot be read ({error.strerror}); check the path"
+            Reason.NOT_FOUND, f"{path} cannot be read ({error}); check the path"
         ) from error
     if not stat.S_ISREG(found.st_mode):  # to read a pipe would block for ever
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")

@@ -143,5 +143,5 @@ def test_rejects_folder_without_catalog(tmp_path: Path) -> None:
 
 def test_rejects_damaged_table(run: Path) -> None:
     (run / "results/tiles/0.parquet").write_bytes(b"PAR1")
-    with pytest.raises(TableError, match=r"0\.parquet cannot be read .* delete it and run again"):
+    with pytest.raises(TableError, match=r"0\.parquet cannot be read .*; delete it, and run"):
         read_status(run)
