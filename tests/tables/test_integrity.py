@@ -114,14 +114,13 @@ def test_kill_between_a_list_and_its_digest_leaves_no_digest_of_another_list(
 ) -> None:
     path = tmp_path / "failures.csv"
     tables.write_checked_text(path, "old\n")
-    write = tables.checksums.write_text
 
     def killed(target: Path, text: str) -> None:
         if target.suffix == ".sha256":
             raise KeyboardInterrupt
-        write(target, text)
+        tables.write_text(target, text)
 
-    monkeypatch.setattr(tables.checksums, "write_text", killed)
+    monkeypatch.setattr("cacl.tables.checksums.write_text", killed)
     with pytest.raises(KeyboardInterrupt):
         tables.write_checked_text(path, "new\n")
     tables.check_file(path)
