@@ -49,7 +49,7 @@ def measure_commands(commands: Sequence[Sequence[str]]) -> Cost:
         if process.returncode:
             last_line = stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise CaclError(
-                f"The calibration failed in `cacl {command[3]}` ({' '.join(last_line)}); run "
+                f"`cacl {command[3]}` failed while its cost was measured ({' '.join(last_line)}); run "
                 "`cacl doctor` to see what this machine lacks"
             )
         seconds = max(seconds, time.monotonic() - start)
