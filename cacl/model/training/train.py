@@ -187,19 +187,13 @@ def train_networks(world: World, stop_requested: threading.Event, plan: Training
         tiles = plan.tiles.for_classes(class_indices)
         if preset.distill:
             class_of_teacher = teacher_classes(preset.distill, class_indices)
+            count = len(class_of_teacher)
             if final.post.fail_on_collapse:
-                raise_if_collapsed(warnings[-len(class_of_teacher) :])
-            teachers, networks = (
-                networks[-len(class_of_teacher) :],
-                networks[: -len(class_of_teacher)],
-            )
+                raise_if_collapsed(warnings[-count:])
+            teachers, networks = networks[-count:], networks[:-count]
+            pairs = list(zip(teachers, class_of_teacher, strict=True))
             by_class = [
-                [
-                    model
-                    for model, index in zip(teachers, class_of_teacher, strict=True)
-                    if index == wanted
-                ]
-                for wanted in class_indices
+                [model for model, index in pairs if index == wanted] for wanted in class_indices
             ]
             distill = preset.distill
             tiles = add_pseudo_labels(by_class, tiles, distill.teacher, distill.top_k)
