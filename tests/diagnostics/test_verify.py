@@ -69,7 +69,7 @@ def test_command_names_the_first_bad_of_each_kind_and_exits_with_1(results: Path
     assert result.exit_code == 1
     text = result.output.replace("\n", " ")
     assert f"First bad image: {image} has changed since it was acquired" in text
-    assert "`snakemake --forcerun acquire` fetches them again" in text
+    assert "run `cacl acquire` again (`snakemake --forcerun acquire`)" in text
     assert f"First bad report file: {page} has changed" in text
     assert "2 of 100 are bad" in text
 

@@ -15,6 +15,7 @@ from cacl.runtime.file_digest import FILE_DIGEST
 from cacl.tables.schemas import AcquiredRow, ImageRow
 
 SHOWN = 5
+MAX_TEXT = 40
 STEPS = ("catalog", "acquired", "tiles", "training", "segmented", "census", "report")
 """Folders of the tables that record how they were made."""
 
@@ -166,7 +167,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 def _changes(old: dict[str, str], new: dict[str, str]) -> list[str]:
     return [
-        f"{name}: {old.get(name, 'none')} -> {new.get(name, 'none')}"
+        f"{name}: {_short(old.get(name, 'none'))} -> {_short(new.get(name, 'none'))}"
         for name in dict.fromkeys((*old, *new))
         if old.get(name) != new.get(name)
     ]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
