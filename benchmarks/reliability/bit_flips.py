@@ -20,7 +20,7 @@ import numpy as np
 from benchmarks._lib.bit_flips import flips_of, is_flipped
 from benchmarks._lib.report import RESULTS, write_table
 from benchmarks._lib.small_run import write_small_run
-from cacl.diagnostics.verify.item import Item
+from cacl.diagnostics.verify.result import Item
 from cacl.diagnostics.verify.run import items_of, problem_of
 from cacl.errors import CaclError
 from cacl.model.checkpoint import load_model, write_tensors

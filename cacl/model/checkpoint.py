@@ -35,8 +35,8 @@ from cacl.runtime.file_digest import (
     json_with_digest,
     read_json_with_digest,
 )
-from cacl.runtime.software import software_versions
 from cacl.tables import write_atomically
+from cacl.tables.made_with import software_versions
 
 MODEL_VERSION = 5
 MAX_ENSEMBLE = 16

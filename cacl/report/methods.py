@@ -13,8 +13,8 @@ from cacl.hpa.licence import SYNTHETIC
 from cacl.image import stain, tile_stats
 from cacl.report.text import NO_BREAK, RunSettings
 from cacl.runtime.file_digest import FILE_DIGEST
-from cacl.runtime.software import software_versions
 from cacl.stats import intervals, significance
+from cacl.tables.made_with import software_versions
 from cacl.tables.schemas import FailureRow
 
 CITATIONS = (

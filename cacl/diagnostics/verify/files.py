@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from cacl import tables
-from cacl.diagnostics.verify.item import Item
+from cacl.diagnostics.verify.result import Item
 from cacl.errors import TableError
 from cacl.model.checkpoint import CHECKPOINT, DESCRIPTION, load_model, read_tensors
 from cacl.runtime.file_digest import check_digest

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from cacl.diagnostics.verify.item import Item
+from cacl.diagnostics.verify.result import Item
 from cacl.errors import ImageError, Reason
 from cacl.hpa.provenance import check_digest_of, provenance_path, read_provenance
 from cacl.tables.schemas import AcquiredRow

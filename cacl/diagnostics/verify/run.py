@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from cacl.diagnostics.verify.files import (
     table_items,
 )
 from cacl.diagnostics.verify.images import image_items
-from cacl.diagnostics.verify.item import Item
+from cacl.diagnostics.verify.result import Item, KindResult
 from cacl.errors import CaclError, TableError
 from cacl.model.checkpoint import DESCRIPTION, read_description
 from cacl.runtime.file_digest import FILE_DIGEST
@@ -30,26 +29,6 @@ from cacl.store.full_check import check_image
 from cacl.tables.schemas import AcquiredRow, SegmentedRow, TileStatRow
 
 STORE_KIND, IMAGE_IN_STORE = "store", "image in the store"
-
-
-@dataclass(frozen=True)
-class KindResult:
-    """What was found of one kind.
-
-    Parameters
-    ----------
-    kind
-        What was checked, such as `table`.
-    checked, bad
-        How many things were checked, and how many of them are bad.
-    first
-        What is wrong with the first bad one, and the remedy; empty if all are good.
-    """
-
-    kind: str
-    checked: int
-    bad: int
-    first: str
 
 
 def verify(results: Path, jobs: int = 1) -> list[KindResult]:
