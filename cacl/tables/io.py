@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from cacl.errors import TableError
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
 from cacl.tables.atomic import write_atomically, write_text
-from cacl.tables.checksums import check_file
+from cacl.tables.checksums import SUFFIX, check_file
 
 DIGEST_KEY = f"cacl.{FILE_DIGEST}"
 MADE_WITH_KEY = "cacl.made_with"
@@ -92,6 +92,7 @@ def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
 
     UTF-8, decimal point, line feeds, six significant digits; missing values are empty.
     """
+    Path(f"{path}{SUFFIX}").unlink(missing_ok=True)  # that of a former `write_checked_text`
     write_text(path, csv_text(rows, record))
 
 
