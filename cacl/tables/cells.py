@@ -106,3 +106,18 @@ def whole_number(text: str) -> int | None:
     """Return a whole number from 0, None if the text is none; pandas writes `3.0` for 3."""
     match = WHOLE.fullmatch(text)
     return int(match[1]) if match else None
+
+
+def printable(text: str) -> str:
+    r"""Return a text in one line, with escapes such as `\r` and `\udcff`.
+
+    Escaped are line ends, control characters, and bytes of a path that are not UTF-8.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs")
+        else char
+        for char in text
+    )
