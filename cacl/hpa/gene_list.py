@@ -78,7 +78,7 @@ def _fields(path: Path, number: int, line: str) -> list[str]:
                 f"The gene list {path}, line {number}: {problem}; write one symbol or Ensembl id "
                 "per line"
             ) from problem
-    return [_name(path, number, field) for field in raw]
+    return [_name(path, number, field) if field else "" for field in raw]
 
 
 def _name(path: Path, number: int, field: str) -> str:

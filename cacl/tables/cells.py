@@ -44,6 +44,10 @@ def clean(text: str) -> str:
 
 def clean_name(text: str) -> str:
     """Return a name as `clean` does, in Unicode's composed form (NFC), with plain single spaces."""
+    if text.isalnum() and text.isascii():
+        return "" if text.lower() in MISSING else text
+    if not text:
+        return ""
     categories = ((char, unicodedata.category(char)) for char in clean(text))
     kept = (" " if category == "Zs" else char for char, category in categories if category != "Cf")
     words = unicodedata.normalize("NFC", "".join(kept)).split(" ")

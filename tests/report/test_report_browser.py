@@ -212,9 +212,7 @@ def test_panels_of_antibodies_with_names_of_the_language_open(
 
 
 @pytest.mark.parametrize("address", ["#antibody=%E0%A4%A", "#antibody=__proto__", "#antibody="])
-def test_link_to_no_antibody_opens_the_page(
-    chromium: Any, atlas: SmallAtlas, address: str
-) -> None:
+def test_link_to_no_antibody_opens_the_page(chromium: Any, atlas: SmallAtlas, address: str) -> None:
     page = chromium.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

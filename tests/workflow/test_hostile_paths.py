@@ -18,7 +18,7 @@ FOLDERS = (
     "{unclosed",
     "{{double}}",
     "{a,b}",
-    "it's \"quoted\"; $HOME `id` * & | > é 東",
+    'it\'s "quoted"; $HOME `id` * & | > é 東',
 )
 CELL_TYPE = "cells {of} 'type' $HOME"
 
