@@ -64,6 +64,8 @@ def read_gene_list(path: Path) -> list[str]:
 def _fields(path: Path, number: int, line: str) -> list[str]:
     """Return the fields of a line; a line without a delimiter is split at spaces."""
     line = line.strip("\ufeff \r\n")
+    if line.isalnum() and line.isascii():
+        return [clean_name(line)]
     if SEPARATOR_LINE.fullmatch(line):
         return []
     match = DELIMITERS.search(re.sub(r'"[^"]*"', "", line))

@@ -72,7 +72,7 @@ def problem_of(text: str) -> str:
     """
     if text.lower() in SPREADSHEET_ERRORS:
         return f"is the spreadsheet's error {text}; correct the cell"
-    for char in text:
+    for char in "" if text.isprintable() else text:
         if unicodedata.category(char) in ("Cc", "Zl", "Zp", "Cs"):
             name = {"\r": "carriage return", "\n": "line break", "\t": "tab"}.get(char, "character")
             return f"holds a {name} (U+{ord(char):04X}): {text[:50]!r}; remove it"

@@ -153,7 +153,7 @@ def make_host(folder: Path, table: str = "") -> Path:
 
 
 def _genes(path: Path, folder: Path) -> dict[str, Any]:
-    source = SourceConfig(kind="mirror", mirror=make_host(folder), genes=str(path))
+    source = SourceConfig(kind="mirror", mirror=make_host(folder), genes=(str(path),))
     return {"genes": sorted(row.gene for row in _catalog(folder, source, LabelsConfig()))}
 
 

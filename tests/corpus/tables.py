@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 from tests.corpus import tables_genes, tables_manifest, tables_other
-from tests.corpus.table_case import Case, Outcome, run_case
+from tests.corpus.table_case import Case, End, Outcome, run_case
 
 CASES: list[Case] = [*tables_manifest.CASES, *tables_genes.CASES, *tables_other.CASES]
 
@@ -44,14 +45,13 @@ def main() -> None:
         wrong += [f"{case.kind}, {case.name}: {text}" for text in differences(case, outcome)]
         counts[case.kind, case.end] += 1
         seconds, mib = max(seconds, outcome.seconds), max(mib, outcome.mib)
-    print("| input | right value | failure row | sentence |\n|---|---|---|---|")
+    lines = ["| input | right value | failure row | sentence |", "|---|---|---|---|"]
     for kind in dict.fromkeys(case.kind for case in CASES):
-        ends = (counts[kind, end] for end in ("right value", "failure row", "sentence"))
-        print(f"| {kind} | " + " | ".join(map(str, ends)) + " |")
-    print(
-        f"\n{len(CASES)} cases, {len(wrong)} wrong; at most {seconds:.1f} s and {mib:.0f} MiB each"
-    )
-    print("\n".join(wrong))
+        ends = (str(counts[kind, end]) for end in End)
+        lines.append(f"| {kind} | {' | '.join(ends)} |")
+    limits = f"at most {seconds:.1f} s and {mib:.0f} MiB each"
+    lines += ["", f"{len(CASES)} cases, {len(wrong)} wrong; {limits}", *wrong]
+    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

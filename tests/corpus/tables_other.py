@@ -57,7 +57,7 @@ OVERRIDES = [
     ),
     o(
         "R write.csv: quoted, NA, row names",
-        f'"","image_id","row","col","label"\n"1","A/a",NA,NA,"negative"\n"2","B/b",0,1,"positive"\n',
+        '"","image_id","row","col","label"\n"1","A/a",NA,NA,"negative"\n"2","B/b",0,1,"positive"\n',
         values=APPLIED,
     ),
     o(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.corpus.table_case import MAX_MIB, MAX_SECONDS, Case
-from tests.corpus.tables import CASES, differences, run_case
+from tests.corpus.table_case import MAX_MIB, MAX_SECONDS, Case, run_case
+from tests.corpus.tables import CASES, differences
 
 
 def test_corpus_has_different_cases() -> None:

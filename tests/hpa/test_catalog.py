@@ -271,9 +271,9 @@ def test_empty_catalog_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CatalogError, match=r"no image.*source\.tissues \(duodenm\)"):
         build_catalog(host, out, tissues=("duodenm",))
     assert not (out / "images.parquet").exists()
-    with pytest.raises(CatalogError, match="not in the source: SO, did you mean SI"):
-        build_catalog(host, out, genes=("SO",))
-    assert read_csv(out / "failures.csv", FailureRow)["image_id"].tolist() == ["SO"]
+    with pytest.raises(CatalogError, match="not in the source: SIX, did you mean SI"):
+        build_catalog(host, out, genes=("SIX",))
+    assert read_csv(out / "failures.csv", FailureRow)["image_id"].tolist() == ["SIX"]
 
 
 @pytest.mark.parametrize(
