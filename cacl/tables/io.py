@@ -59,7 +59,7 @@ def to_table(rows: Iterable[Any], record: type) -> pa.Table:
         return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
     except UnicodeEncodeError as error:
         raise TableError(
-            f"A table of {record.__name__} cannot hold {printable(str(error.object))[:300]!r}, "
+            f"A table of {record.__name__} cannot hold '{printable(str(error.object))[:300]}', "
             "which is not UTF-8; rename the file or folder"
         ) from error
 

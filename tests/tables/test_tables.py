@@ -84,7 +84,7 @@ def test_failure_has_its_texts_in_one_line_of_utf_8(tmp_path: Path) -> None:
 
 def test_rejects_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
     for write in (tables.write_parquet, tables.write_csv):
-        with pytest.raises(TableError, match=r"x\\\\udcff.*not UTF-8; rename the file or folder"):
+        with pytest.raises(TableError, match=r"x\\udcff.*not UTF-8; rename the file or folder"):
             write(tmp_path / "t", [replace(STAT, image_id="x\udcff")], TileStatRow)
     assert not (tmp_path / "t").exists()
 
