@@ -17,7 +17,7 @@ from cacl.tables.cells import clean_name, decimal, problem_of
 from cacl.tables.text_file import numbered_lines, read_user_text
 
 MAX_LIST_BYTES = 8 * 2**20
-MAX_NAMES = 200_000
+MAX_NAMES = 100_000
 DELIMITERS = re.compile(r"[,;\t|]")
 QUOTES = "'`\"\u201c\u201d\u2018\u2019\u201e\u00ab\u00bb[](){}"
 SEPARATOR_LINE = re.compile(r'"?sep=.?"?', re.IGNORECASE)
@@ -43,7 +43,7 @@ def read_gene_list(path: Path) -> list[str]:
     ------
     ConfigError
         The list cannot be read as text (see `read_user_text`), has no name, or has more than
-        200,000.
+        100,000.
     """
     text = read_user_text(path, ConfigError, max_bytes=MAX_LIST_BYTES)
     rows: list[list[str]] = []
