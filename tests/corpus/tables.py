@@ -49,7 +49,7 @@ def main() -> None:
     for kind in dict.fromkeys(case.kind for case in CASES):
         ends = (str(counts[kind, end]) for end in End)
         lines.append(f"| {kind} | {' | '.join(ends)} |")
-    limits = f"at most {seconds:.1f} s and {mib:.0f} MiB each"
+    limits = f"at most {seconds:.1f} s of CPU time and {mib:.0f} MiB each"
     lines += ["", f"{len(CASES)} cases, {len(wrong)} wrong; {limits}", *wrong]
     sys.stdout.write("\n".join(lines) + "\n")
 
