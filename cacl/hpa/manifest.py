@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from cacl.errors import ConfigError, ImageError, ManifestError
 from cacl.hpa.labels import LABELS
+from cacl.hpa.pixel_size import parse_mpp
 from cacl.hpa.target_class import join_labels, split_labels
 from cacl.hpa.urls import image_id_of
 from cacl.tables.schemas import ImageRow
@@ -27,7 +27,7 @@ def read_manifest(path: Path) -> list[ImageRow]:
     ------
     ManifestError
         The file is not a table, or lines are invalid: an unknown label, an id that cannot be a
-        file name, an mpp that is not a positive number, a URL instead of a path, or a duplicate
+        file name, an mpp outside the range of microscopes, a URL instead of a path, or a duplicate
         image. The message lists up to ten lines.
     """
     rows: list[ImageRow] = []
@@ -90,20 +90,8 @@ def _row(path: Path, line: Line) -> ImageRow:
         path=str(path.parent / image_path),
         hpa_version="",
         licence="",
-        mpp=_parse_mpp(values["mpp"]),
+        mpp=parse_mpp(values["mpp"]),
         label=label,
         label_source=path.name if label else "",
         class_labels=join_labels(class_labels),
     )
-
-
-def _parse_mpp(text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise ManifestError(f"mpp is {text[:50]!r}; expected micrometres per pixel, such as 0.5")
-    return value
