@@ -101,7 +101,7 @@ class SourceConfig(Section):
 
     kind: Literal["phantom", "hpa", "mirror", "manifest"] = _key(
         "phantom",
-        "phantom (synthetic images with known truth), hpa (the Human Protein Atlas), mirror (a "
+        "phantom (synthetic images with ground truth), hpa (the Human Protein Atlas), mirror (a "
         "folder laid out as its host) or manifest (a CSV of your own images).",
     )
     hpa_version: str | None = _key(

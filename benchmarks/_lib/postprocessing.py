@@ -35,9 +35,7 @@ def with_post(**changes: object) -> Postprocessing:
 
 def one_threshold(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
     """Use the high threshold alone, without hysteresis."""
-    thresholds = tuple(
-        dataclasses.replace(of_class, low=of_class.high) for of_class in model.thresholds
-    )
+    thresholds = tuple(dataclasses.replace(pair, low=pair.high) for pair in model.thresholds)
     return dataclasses.replace(model, thresholds=thresholds)
 
 

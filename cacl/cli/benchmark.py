@@ -55,7 +55,7 @@ def benchmark(
     ] = None,
     threads: opt.Threads = 2,
 ) -> None:
-    """Compare the model and the baselines with the truth.
+    """Compare the model and the baselines with ground truth.
 
     Example: cacl benchmark --tiles chosen.parquet --store atlas.zarr --model model
     --truth phantom/truth --external benchmark/external/duodenum-b --out benchmark

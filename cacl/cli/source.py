@@ -25,7 +25,7 @@ def phantom(
     truth: Annotated[Path, typer.Option(help="Folder of true masks, for the benchmark only.")],
     jobs: opt.Jobs = 1,
 ) -> None:
-    """Write synthetic images with known truth.
+    """Write synthetic images with ground truth.
 
     Example: cacl phantom --host phantom/host --truth phantom/truth --antibodies 4
     """

@@ -49,8 +49,8 @@ def measure_commands(commands: Sequence[Sequence[str]]) -> Cost:
         if process.returncode:
             last_line = stderr.decode(errors="replace").strip().splitlines()[-1:]
             raise CaclError(
-                f"The calibration failed in `cacl {command[3]}` ({' '.join(last_line)}); run "
-                "`cacl doctor` to see what this machine lacks"
+                f"`cacl {command[3]}` failed while its cost was measured ({' '.join(last_line)}); "
+                "run `cacl doctor` to see what this machine lacks"
             )
         seconds = max(seconds, time.monotonic() - start)
         cpu_s += (usage.ru_utime + usage.ru_stime) / len(commands)

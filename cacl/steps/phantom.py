@@ -1,4 +1,4 @@
-"""Write synthetic images with known truth, laid out as the Human Protein Atlas's host."""
+"""Write synthetic images with ground truth, laid out as the Human Protein Atlas's host."""
 
 from __future__ import annotations
 

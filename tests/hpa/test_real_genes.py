@@ -132,11 +132,11 @@ def test_commands_on_real_genes_from_host_and_mirror(
     assert user.digests() == digests
     for row, url_path in zip(rows, url_paths, strict=True):
         path = user.folder / "resources" / url_path.lstrip("/")
-        receipt = json.loads(path.with_suffix(".json").read_text())
-        assert (receipt["url"], receipt["sha256"]) == (row.url, digests[row.image_id])
-        assert (receipt["hpa_version"], receipt["licence"]) == ("18", "CC BY-SA 3.0")
-        assert receipt["etag"]
-        assert "Human Protein Atlas" in receipt["credit"]
+        provenance = json.loads(path.with_suffix(".json").read_text())
+        assert (provenance["url"], provenance["sha256"]) == (row.url, digests[row.image_id])
+        assert (provenance["hpa_version"], provenance["licence"]) == ("18", "CC BY-SA 3.0")
+        assert provenance["etag"]
+        assert "Human Protein Atlas" in provenance["credit"]
 
     n_requests = len(server.requests)
     other_user = CommandLineUser(tmp_path / "they", server, certificate)

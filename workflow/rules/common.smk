@@ -16,9 +16,8 @@ from snakemake.settings.types import DeploymentMethod
 
 try:
     for path in workflow.configfiles:
-        read_yaml(
-            Path(path)
-        )  # Snakemake keeps the last of two equal keys, this is an error
+        # Snakemake keeps the last of two equal keys; here they are an error.
+        read_yaml(Path(path))
     settings = resolve(config)
 except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from error

@@ -152,9 +152,9 @@ def training_tiles(
     for target_class in classes:
         for label in (POSITIVE, NEGATIVE):
             if not (labels.loc[selected.index, target_class.name] == label).any():
-                of_class = f" of the class {target_class.name}" if len(classes) > 1 else ""
+                suffix = f" of the class {target_class.name}" if len(classes) > 1 else ""
                 raise TrainingError(
-                    f"The training split has no {label} tile{of_class}, so nothing can be learned; "
+                    f"The training split has no {label} tile{suffix}, so nothing can be learned; "
                     f"label more images {label} (labels.overrides, CSV image_id,label), or single "
                     "tiles (image_id,row,col,label), or lower tiles.min_tissue_fraction"
                 )

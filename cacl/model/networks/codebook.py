@@ -65,10 +65,10 @@ def class_logit(
     """
     # One row per code: reductions over few rows are faster than over few columns.
     by_code = distances.T.contiguous()
-    of_class, other = by_code[codebook_id == class_id], by_code[codebook_id != class_id]
+    class_codes, other = by_code[codebook_id == class_id], by_code[codebook_id != class_id]
     if temperature is None:
-        return other.amin(0) - of_class.amin(0)
-    return (of_class / -temperature).logsumexp(0) - (other / -temperature).logsumexp(0)
+        return other.amin(0) - class_codes.amin(0)
+    return (class_codes / -temperature).logsumexp(0) - (other / -temperature).logsumexp(0)
 
 
 def perplexity(cluster_size: Tensor) -> Tensor:
@@ -309,15 +309,15 @@ def init_kmeans(
     codebook.set_codes(kmeans(negative, n_shared, rng), shared)
     for class_index in range(class_positions.shape[1]):
         selected = codebook.codebook_id == class_index + 1
-        of_class = class_positions[:, class_index].flatten()[sample]
-        of_class = vectors[of_class] if bool(of_class.any()) else vectors
+        in_class = class_positions[:, class_index].flatten()[sample]
+        class_vectors = vectors[in_class] if bool(in_class.any()) else vectors
         known = codebook.codes[shared]
         of_others = other_class_positions[:, class_index].flatten()[sample]
         if bool(of_others.any()):
             known = torch.cat([known, kmeans(vectors[of_others], n_shared, rng)])
-        distance = squared_distances(of_class, known).amin(1)
-        farthest = distance.topk(max(1, round(FARTHEST_FRACTION * len(of_class)))).indices
-        codebook.set_codes(kmeans(of_class[farthest], int(selected.sum()), rng), selected)
+        distance = squared_distances(class_vectors, known).amin(1)
+        farthest = distance.topk(max(1, round(FARTHEST_FRACTION * len(class_vectors)))).indices
+        codebook.set_codes(kmeans(class_vectors[farthest], int(selected.sum()), rng), selected)
 
 
 def init_random(codebook: ClassAwareCodebook, features: Tensor, rng: torch.Generator) -> None:

@@ -253,8 +253,8 @@ def batch_losses(
         critic.eval()
         losses["mapping"] = weights.mapping * mapping(critic(r_p), critic(r_n), positive)
     for class_index in range(logits.shape[1]):
-        of_class = _class_losses(logits[:, class_index], batch, class_index, preset)
-        for name, loss in of_class.items():
+        class_losses = _class_losses(logits[:, class_index], batch, class_index, preset)
+        for name, loss in class_losses.items():
             losses[name] = losses[name] + loss if name in losses else loss
     return LossBreakdown(losses, features.detach(), logits.detach(), quantized.indices, r_n, r_p)
 

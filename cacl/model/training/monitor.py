@@ -134,9 +134,9 @@ def raise_if_collapsed(warnings: Sequence[dict[str, str]]) -> None:
         All models of some class have collapsed; masks would be empty or full.
     """
     for name in dict.fromkeys(itertools.chain(*warnings)):
-        of_class = [of_model[name] for of_model in warnings if name in of_model]
-        if all(of_class):
-            raise TrainingError(of_class[0])
+        texts = [model_warnings[name] for model_warnings in warnings if name in model_warnings]
+        if all(texts):
+            raise TrainingError(texts[0])
 
 
 class MetricsLog:
@@ -202,9 +202,9 @@ class MetricsLog:
         row["dead_codes"] = int(codebook.dead().sum())
         labels = zip(self.class_indices, run.labels.positive.unbind(1), strict=True)
         for number, (class_index, positive) in enumerate(labels, start=1):
-            of_class, suffix = sizes[codebook.codebook_id == number], _class_suffix(class_index)
-            row[f"perplexity_c{suffix}"] = float(perplexity(of_class))
-            row[f"c_fraction{suffix}"] = float(of_class.sum() / sizes.sum())
+            class_sizes, suffix = sizes[codebook.codebook_id == number], _class_suffix(class_index)
+            row[f"perplexity_c{suffix}"] = float(perplexity(class_sizes))
+            row[f"c_fraction{suffix}"] = float(class_sizes.sum() / sizes.sum())
             row[f"positive_tiles{suffix}"] = int(positive.sum())
         run.history.append(row)
         now = time.monotonic()

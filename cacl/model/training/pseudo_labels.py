@@ -291,9 +291,9 @@ def add_pseudo_labels(
     channels = []
     several = tiles.positive.sum(1).numpy() > 1
     all_tiles, edge = torch.arange(len(tiles)), edge_mask(tiles.pixels[:, FLAGS]).numpy()
-    for class_index, of_class in enumerate(models):
+    for class_index, class_models in enumerate(models):
         class_tiles = tiles.for_classes([class_index])
-        teachers = select_teachers(of_class, class_tiles, teacher.post, top_k)
+        teachers = select_teachers(class_models, class_tiles, teacher.post, top_k)
         scores = teacher_scores(teachers, class_tiles, all_tiles, teacher.post)
         positive, negative = (
             label[:, class_index].numpy() for label in (tiles.positive, tiles.negative)

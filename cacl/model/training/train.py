@@ -180,19 +180,20 @@ def train_networks(world: World, stop_requested: threading.Event, plan: Training
     final, total_steps = plan.preset, sum(planned.steps for planned in plan.networks)
     deadline, seconds = time.monotonic(), 60.0 * (plan.max_minutes or math.inf)
     results: list[StageResult] = []
-    untaught: list[AutoEncoder] = []
+    networks: list[AutoEncoder] = []
     warnings: list[dict[str, str]] = []
     for number, planned in enumerate(plan.networks):
         preset, class_indices = planned.preset, planned.class_indices
         tiles = plan.tiles.for_classes(class_indices)
         if preset.distill:
-            of_class = teacher_classes(preset.distill, class_indices)
+            class_of_teacher = teacher_classes(preset.distill, class_indices)
+            count = len(class_of_teacher)
             if final.post.fail_on_collapse:
-                raise_if_collapsed(warnings[-len(of_class) :])
-            teachers, untaught = untaught[-len(of_class) :], untaught[: -len(of_class)]
+                raise_if_collapsed(warnings[-count:])
+            teachers, networks = networks[-count:], networks[:-count]
+            pairs = list(zip(teachers, class_of_teacher, strict=True))
             by_class = [
-                [model for model, index in zip(teachers, of_class, strict=True) if index == wanted]
-                for wanted in class_indices
+                [model for model, index in pairs if index == wanted] for wanted in class_indices
             ]
             distill = preset.distill
             tiles = add_pseudo_labels(by_class, tiles, distill.teacher, distill.top_k)
@@ -221,11 +222,11 @@ def train_networks(world: World, stop_requested: threading.Event, plan: Training
         for warning in filter(None, warnings[-1].values()):
             log.warning("train: %s, network %d: %s", name, number + 1, warning)
         results.append(result)
-        untaught.append(result.network)
+        networks.append(result.network)
         if preset == final and final.post.fail_on_collapse:
             raise_if_collapsed(warnings[-1:])
     if world.is_main:
-        _write_model(plan, results, untaught, warnings)
+        _write_model(plan, results, networks, warnings)
     return True
 
 
@@ -237,15 +238,15 @@ def _write_model(
 ) -> None:
     """Calibrate the thresholds of the final networks and write the model's folder."""
     thresholds = calibrate_thresholds(networks, plan.tiles, plan.held_out, plan.preset)
-    of_final = [
-        of_network
-        for of_network, planned in zip(warnings, plan.networks, strict=True)
+    final_warnings = [
+        network_warnings
+        for network_warnings, planned in zip(warnings, plan.networks, strict=True)
         if planned.preset == plan.preset
     ]
     attributes = plan.attributes | {
         "steps": sum(result.steps for result in results),
         "positive_tiles": int(results[-1].positive.any(1).sum()),
-        "warnings": [text for of_network in of_final for text in of_network.values() if text],
+        "warnings": [text for texts in final_warnings for text in texts.values() if text],
     }
     write_metrics(
         plan.out, [result.history for result in results], [result.speed for result in results]
