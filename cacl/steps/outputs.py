@@ -57,7 +57,7 @@ def write_failures(path: Path, failures: Sequence[ImageFailure], *, strict: bool
         There are failures and `strict` is set; the table is written all the same.
     """
     rows = [FailureRow(**asdict(failure) | {"reason": str(failure.reason)}) for failure in failures]
-    tables.write_checked_text(path, tables.csv_text(rows, FailureRow))
+    tables.write_checked_text(path, tables.table_csv(rows, FailureRow))
     if strict and failures:
         raise StrictError(
             f"{len(failures)} image(s) failed and --strict is set; the reasons are in {path}"

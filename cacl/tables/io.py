@@ -6,7 +6,9 @@ later step reads has its SHA-256 beside it (`cacl.tables.checksums`). Both are c
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ import pyarrow.parquet as pq
 from cacl.errors import TableError
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
 from cacl.tables.atomic import write_atomically, write_text
+from cacl.tables.cells import printable
 from cacl.tables.checksums import SUFFIX, check_file
 
 DIGEST_KEY = f"cacl.{FILE_DIGEST}"
@@ -52,11 +55,23 @@ def arrow_schema(record: type) -> pa.Schema:
 
 
 def to_table(rows: Iterable[Any], record: type) -> pa.Table:
-    """Return records, or a data frame with the record's columns, as an Arrow table."""
+    """Return records, or a data frame with the record's columns, as an Arrow table.
+
+    Raises
+    ------
+    TableError
+        A text cannot be written as UTF-8: it holds a path whose name is not UTF-8.
+    """
     schema = arrow_schema(record)
-    if isinstance(rows, pd.DataFrame):
-        return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
-    return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
+    try:
+        if isinstance(rows, pd.DataFrame):
+            return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+        return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
+    except UnicodeEncodeError as error:
+        raise TableError(
+            f"A table of {record.__name__} cannot hold '{printable(str(error.object))[:300]}', "
+            "which is not UTF-8; rename the file or folder"
+        ) from error
 
 
 def write_parquet(
@@ -90,20 +105,32 @@ def write_parquet(
 def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
     """Write records, or a data frame with the record's columns, as CSV.
 
-    UTF-8, decimal point, line feeds, six significant digits; missing values are empty.
+    UTF-8, decimal point, line feeds, six significant digits; missing values are empty. A value with
+    a comma, a quote or any kind of line end is in quotes: there are as many records as rows.
     """
     Path(f"{path}{SUFFIX}").unlink(missing_ok=True)  # that of a former `write_checked_text`
-    write_text(path, csv_text(rows, record))
+    write_text(path, table_csv(rows, record))
 
 
-def csv_text(rows: Iterable[Any], record: type) -> str:
+def table_csv(rows: Iterable[Any], record: type) -> str:
     """Return the content of the file that `write_csv` writes."""
-    frame = to_table(rows, record).to_pandas(types_mapper=_nullable)
-    floats = frame.select_dtypes("Float64").columns
-    for name in floats:
-        frame[name] = frame[name].map(_format_float, na_action="ignore").astype("string")
-    text: str = frame.to_csv(index=False, lineterminator="\n")
-    return text
+    table = to_table(rows, record)
+    values = [[_csv_value(value) for value in column.to_pylist()] for column in table.columns]
+    return csv_text([table.column_names, *zip(*values, strict=True)])
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as CSV with line feeds.
+
+    The csv module quotes a carriage return or a line feed only if its own line end holds that
+    character, so rows are written with both and the end is replaced.
+    """
+    lines: list[str] = []
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\r\n").writerow(row)
+        lines.append(line.getvalue().removesuffix("\r\n"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def read_parquet(path: Path, record: type) -> list[Any]:
@@ -222,5 +249,7 @@ def _nullable(dtype: pa.DataType) -> Any:
     }[dtype]
 
 
-def _format_float(value: float) -> str:
-    return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+def _csv_value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+    return "" if value is None else str(value)

@@ -97,7 +97,7 @@ def test_each_of_100_flipped_bits_of_a_list_or_its_digest_is_a_table_error(
     tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / "failures.csv"
-    tables.write_checked_text(path, tables.csv_text(FAILURES, FailureRow))
+    tables.write_checked_text(path, tables.table_csv(FAILURES, FailureRow))
     for place in flips(tmp_path / name, 100):
         with is_flipped(tmp_path / name, place), pytest.raises(TableError):
             tables.read_csv(path, FailureRow)

@@ -139,7 +139,7 @@ def _check_twin(path: Path, record: type) -> None:
         actual = path.read_bytes()
     except OSError as error:
         raise TableError(f"{path} cannot be read ({error}); run `cacl report` again") from error
-    if actual != tables.csv_text(frame, record).encode():
+    if actual != tables.table_csv(frame, record).encode():
         raise TableError(
             f"{path} and its Parquet twin differ; run `cacl report` again (`snakemake --forcerun "
             "report`)"
