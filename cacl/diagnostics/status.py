@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from cacl import tables
 from cacl.errors import TableError
 from cacl.hpa.provenance import provenance_path
+from cacl.runtime.resources import raise_if_short
 from cacl.tables.schemas import FailureRow, ImageRow
 
 STEP_FOLDERS = {"acquire": "acquired", "tile": "tiles", "segment": "segmented", "measure": "census"}
@@ -213,7 +214,8 @@ def _read_last_saved(folder: Path) -> tuple[int, int] | None:
         with safe_open(newest, "numpy") as file:
             metadata = json.loads(file.metadata()["facts"])
         return int(newest.stem) + 1, int(metadata["step"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise_if_short(error, str(newest))
         return None  # written by another version, or being replaced now
 
 

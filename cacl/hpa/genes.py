@@ -11,6 +11,7 @@ from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError, Reason
 from cacl.hpa.gene_xml import Entry, GeneName, read_entries, read_name
 from cacl.hpa.mirror import LAYOUT, Mirror
+from cacl.runtime.resources import raise_if_short
 from cacl.tables.schemas import FailureRow
 
 ALL = "all"
@@ -122,6 +123,7 @@ class _Search:
                 for entry in list(read_entries(path, tissues=self.tissues)):
                     self._add(entry)
         except CatalogError as error:
+            raise_if_short(error, f"catalog: {path}")
             self._add_failure(path, path.stem, error)
 
     def read_bulk_file(self, path: Path) -> None:
@@ -131,6 +133,7 @@ class _Search:
                 if self._match(entry.name):
                     self._add(entry)
         except CatalogError as error:
+            raise_if_short(error, f"catalog: {path}")
             self._add_failure(path, path.name, error)
 
     def is_complete(self) -> bool:

@@ -15,6 +15,8 @@ import simplejpeg
 from cacl.errors import ImageError, Reason
 from cacl.hpa.http.locks import write_locked
 from cacl.hpa.licence import CREDIT
+from cacl.runtime.resources import raise_if_short
+from cacl.runtime.source_files import unreadable
 
 JPEG_START = b"\xff\xd8\xff"
 JPEG_END = b"\xff\xd9"
@@ -101,7 +103,10 @@ def read_provenance(path: Path) -> ProvenanceRecord | None:
     try:
         values: Any = json.loads(provenance_path(path).read_bytes())
         return ProvenanceRecord(**values)
-    except (OSError, ValueError, TypeError):
+    except OSError as error:
+        raise_if_short(error, str(path))
+        return None
+    except (ValueError, TypeError):
         return None
 
 
@@ -111,7 +116,7 @@ def digest_file(path: Path) -> tuple[str, int]:
     Raises
     ------
     ImageError
-        `NOT_FOUND`: the file cannot be read.
+        `NOT_FOUND`, `REFUSED` or `DAMAGED`: the file cannot be read.
     """
     digest, size = hashlib.sha256(), 0
     try:
@@ -119,10 +124,8 @@ def digest_file(path: Path) -> tuple[str, int]:
             while block := stream.read(BLOCK_BYTES):
                 digest.update(block)
                 size += len(block)
-    except OSError as error:
-        raise ImageError(
-            Reason.NOT_FOUND, f"{path} cannot be read ({error.strerror}); check the path"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
     return digest.hexdigest(), size
 
 
@@ -133,7 +136,7 @@ def check_jpeg_markers(path: Path) -> None:
     ------
     ImageError
         `NOT_AN_IMAGE`: the file is empty, a web page, or of another format. `DAMAGED`: the end
-        marker is missing. `NOT_FOUND`: the file cannot be read.
+        marker is missing. `NOT_FOUND` or `REFUSED`: the file cannot be read.
     """
     try:
         with path.open("rb") as stream:
@@ -141,10 +144,8 @@ def check_jpeg_markers(path: Path) -> None:
             size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - TAIL_BYTES))
             end = stream.read()
-    except OSError as error:
-        raise ImageError(
-            Reason.NOT_FOUND, f"{path} cannot be read ({error.strerror}); check the path"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
     _check_markers(start, end, size)
 
 

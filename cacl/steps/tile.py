@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,21 @@ import numpy as np
 
 from cacl import tables
 from cacl.config import TilesConfig
-from cacl.errors import ImageError, Reason
+from cacl.errors import ImageError, Reason, StoreError
 from cacl.image import stain
 from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import as_dask, check_size, open_source
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
+from cacl.runtime.resources import raise_if_short
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ImageJobs
 from cacl.store import ImageMeta, Store
 from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
+
+log = logging.getLogger(__name__)
 
 TILE_VERSION = 3
 OVERLAP_PX = 64
@@ -41,7 +45,7 @@ def tile(
     """Write each image with its cell mask to the store, and a table of all tiles.
 
     An image that the store already holds, made from the same bytes with the same parameters, is not
-    written again.
+    written again, unless it is damaged.
 
     Parameters
     ----------
@@ -64,6 +68,8 @@ def tile(
         An image failed and `jobs.strict` is set.
     ClusterError
         The dask scheduler or its workers cannot be used.
+    DiskError, ResourceError
+        Disk, memory or file handles are short; see `cacl.runtime.images.run_images`.
     """
     base = Path.cwd() if jobs.dask_scheduler else Path()
     image_store = Store(base / store)
@@ -110,10 +116,9 @@ def _tile_image(
         The image cannot be read, or is smaller than a tile.
     """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
-    if store.has_image(row.image_id, digest):
-        meta = store.meta(row.image_id)
-        image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
-        return list(_statistics(meta, row.antibody_id, image, cell))
+    existing = _existing_statistics(store, row, digest)
+    if existing is not None:
+        return existing
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
@@ -137,6 +142,20 @@ def _tile_image(
         store.write_image(meta, lazy, _cell_mask(lazy))
     image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
     return list(_statistics(meta, row.antibody_id, image, cell))
+
+
+def _existing_statistics(store: Store, row: AcquiredRow, digest: str) -> list[TileStatRow] | None:
+    """Return the rows of an image that the store holds; None if it does not, or is damaged."""
+    try:
+        if not store.has_image(row.image_id, digest):
+            return None
+        meta = store.meta(row.image_id)
+        image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
+        return list(_statistics(meta, row.antibody_id, image, cell))
+    except StoreError as error:
+        raise_if_short(error, f"tile: {row.image_id}")
+        log.warning("tile: %s: %s; it is written again", row.image_id, error)
+        return None
 
 
 def _cell_mask(pixels: da.Array) -> da.Array:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import itertools
 import math
@@ -108,7 +109,7 @@ class StoredArray:
         try:
             values = np.asarray(self._array[key])
         except (RuntimeError, ValueError, OSError) as error:
-            _raise_os_error(error)
+            _raise_os_error(error, self.path, missing_is_damage=True)
             raise StoreError(
                 f"{self.path} is damaged ({error}); delete its image and run again"
             ) from error
@@ -127,7 +128,7 @@ class StoredArray:
         try:
             self._array[key] = values
         except RuntimeError as error:
-            _raise_os_error(error)
+            _raise_os_error(error, self.path)
             raise
 
 
@@ -174,7 +175,7 @@ def open_array(path: Path) -> StoredArray:
     try:
         with _zarrs_pipeline():
             array = StoredArray(zarr.open_array(path, mode="r"), path)
-    except (FileNotFoundError, ValueError, KeyError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is not an array of the store; run the step again") from error
     if not array.is_complete():
         raise StoreError(f"{path} has missing data; delete its image and run again")
@@ -243,11 +244,20 @@ def _start_zarr() -> None:
         zarr.create_group(MemoryStore())
 
 
-def _raise_os_error(error: Exception) -> None:
-    """Raise an `OSError` if the file system failed, which zarrs reports as a `RuntimeError`."""
+def _raise_os_error(error: Exception, path: Path, *, missing_is_damage: bool = False) -> None:
+    """Raise an `OSError` if the file system failed, which zarrs reports as a `RuntimeError`.
+
+    Parameters
+    ----------
+    error
+        What Zarr or zarrs raised.
+    path
+        The array, for the message.
+    missing_is_damage
+        Return for a file that does not exist: the array has lost it since it was opened.
+    """
     number = _OS_ERROR.search(str(error))
-    if number:
-        code = int(number[1])
-        raise OSError(code, os.strerror(code)) from error
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
+    code = int(number[1]) if number else getattr(error, "errno", None)
+    if code is None or (missing_is_damage and code in (errno.ENOENT, errno.ENOTDIR)):
+        return
+    raise OSError(code, os.strerror(code), str(path)) from error

@@ -220,7 +220,7 @@ def _cacl_attributes(marker: Path) -> dict[str, Any]:
     """Return the attributes of this software in the `zarr.json` of a group."""
     try:
         attributes = json.loads(marker.read_text(encoding="utf-8"))["attributes"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{marker} is missing or damaged; run the step again") from error
     cacl = attributes.get("cacl", {}) if isinstance(attributes, dict) else None
     if not isinstance(cacl, dict):

@@ -18,10 +18,10 @@ from cacl.image.readers.files import (
     SAVE_AS_PYRAMID,
     check_pixels,
     damaged,
-    unreadable,
     unsupported,
 )
 from cacl.image.readers.source import WHITE, Pixels, plausible_mpp
+from cacl.runtime.source_files import unreadable
 
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 

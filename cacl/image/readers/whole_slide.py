@@ -17,6 +17,7 @@ from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.files import MAX_CORE_PX, damaged
 from cacl.image.readers.source import Pixels, Source, plausible_mpp
 from cacl.image.tile_grid import TileGrid
+from cacl.runtime.resources import raise_if_short
 
 MAX_SLIDE_PX = 100_000_000_000
 """Maximum plausible number of pixels of a slide: 50 x 25 mm at 0.11 um/px."""
@@ -53,7 +54,8 @@ def is_whole_slide(path: Path) -> bool:
     tiff.check_tiled(path)
     try:
         openslide.OpenSlide(path).close()
-    except openslide.OpenSlideError:
+    except openslide.OpenSlideError as error:
+        raise_if_short(error, str(path))
         return False
     return True
 
