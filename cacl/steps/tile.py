@@ -15,10 +15,11 @@ from cacl.config import TilesConfig
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.image import stain
 from cacl.image.cell_mask import background_od, cell_mask
-from cacl.image.readers import as_dask, check_size, open_source
+from cacl.image.readers import as_dask, check_size, memory_need, open_source
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
+from cacl.runtime.memory import process_budget
 from cacl.runtime.resources import raise_if_short
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ImageJobs
@@ -119,7 +120,8 @@ def _tile_image(
     existing = _existing_statistics(store, row, digest)
     if existing is not None:
         return existing
-    with open_source(path) as source:
+    need = memory_need(path, source_px=source_px, tile_px=tile_px)
+    with process_budget().take(need, f"tile: {row.image_id}"), open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
         source_mpp = row.mpp or source.mpp

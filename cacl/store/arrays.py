@@ -175,7 +175,7 @@ def open_array(path: Path) -> StoredArray:
     try:
         with _zarrs_pipeline():
             array = StoredArray(zarr.open_array(path, mode="r"), path)
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is not an array of the store; run the step again") from error
     if not array.is_complete():
         raise StoreError(f"{path} has missing data; delete its image and run again")
@@ -258,6 +258,6 @@ def _raise_os_error(error: Exception, path: Path, *, missing_is_damage: bool = F
     """
     number = _OS_ERROR.search(str(error))
     code = int(number[1]) if number else getattr(error, "errno", None)
-    if code is None or (missing_is_damage and code in (errno.ENOENT, errno.ENOTDIR)):
+    if code is None or (missing_is_damage and code == errno.ENOENT):
         return
     raise OSError(code, os.strerror(code), str(path)) from error

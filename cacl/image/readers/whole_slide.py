@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,6 +143,10 @@ class SlideSource(Source):
             pixels, grid.tile_px, offset=(y.offset, x.offset), side=(y.side, x.side)
         )
 
+    def native_tile_px(self) -> int:
+        """Return the pixels of the largest tile in which a level is stored; 0 if unknown."""
+        return max(_native_tile_px(self._slide, level) for level in range(len(self._levels)))
+
     def _best_level(self, downsample: float) -> int:
         limit = downsample * LEVEL_TOLERANCE
         return max(
@@ -178,6 +183,14 @@ def _check_header(path: Path, slide: openslide.OpenSlide) -> None:
                 f"{path} is stored in tiles of {sides[0]:,} x {sides[1]:,} px, expected at most "
                 f"{MAX_CORE_PX:,} px per tile; save it with tiles of 256 x 256 px",
             )
+
+
+def _native_tile_px(slide: openslide.OpenSlide, level: int) -> int:
+    sides = (
+        int(slide.properties.get(f"openslide.level[{level}].tile-{side}", 0))
+        for side in ("width", "height")
+    )
+    return math.prod(sides)
 
 
 def _mpp(slide: openslide.OpenSlide) -> float | None:
