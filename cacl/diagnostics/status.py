@@ -229,7 +229,8 @@ def _read_failures(path: Path) -> list[tuple[str, str]]:
 
 def _read_image_ids(path: Path) -> set[str]:
     try:
-        return set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
+        with pq.ParquetFile(path) as file:
+            return set(file.read(["image_id"], use_threads=False)["image_id"].to_pylist())
     except (OSError, ValueError, KeyError) as error:
         raise TableError(f"{path} cannot be read ({error}); delete it and run again") from error
 

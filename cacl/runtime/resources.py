@@ -40,7 +40,8 @@ class Shortage(Enum):
     )
     THREADS = (
         "no thread or process can be started",
-        "raise the limit of processes (ulimit -u, or pids of the container) or use fewer threads",
+        "raise the limit of processes (ulimit -u, or pids of the container), give the job more "
+        "memory for their stacks, or use fewer threads",
     )
     INPUT_OUTPUT = (
         "the file system does not answer",

@@ -89,7 +89,7 @@ def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
 
     UTF-8, decimal point, line feeds, six significant digits; missing values are empty.
     """
-    frame = to_table(rows, record).to_pandas(types_mapper=_nullable)
+    frame = to_table(rows, record).to_pandas(types_mapper=_nullable, use_threads=False)
     floats = frame.select_dtypes("Float64").columns
     for name in floats:
         frame[name] = frame[name].map(_format_float, na_action="ignore").astype("string")
@@ -122,7 +122,7 @@ def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
     schema = arrow_schema(record)
     tables = [_read_checked(path, schema, record) for path in paths]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable, use_threads=False)
     return frame
 
 
@@ -138,8 +138,10 @@ def read_csv(path: Path, record: type) -> pd.DataFrame:
 
 
 def _read_checked(path: Path, schema: pa.Schema, record: type) -> pa.Table:
+    # One thread: Arrow waits forever if a thread of its pool cannot start, as memory is short.
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise TableError(_unreadable(path, error)) from error
     _check_columns(path, table.column_names, schema, record)
