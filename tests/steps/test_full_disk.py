@@ -40,7 +40,7 @@ def acquired(folder: Path) -> Path:
     return table
 
 
-def tile(table: Path, disk: Path) -> Result:
+def tile(table: Path, disk: Path, jobs: int = 1) -> Result:
     options = {
         "--acquired": table,
         "--store": disk / "atlas.zarr",
@@ -49,6 +49,7 @@ def tile(table: Path, disk: Path) -> Result:
         "--source-px": 64,
         "--tile-px": 64,
         "--min-tissue-fraction": 0,
+        "--jobs": jobs,
     }
     return CliRunner().invoke(
         app, ["tile", *(str(part) for pair in options.items() for part in pair)]

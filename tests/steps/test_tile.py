@@ -162,3 +162,20 @@ def test_real_cores_have_tissue_and_background(run: Run, shared_data: Path) -> N
         fractions = np.array([stat.tissue_fraction for stat in of_core]).reshape(8, 8)
         assert fractions.min() < 0.01
         assert 0.05 < fractions.mean() < 0.85
+
+
+@pytest.mark.parametrize("damage", ["metadata", "chunk", "lost"])
+def test_damaged_image_in_the_store_is_written_again(run: Run, core: Path, damage: str) -> None:
+    rows = run([acquired(core, "core")])
+    folder = run.store.path("HPA000001/core")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    chunk = next(path for path in (folder / "0" / "c").rglob("*") if path.is_file())
+    if damage == "metadata":
+        (folder / "0" / "zarr.json").write_text("{")
+    elif damage == "chunk":
+        chunk.write_bytes(chunk.read_bytes()[:-20])
+    else:
+        chunk.unlink()
+    assert run([acquired(core, "core")]) == rows
+    assert run.failures == {}
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
