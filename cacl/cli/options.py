@@ -56,8 +56,8 @@ _command = ContextVar("_command", default="cacl")
 
 
 @contextmanager
-def report_errors() -> Iterator[None]:
-    """Print an error that the user can fix as one sentence, and exit with status 1.
+def report_errors(status: int = 1) -> Iterator[None]:
+    """Print an error that the user can fix as one sentence, and exit with `status`.
 
     These are the errors of this package, temporary conditions of the machine, files that cannot be
     read or written, and names that are not UTF-8. Any other error is a fault of the program and
@@ -71,9 +71,9 @@ def report_errors() -> Iterator[None]:
         sentence = error_sentence(error, _command.get())
         if sentence is None:
             raise
-        printable = sentence.encode("utf-8", "backslashreplace").decode("utf-8")
-        typer.secho(f"Error: {printable}", err=True, fg=typer.colors.RED)
-        raise typer.Exit(1) from error
+        readable = sentence.encode("utf-8", "backslashreplace").decode("utf-8")
+        typer.secho(f"Error: {readable}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(status) from error
 
 
 def with_config_options(function: Callable[..., None]) -> Callable[..., None]:

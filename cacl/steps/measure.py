@@ -120,7 +120,10 @@ def measure(
         class_rows = [row for measures in outcome.results for row in measures.classes]
         tables.write_parquet(classes_table, class_rows, ClassRow)
     measure_rows = Outcome([measures.row for measures in outcome.results], outcome.failures)
-    write_outputs(measure_rows, MeasureRow, out, failures, strict=jobs.strict)
+    made_with = tables.made_with(
+        "measure", cell_type=cell_type, min_tissue_fraction=min_tissue_fraction
+    )
+    write_outputs(measure_rows, MeasureRow, out, failures, strict=jobs.strict, made_with=made_with)
 
 
 def _group_by_image(rows: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:
@@ -178,12 +181,7 @@ def _row_stats(store: Store, meta: ImageMeta) -> list[TileRowStats]:
             ]
         return stats
     except StoreError as error:
-        raise ImageError(
-            Reason.DAMAGED,
-            f"{meta.image_id} cannot be read from the store ({error}): delete "
-            f"{store.path(meta.image_id)}, then run `snakemake --forcerun tile`, which makes its "
-            "tiles and masks again and keeps those of the other images",
-        ) from error
+        raise ImageError(Reason.DAMAGED, str(error)) from error
 
 
 def _measure_row(

@@ -103,16 +103,19 @@ def segment(
         )
         if not _has_masks(image_store, row.image_id, names, digest):
             agreement = ViewAgreement(n_views)
-            masks = predict_masks(
-                image_store,
-                meta,
-                trained,
-                morphology,
-                device_lock=device_lock,
-                agreement=agreement,
-            )
-            by_name = dict(zip(names, masks, strict=True))
-            image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
+            try:
+                masks = predict_masks(
+                    image_store,
+                    meta,
+                    trained,
+                    morphology,
+                    device_lock=device_lock,
+                    agreement=agreement,
+                )
+                by_name = dict(zip(names, masks, strict=True))
+                image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
+            except StoreError as error:
+                raise ImageError(Reason.DAMAGED, str(error)) from error
         attributes = image_store.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,
@@ -126,7 +129,10 @@ def segment(
     outcome = run_images(
         "segment", first_rows, segment_image, source=lambda row: row.image_id, jobs=pipeline.images
     )
-    write_outputs(outcome, SegmentedRow, out, failures, strict=strict)
+    made_with = tables.made_with(
+        "segment", version=SEGMENT_VERSION, model=trained.digest, **config.model_dump()
+    )
+    write_outputs(outcome, SegmentedRow, out, failures, strict=strict, made_with=made_with)
 
 
 def _has_masks(store: Store, image_id: str, names: Sequence[str], digest: str) -> bool:
@@ -147,11 +153,7 @@ def _read_meta(store: Store, row: TileStatRow) -> ImageMeta:
         meta = store.meta(row.image_id)
     except StoreError as error:
         reason = Reason.DAMAGED if store.path(row.image_id).exists() else Reason.NOT_FOUND
-        raise ImageError(
-            reason,
-            f"{error}: delete {store.path(row.image_id)} if it exists, then run `snakemake "
-            "--forcerun tile`, which makes the tiles of this image again",
-        ) from error
+        raise ImageError(reason, str(error)) from error
     if meta.digest != row.digest:
         raise ImageError(
             Reason.CHANGED,
