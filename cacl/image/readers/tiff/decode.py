@@ -34,6 +34,7 @@ from cacl.image.readers.tiff.pages import (
 from cacl.image.readers.tiff.pixel_size import pixel_size
 from cacl.image.readers.tiff.segments import PageReader
 from cacl.image.readers.tiff.tags import check_directories, tag
+from cacl.runtime.resources import raise_if_short
 from cacl.runtime.source_files import unreadable
 
 COLOURS = {
@@ -227,7 +228,8 @@ def _check_copies(path: Path, choice: Choice, pixels: Pixels) -> None:
 def _is_copy(path: Path, page: tifffile.TiffPage, pixels: Pixels) -> bool:
     try:
         small = _preview(_read(path, page))
-    except ImageError:
+    except ImageError as error:
+        raise_if_short(error, str(path))
         return False
     large = _preview(pixels)
     if np.abs(small - large).mean() <= MAX_MEAN_DIFFERENCE:
