@@ -49,6 +49,10 @@ class DiskError(CaclError):
     """A full or read-only disk prevented images from being written; the step must run again."""
 
 
+class LockedError(CaclError):
+    """A process uses the run's folder, so that its lock cannot be removed."""
+
+
 class StrictError(CaclError):
     """Some images failed and `--strict` is set."""
 

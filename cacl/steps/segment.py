@@ -106,6 +106,8 @@ def segment(
             )
             by_name = dict(zip(names, masks, strict=True))
             image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
+        else:
+            image_store.remove_leftovers(row.image_id, *names)
         attributes = image_store.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,

@@ -111,6 +111,7 @@ def _tile_image(
     """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
     if store.has_image(row.image_id, digest):
+        store.remove_leftovers(row.image_id)
         meta = store.meta(row.image_id)
         image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
         return list(_statistics(meta, row.antibody_id, image, cell))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -14,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cacl.errors import TableError
+from cacl.runtime.atomic import replaced_file
 
 CSV_SIGNIFICANT_DIGITS = 6
 
@@ -57,16 +56,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     OSError
         Disk full or no permission; `path` is then unchanged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with replaced_file(path) as temporary:
         write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -169,9 +160,3 @@ def _nullable(dtype: pa.DataType) -> Any:
 
 def _format_float(value: float) -> str:
     return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
