@@ -139,16 +139,26 @@ def test_folder_that_was_killed_between_its_two_renames_is_put_back(tmp_path: Pa
     assert (names(tmp_path), (target / "content").read_text()) == (["image"], "before")
 
 
+def fail_in_file(target: Path) -> None:
+    with replaced_file(target) as temporary:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "full")
+
+
+def fail_in_folder(target: Path) -> None:
+    with replaced_folder(target) as new:
+        (new / "content").write_text("half")
+        raise OSError(errno.ENOSPC, "full")
+
+
 def test_failed_write_leaves_the_target_and_nothing_else(tmp_path: Path) -> None:
     file, folder = tmp_path / "table.csv", tmp_path / "image"
     write(file, "before")
     write_folder(folder, "before")
-    with pytest.raises(OSError, match="full"), replaced_file(file) as temporary:
-        temporary.write_text("half")
-        raise OSError(errno.ENOSPC, "full")
-    with pytest.raises(OSError, match="full"), replaced_folder(folder) as new:
-        (new / "content").write_text("half")
-        raise OSError(errno.ENOSPC, "full")
+    with pytest.raises(OSError, match="full"):
+        fail_in_file(file)
+    with pytest.raises(OSError, match="full"):
+        fail_in_folder(folder)
     assert names(tmp_path) == ["image", "table.csv"]
     assert (file.read_text(), (folder / "content").read_text()) == ("before", "before")
 

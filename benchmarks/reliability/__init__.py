@@ -1,0 +1,1 @@
+"""Benchmarks of faults: killed runs, full disks, limits."""
