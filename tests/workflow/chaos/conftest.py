@@ -21,7 +21,7 @@ class Reference:
 
 @pytest.fixture(scope="package")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    census = Census(Path(tmp_path_factory.mktemp("undisturbed")), PRESETS["robust"])
+    census = Census(Path(tmp_path_factory.mktemp("undisturbed")), PRESETS["paper"])
     status, output, peaks = census.run_measured()
     assert status == 0, output
     assert census.leftovers() == []

@@ -38,7 +38,7 @@ def disks(tmp_path: Path) -> Iterator[Path]:
 def test_every_fault_ends_in_a_sentence_and_the_same_command_goes_on(
     reference: Reference, disks: Path, tmp_path: Path
 ) -> None:
-    census = Census(disks, PRESETS["robust"])
+    census = Census(disks, PRESETS["paper"])
     for step, fault in (
         ("acquire", few_handles(HANDLES)),
         ("tile", FULL_DISK),

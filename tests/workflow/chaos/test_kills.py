@@ -32,7 +32,7 @@ def test_kills_are_spread_over_all_steps() -> None:
 
 @pytest.mark.timeout(1200)
 def test_killed_census_ends_like_an_undisturbed_one(reference: Reference, tmp_path: Path) -> None:
-    census = Census(tmp_path, PRESETS["robust"])
+    census = Census(tmp_path, PRESETS["paper"])
     killed = 0
     for planned in plan_kills(KILLS, SINGLE_JOBS, SEED):
         killed += kill(census, planned, reference.seconds) is not None
@@ -47,7 +47,7 @@ def test_killed_census_ends_like_an_undisturbed_one(reference: Reference, tmp_pa
 def test_lock_of_a_killed_run_is_explained_and_removed_by_one_command(
     reference: Reference, tmp_path: Path
 ) -> None:
-    census = Census(tmp_path, PRESETS["robust"])
+    census = Census(tmp_path, PRESETS["paper"])
     with census.start() as process:
         next(running_jobs(tmp_path, process))
         with pytest.raises(RuntimeError, match=rf"is in use by process {process.pid} "):
