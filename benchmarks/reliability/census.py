@@ -59,6 +59,8 @@ LEFTOVERS = (
     ".snakemake/incomplete/*",
     ".snakemake/cacl-run.json",
 )
+SNAKEMAKE_TIMESTAMP = ".snakemake_timestamp"
+"""Snakemake keeps this empty file in every folder that is the product of a rule."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,11 @@ class Census:
     def leftovers(self) -> list[str]:
         """Return the temporary files, locks and saved states that are left."""
         found = {path for pattern in LEFTOVERS for path in self.folder.glob(pattern)}
-        return sorted(path.relative_to(self.folder).as_posix() for path in found)
+        return sorted(
+            path.relative_to(self.folder).as_posix()
+            for path in found
+            if path.name != SNAKEMAKE_TIMESTAMP
+        )
 
     def is_done(self, step: str) -> bool:
         """Return whether a step has written its product for every shard."""

@@ -49,7 +49,11 @@ FULL_DISK = Fault(
 )
 READ_ONLY = Fault(
     "read-only folder",
-    "\n".join(f'mount -o remount,ro "$PWD/{top}"' for top in PRODUCTS),
+    # It fails while another job has a file open for writing.
+    "\n".join(
+        f'for i in {{1..200}}; do mount -o remount,ro "$PWD/{top}" && break; sleep 0.1; done'
+        for top in PRODUCTS
+    ),
     ("Read-only file system",),
 )
 
