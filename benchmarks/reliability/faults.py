@@ -6,6 +6,7 @@ that comes first on the search path brings the fault about when the step's first
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from benchmarks.reliability.census import PRODUCTS, Census
 
 DISK_MB = 96
 FILLER = "filler"
+TRACEBACK = re.compile(r"^(?!Exception ignored in).*\nTraceback \(most recent call last\)", re.M)
+"""Python prints those of objects that it destroys at its end beside the sentence."""
 SHIM = """#!/bin/bash
 if [ "$1" = "$CHAOS_STEP" ]; then . "$CHAOS_FAULT"; fi
 exec {program} "$@"
@@ -138,6 +141,6 @@ def sentence_problems(fault: Fault, status: int, output: str) -> list[str]:
         found.append("status 0")
     if not any(word in output for word in fault.words):
         found.append("no sentence")
-    if "Traceback (most recent call last)" in output:
+    if TRACEBACK.search(output):
         found.append("a traceback")
     return found

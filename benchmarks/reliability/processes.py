@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-POLL_S = 0.02
+POLL_S = 0.05
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from benchmarks.reliability.faults import (
 )
 from tests.workflow.chaos.conftest import Reference
 
-HANDLES = 12
+HANDLES = 8
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_every_fault_ends_in_a_sentence_and_the_same_command_goes_on(
         ("segment", little_memory(reference.peaks_kb["segment"] // 2)),
         ("measure", READ_ONLY),
     ):
-        status, output = with_fault(census, tmp_path / "fault", fault, step).run()
+        status, output = with_fault(census, tmp_path / "fault", fault, step).run("--until", step)
         assert sentence_problems(fault, status, output) == [], (step, fault.name, output)
         repair(disks)
     status, output = census.run()
