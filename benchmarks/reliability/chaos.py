@@ -38,8 +38,8 @@ from benchmarks.reliability.faults import (
 from benchmarks.reliability.kills import PLANNING, Killed, kill, plan_kills
 
 HANDLES = 8
-MEMORY_SHARE = 0.9
-"""Limit of the address space as a share of what the step takes."""
+MEMORY_SHARES = (0.9, 0.7)
+"""Limits of the address space as shares of what the step takes."""
 
 
 def disturb_by_kills(
@@ -72,23 +72,23 @@ def faults(peaks_kb: Mapping[str, int], step: str) -> list[Fault]:
         FULL_DISK,
         READ_ONLY,
         few_handles(HANDLES),
-        little_memory(int(MEMORY_SHARE * peaks_kb[step])),
+        *(little_memory(int(share * peaks_kb[step])) for share in MEMORY_SHARES),
     ]
 
 
 def disturb_by_faults(
     census: Census, scripts: Path, peaks_kb: Mapping[str, int]
-) -> Iterator[tuple[str, str, list[str]]]:
-    """Bring about every fault in every step; yield step, fault and what was wrong with its end."""
+) -> Iterator[tuple[str, str, str]]:
+    """Bring about every fault in every step; yield step, fault and how it ended."""
     for step in STEPS:
         for fault in faults(peaks_kb, step):
             status, output = with_fault(census, scripts, fault, step).run("--until", step)
             repair(census.folder)
-            found = sentence_problems(fault, status, output)
-            print(
-                f"{step}: {fault.name}: {', '.join(found) or 'ended with a sentence'}", flush=True
-            )
-            yield step, fault.name, found
+            wrong = ", ".join(sentence_problems(fault, status, output))
+            end = wrong and f"PROBLEM: {wrong}"
+            end = end or (f"status {status} and a sentence" if status else "ended as usual")
+            print(f"{step}: {fault.name}: {end}", flush=True)
+            yield step, fault.name, end
     status, output = census.run()
     if status:
         raise RuntimeError(output)
@@ -130,6 +130,9 @@ def main() -> None:
         census = Census(folder / preset / "killed", PRESETS[preset])
         killed = disturb_by_kills(census, options.kills, options.single, options.seed, seconds)
         found = problems(census, products)
+        wanted = options.kills + options.single
+        if len(killed) < wanted:
+            found.append(f"only {len(killed)} of {wanted} kills before the run was done")
         rows += kill_rows(preset, killed, found)
         all_problems += [f"{preset}, killed: {line}" for line in found]
         if options.no_faults:
@@ -139,14 +142,11 @@ def main() -> None:
             ends = list(disturb_by_faults(census, folder / preset / "scripts", peaks))
             found = problems(census, products)
         all_problems += [
-            f"{preset}, {step}, {name}: {line}" for step, name, f in ends for line in f
+            f"{preset}, {step}, {name}: {end}" for step, name, end in ends if "PROBLEM" in end
         ]
         all_problems += [f"{preset}, faults: {line}" for line in found]
-        for step, name, wrong in ends:
-            end = ", ".join(wrong) or "sentence, status 1"
-            rows.append(
-                [preset, step, "", "", f"{name}: {end}", "equal" if not found else "differs"]
-            )
+        outcome = "equal" if not found else f"{len(found)} problems"
+        rows += [[preset, step, "", "", f"{name}: {end}", outcome] for step, name, end in ends]
     notes = [
         f"seed {options.seed}; {compared} files compared; not compared: "
         + "; ".join(f"`{name}` ({reason})" for name, reason in NOT_COMPARED.items()),

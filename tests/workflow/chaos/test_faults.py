@@ -40,12 +40,13 @@ def test_every_fault_ends_in_a_sentence_and_the_same_command_goes_on(
 ) -> None:
     census = Census(disks, PRESETS["paper"])
     for step, fault in (
-        ("acquire", few_handles(HANDLES)),
-        ("tile", FULL_DISK),
+        ("acquire", FULL_DISK),
+        ("tile", few_handles(HANDLES)),
         ("segment", little_memory(reference.peaks_kb["segment"] // 2)),
         ("measure", READ_ONLY),
     ):
         status, output = with_fault(census, tmp_path / "fault", fault, step).run("--until", step)
+        assert status == 1, (step, fault.name)
         assert sentence_problems(fault, status, output) == [], (step, fault.name, output)
         repair(disks)
     status, output = census.run()
