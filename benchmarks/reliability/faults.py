@@ -16,8 +16,7 @@ from pathlib import Path
 
 from benchmarks.reliability.census import PRODUCTS, Census
 
-DISK_MB = 96
-FILLER = "filler"
+DISK_MB = 1024
 TRACEBACK = re.compile(
     r"^(?!Exception ignored in).*\nTraceback \(most recent call last\):\n  File", re.MULTILINE
 )
@@ -56,7 +55,12 @@ class Fault:
 
 FULL_DISK = Fault(
     "full disk",
-    "\n".join(f"cat /dev/zero > {top}/{FILLER} 2>/dev/null" for top in PRODUCTS),
+    # Its size becomes what is used; a size of 0 would be no limit.
+    "\n".join(
+        f'used=$(df -k --output=used "$PWD/{top}" | tail -1); '
+        f'mount -o remount,size=$((used > 4 ? used : 4))k "$PWD/{top}"'
+        for top in PRODUCTS
+    ),
     ("No space left on device", "ran out of disk space"),
 )
 READ_ONLY = Fault(
@@ -113,8 +117,8 @@ def small_disks(folder: Path) -> Iterator[None]:
 def repair(folder: Path) -> None:
     """Remove the faults of the disks."""
     for top in PRODUCTS:
-        subprocess.run(["mount", "-o", "remount,rw", str(folder / top)], check=True)
-        (folder / top / FILLER).unlink(missing_ok=True)
+        options = f"remount,rw,size={DISK_MB}m"
+        subprocess.run(["mount", "-o", options, str(folder / top)], check=True)
 
 
 def with_fault(census: Census, folder: Path, fault: Fault, step: str) -> Census:
