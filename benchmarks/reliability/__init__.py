@@ -1,1 +1,1 @@
-"""Benchmarks of faults: killed runs, full disks, limits."""
+"""Damage, faults and what is found of them."""

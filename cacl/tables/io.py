@@ -1,9 +1,16 @@
-"""Read and write tables of records: atomic, and equal bytes for equal rows."""
+"""Read and write tables of records: atomic, and equal bytes for equal rows.
+
+A Parquet table holds the SHA-256 of its own bytes, besides the checksums of its pages; a CSV that a
+later step reads has its SHA-256 beside it (`cacl.tables.checksums`). Both are checked on reading.
+"""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -12,7 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cacl.errors import TableError
-from cacl.runtime.atomic import replaced_file
+from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
+from cacl.tables.atomic import write_atomically, write_text
+from cacl.tables.cells import printable
+from cacl.tables.checksums import SUFFIX, check_file
+
+DIGEST_KEY = f"cacl.{FILE_DIGEST}"
+MADE_WITH_KEY = "cacl.made_with"
+"""Keys of the metadata of a Parquet file; the digest is the last one."""
 
 CSV_SIGNIFICANT_DIGITS = 6
 
@@ -41,47 +55,82 @@ def arrow_schema(record: type) -> pa.Schema:
 
 
 def to_table(rows: Iterable[Any], record: type) -> pa.Table:
-    """Return records, or a data frame with the record's columns, as an Arrow table."""
-    schema = arrow_schema(record)
-    if isinstance(rows, pd.DataFrame):
-        return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
-    return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path next to `path`, then rename it to `path`.
+    """Return records, or a data frame with the record's columns, as an Arrow table.
 
     Raises
     ------
-    OSError
-        Disk full or no permission; `path` is then unchanged.
+    TableError
+        A text cannot be written as UTF-8: it holds a path whose name is not UTF-8.
     """
-    with replaced_file(path) as temporary:
-        write(temporary)
+    schema = arrow_schema(record)
+    try:
+        if isinstance(rows, pd.DataFrame):
+            return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+        return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
+    except UnicodeEncodeError as error:
+        raise TableError(
+            f"A table of {record.__name__} cannot hold '{printable(str(error.object))[:300]}', "
+            "which is not UTF-8; rename the file or folder"
+        ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def write_parquet(
+    path: Path, rows: Iterable[Any], record: type, made_with: Mapping[str, Any] | None = None
+) -> None:
+    """Write records, or a data frame with the record's columns, as Parquet.
 
-
-def write_parquet(path: Path, rows: Iterable[Any], record: type) -> None:
-    """Write records, or a data frame with the record's columns, as Parquet."""
+    Parameters
+    ----------
+    path
+        The file.
+    rows, record
+        The rows, and their schema.
+    made_with
+        What the rows depend on besides the inputs; see `cacl.tables.made_with`.
+    """
     table = to_table(rows, record)
-    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    stream = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        stream, table.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
+        writer.write_table(table)
+        if made_with is not None:
+            text = json.dumps(made_with, sort_keys=True, ensure_ascii=False)
+            writer.add_key_value_metadata({MADE_WITH_KEY: text})
+        writer.add_key_value_metadata({DIGEST_KEY: BLANK_DIGEST})
+    data = embed_digest(stream.getvalue().to_pybytes())
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
     """Write records, or a data frame with the record's columns, as CSV.
 
-    UTF-8, decimal point, line feeds, six significant digits; missing values are empty.
+    UTF-8, decimal point, line feeds, six significant digits; missing values are empty. A value with
+    a comma, a quote or any kind of line end is in quotes: there are as many records as rows.
     """
-    frame = to_table(rows, record).to_pandas(types_mapper=_nullable)
-    floats = frame.select_dtypes("Float64").columns
-    for name in floats:
-        frame[name] = frame[name].map(_format_float, na_action="ignore").astype("string")
-    text = frame.to_csv(index=False, lineterminator="\n")
-    write_text(path, text)
+    Path(f"{path}{SUFFIX}").unlink(missing_ok=True)  # that of a former `write_checked_text`
+    write_text(path, table_csv(rows, record))
+
+
+def table_csv(rows: Iterable[Any], record: type) -> str:
+    """Return the content of the file that `write_csv` writes."""
+    table = to_table(rows, record)
+    values = [[_csv_value(value) for value in column.to_pylist()] for column in table.columns]
+    return csv_text([table.column_names, *zip(*values, strict=True)])
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as CSV with line feeds.
+
+    The csv module quotes a carriage return or a line feed only if its own line end holds that
+    character, so rows are written with both and the end is replaced.
+    """
+    lines: list[str] = []
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\r\n").writerow(row)
+        lines.append(line.getvalue().removesuffix("\r\n"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def read_parquet(path: Path, record: type) -> list[Any]:
@@ -114,8 +163,12 @@ def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
 
 
 def read_csv(path: Path, record: type) -> pd.DataFrame:
-    """Read a CSV file of `write_csv` as text; see `read_frame` for errors."""
+    """Read a CSV file of `write_csv` as text; see `read_frame` for errors.
+
+    Its digest is checked if one is recorded beside it.
+    """
     schema = arrow_schema(record)
+    check_file(path)
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype="string")
     except (OSError, ValueError) as error:
@@ -124,11 +177,49 @@ def read_csv(path: Path, record: type) -> pd.DataFrame:
     return frame
 
 
-def _read_checked(path: Path, schema: pa.Schema, record: type) -> pa.Table:
+def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet table after a check of the digest of its bytes and of those of its pages.
+
+    Parameters
+    ----------
+    path
+        A file of `write_parquet`.
+    columns
+        The columns to read; None for all.
+
+    Raises
+    ------
+    TableError
+        The file is missing, damaged, without a digest, or lacks a column.
+    """
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        data = path.read_bytes()
+        check_digest(data)
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(None if columns is None else list(columns))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise TableError(_unreadable(path, error)) from error
+    if columns is not None and table.num_columns != len(columns):
+        raise TableError(
+            f"{path} lacks one of the columns {list(columns)}; delete it and run again"
+        )
+    return table
+
+
+def read_made_with(path: Path) -> dict[str, Any]:
+    """Return `made_with` of a Parquet table; empty if it has none. Raises as `read_arrow`."""
+    try:
+        data = path.read_bytes()
+        check_digest(data)
+        metadata = pq.ParquetFile(pa.BufferReader(data)).metadata.metadata or {}
+        made_with: dict[str, Any] = json.loads(metadata.get(MADE_WITH_KEY.encode(), b"{}"))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise TableError(_unreadable(path, error)) from error
+    return made_with
+
+
+def _read_checked(path: Path, schema: pa.Schema, record: type) -> pa.Table:
+    table = read_arrow(path)
     _check_columns(path, table.column_names, schema, record)
     return table.cast(schema)
 
@@ -146,7 +237,7 @@ def _check_columns(path: Path, names: list[str], schema: pa.Schema, record: type
 
 def _unreadable(path: Path, error: Exception) -> str:
     problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-    return f"The table {path} {problem}; run the step that writes it again"
+    return f"The table {path} {problem}; delete it, and run the step that writes it again"
 
 
 def _nullable(dtype: pa.DataType) -> Any:
@@ -158,5 +249,7 @@ def _nullable(dtype: pa.DataType) -> Any:
     }[dtype]
 
 
-def _format_float(value: float) -> str:
-    return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+def _csv_value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+    return "" if value is None else str(value)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -9,6 +11,15 @@ import pytest
 from cacl import tables
 from cacl.errors import TableError
 from cacl.tables.schemas import FailureRow, MeasureRow, TileStatRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coloured:
+    """A record of another version."""
+
+    image_id: str
+    colour: str
+
 
 STAT = TileStatRow(
     image_id="A/1",
@@ -57,6 +68,36 @@ def test_csv_quotes_values_and_keeps_unicode(tmp_path: Path) -> None:
     assert tables.read_csv(tmp_path / "f.csv", FailureRow).iloc[0].to_dict() == vars(FAILURE)
 
 
+@pytest.mark.parametrize(
+    "text", ["GE\rNE", "a\nb", "a\r\nb", '"', ",", ' "x', "\u2028", "=1+1", ""]
+)
+def test_csv_has_as_many_records_as_its_parquet_twin(tmp_path: Path, text: str) -> None:
+    rows = [replace(STAT, image_id=text), STAT]
+    tables.write_csv(tmp_path / "t.csv", rows, TileStatRow)
+    tables.write_parquet(tmp_path / "t.parquet", rows, TileStatRow)
+    twin = [row.image_id for row in tables.read_parquet(tmp_path / "t.parquet", TileStatRow)]
+    frame = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, lineterminator="\n")
+    assert frame["image_id"].tolist() == twin == [text, "A/1"]
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as stream:
+        assert [line["image_id"] for line in csv.DictReader(stream)] == twin
+
+
+def test_failure_has_its_texts_in_one_line_of_utf_8(tmp_path: Path) -> None:
+    row = replace(FAILURE, image_id="GE\rNE", message="a\nb\x1b[0m", source="folder \udcff/x.jpg")
+    assert (row.image_id, row.message) == ("GE\\rNE", "a\\nb\\x1b[0m")
+    tables.write_csv(tmp_path / "f.csv", [row], FailureRow)
+    assert (tmp_path / "f.csv").read_bytes().count(b"\n") == 2
+    assert tables.read_csv(tmp_path / "f.csv", FailureRow).iloc[0].to_dict() == vars(row)
+    assert row.source == "folder \\udcff/x.jpg"
+
+
+def test_rejects_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    for write in (tables.write_parquet, tables.write_csv):
+        with pytest.raises(TableError, match=r"x\\udcff.*not UTF-8; rename the file or folder"):
+            write(tmp_path / "t", [replace(STAT, image_id="x\udcff")], TileStatRow)
+    assert not (tmp_path / "t").exists()
+
+
 def test_empty_table_keeps_its_columns(tmp_path: Path) -> None:
     tables.write_parquet(tmp_path / "t.parquet", [], TileStatRow)
     frame = tables.read_frame([tmp_path / "t.parquet"], TileStatRow)
@@ -66,7 +107,7 @@ def test_empty_table_keeps_its_columns(tmp_path: Path) -> None:
 
 def test_rejects_table_with_other_columns_and_names_them(tmp_path: Path) -> None:
     path = tmp_path / "old.parquet"
-    pd.DataFrame({"image_id": ["A/1"], "colour": ["brown"]}).to_parquet(path)
+    tables.write_parquet(path, [Coloured(image_id="A/1", colour="brown")], Coloured)
     with pytest.raises(TableError, match=r"unknown columns \['colour'\].*delete it and run again"):
         tables.read_frame([path], TileStatRow)
 

@@ -46,7 +46,7 @@ rule measure:
     conda:
         "../../environment.yml"
     params:
-        cell_type=labels.cli_args("cell_type"),
+        cell_type=literally(labels.cli_args("cell_type")),
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         store="results/atlas.zarr",
         input_digest=batch_digest(
@@ -95,6 +95,7 @@ rule report:
             labels={"text": "data dictionary"},
         ),
         package="results/report/datapackage.json",
+        sums="results/report/SHA256SUMS",
         parquet=expand(
             "results/report/{name}.parquet",
             name=[
@@ -168,7 +169,7 @@ rule report:
         model=subpath(input.curves, parent=True),
         catalog=subpath(input.images, parent=True),
         out=subpath(output.html, parent=True),
-        cell_type=labels.cli_args("cell_type"),
+        cell_type=literally(labels.cli_args("cell_type")),
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         segment=settings.segment.cli_args(),
         seed=settings.cli_args("seed"),

@@ -1,0 +1,25 @@
+"""Write files atomically: a reader sees the former content or the new one, never a part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cacl.runtime.atomic import replaced_file
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a temporary path next to `path`, then rename it to `path`.
+
+    Raises
+    ------
+    OSError
+        Disk full or no permission; `path` is then unchanged.
+    """
+    with replaced_file(path) as temporary:
+        write(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file atomically."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
