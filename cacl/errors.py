@@ -53,6 +53,10 @@ class ResourceError(CaclError):
     """Memory, file handles, threads or the network were short; the step must run again."""
 
 
+class LockedError(CaclError):
+    """A process uses the run's folder, so that its lock cannot be removed."""
+
+
 class StrictError(CaclError):
     """Some images failed and `--strict` is set."""
 

@@ -29,6 +29,7 @@ COMMANDS = (
     export.export,
     results.docs,
     diagnostics.status,
+    diagnostics.unlock,
     diagnostics.doctor,
     diagnostics.estimate,
     integrity.verify,

@@ -41,6 +41,20 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
                 typer.echo(line)
 
 
+def unlock(directory: Directory = Path()) -> None:
+    """Remove the lock that a killed Snakemake left, if no process uses the folder.
+
+    Example: cacl unlock --directory .
+    """
+    from cacl.diagnostics import workflow_lock
+
+    with opt.report_errors():
+        if workflow_lock.unlock(directory):
+            typer.echo("Unlocked. Run the same snakemake command again: it continues.")
+        else:
+            typer.echo(f"{directory.resolve()} is not locked")
+
+
 def estimate(
     config: Configs = None,
     directory: Directory = Path(),

@@ -17,7 +17,7 @@ from cacl.config import SourceConfig
 from cacl.errors import ConfigError, ImageError, Reason
 from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response, raise_if_unanswered
 from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.http.locks import commit, host_lock, locked_part
+from cacl.hpa.http.locks import commit, host_lock, locked_part, remove_leftovers
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.provenance import (
     ProvenanceRecord,
@@ -181,6 +181,7 @@ def from_mirror(
     target = _target(images, row, source)
     existing = _verified(row, target)
     if existing is not None and existing.sha256 == sha256:
+        remove_leftovers(target)
         return existing
     check_jpeg_markers(origin)
     record = mirror_record or ProvenanceRecord(
@@ -232,6 +233,7 @@ class HostFetcher:
         target = _target(self.images, row, self.client.source)
         existing = _verified(row, target, url=row.url)
         if existing is not None and not self.refresh:
+            remove_leftovers(target)
             return existing
         with locked_part(target) as part:
             existing = _verified(row, target, url=row.url)

@@ -116,6 +116,8 @@ def segment(
                 image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
             except StoreError as error:
                 raise ImageError(Reason.DAMAGED, str(error)) from error
+        else:
+            image_store.remove_leftovers(row.image_id, *names)
         attributes = image_store.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,

@@ -124,6 +124,7 @@ def _tile_image(
     """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
     if store.has_image(row.image_id, digest):
+        store.remove_leftovers(row.image_id)
         try:
             return _read_statistics(store, row)
         except StoreError as error:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from cacl.errors import ConfigError, DiskError
 from cacl.hpa.download_annotation import fetch_annotation
@@ -193,6 +194,23 @@ def test_reuses_files_of_a_killed_process(work: Workspace, server: HpaServer) ->
     (folder / "1_A_7_2.jpg").unlink()
     assert work.run(hpa_source(server)) == rows
     assert work.files().keys() == before.keys()
+
+
+@pytest.mark.parametrize("from_host", [True, False])
+def test_leftovers_beside_a_complete_image_are_removed_unless_a_process_holds_them(
+    work: Workspace, server: HpaServer, from_host: bool
+) -> None:
+    """A process may be killed after the image is complete and before its lock is removed."""
+    source = hpa_source(server) if from_host else None
+    rows = work.run(source)
+    folder = work.images / "135"
+    killed = [folder / f".0_A_7_2.jpg.{end}" for end in ("lock", "part")]
+    held = folder / ".1_A_7_2.jpg.lock"
+    for path in killed:
+        path.touch()
+    with FileLock(held):
+        assert work.run(source) == rows
+        assert [path.name for path in folder.glob(".*")] == [held.name]
 
 
 def test_two_processes_share_folder_and_request_rate(work: Workspace, server: HpaServer) -> None:

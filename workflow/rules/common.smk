@@ -3,6 +3,7 @@
 from cacl.config import resolve
 from cacl.errors import ConfigError
 from cacl.diagnostics.slurm_errors import explain
+from cacl.diagnostics.workflow_lock import explain_lock, record_run, remove_record
 from cacl.diagnostics.workflow_triggers import (
     SOURCE_COLUMNS,
     content_digest,
@@ -145,7 +146,23 @@ if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     )
 
 
+if workflow.is_main_process and not workflow.dryrun:
+    # Snakemake stops at a lock before any of its handlers; its own message does not say whose.
+    lock = explain_lock(Path.cwd())
+    if lock:
+        logger.error(lock)
+
+
+onstart:
+    record_run(Path.cwd())
+
+
+onsuccess:
+    remove_record(Path.cwd())
+
+
 onerror:
+    remove_record(Path.cwd())
     for path in log:
         for sentence in explain(Path(path), Path.cwd()):
             logger.error(sentence)
