@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from cacl.config import Config
+from cacl.hpa.image_state import MISSING, FileState
 
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
 SOURCE_COLUMNS = ("image_id", "antibody_id", "url", "path", "hpa_version", "licence", "mpp")
@@ -23,20 +25,48 @@ def content_digest(paths: Iterable[Path], columns: Iterable[str] = ()) -> str:
         The columns that matter; all if empty. `SOURCE_COLUMNS` decide the bytes of an image: a
         rule that reads only these need not run again when a label changes.
     """
-    import pyarrow.parquet as pq  # every job reads the rules, few of them need a digest
-
-    digest, wanted = hashlib.sha256(), list(columns) or None
+    digest, wanted = hashlib.sha256(), tuple(columns)
     for path in paths:
-        if path.exists():
-            table = pq.read_table(path, columns=wanted)
-            digest.update(repr(table.to_pydict()).encode())
+        state = FileState.of(str(path))
+        if state.size != MISSING:
+            digest.update(_table_digest(state, wanted))
         digest.update(b"\0")
     return digest.hexdigest()
 
 
+def files_digest(paths: Iterable[Path]) -> str:
+    """Return a SHA-256 over the bytes of files; a missing file counts as empty."""
+    return hashlib.sha256("\n".join(map(file_digest, paths)).encode()).hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content, empty for a missing file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    state = FileState.of(str(path))
+    return "" if state.size == MISSING else _file_digest(state)
+
+
+def folder_digest(paths: Iterable[Path]) -> str:
+    """Return a SHA-256 over the names, sizes and times of many files, without reading them."""
+    states = (FileState.of(str(path)) for path in paths)
+    text = "\n".join(f"{state.path}\0{state.size}\0{state.mtime_ns}" for state in states)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+# Rules are evaluated several times in a run; a file that has not changed is read once.
+@cache
+def _table_digest(state: FileState, columns: tuple[str, ...]) -> bytes:
+    import pyarrow.parquet as pq  # every job reads the rules, few of them need a digest
+
+    try:
+        table = pq.read_table(state.path, columns=list(columns) or None)
+    except (OSError, ValueError):  # the step that reads it says what is wrong with it
+        return hashlib.sha256(Path(state.path).read_bytes()).digest()
+    return hashlib.sha256(repr(table.to_pydict()).encode()).digest()
+
+
+@cache
+def _file_digest(state: FileState) -> str:
+    return hashlib.sha256(Path(state.path).read_bytes()).hexdigest()
 
 
 def training_settings(config: Config) -> str:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError, Reason
+from cacl.hpa.gene_list_files import ALL, is_list
 from cacl.hpa.gene_xml import Entry, GeneName, read_entries, read_name
 from cacl.hpa.mirror import LAYOUT, Mirror
 from cacl.tables.schemas import FailureRow
 
-ALL = "all"
-LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".list")
 MIN_SIMILARITY = 0.6
 
 
@@ -47,11 +46,10 @@ def expand_names(names: Iterable[str]) -> tuple[str, ...]:
     """
     expanded: list[str] = []
     for name in (raw_name.strip() for raw_name in names):
-        path = Path(name)
         if name.lower() == ALL:
             return ()
-        if "/" in name or path.suffix.lower() in LIST_SUFFIXES or path.is_file():
-            expanded += _read_list(path)
+        if is_list(name):
+            expanded += _read_list(Path(name))
         elif name:
             expanded.append(name)
     return tuple(dict.fromkeys(expanded))

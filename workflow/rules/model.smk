@@ -4,7 +4,7 @@
 rule list_tile_tables:
     """List the tables of tiles; a model does not depend on the number of shards."""
     input:
-        tables=per_shard("results/tiles/{shard}.parquet"),
+        tables=ancient(per_shard("results/tiles/{shard}.parquet")),
     output:
         list="results/tiles/tables.txt",
     log:
@@ -13,6 +13,9 @@ rule list_tile_tables:
         "logs/benchmarks/list_tile_tables.tsv"
     conda:
         "../../environment.yml"
+    params:
+        # The list is older than a model that was trained on tables of another content.
+        input_digest=digest_of_all(per_shard("results/tiles/{shard}.parquet")),
     message:
         "Listing the tables of tiles"
     shell:
@@ -22,9 +25,9 @@ rule list_tile_tables:
 rule select:
     """Choose the tiles for training and test, split by antibody."""
     input:
-        images=unless_trained("results/catalog/images.parquet"),
+        images=catalog_unless_trained("results/catalog/images.parquet"),
         tables=unless_trained(rules.list_tile_tables.output.list),
-        overrides=labels.overrides or [],
+        overrides=overrides_file,
     output:
         tiles="results/training/tiles.parquet",
         config=TRAINING_CONFIG,
@@ -40,6 +43,8 @@ rule select:
         max_tiles=settings.train.cli_args("max_tiles"),
         seed=settings.cli_args("seed"),
         training_settings=training_settings(settings),
+        images_digest=digest_with_manifest("results/catalog/images.parquet"),
+        overrides_digest=file_digest(labels.overrides) if labels.overrides else "",
     message:
         "Selecting tiles"
     shell:
