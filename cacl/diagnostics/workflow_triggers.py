@@ -72,7 +72,8 @@ def _file_digest(state: FileState) -> str:
 def training_settings(config: Config) -> str:
     """Return, as text, the settings that a model depends on, besides those of the training itself.
 
-    Genes and antibodies are left out: further ones do not change a model that exists.
+    The content of `labels.overrides` is one of them. Genes and antibodies are left out: further
+    ones do not change a model that exists.
     """
     source = config.source
     if source.kind == "phantom":
@@ -82,4 +83,6 @@ def training_settings(config: Config) -> str:
         settings = [source.cli_args(*SOURCE_KEYS)]
     settings += [config.labels.cli_args(), config.tiles.cli_args()]
     settings += [config.train.cli_args("max_tiles"), config.cli_args("seed")]
+    if config.labels.overrides:
+        settings.append(file_digest(config.labels.overrides))
     return " ".join(settings)

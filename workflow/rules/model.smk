@@ -44,7 +44,6 @@ rule select:
         seed=settings.cli_args("seed"),
         training_settings=training_settings(settings),
         images_digest=digest_with_manifest("results/catalog/images.parquet"),
-        overrides_digest=file_digest(labels.overrides) if labels.overrides else "",
     message:
         "Selecting tiles"
     shell:
