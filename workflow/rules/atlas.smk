@@ -39,7 +39,7 @@ checkpoint catalog:
         annotation_lists=update(
             per_shard("results/catalog/annotations/{shard}.parquet")
         ),
-        failures="results/failures/catalog.csv",
+        failures=CATALOG_FAILURES,
         attempt=update(f"{ATTEMPTS}/catalog/all.json"),
     log:
         "logs/catalog.log",

@@ -117,7 +117,6 @@ rule benchmark:
             setting=BRUSH_BORDER_SETTINGS,
         ),
         truth=PHANTOM_TRUTH,
-        truth_digest=truth_digest,
         out=subpath(output.table, parent=True),
         segment=settings.segment.cli_args(),
         seed=settings.cli_args("seed"),

@@ -75,7 +75,8 @@ rule report:
     input:
         census=per_shard("results/census/{shard}.parquet"),
         classes=per_shard("results/classes/{shard}.parquet"),
-        failures=ancient(failure_tables()),
+        checked_failures=ancient([CATALOG_FAILURES, *failure_tables("acquire", "tile")]),
+        failures=failure_tables("segment", "measure"),
         images=ancient("results/catalog/images.parquet"),
         curves="results/model/training.csv",
     output:
@@ -181,8 +182,13 @@ rule report:
         seed=settings.cli_args("seed"),
         benchmark=benchmark_option(),
         benchmark_digest=file_digest(Path(BENCHMARK_TABLE)),
+        # The outputs of checkpoints count by their content.
         input_digest=digest_of_all(
-            ["results/catalog/images.parquet", *failure_tables()]
+            [
+                "results/catalog/images.parquet",
+                CATALOG_FAILURES,
+                *failure_tables("acquire", "tile"),
+            ]
         ),
         attempts=ATTEMPTS,
     message:
@@ -190,7 +196,7 @@ rule report:
     shell:
         "cacl report $(printf -- '--census %s ' {input.census}) "
         "$(printf -- '--classes-table %s ' {input.classes}) "
-        "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
+        "$(printf -- '--failures %s ' {input.checked_failures} {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
         "{params.cell_type} {params.min_tissue_fraction} {params.segment} "
         "{params.benchmark} {params.seed} --attempts {params.attempts} --jobs {threads} "

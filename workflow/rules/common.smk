@@ -33,6 +33,7 @@ PHANTOM_HOST = "resources/phantom/host"
 PHANTOM_TRUTH = "resources/phantom/truth"
 TRAINING_CONFIG = "results/training/config.txt"
 BENCHMARK_TABLE = "results/benchmark/table.csv"
+CATALOG_FAILURES = "results/failures/catalog.csv"
 ATTEMPTS = "results/attempts"
 
 # A damaged annotation file of a mirror is read again when it changes, see `annotation_digest`.
@@ -74,11 +75,6 @@ def annotation_digest(wildcards):
     if source.kind != "mirror" or not source.mirror.is_dir():
         return ""
     return folder_digest(Mirror(source.mirror).annotation_files())
-
-
-def truth_digest(wildcards):
-    """Return a digest of the names, sizes and times of the true masks."""
-    return folder_digest(sorted(Path(PHANTOM_TRUTH).glob("*/*.png")))
 
 
 def attempt(step):
@@ -167,11 +163,9 @@ def benchmark_option():
     return f"--benchmark {BENCHMARK_TABLE}" if Path(BENCHMARK_TABLE).exists() else ""
 
 
-def failure_tables():
-    """Return the failures of every step and shard."""
-    stages = ["acquire", "tile", "segment", "measure"]
-    shards = expand("results/failures/{stage}/{shard}.csv", stage=stages, shard=SHARDS)
-    return ["results/failures/catalog.csv", *shards]
+def failure_tables(*stages):
+    """Return the failures of steps, over all shards."""
+    return expand("results/failures/{stage}/{shard}.csv", stage=stages, shard=SHARDS)
 
 
 if workflow.non_local_exec:
