@@ -153,7 +153,7 @@ class SourceConfig(Section):
     max_minutes: float | None = _key(
         None,
         "Maximum time of requests for the images of one shard; null for no limit. The images "
-        "left are failures of reason postponed, and `snakemake --forcerun acquire` continues.",
+        "left are failures of reason postponed, with which the next run continues.",
         unit="minutes",
         gt=0,
     )

@@ -37,7 +37,7 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
             typer.echo(json.dumps(found.as_document(), indent=1))
         else:
             Console().print(as_table(found))
-            for line in (*found.failure_lines(), str(found)):
+            for line in (*found.failure_lines(), f"images {found.retries}", str(found)):
                 typer.echo(line)
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
 from cacl import tables
+from cacl.diagnostics.retries import Retries, RetryCounts, count_retries
 from cacl.errors import TableError
 from cacl.hpa.provenance import provenance_path
 from cacl.runtime.resources import raise_if_short
@@ -59,6 +60,8 @@ class RunStatus:
         Number, from 1, and step of the network that an unfinished training saved last.
     has_model, has_report
         Whether the model and the report exist.
+    retries
+        Images that changed, failed and were tried again.
     """
 
     shards: list[ShardStatus]
@@ -66,6 +69,7 @@ class RunStatus:
     last_saved: tuple[int, int] | None
     has_model: bool
     has_report: bool
+    retries: RetryCounts
 
     @property
     def images(self) -> int:
@@ -99,6 +103,7 @@ class RunStatus:
             "total": total,
             "images": self.images,
             "failures": failures,
+            "retries": asdict(self.retries),
         }
 
     def count_failures(self) -> list[tuple[str, str, int]]:
@@ -179,6 +184,7 @@ def read_status(folder: Path) -> RunStatus:
         last_saved=_read_last_saved(results / "model" / "states"),
         has_model=(results / "model" / "model.json").exists(),
         has_report=(results / "report" / "report.html").exists(),
+        retries=count_retries(Retries(results / "attempts", folder), map(str, shards)),
     )
 
 
