@@ -1,0 +1,1 @@
+"""Reliability: fuzzing and faults."""
