@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 LOCK = Path(__file__).parents[1] / "requirements.lock"
-AUDIT = ("pip-audit", "--format", "json", "--progress-spinner", "off", "--disable-pip", "--requirement")
+AUDIT = (
+    "pip-audit",
+    "--format",
+    "json",
+    "--progress-spinner",
+    "off",
+    "--disable-pip",
+    "--requirement",
+)
 LIMIT_S = 300
 
 

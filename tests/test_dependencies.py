@@ -1,4 +1,4 @@
-"""Pinned dependencies: the lists agree, the lock has hashes, and the audit reports what it knows."""
+"""Pinned dependencies: the lists agree, the lock has hashes, the audit says what it knows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 LOCK_ONLY = re.compile(r"(nvidia|cuda)-[a-z0-9-]+|triton")
 """Packages of CUDA, which PyPI's torch for Linux needs and a machine without a GPU does not."""
 
-PIN = re.compile(r"^([a-zA-Z0-9._-]+)==([^ ]+)", re.MULTILINE)
+PIN = re.compile(r"^([a-zA-Z0-9._-]+)==(\S+)", re.MULTILINE)
 
 
 def canonical(name: str) -> str:

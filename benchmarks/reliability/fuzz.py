@@ -24,7 +24,16 @@ from tests.fuzz.genome import Genome
 from tests.fuzz.targets import BY_NAME, TARGETS
 
 BLOCK = 1_000
-HEADER = ("target", "cases", "accepted", "distinct errors", "crashes", "seconds", "seed", "how cases are made")
+HEADER = (
+    "target",
+    "cases",
+    "accepted",
+    "distinct errors",
+    "crashes",
+    "seconds",
+    "seed",
+    "how cases are made",
+)
 
 
 def main() -> None:
@@ -55,7 +64,9 @@ def run_target(name: str, cases: int, seed: int, state: Path) -> None:
                     tally = run_seeded(name, range(first, min(cases, first + BLOCK)), seed)
                     save_findings(name, tally, state)
                     path.write_text(json.dumps({"commit": commit(), **asdict(tally)}))
-                    print(f"{name}: {first + tally.cases}, {len(tally.findings)} findings", flush=True)
+                    print(
+                        f"{name}: {first + tally.cases}, {len(tally.findings)} findings", flush=True
+                    )
         except Timeout:
             continue  # another process runs this block
 
@@ -116,7 +127,7 @@ def write_results(state: Path, seed: int, out: Path) -> None:
             f"{tally.seconds:,.0f}", str(seed), target.strategy,
         ))  # fmt: skip
     notes = [
-        "accepted: cases that a reader returned a value for; the others ended in errors of `cacl.errors`",
+        "accepted: a reader returned a value; other cases ended in an error of `cacl.errors`",
         "distinct errors: classes, reasons and lines of the code that raised them",
         "crashes: distinct other errors, hangs, memory limits, native crashes, forbidden acts",
         f"commits (blocks of {BLOCK:,} cases): "

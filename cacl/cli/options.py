@@ -17,6 +17,7 @@ import typer
 
 from cacl.config import Config, LabelsConfig, Section, TilesConfig
 from cacl.errors import CaclError, ConfigError
+from cacl.runtime.printable import printable
 
 CLASS_EXAMPLE = 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
 
@@ -65,7 +66,7 @@ def report_errors(failures: Path | None = None) -> Iterator[None]:
 
             raise_on_disk_errors(failures)
     except CaclError as error:
-        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+        typer.secho(f"Error: {printable(str(error))}", err=True, fg=typer.colors.RED)
         raise typer.Exit(1) from error
 
 

@@ -15,6 +15,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -160,7 +161,7 @@ def _wait(process: multiprocessing.process.BaseProcess, log: Path) -> str:
 
 
 def _read(place: Path, end: str) -> Tally:
-    """Return the tally of a log; a last genome without outcome is the case that ended the process."""
+    """Return the tally of a log; a genome without outcome is of the case that ended it."""
     tally, genome = Tally(), ""
     for line in _lines(place / "log"):
         if "genome" in line:
@@ -172,7 +173,9 @@ def _read(place: Path, end: str) -> Tally:
             tally.findings.setdefault(line["outcome"], Finding(genome, line["finding"]))
         genome = ""
     if end:
-        trace = (place / "faults").read_text(errors="replace") if (place / "faults").exists() else ""
+        trace = (
+            (place / "faults").read_text(errors="replace") if (place / "faults").exists() else ""
+        )
         name = f"{end}: {_top(trace)}" if tally.cases else f"the process did not start ({end})"
         tally.outcomes[name] += 1
         tally.cases = max(tally.cases, 1)
@@ -220,13 +223,13 @@ def _work(
             _write(log, outcome=outcome.name, finding=outcome.finding)
             return outcome
 
-        try:
+        with suppress(AssertionError, ExceptionGroup):  # of hypothesis; the log has the finding
             engine(name, run, *arguments)
-        except (AssertionError, ExceptionGroup):
-            pass  # of hypothesis; the log has the finding
     os._exit(0)
 
 
 def _write(log: TextIO, **values: str) -> None:
-    log.write(json.dumps({key: value for key, value in values.items() if value or key != "finding"}))
+    log.write(
+        json.dumps({key: value for key, value in values.items() if value or key != "finding"})
+    )
     log.write("\n")

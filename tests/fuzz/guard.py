@@ -135,7 +135,9 @@ class Guard:
         self._has_written = True
         if isinstance(path, bytes | str | os.PathLike):
             place = f"{os.path.realpath(os.fsdecode(path))}/"
-            if place != f"{os.devnull}/" and not place.startswith(f"{os.path.realpath(self.folder)}/"):
+            if place != f"{os.devnull}/" and not place.startswith(
+                f"{os.path.realpath(self.folder)}/"
+            ):
                 self._violations.append(f"{event} {place}")
 
     def _judge(self, error: BaseException) -> Outcome:

@@ -18,7 +18,8 @@ STATUS_LINES = (
     b"HTTP/1.1 416 Range Not Satisfiable", b"HTTP/1.1 404 Not Found", b"HTTP/1.1 503 Busy",
     b"HTTP/1.1 429 Slow", b"HTTP/1.1 301 Moved", b"HTTP/1.1 302 Found", b"HTTP/1.1 100 Continue",
     b"HTTP/1.1 204 No Content", b"HTTP/1.0 200 OK", b"HTTP/9.9 200 OK", b"HTTP/1.1 999 x",
-    b"HTTP/1.1 -1 x", b"HTTP/1.1 2e2 x", b"HTTP/1.1", b"", b"ICY 200 OK", b"HTTP/1.1 200 " + b"x" * 70000,
+    b"HTTP/1.1 -1 x", b"HTTP/1.1 2e2 x", b"HTTP/1.1", b"", b"ICY 200 OK",
+    b"HTTP/1.1 200 " + b"x" * 70000,
     b"HTTP/1.1 101 Switching", b"HTTP/1.1 401 No", b"HTTP/1.1 \xd9\xa2\xd9\xa0\xd9\xa0 x",
 )  # fmt: skip
 HEADERS = (
@@ -49,7 +50,8 @@ def bodies() -> tuple[bytes, ...]:
     chunked = b"%x\r\n" % len(image) + image + b"\r\n0\r\n\r\n"
     return (
         image, gzip.compress(image, mtime=0), zlib.compress(image), chunked, HTML, b"", BOMB,
-        image[:200], b"-1\r\n" + image, b"fffffffffffffffff\r\nx", b"5;" + b"x" * 70000, b"0\r\n\r\n",
+        image[:200], b"-1\r\n" + image, b"fffffffffffffffff\r\nx",
+        b"5;" + b"x" * 70000, b"0\r\n\r\n",
     )  # fmt: skip
 
 

@@ -22,7 +22,8 @@ from tests.fuzz.mutations import edited
 SIDE = 40
 MAGICS = (
     b"GIF89a", b"BM", b"RIFF\0\0\0\0WEBP", b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x0a", b"%PDF-1.4",
-    b"\0\0\0 ftypheic", b"II\xbc\x01", b"8BPS", b"<svg/>", b"DICM", b"SIMPLE  = ", b"\x89HDF\r\n\x1a\n",
+    b"\0\0\0 ftypheic", b"II\xbc\x01", b"8BPS", b"<svg/>", b"DICM", b"SIMPLE  = ",
+    b"\x89HDF\r\n\x1a\n",
 )  # fmt: skip
 TAGS = (
     254, 256, 257, 258, 259, 262, 266, 270, 271, 273, 274, 277, 278, 279, 282, 283, 284, 285, 296,
@@ -31,10 +32,28 @@ TAGS = (
 )  # fmt: skip
 """Tags of sizes, layout, compression, colours, offsets, resolution and vendors."""
 
-COMPRESSIONS = (1, 2, 5, 6, 7, 8, 32773, 32946, 33003, 33005, 34712, 34892, 34925, 50000, 50001, 52546)
+COMPRESSIONS = (
+    1,
+    2,
+    5,
+    6,
+    7,
+    8,
+    32773,
+    32946,
+    33003,
+    33005,
+    34712,
+    34892,
+    34925,
+    50000,
+    50001,
+    52546,
+)
 DESCRIPTIONS = (
     "Aperio Image Library v11\n40x44 [0,0 40x44] (16x16) -> 40x44 |MPP = 0.25|AppMag = 40",
-    "Aperio Image Library |MPP = nan", '<OME xmlns="x"><Image><Pixels PhysicalSizeX="0.5"/></Image>',
+    "Aperio Image Library |MPP = nan",
+    '<OME xmlns="x"><Image><Pixels PhysicalSizeX="0.5"/></Image>',
     "ImageJ=1.53\nunit=um\nspacing=1e999", '{"shape": [9, 9, 9]}', "\ud7ff\0\x1b[31m", "<?xml", "",
 )  # fmt: skip
 
@@ -102,7 +121,7 @@ def _with_field(genome: Genome, data: bytes, first: int, order: str) -> bytes:
     """Overwrite a 1-, 2- or 4-byte field after the first bytes by an edge."""
     code, size = genome.choice((("B", 1), ("H", 2), ("I", 4)))
     at = first + genome.below(max(1, min(24, len(data) - first)))
-    field = struct.pack(f"{order}{code}", genome.edge() % 256**size)
+    field = struct.pack(f"{order}{code}", genome.edge() % (1 << 8 * size))
     return data[:at] + field + data[at + size :]
 
 
@@ -118,7 +137,7 @@ def pngs() -> Sequence[bytes]:
         _pillow(image, "PNG"), _pillow(transparent, "PNG"), _pillow(palette, "PNG"),
         _pillow(palette, "PNG", transparency=3), _pillow(image, "PNG", exif=exif, dpi=(72, 72)),
         _pillow(image.convert("L"), "PNG"), _pillow(image.convert("1"), "PNG"),
-        imagecodecs.png_encode(_pixels().astype(np.uint16) * 257),
+        bytes(imagecodecs.png_encode(_pixels().astype(np.uint16) * 257)),
     )  # fmt: skip
 
 
@@ -146,7 +165,10 @@ def png(genome: Genome) -> bytes:
         else:
             chunks[at] = genome.choice((b"IDAT", b"IEND", b"PLTE", b"xxxx")), content
     body = b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
         for name, content in chunks
     )
     return b"\x89PNG\r\n\x1a\n" + body
@@ -243,7 +265,7 @@ def _tiff_case(genome: Genome, files: Callable[[], Sequence[bytes]]) -> bytes:
 def _edit_tag(genome: Genome, data: bytearray) -> None:
     """Change number, type, count or value of one entry of one directory."""
     order = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
+    big = bytes(data[2:4]) in (b"+\0", b"\0+")
     entries = _entries(data, order, big=big)
     if not entries:
         return
@@ -260,9 +282,9 @@ def _edit_tag(genome: Genome, data: bytearray) -> None:
     else:
         place = at + 4 + (width if field == "value" else 0)
         number = genome.choice((genome.edge(), genome.choice(COMPRESSIONS), genome.below(12)))
-        short = data[at + 2 : at + 4] in (b"\3\0", b"\0\3")
+        short = bytes(data[at + 2 : at + 4]) in (b"\3\0", b"\0\3")
         code, size = ("H", 2) if short and field == "value" else ("Q", 8) if big else ("I", 4)
-        struct.pack_into(f"{order}{code}", data, place, number % 256**size)
+        struct.pack_into(f"{order}{code}", data, place, number % (1 << 8 * size))
 
 
 def _entries(data: bytes | bytearray, order: str, *, big: bool) -> list[int]:
@@ -270,8 +292,10 @@ def _entries(data: bytes | bytearray, order: str, *, big: bool) -> list[int]:
     entries: list[int] = []
     seen: set[int] = set()
     try:
-        at = struct.unpack_from(f"{order}Q", data, 8)[0] if big else (
-            struct.unpack_from(f"{order}I", data, 4)[0]
+        at = (
+            struct.unpack_from(f"{order}Q", data, 8)[0]
+            if big
+            else (struct.unpack_from(f"{order}I", data, 4)[0])
         )
         while at and at not in seen and len(entries) < 400:
             seen.add(at)
@@ -285,7 +309,7 @@ def _entries(data: bytes | bytearray, order: str, *, big: bool) -> list[int]:
 
 
 def other(genome: Genome) -> bytes:
-    """Return a file of any kind: another format, a text, or the start of one and rest of another."""
+    """Return another format, a text, or the start of one image and the rest of another."""
     if genome.chance(2):
         return genome.choice(MAGICS) + genome.raw(64)
     heads = (*jpegs()[:1], *pngs()[:1], *tiffs()[:1], *slides()[:1])

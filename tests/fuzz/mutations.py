@@ -51,8 +51,10 @@ def edited(genome: Genome, seeds: Sequence[bytes], tokens: Sequence[bytes] = ())
 def _edit(genome: Genome, data: bytes, seeds: Sequence[bytes], tokens: Sequence[bytes]) -> bytes:
     kind, at = genome.below(10), genome.below(len(data) + 1)
     if kind == 0:
-        return data[:at] + bytes([(data[at : at + 1] or b"\0")[0] ^ 1 << genome.below(8)]) + (
-            data[at + 1 :]
+        return (
+            data[:at]
+            + bytes([(data[at : at + 1] or b"\0")[0] ^ 1 << genome.below(8)])
+            + (data[at + 1 :])
         )
     if kind == 1:
         return data[:at] + bytes([genome.below(256)]) + data[at + 1 :]
@@ -64,7 +66,7 @@ def _edit(genome: Genome, data: bytes, seeds: Sequence[bytes], tokens: Sequence[
         return data[:at]
     if kind == 5:
         width, order = genome.choice((1, 2, 4, 8)), genome.choice(("little", "big"))
-        field = (genome.edge() % 256**width).to_bytes(width, "little")
+        field = (genome.edge() % (1 << 8 * width)).to_bytes(width, "little")
         field = field if order == "little" else field[::-1]
         return data[:at] + field + data[at + width :]
     if kind == 6:
@@ -82,8 +84,10 @@ def _with_other_number(genome: Genome, data: bytes, start: int) -> bytes:
     """Replace the first number, as text, after `start`."""
     found = NUMBER.search(data, start)
     text = genome.choice(NUMBER_TEXTS)
-    return data[:start] + text + data[start:] if found is None else (
-        data[: found.start()] + text + data[found.end() :]
+    return (
+        data[:start] + text + data[start:]
+        if found is None
+        else (data[: found.start()] + text + data[found.end() :])
     )
 
 

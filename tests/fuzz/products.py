@@ -87,7 +87,8 @@ def parquet_seeds() -> tuple[bytes, ...]:
 
 
 ARROW_VALUES: tuple[tuple[Any, pa.DataType], ...] = (
-    (["a", None], pa.string()), (["a", "b"], pa.large_string()), ([b"\xff\xfe", b"\0"], pa.binary()),
+    (["a", None], pa.string()), (["a", "b"], pa.large_string()),
+    ([b"\xff\xfe", b"\0"], pa.binary()),
     ([1, 2**62], pa.int64()), ([2**63, 1], pa.uint64()), ([0.5, float("nan")], pa.float64()),
     ([True, None], pa.bool_()), ([["a"], []], pa.list_(pa.string())), ([None, None], pa.null()),
     ([{"a": 1}, None], pa.struct([("a", pa.int64())])), ([0, 10**15], pa.timestamp("us")),

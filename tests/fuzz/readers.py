@@ -19,7 +19,8 @@ from lightning_fabric import Fabric
 from cacl import config
 from cacl.config import Config, Section, SourceConfig
 from cacl.errors import ImageError
-from cacl.hpa import labels, provenance as provenance_module
+from cacl.hpa import labels
+from cacl.hpa import provenance as provenance_module
 from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.gene_index import GeneIndex
 from cacl.hpa.gene_xml import read_entries, read_name
@@ -43,6 +44,7 @@ from cacl.tables.schemas import FailureRow
 from tests.fixtures.hpa_server import jpeg
 from tests.fuzz import http, markup, tables
 from tests.fuzz.genome import Genome
+from tests.fuzz.mutations import edited
 from tests.fuzz.products import Files, damaged, files_below
 
 MANIFEST_COLUMNS = (*REQUIRED, *OPTIONAL)
@@ -344,7 +346,7 @@ def packed(name: str, header: tuple[str, ...], seed: bytes) -> Callable[[Genome]
                 archive.writestr(zipfile.ZipInfo(inner), data)
             data = stream.getvalue()
         if kind > 3 and genome.chance(2):
-            data = tables.edited(genome, (data,))
+            data = edited(genome, (data,))
         return {name: data}
 
     return make

@@ -1,4 +1,4 @@
-"""Cases of tables, lists and configurations: cells, separators, quotes and line ends of any kind."""
+"""Cases of tables, lists and configurations: any cells, separators, quotes and line ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ ENDS = ("\n", "\r\n", "\r", "\n\n", "\u2028", "")
 BOMS = (b"", b"\xef\xbb\xbf", b"\xff\xfe", b"\xef\xbb\xbf\xef\xbb\xbf", b"sep=;\n", b"\n\n")
 CODECS = ("utf-8", "utf-16", "utf-16-le", "latin-1", "cp1252", "utf-8-sig")
 CELLS = (
-    "", "NA", "N/A", "nan", "NULL", "-", "0", "1", "-1", "0.5", "1,5", "1e999", "1" * 400, "x" * 400,
+    "", "NA", "N/A", "nan", "NULL", "-", "0", "1", "-1", "0.5", "1,5", "1e999", "1" * 400,
+    "x" * 400,
     '"', "'", '""', 'a"b', '"a', 'a"', "=1+1", "+cmd", "@x", "\t", " ", "a b", "a\nb", "a\rb",
     "../x", "/etc/passwd", "C:\\x", "{x}", "https://x/y", "con", "__proto__", "\u0663", "\u00b2",
     "positive", "negative", "high", "not detected", "HPA000001", "HPA000001/1", "SI", "duodenum",
@@ -96,9 +97,7 @@ LAUGHS = "lol: &lol [&l0 [x, x], {}]\n".format(
 """Ten levels of nine references each: 10^9 items if they are written out."""
 
 
-def configuration(
-    genome: Genome, keys: Sequence[tuple[str, str]], seeds: Sequence[bytes]
-) -> bytes:
+def configuration(genome: Genome, keys: Sequence[tuple[str, str]], seeds: Sequence[bytes]) -> bytes:
     """Return a YAML file: a valid one with edits, words in any order, or keys with any values.
 
     Parameters

@@ -42,9 +42,9 @@ def _file(name: str, make: Callable[[Genome], bytes]) -> Callable[[Genome], File
     return lambda genome: {name: make(genome)}
 
 
-def _table(name: str, header: tuple[str, ...], seeds: tuple[bytes, ...], *delimiters: str) -> (
-    Callable[[Genome], Files]
-):
+def _table(
+    name: str, header: tuple[str, ...], seeds: tuple[bytes, ...], *delimiters: str
+) -> Callable[[Genome], Files]:
     def make(genome: Genome) -> Files:
         return {name: tables.table(genome, header, seeds, delimiters or (",", ";", "\t", "|"))}
 
@@ -54,7 +54,7 @@ def _table(name: str, header: tuple[str, ...], seeds: tuple[bytes, ...], *delimi
 MANIFEST = (
     b"image_path,antibody_id,patient_id,label,gene,ensembl_id,tissue,image_id,mpp\n"
     b"a.jpg,HPA000001,1,positive,SI,ENSG00000090402,duodenum,,0.5\n"
-    b"b/c.tif,HPA000002,2,,\"S,I\",,,other,\n"
+    b'b/c.tif,HPA000002,2,,"S,I",,,other,\n'
 )
 OVERRIDES = b"image_id,row,col,label\nHPA000001/a,0,3,positive\nHPA000001/b,,,negative\n"
 NORMAL_TISSUE = (
@@ -70,25 +70,134 @@ GENE_LIST = (b"SI\nANPEP # comment\nENSG00000090402\n", b"ALPI,x\r\nSI\ty\r\n")
 IMAGE_MB = 1536
 
 TARGETS = (
-    Target("gene_xml", "valid entries edited; elements in any order; gzip", _file("gene.xml", markup.gene), readers.gene_xml),
-    Target("annotation_table", "valid TSV edited; cells in any form; gzip, zip", readers.packed("table.tsv", ("Gene", "Gene name", "Tissue", "Cell type", "Level", "Reliability"), NORMAL_TISSUE), readers.annotation_table),
-    Target("gene_table", "valid TSV edited; cells in any form; gzip, zip", readers.packed("table.tsv", ("Gene", "Gene synonym", "Ensembl", "Antibody"), GENE_TABLE), readers.gene_table),
-    Target("manifest", "valid CSV edited; cells in any form", _table("manifest.csv", readers.MANIFEST_COLUMNS, (MANIFEST,)), readers.manifest),
-    Target("gene_list", "valid list edited; names with any separator", lambda genome: {"genes.txt": tables.names(genome, GENE_LIST)}, readers.gene_list),
-    Target("overrides", "valid CSV edited; cells in any form", _table("overrides.csv", ("image_id", "row", "col", "label"), (OVERRIDES,)), readers.overrides),
-    Target("configuration", "examples edited; YAML words in any order; keys with any value", readers.configuration_case, readers.configuration),
-    Target("store", "zarr.json and shards of a store edited, exchanged, removed", readers.store_case, readers.store),
-    Target("checkpoint", "model.json and safetensors edited, exchanged, removed", readers.checkpoint_case, readers.checkpoint),
-    Target("training_state", "safetensors and its header edited", readers.training_case, readers.training_state),
-    Target("parquet", "valid table edited; other columns and types", _file("table.parquet", products.parquet), readers.parquet),
-    Target("csv", "valid CSV edited; cells in any form", _table("table.csv", ("image_id", "stage", "reason", "message", "source"), (b"image_id,stage,reason,message,source\na/b,tile,damaged,\"x,y\",z\n",)), readers.csv),
-    Target("provenance", "JSON edited, nested, repeated", lambda genome: {"a.json": products.provenance(genome), "a.jpg": b"jpeg"}, readers.provenance),
-    Target("http_image", "status lines, headers, framing, bodies, bombs", readers.responses, readers.http_image),
-    Target("http_file", "the same, into a file with a partial download", readers.responses, readers.http_file),
-    Target("jpeg", "bytes and segments edited", _file("core.jpg", images.jpeg), readers.image, IMAGE_MB),
-    Target("png", "bytes and chunks (checksums fit) edited", _file("core.png", images.png), readers.image, IMAGE_MB),
-    Target("tiff", "bytes and tags edited; 18 layouts", _file("core.tif", images.tiff), readers.image, IMAGE_MB),
-    Target("slide", "bytes and tags of pyramids edited", _file("slide.svs", images.slide), readers.image, IMAGE_MB),
-    Target("any_image", "other formats, texts, halves of two files", _file("core.jpg", images.other), readers.image, IMAGE_MB),
-)  # fmt: skip
+    Target(
+        "gene_xml",
+        "valid entries edited; elements in any order; gzip",
+        _file("gene.xml", markup.gene),
+        readers.gene_xml,
+    ),
+    Target(
+        "annotation_table",
+        "valid TSV edited; cells in any form; gzip, zip",
+        readers.packed(
+            "table.tsv",
+            ("Gene", "Gene name", "Tissue", "Cell type", "Level", "Reliability"),
+            NORMAL_TISSUE,
+        ),
+        readers.annotation_table,
+    ),
+    Target(
+        "gene_table",
+        "valid TSV edited; cells in any form; gzip, zip",
+        readers.packed("table.tsv", ("Gene", "Gene synonym", "Ensembl", "Antibody"), GENE_TABLE),
+        readers.gene_table,
+    ),
+    Target(
+        "manifest",
+        "valid CSV edited; cells in any form",
+        _table("manifest.csv", readers.MANIFEST_COLUMNS, (MANIFEST,)),
+        readers.manifest,
+    ),
+    Target(
+        "gene_list",
+        "valid list edited; names with any separator",
+        lambda genome: {"genes.txt": tables.names(genome, GENE_LIST)},
+        readers.gene_list,
+    ),
+    Target(
+        "overrides",
+        "valid CSV edited; cells in any form",
+        _table("overrides.csv", ("image_id", "row", "col", "label"), (OVERRIDES,)),
+        readers.overrides,
+    ),
+    Target(
+        "configuration",
+        "examples edited; YAML words in any order; keys with any value",
+        readers.configuration_case,
+        readers.configuration,
+    ),
+    Target(
+        "store",
+        "zarr.json and shards of a store edited, exchanged, removed",
+        readers.store_case,
+        readers.store,
+    ),
+    Target(
+        "checkpoint",
+        "model.json and safetensors edited, exchanged, removed",
+        readers.checkpoint_case,
+        readers.checkpoint,
+    ),
+    Target(
+        "training_state",
+        "safetensors and its header edited",
+        readers.training_case,
+        readers.training_state,
+    ),
+    Target(
+        "parquet",
+        "valid table edited; other columns and types",
+        _file("table.parquet", products.parquet),
+        readers.parquet,
+    ),
+    Target(
+        "csv",
+        "valid CSV edited; cells in any form",
+        _table(
+            "table.csv",
+            ("image_id", "stage", "reason", "message", "source"),
+            (b'image_id,stage,reason,message,source\na/b,tile,damaged,"x,y",z\n',),
+        ),
+        readers.csv,
+    ),
+    Target(
+        "provenance",
+        "JSON edited, nested, repeated",
+        lambda genome: {"a.json": products.provenance(genome), "a.jpg": b"jpeg"},
+        readers.provenance,
+    ),
+    Target(
+        "http_image",
+        "status lines, headers, framing, bodies, bombs",
+        readers.responses,
+        readers.http_image,
+    ),
+    Target(
+        "http_file",
+        "the same, into a file with a partial download",
+        readers.responses,
+        readers.http_file,
+    ),
+    Target(
+        "jpeg", "bytes and segments edited", _file("core.jpg", images.jpeg), readers.image, IMAGE_MB
+    ),
+    Target(
+        "png",
+        "bytes and chunks (checksums fit) edited",
+        _file("core.png", images.png),
+        readers.image,
+        IMAGE_MB,
+    ),
+    Target(
+        "tiff",
+        "bytes and tags edited; 18 layouts",
+        _file("core.tif", images.tiff),
+        readers.image,
+        IMAGE_MB,
+    ),
+    Target(
+        "slide",
+        "bytes and tags of pyramids edited",
+        _file("slide.svs", images.slide),
+        readers.image,
+        IMAGE_MB,
+    ),
+    Target(
+        "any_image",
+        "other formats, texts, halves of two files",
+        _file("core.jpg", images.other),
+        readers.image,
+        IMAGE_MB,
+    ),
+)
 BY_NAME = {target.name: target for target in TARGETS}

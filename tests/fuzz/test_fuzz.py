@@ -16,7 +16,9 @@ NAMES = [target.name for target in TARGETS]
 @pytest.mark.parametrize("name", NAMES)
 def test_readers_raise_only_errors_of_this_package(name: str) -> None:
     tally = run_hypothesis(name, CASES)
-    texts = [f"{outcome}\ngenome {each.genome}\n{each.text}" for outcome, each in tally.findings.items()]
+    texts = [
+        f"{outcome}\ngenome {each.genome}\n{each.text}" for outcome, each in tally.findings.items()
+    ]
     assert not texts, "\n\n".join(texts)
     assert tally.cases >= CASES
 
@@ -28,5 +30,5 @@ def test_an_empty_genome_is_a_file_that_the_reader_accepts(name: str) -> None:
 
 def test_a_number_gives_the_same_case_everywhere() -> None:
     genome = genome_of("manifest", 7, seed=0)
-    assert genome.hex()[:16] == "0"
+    assert genome.hex()[:16] == "93d95136fb29ac85"
     assert BY_NAME["manifest"].make(Genome(genome)) == BY_NAME["manifest"].make(Genome(genome))
