@@ -55,6 +55,12 @@ class ProvenanceRecord:
     fetched: str = ""
     credit: str = CREDIT
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            expected = int if name == "size_bytes" else str
+            if type(value) is not expected:
+                raise TypeError(f"{name} is {type(value).__name__}, expected {expected.__name__}")
+
     @classmethod
     def for_download(
         cls, path: Path, *, url: str, etag: str, hpa_version: str, licence: str
@@ -101,7 +107,7 @@ def read_provenance(path: Path) -> ProvenanceRecord | None:
     try:
         values: Any = json.loads(provenance_path(path).read_bytes())
         return ProvenanceRecord(**values)
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

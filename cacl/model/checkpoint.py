@@ -220,7 +220,7 @@ def _read_description(path: Path) -> dict[str, Any]:
                 "a model; run `cacl train` again"
             )
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is missing or damaged ({error}); run `cacl train` again"
         ) from error

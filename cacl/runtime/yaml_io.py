@@ -42,7 +42,7 @@ def read_yaml(path: Path) -> dict[Any, Any]:
     """
     try:
         # A subclass of SafeLoader, which builds plain values only.
-        loaded = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506  # nosec B506
+        loaded = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)  # noqa: S506
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:

@@ -28,7 +28,7 @@ from cacl.hpa.genes import expand_names
 from cacl.hpa.http.client import Client
 from cacl.hpa.http.download import download_file
 from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.manifest import OPTIONAL, REQUIRED, read_manifest
+from cacl.hpa.manifest import read_manifest
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.image.readers import check_size, open_source
 from cacl.image.tile_grid import TileGrid
@@ -47,7 +47,6 @@ from tests.fuzz.genome import Genome
 from tests.fuzz.mutations import edited
 from tests.fuzz.products import Files, damaged, files_below
 
-MANIFEST_COLUMNS = (*REQUIRED, *OPTIONAL)
 IMAGE_ID = "HPA000001/a"
 URL = "http://v18.proteinatlas.org/images/115/2043_A_7_2.jpg"
 LIMITS = HttpLimits(

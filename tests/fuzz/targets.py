@@ -51,6 +51,10 @@ def _table(
     return make
 
 
+MANIFEST_COLUMNS = (
+    "image_path", "antibody_id", "patient_id", "label", "class_labels", "gene", "ensembl_id",
+    "tissue", "image_id", "mpp",
+)  # fmt: skip
 MANIFEST = (
     b"image_path,antibody_id,patient_id,label,gene,ensembl_id,tissue,image_id,mpp\n"
     b"a.jpg,HPA000001,1,positive,SI,ENSG00000090402,duodenum,,0.5\n"
@@ -95,7 +99,7 @@ TARGETS = (
     Target(
         "manifest",
         "valid CSV edited; cells in any form",
-        _table("manifest.csv", readers.MANIFEST_COLUMNS, (MANIFEST,)),
+        _table("manifest.csv", MANIFEST_COLUMNS, (MANIFEST,)),
         readers.manifest,
     ),
     Target(
