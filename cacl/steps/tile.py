@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,13 @@ from cacl.store import ImageMeta, Store
 from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
 
-TILE_VERSION = 3
+TILE_VERSION = 4
 OVERLAP_PX = 64
 BLOCK_TILES = 8
 THUMBNAIL_PX = 1024
+MAX_MPP_FACTOR = 1.5
+
+log = logging.getLogger(__name__)
 
 
 def tile(
@@ -117,7 +121,7 @@ def _tile_image(
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
-        source_mpp = row.mpp or source.mpp
+        source_mpp = _pixel_size(row, source.mpp)
         meta = ImageMeta(
             image_id=row.image_id,
             source_sha256=row.sha256,
@@ -137,6 +141,21 @@ def _tile_image(
         store.write_image(meta, lazy, _cell_mask(lazy))
     image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
     return list(_statistics(meta, row.antibody_id, image, cell))
+
+
+def _pixel_size(row: AcquiredRow, stated_by_file: float | None) -> float | None:
+    """Return the side of a source pixel in um: of the manifest, otherwise of the file."""
+    if row.mpp and stated_by_file:
+        low, high = sorted((row.mpp, stated_by_file))
+        if high > MAX_MPP_FACTOR * low:
+            log.warning(
+                "%s: the manifest states %g um per pixel, the image file %g; the manifest counts, "
+                "so correct its mpp or leave it empty if the file is right",
+                row.image_id,
+                row.mpp,
+                stated_by_file,
+            )
+    return row.mpp or stated_by_file
 
 
 def _cell_mask(pixels: da.Array) -> da.Array:

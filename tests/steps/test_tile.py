@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from cacl import tables
 from cacl.config import TilesConfig
@@ -162,3 +164,15 @@ def test_real_cores_have_tissue_and_background(run: Run, shared_data: Path) -> N
         fractions = np.array([stat.tissue_fraction for stat in of_core]).reshape(8, 8)
         assert fractions.min() < 0.01
         assert 0.05 < fractions.mean() < 0.85
+
+
+@pytest.mark.parametrize(("mpp", "warns"), [(0.25, True), (0.4, False), (0.8, True), (None, False)])
+def test_pixel_sizes_of_manifest_and_file_that_differ_give_a_warning(
+    run: Run, core: Path, mpp: float | None, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = core.with_suffix(".tif")
+    pixels = np.asarray(Image.open(core))
+    tifffile.imwrite(path, pixels, photometric="rgb", resolution=(2e4, 2e4), resolutionunit=3)
+    run([acquired(path, "core", mpp=mpp)], source_px=64, tile_px=64)
+    assert ("the image file 0.5; the manifest counts" in caplog.text) == warns
+    assert run.store.meta("HPA000001/core").mpp == pytest.approx(mpp or 0.5)

@@ -31,7 +31,7 @@ checkpoint catalog:
     before it runs.
     """
     input:
-        files=catalog_inputs(),
+        files=trackable(catalog_inputs()),
     output:
         images=update("results/catalog/images.parquet"),
         annotations=update("results/catalog/annotations.parquet"),
@@ -50,18 +50,21 @@ checkpoint catalog:
         # A resource, not a parameter: it changes no data, so its change runs no job again.
         http_options=source.cli_args("requests_per_second"),
     params:
-        source=source.cli_args(
-            "kind",
-            "hpa_version",
-            "genes",
-            "antibodies",
-            "tissues",
-            "mirror",
-            "manifest",
-            "allowed_hosts",
-            "host",
+        source=literally(
+            source.cli_args(
+                "kind",
+                "hpa_version",
+                "genes",
+                "antibodies",
+                "tissues",
+                "mirror",
+                "manifest",
+                "allowed_hosts",
+                "host",
+            )
         ),
-        labels=labels.cli_args(),
+        labels=literally(labels.cli_args()),
+        braced_digests=braced_digests(catalog_inputs()),
         census=settings.census.cli_args(),
         out=subpath(output.images, parent=True),
     message:
@@ -90,7 +93,9 @@ rule acquire:
         # A resource, not a parameter: it changes no data, so its change runs no job again.
         http_options=source.cli_args("requests_per_second", "max_minutes"),
     params:
-        source=source.cli_args("kind", "hpa_version", "mirror", "allowed_hosts", "host"),
+        source=literally(
+            source.cli_args("kind", "hpa_version", "mirror", "allowed_hosts", "host")
+        ),
         folder="resources/images",
         input_digest=batch_digest(
             "results/catalog/shards/{shard}.parquet", columns=SOURCE_COLUMNS

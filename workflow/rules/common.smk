@@ -11,6 +11,7 @@ from cacl.diagnostics.workflow_triggers import (
 )
 from cacl.runtime.yaml_io import read_yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.io import contains_wildcard
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
@@ -40,9 +41,40 @@ wildcard_constraints:
     shard=r"\d+",
 
 
+def literally(text):
+    """Return a text as a parameter in which braces are no wildcards.
+
+    Snakemake replaces wildcards in the texts of parameters, but not in what a function returns.
+    """
+    return lambda wildcards: text
+
+
+def has_braces(path):
+    """Return whether Snakemake would take a part of a path for a wildcard."""
+    return contains_wildcard(str(path))
+
+
+def trackable(files):
+    """Return the files that can be inputs of a rule: those without braces in their paths.
+
+    The content of the others is a parameter, see `braced_digests`.
+    """
+    return [file for file in files if not has_braces(file)]
+
+
+def braced_digests(files):
+    """Return the digests of the files that cannot be inputs of a rule, because of their paths."""
+    return [file_digest(Path(file)) for file in files if has_braces(file)]
+
+
+def override_files():
+    """Return the file of the user's own labels, if there is one."""
+    return [labels.overrides] if labels.overrides else []
+
+
 def catalog_inputs():
     """Return the files on this machine that the catalog is made from."""
-    files = [labels.overrides] if labels.overrides else []
+    files = override_files()
     if source.kind == "phantom":
         files.append("resources/phantom/done")
     if source.kind == "manifest":
