@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-LOCK_ONLY = re.compile(r"(nvidia|cuda)-[a-z0-9-]+|triton")
-"""Packages of CUDA, which PyPI's torch for Linux needs and a machine without a GPU does not."""
+LOCK_ONLY = re.compile(r"(nvidia|cuda)-[a-z0-9-]+|triton|setuptools")
+"""What PyPI's torch for Linux needs besides: CUDA, and setuptools, which pip installs itself."""
 
 PIN = re.compile(r"^([a-zA-Z0-9._-]+)==(\S+)", re.MULTILINE)
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -63,12 +64,17 @@ def run_target(name: str, cases: int, seed: int, state: Path) -> None:
                 if not path.exists():
                     tally = run_seeded(name, range(first, min(cases, first + BLOCK)), seed)
                     save_findings(name, tally, state)
-                    path.write_text(json.dumps({"commit": commit(), **asdict(tally)}))
+                    path.write_text(json.dumps({"commit": commit(), **as_json(tally)}))
                     print(
                         f"{name}: {first + tally.cases}, {len(tally.findings)} findings", flush=True
                     )
         except Timeout:
             continue  # another process runs this block
+
+
+def as_json(tally: Tally) -> dict[str, Any]:
+    """Return a tally as values of JSON; `asdict` alone breaks a Counter."""
+    return vars(tally) | {"findings": {name: asdict(each) for name, each in tally.findings.items()}}
 
 
 def save_findings(name: str, tally: Tally, state: Path) -> None:

@@ -9,7 +9,6 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
-from cacl.runtime.printable import printable
 from cacl.steps.parameters import AcquireOptions, ImageJobs
 
 CATALOG_KEYS = tuple(name for name in SourceConfig.model_fields if name != "max_minutes")
@@ -54,8 +53,7 @@ def catalog(
 
     with opt.report_errors():
         shards = census.shards
-        summary = step.catalog(out, failures, source, labels, shards=shards, downloads=downloads)
-        typer.echo(printable(str(summary)))
+        typer.echo(step.catalog(out, failures, source, labels, shards=shards, downloads=downloads))
 
 
 def acquire(

@@ -31,6 +31,11 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """Return a text as `printable` does, with escapes for line feeds too."""
+    return printable(text).replace("\n", "\\n")
+
+
 class LogFormatter(logging.Formatter):
     """Formats records for a terminal; only the first line of a record starts at the margin."""
 

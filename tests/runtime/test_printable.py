@@ -12,13 +12,14 @@ import pytest
 
 from cacl import tables
 from cacl.report.terminal import top_antibodies
-from cacl.runtime.printable import LogFormatter, printable
+from cacl.runtime.printable import LogFormatter, one_line, printable
 from cacl.tables.schemas import AntibodyRow
 from tests.fixtures.hpa_server import antibody_xml, gene_xml
 from tests.fixtures.reports import antibody
 
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 HOSTILE = "\x1b]0;title\x07\x9b31mred\u202e"
+AREAS = {"cell_area_px": 3, "stained_area_px": 1}
 FORGED = "2026-01-01 00:00:00,000 ERROR forged"
 
 
@@ -39,6 +40,7 @@ FORGED = "2026-01-01 00:00:00,000 ERROR forged"
 )
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+    assert one_line(text) == shown.replace("\n", "\\n")
 
 
 def test_a_name_cannot_forge_a_line_of_the_log() -> None:
@@ -80,7 +82,11 @@ def test_an_error_prints_a_path_without_escape_sequences(tmp_path: Path) -> None
 def test_top_prints_names_without_escape_sequences_and_markup(tmp_path: Path) -> None:
     from rich.console import Console
 
-    rows = [antibody("HPA000001", 0.1, gene=f"{HOSTILE}[red]x[/red][/]", label="[link=http://x]y")]
+    rows = [
+        antibody(
+            "HPA000001", 0.1, gene=f"{HOSTILE}[red]x[/red][/]", label="[link=http://x]y", **AREAS
+        )
+    ]
     tables.write_parquet(tmp_path / "antibodies.parquet", rows, AntibodyRow)
     console = Console(width=300, record=True, force_terminal=False)
     with console.capture() as captured:
