@@ -1,1 +1,1 @@
-"""Reliability: fuzzing and faults."""
+"""Damage, faults and what is found of them."""

@@ -51,8 +51,8 @@ MinTissueFraction = Annotated[float, Key(TilesConfig, "min_tissue_fraction")]
 
 
 @contextmanager
-def report_errors(failures: Path | None = None) -> Iterator[None]:
-    """Print an error of this package as one sentence and exit with status 1.
+def report_errors(failures: Path | None = None, status: int = 1) -> Iterator[None]:
+    """Print an error of this package as one sentence and exit with `status`.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def report_errors(failures: Path | None = None) -> Iterator[None]:
             raise_on_disk_errors(failures)
     except CaclError as error:
         typer.secho(f"Error: {printable(str(error))}", err=True, fg=typer.colors.RED)
-        raise typer.Exit(1) from error
+        raise typer.Exit(status) from error
 
 
 def with_config_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +16,7 @@ from cacl.hpa.http.locks import write_locked
 from cacl.hpa.licence import CREDIT
 from cacl.image.readers import jpeg
 from cacl.image.readers.files import read_core
+from cacl.runtime.file_digest import FILE_DIGEST, json_with_digest, read_json_with_digest
 
 MAX_PIXELS = 150_000_000
 MARKUP = (b"<", b"\xef\xbb\xbf<")
@@ -95,14 +98,20 @@ def provenance_path(path: Path) -> Path:
 
 def write_provenance(path: Path, record: ProvenanceRecord) -> None:
     """Write the provenance record of a file atomically, while the caller holds the file's lock."""
-    text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
-    write_locked(provenance_path(path), text.encode("utf-8"))
+    write_locked(provenance_path(path), json_with_digest(asdict(record), indent=2))
 
 
 def read_provenance(path: Path) -> ProvenanceRecord | None:
-    """Return the provenance record of a file, or None if it has no valid record."""
+    """Return the provenance record of a file, or None if it has no valid record.
+
+    A record holds the digest of its own bytes; one of an earlier version holds none, and is valid.
+    """
     try:
-        values: Any = json.loads(provenance_path(path).read_bytes())
+        data = provenance_path(path).read_bytes()
+        values: Any = json.loads(data)
+        if FILE_DIGEST in values:
+            values = read_json_with_digest(data)
+            del values[FILE_DIGEST]
         return ProvenanceRecord(**values)
     except (OSError, ValueError, TypeError, RecursionError):
         return None
@@ -127,6 +136,60 @@ def digest_file(path: Path) -> tuple[str, int]:
             Reason.NOT_FOUND, f"{path} cannot be read ({error.strerror}); check the path"
         ) from error
     return digest.hexdigest(), size
+
+
+def check_digest_of(path: Path, sha256: str) -> None:
+    """Check that a file has the digest with which it was acquired.
+
+    Raises
+    ------
+    ImageError
+        `CHANGED`: it has another digest. `NOT_FOUND`: the file cannot be read.
+    """
+    actual, _ = digest_file(path)
+    if actual != sha256:
+        raise ImageError(
+            Reason.CHANGED,
+            f"{path} has changed since it was acquired (SHA-256 {actual[:12]}..., expected "
+            f"{sha256[:12]}...); run `cacl acquire` again (`snakemake --forcerun acquire`)",
+        )
+
+
+def check_before_reading(path: Path, sha256: str) -> Callable[[], None]:
+    """Check a file's digest before it is decoded; return a check that it is still the same file.
+
+    If both pass, the bytes that were decoded in between are those of the digest: inode, size and
+    modification time are still those from before the file was hashed.
+
+    Raises
+    ------
+    ImageError
+        As for `check_digest_of`; `CHANGED` also from the check that is returned.
+    """
+    before = _state(path)
+    check_digest_of(path, sha256)
+
+    def check() -> None:
+        if _state(path) != before:
+            raise ImageError(
+                Reason.CHANGED,
+                f"{path} was changed while it was read; run `cacl acquire` again (`snakemake "
+                "--forcerun acquire`)",
+            )
+
+    return check
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            Reason.NOT_FOUND, f"{path} cannot be read ({error}); check the path"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):  # to read a pipe would block for ever
+        raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def check_jpeg_markers(path: Path) -> None:

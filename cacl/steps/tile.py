@@ -12,7 +12,8 @@ import numpy as np
 
 from cacl import tables
 from cacl.config import TilesConfig
-from cacl.errors import ImageError, Reason
+from cacl.errors import ImageError, Reason, StoreError
+from cacl.hpa.provenance import check_before_reading
 from cacl.image import stain
 from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import as_dask, check_size, open_source
@@ -24,6 +25,8 @@ from cacl.steps.parameters import ImageJobs
 from cacl.store import ImageMeta, Store
 from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
+
+log = logging.getLogger(__name__)
 
 TILE_VERSION = 4
 OVERLAP_PX = 64
@@ -99,7 +102,8 @@ def tile(
         scheduler=jobs.dask_scheduler,
     )
     all_stats = [stat for stats in outcome.results for stat in stats]
-    tables.write_parquet(out, all_stats, TileStatRow)
+    made_with = tables.made_with("tile", version=TILE_VERSION, **config.model_dump())
+    tables.write_parquet(out, all_stats, TileStatRow, made_with)
     write_failures(failures, outcome.failures, strict=jobs.strict)
 
 
@@ -111,13 +115,16 @@ def _tile_image(
     Raises
     ------
     ImageError
-        The image cannot be read, or is smaller than a tile.
+        The image cannot be read, is smaller than a tile, or has changed since it was acquired:
+        the bytes that are decoded are those of the digest in `row`.
     """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
     if store.has_image(row.image_id, digest):
-        meta = store.meta(row.image_id)
-        image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
-        return list(_statistics(meta, row.antibody_id, image, cell))
+        try:
+            return _read_statistics(store, row)
+        except StoreError as error:
+            log.warning("tile: %s: %s; it is written again", row.image_id, error)
+    check = check_before_reading(path, row.sha256)
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
@@ -135,10 +142,15 @@ def _tile_image(
         if max(grid.rows, grid.cols) <= BLOCK_TILES:
             pixels = source.read(grid, range(grid.rows), range(grid.cols))
             mask = cell_mask(pixels, _background_od(pixels))
-            store.write_image(meta, pixels, mask)
+            store.write_image(meta, pixels, mask, check)
             return list(_statistics(meta, row.antibody_id, pixels, mask))
         lazy = as_dask(source, grid, block_tiles=BLOCK_TILES)
-        store.write_image(meta, lazy, _cell_mask(lazy))
+        store.write_image(meta, lazy, _cell_mask(lazy), check)
+    return _read_statistics(store, row)
+
+
+def _read_statistics(store: Store, row: AcquiredRow) -> list[TileStatRow]:
+    meta = store.meta(row.image_id)
     image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
     return list(_statistics(meta, row.antibody_id, image, cell))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +13,6 @@ import numpy as np
 import pytest
 
 from cacl import tables
-from cacl.diagnostics.process_cost import measure_commands
 from cacl.hpa.manifest import read_manifest
 from cacl.store import Store
 from cacl.tables.schemas import FailureRow, ImageRow, TileStatRow
@@ -47,21 +47,21 @@ class Run:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("corpus")
     tables.write_parquet(folder / "shard", read_manifest(write_corpus(folder)), ImageRow)
-    cacl = [sys.executable, "-m", "cacl"]
     names = ("acquired", "acquire.csv", "tiles", "tile.csv", "atlas.zarr")
     acquired, not_acquired, tiles, not_tiled, store = (str(folder / name) for name in names)
-    commands = [
-        [
-            *(*cacl, "acquire", "--shard", str(folder / "shard"), "--images", str(folder / "i")),
-            *("--out", acquired, "--failures", not_acquired, "--kind", "manifest"),
-        ],
-        [
-            *(*cacl, "tile", "--acquired", acquired, "--store", store, "--out", tiles),
-            *("--failures", not_tiled, "--source-px", str(TILE_PX), "--tile-px", str(TILE_PX)),
-        ],
-    ]
     started = time.perf_counter()
-    memory_mb = max(measure_commands([command]).memory_mb for command in commands)
+    memory_mb = max(
+        peak_of(
+            folder,
+            *("acquire", "--shard", str(folder / "shard"), "--images", str(folder / "i")),
+            *("--out", acquired, "--failures", not_acquired, "--kind", "manifest"),
+        ),
+        peak_of(
+            folder,
+            *("tile", "--acquired", acquired, "--store", store, "--out", tiles),
+            *("--failures", not_tiled, "--source-px", str(TILE_PX), "--tile-px", str(TILE_PX)),
+        ),
+    )
     seconds = time.perf_counter() - started
     stats: dict[str, list[TileStatRow]] = {}
     for row in tables.read_parquet(Path(tiles), TileStatRow):
@@ -72,6 +72,24 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         for row in tables.read_csv(Path(table), FailureRow).itertuples()
     }
     return Run(Store(folder / "atlas.zarr"), stats, failures, memory_mb, seconds)
+
+
+def peak_of(folder: Path, *arguments: str) -> float:
+    """Run `cacl` and return its peak memory in MB.
+
+    The resource usage that the system returns contains that of the process that started it.
+    """
+    status = folder / "status"
+    script = (
+        "import atexit, runpy, shutil, sys\n"
+        "atexit.register(shutil.copyfile, '/proc/self/status', sys.argv.pop(1))\n"
+        "runpy.run_module('cacl', run_name='__main__', alter_sys=True)\n"
+    )
+    command = [sys.executable, "-c", script, str(status), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = status.read_text(encoding="utf-8").splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1000
 
 
 def test_corpus_is_large_and_its_names_are_unique() -> None:

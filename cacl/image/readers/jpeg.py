@@ -136,16 +136,19 @@ def decode(jpeg: Jpeg, *, colours: str = "RGB", smallest: bool = False) -> Pixel
     ValueError
         The data are damaged, or of a kind that libjpeg does not decode.
     """
-    try:
-        return _decode(jpeg.data, colours, smallest=smallest)
-    except ValueError as error:
-        padding = PADDING_WARNING.search(str(error))
-        if padding is None or int(padding[1]) > MAX_PADDING_BYTES:
-            raise
-        # Only without the padding is it certain that libjpeg has no other complaint: it reports
-        # its last one alone.
-        cut = len(jpeg.data) - len(END) - int(padding[1])
-        return _decode(jpeg.data[:cut] + END, colours, smallest=smallest)
+    # libjpeg reports its last warning alone: only without the padding is it certain that there is
+    # no other. Its count leaves out bytes that it holds in a buffer, hence the loop.
+    data, end = jpeg.data, len(jpeg.data)
+    while True:
+        try:
+            return _decode(data, colours, smallest=smallest)
+        except ValueError as error:
+            padding = PADDING_WARNING.search(str(error))
+            count = int(padding[1]) if padding else 0
+            if count < 1 or len(jpeg.data) - end + count > MAX_PADDING_BYTES:
+                raise
+        end -= count
+        data = jpeg.data[: end - len(END)] + END
 
 
 def _decode(data: bytes, colours: str, *, smallest: bool) -> Pixels:
