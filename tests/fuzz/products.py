@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cacl import tables
+from cacl.runtime.file_digest import DIGITS, PREFIX, embed_digest
 from cacl.tables.schemas import FailureRow
 from tests.fuzz.genome import Genome
 from tests.fuzz.mutations import VALUES, edited, edited_json
@@ -45,12 +46,15 @@ def damaged(genome: Genome, files: Mapping[str, bytes]) -> Files:
             changed[name] = changed[genome.choice(sorted(changed))]
         elif kind == 1 and len(changed) > 1:
             del changed[name]
+            continue
         elif kind < 6 and name.endswith(".json"):
             changed[name] = _edited_document(genome, changed[name])
         elif kind < 6 and name.endswith(".safetensors"):
             changed[name] = safetensors_with_edits(genome, changed[name])
         else:
             changed[name] = edited(genome, (changed[name],), (b"null", b"{", b"}"))
+        if genome.chance(2):
+            changed[name] = sealed(changed[name])
     return changed
 
 
@@ -59,6 +63,15 @@ def _edited_document(genome: Genome, data: bytes) -> bytes:
         return edited_json(genome, [json.loads(data)])
     except (ValueError, RecursionError):
         return edited(genome, (data,))
+
+
+def sealed(data: bytes) -> bytes:
+    """Return a file with its own digest made right again, so that the reader looks further."""
+    start = data.rfind(PREFIX) + len(PREFIX)
+    if start < len(PREFIX) or len(data) < start + DIGITS:
+        return data
+    blank = data[:start] + b"0" * DIGITS + data[start + DIGITS :]
+    return embed_digest(blank)
 
 
 def safetensors_with_edits(genome: Genome, data: bytes) -> bytes:
@@ -101,7 +114,8 @@ ARROW_VALUES: tuple[tuple[Any, pa.DataType], ...] = (
 def parquet(genome: Genome) -> bytes:
     """Return a Parquet file with edited bytes, or a valid one of other columns and types."""
     if not genome.chance(3):
-        return edited(genome, parquet_seeds(), (b"PAR1", b"PARE"))
+        data = edited(genome, parquet_seeds(), (b"PAR1", b"PARE"))
+        return sealed(data) if genome.chance(2) else data
     names = list(tables.columns(FailureRow))
     for _ in range(genome.below(3)):
         at = genome.below(len(names))
