@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import json
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import typer
 
 from cacl.config import Config, LabelsConfig, Section, TilesConfig
 from cacl.errors import CaclError, ConfigError
+from cacl.runtime.json_text import parse_json
 from cacl.runtime.printable import printable
 
 CLASS_EXAMPLE = 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
@@ -130,7 +130,7 @@ def _parse_classes(options: Sequence[str]) -> dict[str, Any]:
     for option in options:
         name, _, text = option.partition("=")
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError:
             values = None
         if not isinstance(values, dict):

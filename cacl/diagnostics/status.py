@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from cacl import tables
 from cacl.errors import TableError
 from cacl.hpa.provenance import provenance_path
+from cacl.runtime.json_text import parse_json
 from cacl.tables.schemas import FailureRow, ImageRow
 
 STEP_FOLDERS = {"acquire": "acquired", "tile": "tiles", "segment": "segmented", "measure": "census"}
@@ -210,8 +210,8 @@ def _read_last_saved(folder: Path) -> tuple[int, int] | None:
     newest = max(states, key=lambda path: path.stat().st_mtime_ns)
     try:
         with safe_open(newest, "numpy") as file:
-            metadata = json.loads(file.metadata()["cacl"])
-        return int(newest.stem) + 1, int(json.loads(metadata["progress"])["step"])
+            metadata = parse_json(file.metadata()["cacl"])
+        return int(newest.stem) + 1, int(parse_json(metadata["progress"])["step"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None  # written by another version, or being replaced now
 

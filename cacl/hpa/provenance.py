@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from cacl.hpa.licence import CREDIT
 from cacl.image.readers import jpeg
 from cacl.image.readers.files import read_core
 from cacl.runtime.file_digest import FILE_DIGEST, json_with_digest, read_json_with_digest
+from cacl.runtime.json_text import parse_json
 
 MAX_PIXELS = 150_000_000
 MARKUP = (b"<", b"\xef\xbb\xbf<")
@@ -108,12 +108,12 @@ def read_provenance(path: Path) -> ProvenanceRecord | None:
     """
     try:
         data = provenance_path(path).read_bytes()
-        values: Any = json.loads(data)
+        values: Any = parse_json(data)
         if FILE_DIGEST in values:
             values = read_json_with_digest(data)
             del values[FILE_DIGEST]
         return ProvenanceRecord(**values)
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return None
 
 
