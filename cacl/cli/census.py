@@ -29,7 +29,7 @@ def segment(
     """
     from cacl.steps import segment as step
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.segment(
             tiles,
             store,
@@ -61,7 +61,7 @@ def measure(
     """
     from cacl.steps import measure as step
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.measure(
             files,
             out,

@@ -71,7 +71,7 @@ def acquire(
     """
     from cacl.steps import acquire as step
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.acquire(shard, images, out, failures, source, options)
 
 
@@ -90,5 +90,5 @@ def tile(
     """
     from cacl.steps import tile as step
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.tile(acquired, store, out, failures, tiles, jobs)

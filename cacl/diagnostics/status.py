@@ -16,6 +16,7 @@ from cacl import tables
 from cacl.errors import TableError
 from cacl.hpa.provenance import provenance_path
 from cacl.runtime.json_text import parse_json
+from cacl.runtime.resources import raise_if_short
 from cacl.tables.schemas import FailureRow, ImageRow
 
 STEP_FOLDERS = {"acquire": "acquired", "tile": "tiles", "segment": "segmented", "measure": "census"}
@@ -212,7 +213,8 @@ def _read_last_saved(folder: Path) -> tuple[int, int] | None:
         with safe_open(newest, "numpy") as file:
             metadata = parse_json(file.metadata()["cacl"])
         return int(newest.stem) + 1, int(parse_json(metadata["progress"])["step"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise_if_short(error, str(newest))
         return None  # written by another version, or being replaced now
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cacl.model.networks.autoencoder import AutoEncoder, fuse_batchnorm
+from cacl.runtime.resources import raise_if_short
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -81,6 +82,7 @@ def _compile(network: AutoEncoder) -> None:
     try:
         _warm_up(network)
     except (RuntimeError, OSError, ImportError) as error:
+        raise_if_short(error, "compilation of the network")
         message = " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
         log.warning("networks are not compiled, because compilation failed: %s", message)
         for module in modules:

@@ -271,7 +271,7 @@ def group_attributes(marker: Path, name: str = "cacl") -> dict[str, Any]:
         data = marker.read_bytes()
         check_digest(data)
         attributes = parse_json(data)["attributes"][name]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{marker} is missing or damaged ({error}); {remedy(marker)}") from error
     if not isinstance(attributes, dict):
         raise StoreError(f"{marker} is damaged; {remedy(marker)}")
@@ -285,7 +285,7 @@ def _version(marker: Path) -> object:
         version = parse_json(data)["attributes"]["cacl"]["store_version"]
         if version == STORE_VERSION:
             check_digest(data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{marker} is damaged ({error}); delete this file, and the next step writes it again"
         ) from error

@@ -159,7 +159,7 @@ def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
     schema = arrow_schema(record)
     tables = [_read_checked(path, schema, record) for path in paths]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable, use_threads=False)
     return frame
 
 
@@ -197,7 +197,8 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         data = path.read_bytes()
         check_digest(data)
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        table = file.read(None if columns is None else list(columns))
+        # One thread: Arrow waits forever if a thread of its pool cannot start, as memory is short.
+        table = file.read(None if columns is None else list(columns), use_threads=False)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise TableError(_unreadable(path, error)) from error
     if columns is not None and table.num_columns != len(columns):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from cacl.errors import ConfigError
+from cacl.errors import ConfigError, DiskError
 from cacl.hpa.download_annotation import fetch_annotation
 from cacl.tables import read_parquet
 from cacl.tables.schemas import AcquiredRow
@@ -62,13 +62,20 @@ def limited_file_size(max_file_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_file_above_size_limit_is_one_failure(work: Workspace, server: HpaServer) -> None:
+def no_tables(work: Workspace) -> bool:
+    return not (work.root / "acquired.parquet").exists() and not (work.root / "a.csv").exists()
+
+
+def test_limit_of_file_size_ends_the_step(work: Workspace, server: HpaServer) -> None:
     server.files[PATHS[1]] = hpa.jpeg(1, size=512)
     assert len(server.files[PATHS[1]]) > 100_000
-    with limited_file_size(100_000):
-        assert image_names(work.run(hpa_source(server))) == [ALL_NAMES[0], ALL_NAMES[2]]
-    assert work.failures() == [("HPA000135/1_A_7_2", "unwritable")]
-    assert len(work.files()) == 4
+    with (
+        limited_file_size(100_000),
+        pytest.raises(DiskError, match=r"^acquire: HPA000135/1_A_7_2: the disk is full.*too large"),
+    ):
+        work.run(hpa_source(server))
+    assert no_tables(work)
+    assert not [name for name in work.files() if "1_A_7_2" in name]
     assert image_names(work.run(hpa_source(server))) == ALL_NAMES
 
 
@@ -84,10 +91,11 @@ def test_full_disk_keeps_as_many_downloads_as_fit(work: Workspace, server: HpaSe
         server.fail(url_path, serve_together)
     image_kb = len(server.files[PATHS[0]]) // 1024
     with small_disk(work.images.parent, 5 * image_kb // 2):
-        kept = image_names(work.run(hpa_source(server)))
-        assert len(kept) == 2
-        missing = sorted(set(ALL_NAMES) - set(kept))
-        assert work.failures() == [(f"HPA000135/{name}", "unwritable") for name in missing]
+        with pytest.raises(DiskError, match="No space left on device"):
+            work.run(hpa_source(server))
+        assert no_tables(work)
+        kept = [name for name in ALL_NAMES if f"135/{name}.jpg" in work.files()]
+        assert 1 <= len(kept) <= 2
         assert sorted(work.files()) == sorted(f"135/{n}.{end}" for n in kept for end in SUFFIXES)
         remount = ["mount", "-o", f"remount,size={10 * image_kb}k", str(work.images.parent)]
         subprocess.run(remount, check=True)
@@ -118,8 +126,9 @@ def test_full_disk_keeps_as_many_copies_as_fit(work: Workspace) -> None:
         (work.host / url_path.lstrip("/")).write_bytes(hpa.jpeg(number, size=512))
     image_kb = len(hpa.jpeg(0, size=512)) // 1024
     with small_disk(work.images.parent, 5 * image_kb // 2):
-        assert image_names(work.run(jobs=1)) == ALL_NAMES[:2]
-        assert work.failures() == [(f"HPA000135/{ALL_NAMES[2]}", "unwritable")]
+        with pytest.raises(DiskError, match=rf"^acquire: HPA000135/{ALL_NAMES[2]}: the disk"):
+            work.run(jobs=1)
+        assert no_tables(work)
         assert sorted(work.files()) == sorted(
             f"135/{n}.{end}" for n in ALL_NAMES[:2] for end in SUFFIXES
         )

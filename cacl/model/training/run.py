@@ -25,6 +25,7 @@ from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.critic import Critic, ImagePool
 from cacl.runtime.digest import digest_of
 from cacl.runtime.json_text import parse_json
+from cacl.runtime.resources import raise_if_short
 
 log = logging.getLogger(__name__)
 LR_WARMUP_STEPS = 20
@@ -175,6 +176,7 @@ class TrainingRun:
         try:
             tensors, metadata = read_tensors(path)
         except CheckpointError as error:
+            raise_if_short(error, f"train: {path}")
             log.warning("train: %s; training starts from step 0", error)
             return
         if metadata.get("fingerprint") != fingerprint:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from cacl.model.training.pseudo_labels import add_pseudo_labels, require_tiles
 from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
 from cacl.runtime.digest import digest_of
 from cacl.runtime.distributed import World, launch
+from cacl.runtime.signals import StopFlag
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def train(
         )
 
 
-def train_networks(world: World, stop_requested: threading.Event, plan: TrainingPlan) -> bool:
+def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -> bool:
     """Train all networks as one process of a world and write the model.
 
     Returns
