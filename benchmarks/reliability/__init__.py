@@ -1,0 +1,1 @@
+"""Behaviour over long runs, after kills and faults, and with damaged input."""
