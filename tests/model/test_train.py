@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
