@@ -49,6 +49,14 @@ class DiskError(CaclError):
     """A full or read-only disk prevented images from being written; the step must run again."""
 
 
+class ResourceError(CaclError):
+    """Memory, file handles, threads or the network were short; the step must run again."""
+
+
+class LockedError(CaclError):
+    """A process uses the run's folder, so that its lock cannot be removed."""
+
+
 class StrictError(CaclError):
     """Some images failed and `--strict` is set."""
 
@@ -85,8 +93,29 @@ class Reason(StrEnum):
     )
     UNSUPPORTED_PIXELS = "unsupported_pixels", "Not 8-bit colour: grey, CMYK, 16-bit or float."
     NO_TISSUE = "no_tissue", "No tile contains enough tissue to be measured."
-    UNWRITABLE = "unwritable", "The product could not be written: disk full or no permission."
     UNEXPECTED = "unexpected", "An error without a code of its own; the log has its traceback."
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the failure can pass although configuration and image stay as they are.
+
+        The next run tries such an image again. An image that failed for good is read again only
+        when its file changes.
+        """
+        return self not in _FOR_GOOD
+
+
+_FOR_GOOD = frozenset(
+    (
+        Reason.UNKNOWN_NAME,
+        Reason.UNSAFE_URL,
+        Reason.UNSAFE_ID,
+        Reason.TOO_LARGE,
+        Reason.TOO_SMALL,
+        Reason.UNSUPPORTED_PIXELS,
+        Reason.NO_TISSUE,
+    )
+)
 
 
 class ImageError(CaclError):

@@ -15,9 +15,10 @@ from pathlib import Path
 from cacl import tables
 from cacl.config import SourceConfig
 from cacl.errors import ConfigError, ImageError, Reason
-from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response
+from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response, raise_if_unanswered
 from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.http.locks import commit, host_lock, locked_part
+from cacl.hpa.http.locks import commit, host_lock, locked_part, remove_leftovers
+from cacl.hpa.image_state import FileState, ImageState, digest_image, observe
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.provenance import (
     ProvenanceRecord,
@@ -30,8 +31,10 @@ from cacl.hpa.provenance import (
 from cacl.hpa.urls import check_image_url
 from cacl.runtime.images import run_images
 from cacl.runtime.signals import on_interrupt
+from cacl.runtime.source_files import unreadable
+from cacl.steps.attempts import record_attempt
 from cacl.steps.outputs import write_outputs
-from cacl.steps.parameters import AcquireOptions
+from cacl.steps.parameters import AcquireOptions, AttemptOptions
 from cacl.tables.schemas import AcquiredRow, ImageRow
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,7 @@ def acquire(
     source: SourceConfig,
     options: AcquireOptions,
     *,
+    attempt: AttemptOptions | None = None,
     limits: HttpLimits | None = None,
 ) -> None:
     """Acquire the images of a shard and write a table of `AcquiredRow`.
@@ -75,6 +79,8 @@ def acquire(
         does not change within a release. `check` fetches nothing and verifies the existing images
         against their provenance records. After `source.max_minutes` the remaining images fail as
         `POSTPONED`, and the next run continues with them.
+    attempt
+        Number of the attempt, and the file that records how the images were read.
     limits
         Timeouts, retries and sizes of the client.
 
@@ -82,11 +88,16 @@ def acquire(
     ------
     StrictError
         An image failed and `options.strict` is set. The tables are written before.
+    ResourceError
+        The host answered no request at all.
+    DiskError
+        An image cannot be written.
     ConfigError
         The parent folder of the images cannot be written, or the source lacks its mirror.
     """
     rows: list[ImageRow] = tables.read_parquet(shard, ImageRow)
     jobs = options.jobs
+    client: Client | None = None
     with ExitStack() as stack:
         fetch: Fetcher = from_manifest
         if source.kind != "manifest" and options.check:
@@ -101,13 +112,18 @@ def acquire(
             jobs = MAX_CONNECTIONS
         elif source.kind != "manifest":
             fetch = partial(from_mirror, mirror=_mirror(source), images=images, source=source)
+        observer = _Observer(fetch, images, source)
         outcome = run_images(
             "acquire",
             rows,
-            fetch,
+            observer.acquire_image,
             source=lambda row: row.url or row.path,
             jobs=jobs,
             size_bytes=lambda row: row.size_bytes,
+        )
+    if client is not None:
+        raise_if_unanswered(
+            client, [ImageError(row.reason, row.message) for row in outcome.failures]
         )
     postponed = sum(row.reason == Reason.POSTPONED for row in outcome.failures)
     if postponed:
@@ -119,6 +135,36 @@ def acquire(
         )
     made_with = tables.made_with("acquire", kind=source.kind, hpa_version=source.hpa_version)
     write_outputs(outcome, AcquiredRow, out, failures, strict=options.strict, made_with=made_with)
+    record_attempt("acquire", attempt or AttemptOptions(), failures, observer.states)
+
+
+class _Observer:
+    """Acquires images and keeps what their files looked like before they were read."""
+
+    def __init__(self, fetch: Fetcher, images: Path, source: SourceConfig) -> None:
+        self.states: dict[str, ImageState] = {}
+        self._fetch = fetch
+        self._images = images
+        self._source = source
+
+    def acquire_image(self, row: ImageRow) -> AcquiredRow:
+        """Acquire an image; see the functions for each source for errors."""
+        original = self._observe_original(row)
+        acquired = self._fetch(row)
+        copies = [original] if original else []
+        if self._source.kind != "manifest":
+            # This step has just written or verified the copy.
+            copies.append((FileState.of(acquired.path),))
+        self.states[row.image_id] = ImageState(row.image_id, acquired.sha256, tuple(copies))
+        return acquired
+
+    def _observe_original(self, row: ImageRow) -> tuple[FileState, ...]:
+        if self._source.kind == "manifest":
+            return observe(Path(row.path))
+        if self._source.kind == "hpa" or self._source.mirror is None:
+            return ()
+        path = self._source.mirror / check_image_url(row.url, self._source)
+        return (FileState.of(str(path)),)
 
 
 def from_manifest(row: ImageRow) -> AcquiredRow:
@@ -128,15 +174,20 @@ def from_manifest(row: ImageRow) -> AcquiredRow:
     ------
     ImageError
         `NOT_FOUND`: the file does not exist. `NOT_AN_IMAGE`: it is no regular file, or empty.
+        `REFUSED`: the file or its folder may not be read.
     """
     path = Path(row.path)
-    if not path.exists():
+    try:
+        exists, is_file = path.exists(), path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise unreadable(path, error) from error
+    if not exists:
         raise ImageError(
             Reason.NOT_FOUND, f"There is no file {path}; correct image_path in the manifest"
         )
-    if not path.is_file():
+    if not is_file:
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")
-    sha256, size = digest_file(path)
+    sha256, size = digest_image(path)
     if size == 0:
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is empty; copy the image again")
     return _acquired_row(row, path, sha256, size)
@@ -166,6 +217,7 @@ def from_mirror(
     target = _target(images, row, source)
     existing = _verified(row, target)
     if existing is not None and existing.sha256 == sha256:
+        remove_leftovers(target)
         return existing
     check_jpeg_markers(origin)
     record = mirror_record or ProvenanceRecord(
@@ -217,6 +269,7 @@ class HostFetcher:
         target = _target(self.images, row, self.client.source)
         existing = _verified(row, target, url=row.url)
         if existing is not None and not self.refresh:
+            remove_leftovers(target)
             return existing
         with locked_part(target) as part:
             existing = _verified(row, target, url=row.url)
