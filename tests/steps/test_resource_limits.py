@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks._lib.untrained_model import write_untrained_model as write_untrained
+from benchmarks._lib.untrained_model import write_untrained_model
 from cacl import tables
 from cacl.cli import app
 from cacl.tables.schemas import FailureRow, SegmentedRow
 from tests.fixtures import small_atlas
 from tests.fixtures.acquiring import SI, Workspace
 from tests.fixtures.model_atlas import ModelAtlas
-from tests.fixtures.reports import cores
+from tests.fixtures.reports import cores, write_model
 from tests.fixtures.small_disk import small_disk
 from tests.steps import test_full_disk
 
@@ -83,7 +83,7 @@ def build_training(folder: Path) -> None:
 
 def build_model(folder: Path) -> None:
     build_training(folder)
-    write_untrained(folder / "model")
+    write_untrained_model(folder / "model")
 
 
 def build_census(folder: Path) -> None:
@@ -93,7 +93,7 @@ def build_census(folder: Path) -> None:
 def build_report(folder: Path) -> None:
     atlas = small_atlas.build(folder, cores())
     atlas.measure()
-    write_untrained_model(atlas)
+    write_model(atlas)
 
 
 MIRROR = ("--kind", "mirror", "--mirror", "host")
