@@ -95,6 +95,28 @@ class Reason(StrEnum):
     NO_TISSUE = "no_tissue", "No tile contains enough tissue to be measured."
     UNEXPECTED = "unexpected", "An error without a code of its own; the log has its traceback."
 
+    @property
+    def is_temporary(self) -> bool:
+        """Whether the failure can pass although configuration and image stay as they are.
+
+        The next run tries such an image again. An image that failed for good is read again only
+        when its file changes.
+        """
+        return self not in _FOR_GOOD
+
+
+_FOR_GOOD = frozenset(
+    (
+        Reason.UNKNOWN_NAME,
+        Reason.UNSAFE_URL,
+        Reason.UNSAFE_ID,
+        Reason.TOO_LARGE,
+        Reason.TOO_SMALL,
+        Reason.UNSUPPORTED_PIXELS,
+        Reason.NO_TISSUE,
+    )
+)
+
 
 class ImageError(CaclError):
     """One image cannot be used; a step writes it as a row of `failures.csv`.

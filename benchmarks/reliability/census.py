@@ -170,10 +170,12 @@ class Census:
 
     def is_done(self, step: str) -> bool:
         """Return whether a step has written its product for every shard."""
-        paths = {
-            STEPS[step].format(shard=shard) for shard in range(self.config["census"]["shards"])
-        }
-        return all((self.folder / path).exists() for path in paths)
+        return all((self.folder / path).exists() for path in self.targets(step))
+
+    def targets(self, step: str) -> list[str]:
+        """Return a product of a step for every shard, as targets of Snakemake."""
+        shards = range(self.config["census"]["shards"])
+        return sorted({STEPS[step].format(shard=shard) for shard in shards})
 
     def seconds(self, step: str) -> float:
         """Return the longest time that a job of a step took in the last run, as Snakemake noted."""

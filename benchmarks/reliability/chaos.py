@@ -82,7 +82,8 @@ def disturb_by_faults(
     """Bring about every fault in every step; yield step, fault and how it ended."""
     for step in STEPS:
         for fault in faults(peaks_kb, step):
-            status, output = with_fault(census, scripts, fault, step).run("--until", step)
+            disturbed = with_fault(census, scripts, fault, step)
+            status, output = disturbed.run("--", *census.targets(step))
             repair(census.folder)
             wrong = ", ".join(sentence_problems(fault, status, output))
             end = wrong and f"PROBLEM: {wrong}"

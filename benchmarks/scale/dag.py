@@ -3,19 +3,22 @@
 Usage: python -m benchmarks.scale.dag [--antibodies 25000] [--shards 256] [--out FILE]
 
 Plans a new run, marks all its products as made (`--touch`), plans again, adds one antibody to the
-table of its shard, and plans once more.
+table of its shard, and plans once more. Then it plans finished runs of each source with a real
+small file per image (for a mirror two: original and copy) that `acquire` has recorded: unchanged,
+with one image replaced, and with newer times of all files.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -25,7 +28,9 @@ from benchmarks._lib.report import CHECKOUT, RESULTS, write_table
 from cacl import tables
 from cacl.config import load
 from cacl.diagnostics.workflow_triggers import training_settings
+from cacl.hpa.attempts import AttemptRecord, attempt_path, write_attempt
 from cacl.hpa.catalog import shard_of
+from cacl.hpa.image_state import FileState, ImageState
 from cacl.tables.schemas import AnnotationRow, ImageRow
 
 CORES = 3
@@ -51,7 +56,7 @@ def snakemake(folder: Path, *options: str) -> tuple[str, float, float, float]:
     search_path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     start = time.perf_counter()
     with (folder / "output.txt").open("w+") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603  # a list, no shell
             [*map(str, command)],
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -156,6 +161,64 @@ def add_antibody(folder: Path, antibody: int, shards: int) -> None:
     tables.write_parquet(path, [*tables.read_parquet(path, ImageRow), *rows], ImageRow)
 
 
+def write_images(folder: Path, kind: str, antibodies: int, shards: int) -> list[Path]:
+    """Write a small file for each place of each image, and the records of `acquire`."""
+    places = {
+        "hpa": ("resources/images",),
+        "mirror": ("mirror/images", "resources/images"),
+        "manifest": ("own",),
+    }[kind]
+    states: list[list[ImageState]] = [[] for _ in range(shards)]
+    files: list[Path] = []
+    for antibody in range(1, antibodies + 1):
+        for image in images_of(antibody):
+            names = [f"{place}/{antibody}/{Path(image.url).name}" for place in places]
+            for name in names:
+                path = folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(image.image_id)
+                files.append(path)
+            digest = hashlib.sha256(image.image_id.encode()).hexdigest()
+            copies = tuple(
+                (replace(FileState.of(str(folder / name)), path=name),) for name in names
+            )
+            shard = shard_of(image.antibody_id, shards)
+            states[shard].append(ImageState(image.image_id, digest, copies))
+    for shard, images in enumerate(states):
+        path = attempt_path(folder / "results" / "attempts", "acquire", str(shard))
+        write_attempt(path, AttemptRecord(0, images=tuple(images)))
+    return files
+
+
+def plan_source(kind: str, antibodies: int, shards: int) -> list[list[str]]:
+    """Return rows on finished runs of a source whose images are on this machine."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = {"kind": kind, "genes": "all"}
+        if kind == "mirror":
+            (folder / "mirror").mkdir()
+            source["mirror"] = "mirror"
+        if kind == "manifest":
+            (folder / "manifest.csv").touch()
+            source["manifest"] = "manifest.csv"
+        config = {"source": source, "census": {"shards": shards}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        mark_made(folder, antibodies, shards)
+        files = write_images(folder, kind, antibodies, shards)
+        title = f"{kind}, {len(files):,} files"
+        unchanged = plan(folder)
+        files[0].write_text("another image")
+        replaced = plan(folder)
+        for path in files:
+            path.touch()
+        newer = plan(folder)
+    return [
+        row(f"finished run, {title}", unchanged),
+        row(f"finished run, {title}, one replaced", replaced),
+        row(f"finished run, {title}, one replaced, all with newer times", newer),
+    ]
+
+
 def row(name: str, planned: Plan) -> list[str]:
     """Return a row of the table."""
     return [
@@ -185,18 +248,20 @@ def main() -> None:
         finished_run = plan(folder)
         add_antibody(folder, antibodies + 1, shards)
         one_more = plan(folder)
+    header = ["plan", "jobs", "acquire jobs", "s", "CPU s", "peak MB"]
+    rows = [
+        row("new run", new_run),
+        row("finished run", finished_run),
+        row("finished run, one antibody added", one_more),
+    ]
+    for kind in ("hpa", "mirror", "manifest"):
+        rows += plan_source(kind, antibodies, shards)
     notes = [
         f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; if it "
         "exceeds the cores, compare CPU s",
         f"{antibodies:,} antibodies, {CORES * antibodies:,} images, {shards} shards; "
         f"`snakemake --dry-run`; targets: {TARGET_S} s, 1 GiB ({TARGET_MB} MB)",
         "empty products recorded by `--touch`; tables of images and annotation are real tables",
-    ]
-    header = ["plan", "jobs", "acquire jobs", "s", "CPU s", "peak MB"]
-    rows = [
-        row("new run", new_run),
-        row("finished run", finished_run),
-        row("finished run, one antibody added", one_more),
     ]
     write_table(options.out, "Planning the whole atlas", notes, header, rows)
 

@@ -18,6 +18,7 @@ from benchmarks._lib.images import SOURCE_PX, TILE_PX
 from benchmarks._lib.process import Usage, peak_mb
 from cacl import tables
 from cacl.config import TilesConfig
+from cacl.hpa.provenance import digest_file
 from cacl.steps.parameters import ImageJobs
 from cacl.steps.tile import tile
 from cacl.tables.schemas import AcquiredRow
@@ -29,7 +30,7 @@ def tile_image(store: Path, path: Path) -> None:
         image_id=f"image/{path.stem}",
         antibody_id="image",
         path=str(path),
-        sha256=path.stem,
+        sha256=digest_file(path)[0],
         size_bytes=path.stat().st_size,
         mpp=None,
     )

@@ -9,7 +9,7 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import SegmentConfig
-from cacl.steps.parameters import ImageJobs, MeasureFiles
+from cacl.steps.parameters import AttemptOptions, ImageJobs, MeasureFiles
 
 
 def segment(
@@ -19,6 +19,7 @@ def segment(
     model: opt.ModelPath,
     out: opt.Out,
     failures: opt.Failures,
+    attempt: AttemptOptions,
     threads: opt.Threads = 2,
     strict: opt.Strict = False,
 ) -> None:
@@ -28,6 +29,7 @@ def segment(
     --out segmented.parquet --failures failures.csv
     """
     from cacl.steps import segment as step
+    from cacl.steps.attempts import record_attempt
 
     with opt.report_errors():
         step.segment(
@@ -40,6 +42,7 @@ def segment(
             threads=threads,
             strict=strict,
         )
+        record_attempt("segment", attempt, failures)
 
 
 def measure(
@@ -49,6 +52,7 @@ def measure(
     jobs: ImageJobs,
     out: opt.Out,
     failures: opt.Failures,
+    attempt: AttemptOptions,
     classes_table: Annotated[
         Path | None, typer.Option(help="Table of the stained area of each class.")
     ] = None,
@@ -60,6 +64,7 @@ def measure(
     --out census.parquet --failures failures.csv
     """
     from cacl.steps import measure as step
+    from cacl.steps.attempts import record_attempt
 
     with opt.report_errors():
         step.measure(
@@ -71,3 +76,4 @@ def measure(
             min_tissue_fraction=min_tissue_fraction,
             classes_table=classes_table,
         )
+        record_attempt("measure", attempt, failures)

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cacl.cli import options as opt
 from cacl.config import load
+from cacl.runtime.printable import printable
 from cacl.runtime.yaml_io import read_yaml
 
 Directory = Annotated[Path, typer.Option(help="The run's working directory.")]
@@ -37,8 +38,8 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
             typer.echo(json.dumps(found.as_document(), indent=1))
         else:
             Console().print(as_table(found))
-            for line in (*found.failure_lines(), str(found)):
-                typer.echo(line)
+            for line in (*found.failure_lines(), f"images {found.retries}", str(found)):
+                typer.echo(printable(line))
 
 
 def unlock(directory: Directory = Path()) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import json
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,8 @@ import typer
 
 from cacl.config import Config, LabelsConfig, Section, TilesConfig
 from cacl.errors import ConfigError
+from cacl.runtime.json_text import parse_json
+from cacl.runtime.printable import printable
 from cacl.runtime.resources import error_sentence
 
 CLASS_EXAMPLE = 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
@@ -71,8 +72,7 @@ def report_errors(status: int = 1) -> Iterator[None]:
         sentence = error_sentence(error, _command.get())
         if sentence is None:
             raise
-        readable = sentence.encode("utf-8", "backslashreplace").decode("utf-8")
-        typer.secho(f"Error: {readable}", err=True, fg=typer.colors.RED)
+        typer.secho(f"Error: {printable(sentence)}", err=True, fg=typer.colors.RED)
         raise typer.Exit(status) from error
 
 
@@ -137,7 +137,7 @@ def _parse_classes(options: Sequence[str]) -> dict[str, Any]:
     for option in options:
         name, _, text = option.partition("=")
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError:
             values = None
         if not isinstance(values, dict):

@@ -9,7 +9,7 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
-from cacl.steps.parameters import AcquireOptions, ImageJobs
+from cacl.steps.parameters import AcquireOptions, AttemptOptions, ImageJobs
 
 CATALOG_KEYS = tuple(name for name in SourceConfig.model_fields if name != "max_minutes")
 ACQUIRE_KEYS = (
@@ -41,6 +41,7 @@ def catalog(
     census: CensusConfig,
     out: opt.Out,
     failures: opt.Failures,
+    attempt: AttemptOptions,
     downloads: Annotated[
         Path | None, typer.Option(help="Folder for annotation that is downloaded from the host.")
     ] = None,
@@ -50,10 +51,12 @@ def catalog(
     Example: cacl catalog --out catalog --failures catalog.csv --kind mirror --mirror phantom/host
     """
     from cacl.steps import catalog as step
+    from cacl.steps.attempts import record_attempt
 
     with opt.report_errors():
         shards = census.shards
         typer.echo(step.catalog(out, failures, source, labels, shards=shards, downloads=downloads))
+        record_attempt("catalog", attempt, failures)
 
 
 def acquire(
@@ -63,6 +66,7 @@ def acquire(
     out: opt.Out,
     failures: opt.Failures,
     options: AcquireOptions,
+    attempt: AttemptOptions,
 ) -> None:
     """Download or link a shard's images and verify them.
 
@@ -72,7 +76,7 @@ def acquire(
     from cacl.steps import acquire as step
 
     with opt.report_errors():
-        step.acquire(shard, images, out, failures, source, options)
+        step.acquire(shard, images, out, failures, source, options, attempt=attempt)
 
 
 def tile(
@@ -82,6 +86,7 @@ def tile(
     out: opt.Out,
     failures: opt.Failures,
     jobs: ImageJobs,
+    attempt: AttemptOptions,
 ) -> None:
     """Write a shard's images as tiles into the store.
 
@@ -89,6 +94,8 @@ def tile(
     --failures failures.csv
     """
     from cacl.steps import tile as step
+    from cacl.steps.attempts import record_attempt
 
     with opt.report_errors():
         step.tile(acquired, store, out, failures, tiles, jobs)
+        record_attempt("tile", attempt, failures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,8 +13,10 @@ from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
 from cacl import tables
+from cacl.diagnostics.retries import Retries, RetryCounts, count_retries
 from cacl.errors import TableError
 from cacl.hpa.provenance import provenance_path
+from cacl.runtime.json_text import parse_json
 from cacl.runtime.resources import raise_if_short
 from cacl.tables.schemas import FailureRow, ImageRow
 
@@ -59,6 +60,8 @@ class RunStatus:
         Number, from 1, and step of the network that an unfinished training saved last.
     has_model, has_report
         Whether the model and the report exist.
+    retries
+        Images that changed, failed and were tried again.
     """
 
     shards: list[ShardStatus]
@@ -66,6 +69,7 @@ class RunStatus:
     last_saved: tuple[int, int] | None
     has_model: bool
     has_report: bool
+    retries: RetryCounts
 
     @property
     def images(self) -> int:
@@ -99,6 +103,7 @@ class RunStatus:
             "total": total,
             "images": self.images,
             "failures": failures,
+            "retries": asdict(self.retries),
         }
 
     def count_failures(self) -> list[tuple[str, str, int]]:
@@ -179,6 +184,7 @@ def read_status(folder: Path) -> RunStatus:
         last_saved=_read_last_saved(results / "model" / "states"),
         has_model=(results / "model" / "model.json").exists(),
         has_report=(results / "report" / "report.html").exists(),
+        retries=count_retries(Retries(results / "attempts", folder), map(str, shards)),
     )
 
 
@@ -211,8 +217,8 @@ def _read_last_saved(folder: Path) -> tuple[int, int] | None:
     newest = max(states, key=lambda path: path.stat().st_mtime_ns)
     try:
         with safe_open(newest, "numpy") as file:
-            metadata = json.loads(file.metadata()["cacl"])
-        return int(newest.stem) + 1, int(json.loads(metadata["progress"])["step"])
+            metadata = parse_json(file.metadata()["cacl"])
+        return int(newest.stem) + 1, int(parse_json(metadata["progress"])["step"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise_if_short(error, str(newest))
         return None  # written by another version, or being replaced now

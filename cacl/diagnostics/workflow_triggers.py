@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from cacl.config import Config
 from cacl.errors import TableError
+from cacl.hpa.image_state import MISSING, FileState
 from cacl.runtime.file_digest import BLANK_DIGEST, embed_digest
 
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
@@ -27,30 +29,56 @@ def content_digest(paths: Iterable[Path], columns: Iterable[str] = ()) -> str:
         The columns that matter; all if empty. `SOURCE_COLUMNS` decide the bytes of an image: a
         rule that reads only these need not run again when a label changes.
     """
-    from cacl import tables  # every job reads the rules, few of them need a digest
-
-    digest, wanted = hashlib.sha256(), list(columns) or None
+    digest, wanted = hashlib.sha256(), tuple(columns)
     for path in paths:
-        if path.exists():
-            try:
-                table = tables.read_arrow(path, wanted)
-                digest.update(repr(table.to_pydict()).encode())
-            except TableError as error:  # the step that reads the table says the same and stops
-                digest.update(str(error).encode())
+        state = FileState.of(str(path))
+        if state.size != MISSING:
+            digest.update(_table_digest(state, wanted))
         digest.update(b"\0")
     return digest.hexdigest()
 
 
+def files_digest(paths: Iterable[Path]) -> str:
+    """Return a SHA-256 over the bytes of files; a missing file counts as empty."""
+    return hashlib.sha256("\n".join(map(file_digest, paths)).encode()).hexdigest()
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content, empty for a missing file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    state = FileState.of(str(path))
+    return "" if state.size == MISSING else _file_digest(state)
+
+
+def folder_digest(paths: Iterable[Path]) -> str:
+    """Return a SHA-256 over the names, sizes and times of many files, without reading them."""
+    states = (FileState.of(str(path)) for path in paths)
+    text = "\n".join(f"{state.path}\0{state.size}\0{state.mtime_ns}" for state in states)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+# Rules are evaluated several times in a run; a file that has not changed is read once.
+@cache
+def _table_digest(state: FileState, columns: tuple[str, ...]) -> bytes:
+    from cacl import tables  # every job reads the rules, few of them need a digest
+
+    try:
+        table = tables.read_arrow(Path(state.path), list(columns) or None)
+    except TableError as error:  # the step that reads the table says the same and stops
+        return hashlib.sha256(str(error).encode()).digest()
+    return hashlib.sha256(repr(table.to_pydict()).encode()).digest()
+
+
+@cache
+def _file_digest(state: FileState) -> str:
+    return hashlib.sha256(Path(state.path).read_bytes()).hexdigest()
 
 
 def training_settings(config: Config) -> str:
     """Return, as text, the settings that a model depends on, besides those of the training itself.
 
-    Genes and antibodies are left out: further ones do not change a model that exists. The text
-    ends with its own digest, because a file keeps it.
+    The content of `labels.overrides` is one of them. Genes and antibodies are left out: further
+    ones do not change a model that exists. The text ends with its own digest, because a file keeps
+    it.
     """
     source = config.source
     if source.kind == "phantom":
@@ -60,4 +88,6 @@ def training_settings(config: Config) -> str:
         settings = [source.cli_args(*SOURCE_KEYS)]
     settings += [config.labels.cli_args(), config.tiles.cli_args()]
     settings += [config.train.cli_args("max_tiles"), config.cli_args("seed")]
+    if config.labels.overrides:
+        settings.append(file_digest(config.labels.overrides))
     return embed_digest(" ".join([*settings, BLANK_DIGEST]).encode()).decode()

@@ -10,15 +10,13 @@ from pathlib import Path
 from cacl.config import SourceConfig
 from cacl.errors import CatalogError, Reason
 from cacl.hpa.gene_list import read_gene_list
+from cacl.hpa.gene_list_files import ALL, is_list
 from cacl.hpa.gene_names import spreadsheet_date, without_version
 from cacl.hpa.gene_xml import Entry, GeneName, read_entries, read_name
-from cacl.hpa.local_path import exists
 from cacl.hpa.mirror import LAYOUT, Mirror
 from cacl.runtime.resources import raise_if_short
 from cacl.tables.schemas import FailureRow
 
-ALL = "all"
-LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".tab", ".list", ".lst", ".xls", ".xlsx", ".ods")
 MIN_SIMILARITY = 0.6
 MAX_SUGGESTIONS = 50
 MAX_COMPARED_CHARACTERS = 100
@@ -67,7 +65,7 @@ def expand_names(names: Iterable[str]) -> tuple[str, ...]:
     for name in (raw_name.strip() for raw_name in names):
         if name.lower() == ALL:
             return ()
-        if "/" in name or name.lower().endswith(LIST_SUFFIXES) or exists(Path(name)):
+        if is_list(name):
             expanded += read_gene_list(Path(name))
         elif name:
             expanded.append(without_version(name))

@@ -59,6 +59,11 @@ class Mirror:
             [f"{name}{suffix}" for name in BULK_TABLES for suffix in COMPRESSED_SUFFIXES]
         )
 
+    def annotation_files(self) -> list[Path]:
+        """Return the files that a catalog is read from, sorted by name within each kind."""
+        bulk = [self.bulk_table(), self.bulk_xml()]
+        return [*(path for path in bulk if path is not None), *self.gene_files()]
+
     def image(self, relative_path: PurePosixPath) -> Path:
         """Return the path of an image.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from cacl.hpa.licence import CREDIT
 from cacl.image.readers import jpeg
 from cacl.image.readers.files import read_core
 from cacl.runtime.file_digest import FILE_DIGEST, json_with_digest, read_json_with_digest
+from cacl.runtime.json_text import parse_json
 from cacl.runtime.resources import raise_if_short
 from cacl.runtime.source_files import unreadable
 
@@ -56,6 +56,12 @@ class ProvenanceRecord:
     etag: str = ""
     fetched: str = ""
     credit: str = CREDIT
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            expected = int if name == "size_bytes" else str
+            if type(value) is not expected:
+                raise TypeError(f"{name} is {type(value).__name__}, expected {expected.__name__}")
 
     @classmethod
     def for_download(
@@ -104,7 +110,7 @@ def read_provenance(path: Path) -> ProvenanceRecord | None:
     """
     try:
         data = provenance_path(path).read_bytes()
-        values: Any = json.loads(data)
+        values: Any = parse_json(data)
         if FILE_DIGEST in values:
             values = read_json_with_digest(data)
             del values[FILE_DIGEST]

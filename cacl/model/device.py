@@ -56,6 +56,18 @@ def default_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def describe_arithmetic(device: torch.device) -> str:
+    """Return what the last bits of a training depend on besides its inputs.
+
+    Sums over several threads, and instructions of another width, round differently: equal inputs
+    and seed give equal weights where this text is equal.
+    """
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    threads = torch.get_num_threads()
+    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, {threads} thread(s)"
+
+
 def prepare_for_device(network: AutoEncoder, device: torch.device) -> AutoEncoder:
     """Move a network to a device and optimise it for that device.
 

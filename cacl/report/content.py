@@ -39,6 +39,8 @@ class ReportContent:
         The cores that an expert should review first.
     failures
         Images that a step could not use.
+    retries
+        Which images changed, can be tried again and were tried again, in words; empty if unknown.
     classes
         Stained area of each image and class.
     catalog
@@ -81,6 +83,7 @@ class ReportContent:
     tiling: str
     tables: Sequence[dictionary.Table]
     reading_notes: Sequence[str]
+    retries: str = ""
 
     @property
     def tissues(self) -> list[str]:

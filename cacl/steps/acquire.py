@@ -18,6 +18,7 @@ from cacl.errors import ConfigError, ImageError, Reason
 from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response, raise_if_unanswered
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.http.locks import commit, host_lock, locked_part, remove_leftovers
+from cacl.hpa.image_state import FileState, ImageState, digest_image, observe
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.provenance import (
     ProvenanceRecord,
@@ -31,8 +32,9 @@ from cacl.hpa.urls import check_image_url
 from cacl.runtime.images import run_images
 from cacl.runtime.signals import on_interrupt
 from cacl.runtime.source_files import unreadable
+from cacl.steps.attempts import record_attempt
 from cacl.steps.outputs import write_outputs
-from cacl.steps.parameters import AcquireOptions
+from cacl.steps.parameters import AcquireOptions, AttemptOptions
 from cacl.tables.schemas import AcquiredRow, ImageRow
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ def acquire(
     source: SourceConfig,
     options: AcquireOptions,
     *,
+    attempt: AttemptOptions | None = None,
     limits: HttpLimits | None = None,
 ) -> None:
     """Acquire the images of a shard and write a table of `AcquiredRow`.
@@ -76,6 +79,8 @@ def acquire(
         does not change within a release. `check` fetches nothing and verifies the existing images
         against their provenance records. After `source.max_minutes` the remaining images fail as
         `POSTPONED`, and the next run continues with them.
+    attempt
+        Number of the attempt, and the file that records how the images were read.
     limits
         Timeouts, retries and sizes of the client.
 
@@ -107,10 +112,11 @@ def acquire(
             jobs = MAX_CONNECTIONS
         elif source.kind != "manifest":
             fetch = partial(from_mirror, mirror=_mirror(source), images=images, source=source)
+        observer = _Observer(fetch, images, source)
         outcome = run_images(
             "acquire",
             rows,
-            fetch,
+            observer.acquire_image,
             source=lambda row: row.url or row.path,
             jobs=jobs,
             size_bytes=lambda row: row.size_bytes,
@@ -129,6 +135,36 @@ def acquire(
         )
     made_with = tables.made_with("acquire", kind=source.kind, hpa_version=source.hpa_version)
     write_outputs(outcome, AcquiredRow, out, failures, strict=options.strict, made_with=made_with)
+    record_attempt("acquire", attempt or AttemptOptions(), failures, observer.states)
+
+
+class _Observer:
+    """Acquires images and keeps what their files looked like before they were read."""
+
+    def __init__(self, fetch: Fetcher, images: Path, source: SourceConfig) -> None:
+        self.states: dict[str, ImageState] = {}
+        self._fetch = fetch
+        self._images = images
+        self._source = source
+
+    def acquire_image(self, row: ImageRow) -> AcquiredRow:
+        """Acquire an image; see the functions for each source for errors."""
+        original = self._observe_original(row)
+        acquired = self._fetch(row)
+        copies = [original] if original else []
+        if self._source.kind != "manifest":
+            # This step has just written or verified the copy.
+            copies.append((FileState.of(acquired.path),))
+        self.states[row.image_id] = ImageState(row.image_id, acquired.sha256, tuple(copies))
+        return acquired
+
+    def _observe_original(self, row: ImageRow) -> tuple[FileState, ...]:
+        if self._source.kind == "manifest":
+            return observe(Path(row.path))
+        if self._source.kind == "hpa" or self._source.mirror is None:
+            return ()
+        path = self._source.mirror / check_image_url(row.url, self._source)
+        return (FileState.of(str(path)),)
 
 
 def from_manifest(row: ImageRow) -> AcquiredRow:
@@ -151,7 +187,7 @@ def from_manifest(row: ImageRow) -> AcquiredRow:
         )
     if not is_file:
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")
-    sha256, size = digest_file(path)
+    sha256, size = digest_image(path)
     if size == 0:
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is empty; copy the image again")
     return _acquired_row(row, path, sha256, size)

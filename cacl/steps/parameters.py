@@ -31,6 +31,23 @@ class ImageJobs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttemptOptions:
+    """Which attempt of a step at a shard this is; the workflow counts them."""
+
+    attempt: int = field(
+        default=0,
+        metadata={
+            "help": "Number of this attempt; another one tries failed or changed images again.",
+            "min": 0,
+        },
+    )
+    attempt_record: Path | None = field(
+        default=None,
+        metadata={"help": "JSON file of what was read and failed; the next run is planned by it."},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcquireOptions:
     """How images are acquired."""
 
@@ -71,6 +88,9 @@ class ReportFiles:
     )
     benchmark: Path | None = field(
         default=None, metadata={"help": "Table of `cacl benchmark`, shown if it exists."}
+    )
+    attempts: Path | None = field(
+        default=None, metadata={"help": "Folder of the records of attempts, counted if it exists."}
     )
 
 

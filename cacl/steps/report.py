@@ -9,6 +9,7 @@ from typing import Any
 
 from cacl import tables
 from cacl.config import SegmentConfig
+from cacl.diagnostics.retries import Retries, count_retries
 from cacl.report import (
     aggregate,
     agreement,
@@ -112,11 +113,18 @@ def report(
         tiling=inputs.describe_tiling(image_store, images),
         tables=dictionary.report_tables(cell_type),
         reading_notes=dictionary.reading_notes(names),
+        retries=_describe_retries(files),
     )
     _write_tables(content, out)
     _write_descriptions(content, out)
     page.write_page(content, out)
     tables.write_sums(out)
+
+
+def _describe_retries(files: ReportFiles) -> str:
+    if files.attempts is None or not files.attempts.is_dir():
+        return ""
+    return str(count_retries(Retries(files.attempts), [path.stem for path in files.census]))
 
 
 def _write_tables(content: ReportContent, out: Path) -> None:

@@ -25,6 +25,7 @@ from cacl.errors import ImageError, Reason, StoreError
 from cacl.image import palette
 from cacl.runtime.atomic import remove_leftover, replaced_folder
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
+from cacl.runtime.json_text import parse_json
 from cacl.store.arrays import (
     Pixels,
     StoredArray,
@@ -280,7 +281,7 @@ def group_attributes(marker: Path, name: str = "cacl") -> dict[str, Any]:
     try:
         data = marker.read_bytes()
         check_digest(data)
-        attributes = json.loads(data)["attributes"][name]
+        attributes = parse_json(data)["attributes"][name]
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{marker} is missing or damaged ({error}); {remedy(marker)}") from error
     if not isinstance(attributes, dict):
@@ -292,7 +293,7 @@ def _version(marker: Path) -> object:
     """Return the version of a store, also of one whose `zarr.json` holds no digest yet."""
     try:
         data = marker.read_bytes()
-        version = json.loads(data)["attributes"]["cacl"]["store_version"]
+        version = parse_json(data)["attributes"]["cacl"]["store_version"]
         if version == STORE_VERSION:
             check_digest(data)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from cacl.errors import TableError
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
+from cacl.runtime.json_text import parse_json
 from cacl.tables.atomic import write_atomically, write_text
 from cacl.tables.cells import printable
 from cacl.tables.checksums import SUFFIX, check_file
@@ -213,7 +214,7 @@ def read_made_with(path: Path) -> dict[str, Any]:
         data = path.read_bytes()
         check_digest(data)
         metadata = pq.ParquetFile(pa.BufferReader(data)).metadata.metadata or {}
-        made_with: dict[str, Any] = json.loads(metadata.get(MADE_WITH_KEY.encode(), b"{}"))
+        made_with: dict[str, Any] = parse_json(metadata.get(MADE_WITH_KEY.encode(), b"{}"))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise TableError(_unreadable(path, error)) from error
     return made_with

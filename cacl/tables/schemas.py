@@ -77,8 +77,8 @@ class AcquiredRow:
     image_id: str = column("image")
     antibody_id: str = column("antibody")
     path: str = column("local file")
-    sha256: str = column("SHA-256 of the file")
-    size_bytes: int = column("size of the file", "bytes")
+    sha256: str = column("SHA-256 of the file, or of all files of a slide in several files")
+    size_bytes: int = column("size of the file, or of all files of a slide", "bytes")
     mpp: float | None = column("pixel size of the source image, if the catalog has it", "um/px")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -13,7 +14,10 @@ import pytest
 
 from cacl.config import SourceConfig
 from cacl.errors import ConfigError, DiskError, StrictError
+from cacl.hpa.attempts import read_attempt
 from cacl.hpa.http.limits import HttpLimits
+from cacl.hpa.image_state import FileState, ImageState
+from cacl.steps.parameters import AttemptOptions
 from tests.fixtures import hpa_server as hpa
 from tests.fixtures.acquiring import ALL_NAMES, PATHS, SI, Workspace, hpa_source, image_names
 from tests.fixtures.hpa_server import HpaServer
@@ -301,3 +305,32 @@ def test_copies_images_across_file_systems(work: Workspace, tmp_path: Path) -> N
         assert not target.samefile(work.host / PATHS[0].lstrip("/"))
         assert target.read_bytes() == hpa.jpeg(0)
         assert len(work.files()) == 6
+
+
+def test_record_of_an_attempt_says_what_was_read_failed_and_tried_again(work: Workspace) -> None:
+    work.serve()
+    missing = work.host / PATHS[2].lstrip("/")
+    data = missing.read_bytes()
+    missing.unlink()
+    path = work.root / "attempts" / "0.json"
+    work.run(attempt=AttemptOptions(attempt_record=path))
+    first = read_attempt(path)
+    assert first is not None
+    assert (first.number, first.retried) == (0, ())
+    assert first.failures == {"HPA000135/2_A_7_2": "not_found"}
+    origin = work.host / PATHS[0].lstrip("/")
+    copy = work.images / "135" / "0_A_7_2.jpg"
+    assert first.images[0] == ImageState(
+        "HPA000135/0_A_7_2",
+        hashlib.sha256(origin.read_bytes()).hexdigest(),
+        ((FileState.of(str(origin)),), (FileState.of(str(copy)),)),
+    )
+    missing.write_bytes(data)
+    origin.unlink()
+    origin.write_bytes(data)
+    work.run(attempt=AttemptOptions(attempt=1, attempt_record=path))
+    second = read_attempt(path)
+    assert second is not None
+    assert (second.number, dict(second.failures)) == (1, {})
+    assert second.retried == ("HPA000135/0_A_7_2", "HPA000135/2_A_7_2")
+    assert {state.sha256 for state in second.images[::2]} == {hashlib.sha256(data).hexdigest()}

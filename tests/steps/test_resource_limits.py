@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks.scale.slide_memory import write_model as write_untrained
+from benchmarks._lib.untrained_model import write_untrained_model
 from cacl import tables
 from cacl.cli import app
 from cacl.tables.schemas import FailureRow, SegmentedRow
@@ -83,7 +83,7 @@ def build_training(folder: Path) -> None:
 
 def build_model(folder: Path) -> None:
     build_training(folder)
-    write_untrained(folder / "model")
+    write_untrained_model(folder / "model")
 
 
 def build_census(folder: Path) -> None:

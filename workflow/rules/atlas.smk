@@ -31,7 +31,7 @@ checkpoint catalog:
     before it runs.
     """
     input:
-        files=trackable(catalog_inputs()),
+        files=catalog_inputs,
     output:
         images=update("results/catalog/images.parquet"),
         annotations=update("results/catalog/annotations.parquet"),
@@ -39,7 +39,8 @@ checkpoint catalog:
         annotation_lists=update(
             per_shard("results/catalog/annotations/{shard}.parquet")
         ),
-        failures="results/failures/catalog.csv",
+        failures=CATALOG_FAILURES,
+        attempt=update(f"{ATTEMPTS}/catalog/all.json"),
     log:
         "logs/catalog.log",
     benchmark:
@@ -64,24 +65,31 @@ checkpoint catalog:
             )
         ),
         labels=literally(labels.cli_args()),
-        braced_digests=braced_digests(catalog_inputs()),
         census=settings.census.cli_args(),
         out=subpath(output.images, parent=True),
+        lists_digest=digest_of_all(user_lists()),
+        annotation_digest=annotation_digest,
+        attempt=attempt("catalog"),
     message:
         "Reading the catalog"
     shell:
         "cacl catalog --out {params.out} --failures {output.failures} "
         "--downloads resources {params.source} {params.labels} {params.census} "
-        "{resources.http_options} > {log} 2>&1"
+        "{resources.http_options} --attempt {params.attempt} --attempt-record {output.attempt} "
+        "> {log} 2>&1"
 
 
-rule acquire:
-    """Download or link a shard's images and verify them; verified images are kept."""
+checkpoint acquire:
+    """Download or link a shard's images and verify them; verified images are kept.
+
+    It is a checkpoint so that Snakemake looks again whether its table has changed.
+    """
     input:
         images=ancient("results/catalog/shards/{shard}.parquet"),
     output:
         acquired="results/acquired/{shard}.parquet",
         failures="results/failures/acquire/{shard}.csv",
+        attempt=update(f"{ATTEMPTS}/acquire/{{shard}}.json"),
     log:
         "logs/acquire/{shard}.log",
     benchmark:
@@ -101,21 +109,27 @@ rule acquire:
             "results/catalog/shards/{shard}.parquet", columns=SOURCE_COLUMNS
         ),
         synthetic_settings=SYNTHETIC_SETTINGS,
+        attempt=attempt("acquire"),
     message:
         "Acquiring the images of shard {wildcards.shard}"
     shell:
         "cacl acquire --shard {input.images} --images {params.folder} "
         "--out {output.acquired} --failures {output.failures} {params.source} "
-        "{resources.http_options} --jobs 4 > {log} 2>&1"
+        "{resources.http_options} --jobs 4 --attempt {params.attempt} "
+        "--attempt-record {output.attempt} > {log} 2>&1"
 
 
-rule tile:
-    """Write a shard's images as tiles into the store."""
+checkpoint tile:
+    """Write a shard's images as tiles into the store.
+
+    It is a checkpoint so that Snakemake looks again whether its table has changed.
+    """
     input:
-        acquired="results/acquired/{shard}.parquet",
+        acquired=ancient("results/acquired/{shard}.parquet"),
     output:
         tiles="results/tiles/{shard}.parquet",
         failures="results/failures/tile/{shard}.csv",
+        attempt=update(f"{ATTEMPTS}/tile/{{shard}}.json"),
     log:
         "logs/tile/{shard}.log",
     benchmark:
@@ -125,9 +139,12 @@ rule tile:
     params:
         tiles=settings.tiles.cli_args(),
         store="results/atlas.zarr",
+        input_digest=table_digest("results/acquired/{shard}.parquet"),
+        attempt=attempt("tile"),
     message:
         "Tiling shard {wildcards.shard}"
     shell:
         "cacl tile --acquired {input.acquired} --store {params.store} "
         "--out {output.tiles} --failures {output.failures} {params.tiles} "
-        "--jobs {threads} > {log} 2>&1"
+        "--jobs {threads} --attempt {params.attempt} --attempt-record {output.attempt} "
+        "> {log} 2>&1"

@@ -4,12 +4,13 @@
 rule segment:
     """Write the stain mask of every image of a shard."""
     input:
-        tiles="results/tiles/{shard}.parquet",
+        tiles=ancient("results/tiles/{shard}.parquet"),
         checkpoint="results/model/checkpoint.safetensors",
         description="results/model/model.json",
     output:
         segmented="results/segmented/{shard}.parquet",
         failures="results/failures/segment/{shard}.csv",
+        attempt=update(f"{ATTEMPTS}/segment/{{shard}}.json"),
     log:
         "logs/segment/{shard}.log",
     benchmark:
@@ -20,12 +21,15 @@ rule segment:
         segment=settings.segment.cli_args(),
         store="results/atlas.zarr",
         model=subpath(input.checkpoint, parent=True),
+        input_digest=table_digest("results/tiles/{shard}.parquet"),
+        attempt=attempt("segment"),
     message:
         "Segmenting shard {wildcards.shard}"
     shell:
         "cacl segment --tiles {input.tiles} --store {params.store} --model {params.model} "
         "--out {output.segmented} --failures {output.failures} {params.segment} "
-        "--threads {threads} > {log} 2>&1"
+        "--threads {threads} --attempt {params.attempt} --attempt-record {output.attempt} "
+        "> {log} 2>&1"
 
 
 rule measure:
@@ -34,11 +38,12 @@ rule measure:
         segmented="results/segmented/{shard}.parquet",
         images=ancient("results/catalog/shards/{shard}.parquet"),
         annotations=ancient("results/catalog/annotations/{shard}.parquet"),
-        tiles="results/tiles/{shard}.parquet",
+        tiles=ancient("results/tiles/{shard}.parquet"),
     output:
         census="results/census/{shard}.parquet",
         classes="results/classes/{shard}.parquet",
         failures="results/failures/measure/{shard}.csv",
+        attempt=update(f"{ATTEMPTS}/measure/{{shard}}.json"),
     log:
         "logs/measure/{shard}.log",
     benchmark:
@@ -53,6 +58,7 @@ rule measure:
             "results/catalog/shards/{shard}.parquet",
             "results/catalog/annotations/{shard}.parquet",
         ),
+        attempt=attempt("measure"),
     message:
         "Measuring shard {wildcards.shard}"
     shell:
@@ -60,7 +66,8 @@ rule measure:
         "--annotations {input.annotations} --tiles {input.tiles} --store {params.store} "
         "--out {output.census} --classes-table {output.classes} "
         "--failures {output.failures} {params.cell_type} {params.min_tissue_fraction} "
-        "--jobs {threads} > {log} 2>&1"
+        "--jobs {threads} --attempt {params.attempt} --attempt-record {output.attempt} "
+        "> {log} 2>&1"
 
 
 rule report:
@@ -68,8 +75,9 @@ rule report:
     input:
         census=per_shard("results/census/{shard}.parquet"),
         classes=per_shard("results/classes/{shard}.parquet"),
-        failures=failure_tables(),
-        images="results/catalog/images.parquet",
+        checked_failures=ancient([CATALOG_FAILURES, *failure_tables("acquire", "tile")]),
+        failures=failure_tables("segment", "measure"),
+        images=ancient("results/catalog/images.parquet"),
         curves="results/model/training.csv",
     output:
         html="results/report/report.html",
@@ -175,12 +183,22 @@ rule report:
         seed=settings.cli_args("seed"),
         benchmark=benchmark_option(),
         benchmark_digest=file_digest(Path(BENCHMARK_TABLE)),
+        # The outputs of checkpoints count by their content.
+        input_digest=digest_of_all(
+            [
+                "results/catalog/images.parquet",
+                CATALOG_FAILURES,
+                *failure_tables("acquire", "tile"),
+            ]
+        ),
+        attempts=ATTEMPTS,
     message:
         "Writing the report"
     shell:
         "cacl report $(printf -- '--census %s ' {input.census}) "
         "$(printf -- '--classes-table %s ' {input.classes}) "
-        "$(printf -- '--failures %s ' {input.failures}) --store {params.store} "
+        "$(printf -- '--failures %s ' {input.checked_failures} {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
         "{params.cell_type} {params.min_tissue_fraction} {params.segment} "
-        "{params.benchmark} {params.seed} --jobs {threads} > {log} 2>&1"
+        "{params.benchmark} {params.seed} --attempts {params.attempts} --jobs {threads} "
+        "> {log} 2>&1"

@@ -1,15 +1,20 @@
 """Shared by all rules: the checked configuration, the shards, helpers for inputs and options."""
 
 from cacl.config import resolve
-from cacl.errors import ConfigError
+from cacl.errors import ConfigError, Reason
+from cacl.diagnostics.retries import Retries
 from cacl.diagnostics.slurm_errors import explain
 from cacl.diagnostics.workflow_lock import explain_lock, record_run, remove_record
 from cacl.diagnostics.workflow_triggers import (
     SOURCE_COLUMNS,
     content_digest,
     file_digest,
+    files_digest,
+    folder_digest,
     training_settings,
 )
+from cacl.hpa.gene_list_files import list_files
+from cacl.hpa.mirror import Mirror
 from cacl.runtime.yaml_io import read_yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
@@ -30,6 +35,14 @@ PHANTOM_HOST = "resources/phantom/host"
 PHANTOM_TRUTH = "resources/phantom/truth"
 TRAINING_CONFIG = "results/training/config.txt"
 BENCHMARK_TABLE = "results/benchmark/table.csv"
+CATALOG_FAILURES = "results/failures/catalog.csv"
+ATTEMPTS = "results/attempts"
+
+# A damaged annotation file of a mirror is read again when it changes, see `annotation_digest`.
+retries = Retries(
+    Path(ATTEMPTS),
+    ignored=frozenset(() if source.kind == "hpa" else (Reason.BAD_ANNOTATION,)),
+)
 
 # What the pixels of synthetic images depend on, besides their number.
 SYNTHETIC_SETTINGS = None
@@ -50,22 +63,12 @@ def literally(text):
     return lambda wildcards: text
 
 
-def has_braces(path):
-    """Return whether Snakemake would take a part of a path for a wildcard."""
-    return contains_wildcard(str(path))
+def as_inputs(files):
+    """Return the user's files as inputs of a rule whose content alone counts, as a parameter.
 
-
-def trackable(files):
-    """Return the files that can be inputs of a rule: those without braces in their paths.
-
-    The content of the others is a parameter, see `braced_digests`.
+    A file with braces in its path is left out: Snakemake takes them for wildcards.
     """
-    return [file for file in files if not has_braces(file)]
-
-
-def braced_digests(files):
-    """Return the digests of the files that cannot be inputs of a rule, because of their paths."""
-    return [file_digest(Path(file)) for file in files if has_braces(file)]
+    return [ancient(path) for path in files if not contains_wildcard(str(path))]
 
 
 def override_files():
@@ -73,14 +76,43 @@ def override_files():
     return [labels.overrides] if labels.overrides else []
 
 
-def catalog_inputs():
-    """Return the files on this machine that the catalog is made from."""
-    files = override_files()
-    if source.kind == "phantom":
-        files.append("resources/phantom/done")
-    if source.kind == "manifest":
-        files.append(source.manifest)
+def user_lists():
+    """Return the user's files that the catalog is made from: manifest, labels, gene lists."""
+    files = [
+        path for path in list_files(source.genes) if path.exists()
+    ] + override_files()
+    files += [source.manifest] if source.kind == "manifest" else []
     return files
+
+
+def catalog_inputs(wildcards):
+    """Return the files on this machine that the catalog is made from.
+
+    Only the content of the user's files counts, see `lists_digest` of the catalog.
+    """
+    return as_inputs(user_lists()) + (
+        ["resources/phantom/done"] if source.kind == "phantom" else []
+    )
+
+
+def annotation_digest(wildcards):
+    """Return a digest of the names, sizes and times of a mirror's annotation files."""
+    if source.kind != "mirror" or not source.mirror.is_dir():
+        return ""
+    return folder_digest(Mirror(source.mirror).annotation_files())
+
+
+def attempt(step):
+    """Return a function that returns the number of the attempt of a step at a shard.
+
+    It grows by 1 when an image of the shard has changed, or has failed for a reason that can pass.
+    A job with another number than the last one runs again.
+    """
+
+    def number(wildcards):
+        return retries.attempt_number(step, wildcards.get("shard", "all"))
+
+    return number
 
 
 def per_shard(pattern):
@@ -89,11 +121,11 @@ def per_shard(pattern):
 
 
 def batch_digest(*patterns, columns=()):
-    """Return a function that returns a digest of the content of a shard's lists.
+    """Return a function that returns a digest of the content of a shard's tables.
 
-    The catalog writes all lists at once, so their modification times carry no information: rules
-    read them as `ancient` and run again when this digest changes. Snakemake evaluates it again
-    after the catalog is done.
+    A step writes all its tables at once, also when it runs again and nothing has changed, so their
+    modification times carry no information: rules read them as `ancient` and run again when this
+    digest changes. Snakemake evaluates it again after the step, a checkpoint, is done.
     """
 
     def digest(wildcards):
@@ -103,11 +135,30 @@ def batch_digest(*patterns, columns=()):
     return digest
 
 
+def table_digest(pattern):
+    """Return a function that returns a digest of the bytes of a shard's table, as `batch_digest`."""
+    return lambda wildcards: file_digest(Path(pattern.format(**wildcards)))
+
+
+def digest_of_all(paths):
+    """Return a function that returns a digest of the bytes of files, as `batch_digest`."""
+    return lambda wildcards: files_digest(map(Path, paths))
+
+
+def digest_with_manifest(path):
+    """Return a function that returns a file's digest with a manifest, as `batch_digest`, else None.
+
+    With another source the modification time counts, see `unless_trained`.
+    """
+    is_manifest = source.kind == "manifest"
+    return lambda wildcards: file_digest(Path(path)) if is_manifest else None
+
+
 def unless_trained(files):
     """Return files that are ignored once a model exists: further genes do not change it.
 
     They count again when any other setting that the model depends on changes. With a manifest,
-    which has the user's own labels, every change leads to a new training.
+    which has the user's own labels, every change of their content leads to a new training.
     """
     recorded, model = Path(TRAINING_CONFIG), Path("results/model/model.json")
     trained = (
@@ -119,6 +170,11 @@ def unless_trained(files):
     return ancient(files) if trained else files
 
 
+def catalog_unless_trained(files):
+    """Return tables of the catalog: with a manifest only their content counts, see the digest."""
+    return ancient(files) if source.kind == "manifest" else unless_trained(files)
+
+
 def benchmark_option():
     """Return the report's option for the table of the benchmark, if there is one.
 
@@ -127,11 +183,9 @@ def benchmark_option():
     return f"--benchmark {BENCHMARK_TABLE}" if Path(BENCHMARK_TABLE).exists() else ""
 
 
-def failure_tables():
-    """Return the failures of every step and shard."""
-    stages = ["acquire", "tile", "segment", "measure"]
-    shards = expand("results/failures/{stage}/{shard}.csv", stage=stages, shard=SHARDS)
-    return ["results/failures/catalog.csv", *shards]
+def failure_tables(*stages):
+    """Return the failures of steps, over all shards."""
+    return expand("results/failures/{stage}/{shard}.csv", stage=stages, shard=SHARDS)
 
 
 if workflow.non_local_exec:

@@ -4,7 +4,7 @@
 rule list_tile_tables:
     """List the tables of tiles; a model does not depend on the number of shards."""
     input:
-        tables=per_shard("results/tiles/{shard}.parquet"),
+        tables=ancient(per_shard("results/tiles/{shard}.parquet")),
     output:
         list="results/tiles/tables.txt",
     log:
@@ -13,6 +13,9 @@ rule list_tile_tables:
         "logs/benchmarks/list_tile_tables.tsv"
     conda:
         "../../environment.yml"
+    params:
+        # The list is older than a model that was trained on tables of another content.
+        input_digest=digest_of_all(per_shard("results/tiles/{shard}.parquet")),
     message:
         "Listing the tables of tiles"
     shell:
@@ -22,9 +25,9 @@ rule list_tile_tables:
 rule select:
     """Choose the tiles for training and test, split by antibody."""
     input:
-        images=unless_trained("results/catalog/images.parquet"),
+        images=catalog_unless_trained("results/catalog/images.parquet"),
         tables=unless_trained(rules.list_tile_tables.output.list),
-        overrides=trackable(override_files()),
+        overrides=as_inputs(override_files()),
     output:
         tiles="results/training/tiles.parquet",
         config=TRAINING_CONFIG,
@@ -37,10 +40,10 @@ rule select:
     params:
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         overrides=literally(labels.cli_args("overrides")),
-        braced_digests=braced_digests(override_files()),
         max_tiles=settings.train.cli_args("max_tiles"),
         seed=settings.cli_args("seed"),
         training_settings=literally(training_settings(settings)),
+        images_digest=digest_with_manifest("results/catalog/images.parquet"),
     message:
         "Selecting tiles"
     shell:

@@ -1,0 +1,148 @@
+"""Changed inputs: exactly the steps that they concern run, and then nothing is left to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cacl.cli import app
+from tests.fixtures import censuses
+from tests.fixtures.censuses import TRAINED_AGAIN, Census, shard_jobs
+from tests.fixtures.slides import write_dicom
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+DAMAGED = ("A7/a7", "tile", "damaged")
+SMALL = ("A8/a8", "tile", "too_small")
+MEASURED = {*(f"A{number}/a{number}" for number in range(1, 6)), "A9/1"}
+
+
+@pytest.fixture(scope="module")
+def damaged(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Census:
+    """A finished census of own images; A7 is cut short, A8 is too small."""
+    census = censuses.write_manifest_census(checkout, tmp_path_factory.mktemp("damaged"))
+    census.run()
+    assert census.failed() == {DAMAGED, SMALL}
+    assert set(census.measured()) == MEASURED
+    return census
+
+
+@pytest.fixture(scope="module")
+def finished(damaged: Census, tmp_path_factory: pytest.TempPathFactory) -> Census:
+    """The census in which A7 is repaired, and what has run."""
+    census = damaged.copy_to(tmp_path_factory.mktemp("finished") / "run")
+    image = census.folder / "images" / "a7.jpg"
+    image.write_bytes((census.folder / "images" / "a3.jpg").read_bytes())
+    census.last_run = census.run()
+    return census
+
+
+@pytest.fixture
+def census(finished: Census, tmp_path: Path) -> Census:
+    return finished.copy_to(tmp_path / "run")
+
+
+def retries(census: Census) -> dict[str, int]:
+    """Return what `cacl status` says of changed, failed and retried images."""
+    result = CliRunner().invoke(app, ["status", "--directory", str(census.folder), "--json"])
+    assert result.exit_code == 0, result.output
+    counts: dict[str, int] = json.loads(result.output)["retries"]
+    return counts
+
+
+def counts(
+    stale: int, can_pass: int, for_good: int, retried: int, succeeded: int
+) -> dict[str, int]:
+    return {
+        "stale": stale,
+        "can_pass": can_pass,
+        "for_good": for_good,
+        "retried": retried,
+        "succeeded": succeeded,
+    }
+
+
+def test_unchanged_damaged_image_is_tried_again_and_nothing_else_runs(
+    damaged: Census, tmp_path: Path
+) -> None:
+    census = damaged.copy_to(tmp_path / "run")
+    assert retries(census) == counts(0, 1, 1, 0, 0)
+    before = census.folder.joinpath("results/report/report.html").stat().st_mtime_ns
+    assert census.plan() == {"acquire": 1}
+    assert census.run() == shard_jobs("A7", "acquire", "tile")
+    assert census.run() == shard_jobs("A7", "acquire", "tile")
+    assert census.failed() == {DAMAGED, SMALL}
+    assert retries(census) == counts(0, 1, 1, 1, 0)
+    assert census.folder.joinpath("results/report/report.html").stat().st_mtime_ns == before
+
+
+def test_repaired_image_is_read(finished: Census) -> None:
+    assert finished.last_run == shard_jobs("A7", "acquire", "tile") | TRAINED_AGAIN
+    assert finished.failed() == {SMALL}
+    assert set(finished.measured()) == MEASURED | {"A7/a7"}
+    assert finished.measured()["A7/a7"] == finished.measured()["A3/a3"]
+    assert finished.plan() == {}
+    assert retries(finished) == counts(0, 0, 1, 2, 2)
+    page = (finished.folder / "results/report/report.html").read_text(encoding="utf-8")
+    assert "images changed since they were read: 0; failed: 0 for a reason that can pass" in page
+
+
+def test_image_that_is_replaced_under_its_name_is_read(census: Census) -> None:
+    images = census.folder / "images"
+    (images / "a1.jpg").write_bytes((images / "a2.jpg").read_bytes())
+    assert retries(census)["stale"] == 1
+    assert census.plan() == {"acquire": 1}
+    assert census.run() == shard_jobs("A1", "acquire", "tile") | TRAINED_AGAIN
+    assert census.measured()["A1/a1"] == census.measured()["A2/a2"]
+    assert census.plan() == {}
+    assert retries(census)["stale"] == 0
+
+
+def test_newer_files_of_equal_content_run_nothing(census: Census) -> None:
+    later = time.time() + 5
+    for path in (*census.folder.glob("*.*"), *census.folder.glob("images/**/*")):
+        os.utime(path, (later, later))
+    assert census.plan() == {}
+
+
+def test_line_added_to_a_gene_list_adds_the_gene(census: Census) -> None:
+    with (census.folder / "genes.txt").open("a") as file:
+        file.write("G6\n")
+    assert census.run() == {"catalog"} | shard_jobs("A6", "acquire", "tile") | TRAINED_AGAIN
+    assert "A6/a6" in census.measured()
+    assert census.plan() == {}
+
+
+def test_other_labels_train_again_and_read_no_image(census: Census) -> None:
+    (census.folder / "labels.csv").write_text("image_id,label\nA5/a5,negative\n")
+    assert census.run() == {"catalog"} | TRAINED_AGAIN - {"list_tile_tables"}
+    assert census.plan() == {}
+
+
+def test_file_of_a_slide_that_the_manifest_does_not_name_is_part_of_it(census: Census) -> None:
+    slide = census.folder / "images" / "slide" / "0.dcm"
+    pixels = cv2.imread(str(census.folder / "images" / "a4.jpg"), cv2.IMREAD_COLOR)
+    assert pixels is not None
+    area = census.measured()["A9/1"]
+    other = np.ascontiguousarray(pixels[:768, :768, ::-1], np.uint8)
+    write_dicom(slide, other, series="1.2.3.9", level=0)
+    assert census.run() == shard_jobs("A9", "acquire", "tile") | TRAINED_AGAIN
+    assert census.measured()["A9/1"] != area
+    assert census.plan() == {}
+
+
+def test_image_that_failed_for_good_is_read_again_once_it_is_replaced(census: Census) -> None:
+    assert census.plan() == {}
+    images = census.folder / "images"
+    (images / "a8.jpg").write_bytes((images / "a4.jpg").read_bytes())
+    assert census.run() == shard_jobs("A8", "acquire", "tile") | TRAINED_AGAIN
+    assert census.failed() == set()
+    assert census.measured()["A8/a8"] == census.measured()["A4/a4"]
+    assert census.plan() == {}
