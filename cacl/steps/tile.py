@@ -36,8 +36,6 @@ BLOCK_TILES = 8
 THUMBNAIL_PX = 1024
 MAX_MPP_FACTOR = 1.5
 
-log = logging.getLogger(__name__)
-
 
 def tile(
     acquired: Path,

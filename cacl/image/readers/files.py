@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import stat
 from pathlib import Path
 
 from cacl.errors import ImageError, Reason
 from cacl.runtime.source_files import unreadable
+
+log = logging.getLogger(__name__)
 
 MAX_CORE_PX = 100_000_000
 """Maximum number of pixels decoded at once: 300 MB as 8-bit RGB."""
@@ -21,6 +25,12 @@ SAVE_AS_PYRAMID = "save it as a tiled pyramidal TIFF, which is read tile by tile
 SAVE_AS_RGB = "save it as 8-bit RGB"
 
 SAVE_IN_COLOUR = "a stain has no colour in grey pixels: export the image in colour, as 8-bit RGB"
+
+
+@functools.lru_cache(maxsize=4096)
+def warn_once(message: str) -> None:
+    """Log a warning; a file is opened several times, the same message is logged once."""
+    log.warning(message)
 
 
 def read_head(path: Path) -> bytes:

@@ -6,7 +6,6 @@ the image, in pages or in SubIFDs, and not all of them mark these as reduced.
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 from collections.abc import Sequence
@@ -16,11 +15,9 @@ from pathlib import Path
 import tifffile
 
 from cacl.errors import ImageError
-from cacl.image.readers.files import several_images, unsupported
+from cacl.image.readers.files import several_images, unsupported, warn_once
 from cacl.image.readers.tiff.pixel_size import ome_pixels
 from cacl.runtime.json_text import parse_json
-
-log = logging.getLogger(__name__)
 
 REDUCED, MASK = 1, 4
 """Bits of NewSubfileType, TIFF 6.0, section 8."""
@@ -111,12 +108,9 @@ def refuse(
 def warn_of_others(path: Path, pages: Sequence[tifffile.TiffPage]) -> None:
     """Say which smaller pages are not measured."""
     sizes = ", ".join(f"{page.imagewidth} x {page.imagelength} px" for page in pages[:MAX_LISTED])
-    log.warning(
-        "%s: only its largest page is measured; %d smaller page(s), such as a label, are left out "
-        "(%s); save them as files of their own if they are cores",
-        path,
-        len(pages),
-        sizes,
+    warn_once(
+        f"{path}: only its largest page is measured; {len(pages)} smaller page(s), such as a "
+        f"label, are left out ({sizes}); save them as files of their own if they are cores"
     )
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import html
-import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import tifffile
 
+from cacl.image.readers.files import warn_once
 from cacl.image.readers.source import MPP_MAX, MPP_MIN, plausible_mpp
 from cacl.image.readers.tiff.tags import tag
-
-log = logging.getLogger(__name__)
 
 UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}
 """ResolutionUnit of TIFF 6.0, section 8: inch and centimetre."""
@@ -86,14 +84,10 @@ def pixel_size(path: Path, first: tifffile.TiffPage, page: tifffile.TiffPage) ->
         mpp = plausible_mpp(*stated)
         if mpp is not None:
             return mpp
-        log.warning(
-            "%s: the pixel size of %g x %g um that %s states is ignored: expected %g to %g um in "
-            "both directions; state mpp in the manifest",
-            path,
-            *stated,
-            name,
-            MPP_MIN,
-            MPP_MAX,
+        warn_once(
+            f"{path}: the pixel size of {stated[0]:g} x {stated[1]:g} um that {name} states is "
+            f"ignored: expected {MPP_MIN:g} to {MPP_MAX:g} um in both directions; state mpp in the "
+            "manifest"
         )
     per_unit = UM_PER_RESOLUTION_UNIT.get(int(tag(page, "ResolutionUnit", 2)))
     sides = None if per_unit is None else _of_resolution(page, per_unit)
