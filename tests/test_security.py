@@ -92,10 +92,13 @@ def test_gene_file_of_a_mirror_stays_below_it(tmp_path: Path) -> None:
     assert Mirror(tmp_path).gene_file("ENSG00000090402").parent == tmp_path
 
 
-def test_only_one_environment_variable_changes_what_runs(checkout: Path) -> None:
-    """Libraries read their own; this package reads this one, and sets one for cuBLAS."""
+def test_only_named_environment_variables_are_read(checkout: Path) -> None:
+    """Libraries read their own; this package reads these, and sets one for cuBLAS."""
     code = "\n".join(path.read_text(encoding="utf-8") for path in (checkout / "cacl").rglob("*.py"))
     assert set(re.findall(r'"envvar": "(\w+)"', code)) == {"CACL_DASK_SCHEDULER"}
-    assert re.findall(r"os\.(?:environ|getenv)\S*", code) == [
-        'os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG",'
-    ]
+    assert set(re.findall(r"os\.(?:environ|getenv)[^,)]*", code)) == {
+        'os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG"',
+        'os.environ.get("SLURM_MEM_PER_NODE"',
+        'os.environ.get(f"SLURM_{name}"',
+        "os.environ.get(MEMORY_VARIABLE",
+    }

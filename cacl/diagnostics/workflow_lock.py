@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cacl.errors import LockedError
+from cacl.runtime.json_text import parse_json
 from cacl.tables import write_text
 
 STATE = Path(".snakemake")
@@ -131,7 +132,7 @@ def unlock(folder: Path) -> bool:
 
 def _recorded(folder: Path) -> RunProcess | None:
     try:
-        values = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        values = parse_json((folder / RECORD).read_text(encoding="utf-8"))
         return RunProcess(
             str(values["host"]), int(values["pid"]), int(values["started"]), str(values["command"])
         )

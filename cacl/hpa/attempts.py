@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cacl.hpa.image_state import FileState, ImageState
+from cacl.runtime.json_text import parse_json
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def read_attempt(path: Path) -> AttemptRecord | None:
         return None
     if not data:
         return None
-    document: Any = json.loads(data)
+    document: Any = parse_json(data)
     try:
         return AttemptRecord(
             number=int(document["number"]),

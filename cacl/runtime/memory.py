@@ -156,7 +156,7 @@ def _cgroup() -> Limit | None:
         folder = root / path.lstrip("/")
         for each in (folder, *folder.parents):
             allowed = _text(each / limit).strip()
-            if allowed.isdigit() and int(allowed) < UNLIMITED:
+            if allowed.isdecimal() and int(allowed) < UNLIMITED:
                 # The cache of files counts as use, but the kernel frees it on demand.
                 cached = _cgroup_cache(each / "memory.stat")
                 used = int(_text(each / usage).strip() or 0) - cached
@@ -176,9 +176,9 @@ def _slurm() -> Limit | None:
     per_cpu, cpus = (
         os.environ.get(f"SLURM_{name}", "") for name in ("MEM_PER_CPU", "CPUS_ON_NODE")
     )
-    if per_node.isdigit() and int(per_node):
+    if per_node.isdecimal() and int(per_node):
         mib = int(per_node)
-    elif per_cpu.isdigit() and cpus.isdigit() and int(per_cpu):
+    elif per_cpu.isdecimal() and cpus.isdecimal() and int(per_cpu):
         mib = int(per_cpu) * int(cpus)
     else:
         return None
