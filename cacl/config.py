@@ -113,8 +113,8 @@ class SourceConfig(Section):
     )
     genes: TextOrTexts = _key(
         (),
-        "Gene symbols, synonyms or Ensembl ids; the path of a file with one per line; or all. "
-        "Empty means all for a phantom and a mirror.",
+        "Gene symbols, synonyms or Ensembl ids; the path of a list of them (a text, or a table "
+        "with a column gene or ensembl_id); or all. Empty means all for a phantom and a mirror.",
     )
     antibodies: Texts = _key(
         (), "Only these antibodies, such as HPA001873; empty for all of the genes."

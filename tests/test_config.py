@@ -219,7 +219,7 @@ def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
         ("tiles:\n  tile_px: 64\n  tile_px: 128\n", "'tile_px' is on line 2 and again on line 3"),
         ("[1, 2]", "holds no keys and values; see config/README.md"),
         ("seed: [", "cannot be read"),
-        ("{[1]: 2}", "cannot be read"),
+        ("{[1]: 2}", "line 1: the key '[1]' is no text"),
         ("a: " * 3, "cannot be read"),
     ],
 )

@@ -13,6 +13,8 @@ from rich.table import Table
 
 from cacl.config import Config
 from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
+from cacl.hpa.genes import expand_names
+from cacl.hpa.manifest import read_manifest
 from cacl.report.thumbnails import MAX_THUMBNAILS
 
 SHARD_STEPS = ("acquire", "tile", "segment", "measure")
@@ -98,21 +100,14 @@ def _count_images(settings: Config, folder: Path) -> tuple[int, str]:
     if source.kind == "phantom":
         return phantom.antibodies * phantom.patients, "from phantom.*"
     if source.manifest is not None and source.kind == "manifest" and source.manifest.exists():
-        lines = source.manifest.read_text(encoding="utf-8-sig").splitlines()
-        return max(0, sum(bool(line.strip()) for line in lines) - 1), "from the manifest"
+        return len(read_manifest(source.manifest)), "from the manifest"
     tissues = max(1, len(source.tissues))
-    genes = sum(map(_count_genes, source.genes))
+    genes = len(expand_names(source.genes))
     antibodies = len(source.antibodies) or round(ANTIBODIES_PER_GENE * genes)
     if source.genes == ("all",) or not antibodies:
         antibodies = HPA_ANTIBODIES
     basis = "assuming three patients per tissue; `snakemake --until catalog` counts them"
     return antibodies * PATIENTS * tissues, basis
-
-
-def _count_genes(name: str) -> int:
-    """Return how many genes an entry of `source.genes` names: those of a file, else one."""
-    path = Path(name)
-    return len(path.read_text(encoding="utf-8").split()) if path.is_file() else 1
 
 
 def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[StepCost]:

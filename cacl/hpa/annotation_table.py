@@ -6,23 +6,15 @@ Tables that were written by R have dots instead of spaces in the column names.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import re
-import zipfile
-import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 from cacl.errors import CatalogError
+from cacl.hpa.gene_names import without_version
+from cacl.hpa.table_rows import read_table_rows
 from cacl.tables.schemas import AnnotationRow
 
-MAX_UNPACKED_BYTES = 2 * 2**30
-MAX_LINE_CHARACTERS = 100_000
-READ_ERRORS = (OSError, EOFError, zlib.error, zipfile.BadZipFile, csv.Error, RuntimeError)
 COLUMNS = {
     "ensembl_id": ("ensembl", "gene"),
     "gene": ("gene name",),
@@ -48,68 +40,14 @@ def read_annotation_table(
     Raises
     ------
     CatalogError
-        The file is missing or damaged, lacks a column, or unpacks to more than 2 GB.
+        The table lacks a column; see also `read_table_rows`.
     """
-    with ExitStack() as stack, read_errors_as_catalog_errors(path):
-        lines = csv.reader(table_lines(open_table(path, stack), path), delimiter="\t")
-        column_indices = _column_indices(path, next(lines, []))
-        for fields in lines:
-            row = _row(fields, column_indices)
-            if row is not None and (not tissues or row.tissue in tissues):
-                yield row
-
-
-@contextmanager
-def read_errors_as_catalog_errors(path: Path) -> Iterator[None]:
-    """Raise a `CatalogError` for any error that reading a compressed text file can raise."""
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise CatalogError(f"The table {path} is not UTF-8 text; download it again") from error
-    except READ_ERRORS as error:
-        raise CatalogError(
-            f"The table {path} cannot be read ({error}); download it again"
-        ) from error
-
-
-def open_table(path: Path, stack: ExitStack) -> IO[bytes]:
-    """Open a table that is plain, gzip-compressed, or the only table of a zip archive."""
-    stream = stack.enter_context(path.open("rb"))
-    magic = stream.read(2)
-    stream.seek(0)
-    if magic == b"\x1f\x8b":
-        return io.BufferedReader(stack.enter_context(gzip.GzipFile(fileobj=stream)))
-    if magic != b"PK":
-        return stream
-    archive = stack.enter_context(zipfile.ZipFile(stream))
-    names = [name for name in archive.namelist() if name.lower().endswith((".tsv", ".txt"))]
-    if len(names) != 1:
-        raise CatalogError(
-            f"The annotation table {path} contains {len(names)} tables, expected one .tsv; "
-            "download it again"
-        )
-    return stack.enter_context(archive.open(names[0]))
-
-
-def table_lines(stream: IO[bytes], path: Path) -> Iterator[str]:
-    """Yield the lines of a table.
-
-    Raises
-    ------
-    CatalogError
-        The text has more than 2 GB, or a line more than 100,000 characters.
-    """
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    total = 0
-    while line := text.readline(MAX_LINE_CHARACTERS):
-        total += len(line)
-        if total > MAX_UNPACKED_BYTES or len(line) == MAX_LINE_CHARACTERS:
-            raise CatalogError(
-                f"The annotation table {path} exceeds {MAX_UNPACKED_BYTES // 2**30} GB, or a line "
-                f"exceeds {MAX_LINE_CHARACTERS:,} characters; no table of the HPA does, so it is "
-                "rejected"
-            )
-        yield line
+    rows = read_table_rows(path)
+    column_indices = _column_indices(path, next(rows))
+    for fields in rows:
+        row = _row(fields, column_indices)
+        if row is not None and (not tissues or row.tissue in tissues):
+            yield row
 
 
 def _column_indices(path: Path, header: list[str]) -> dict[str, list[int]]:
@@ -137,7 +75,7 @@ def _row(fields: list[str], column_indices: dict[str, list[int]]) -> AnnotationR
         return None
     return AnnotationRow(
         antibody_id="",
-        ensembl_id=values["ensembl_id"],
+        ensembl_id=without_version(values["ensembl_id"]),
         gene=values["gene"],
         tissue=values["tissue"].lower(),
         cell_type=values["cell_type"].lower(),
@@ -150,5 +88,4 @@ def _row(fields: list[str], column_indices: dict[str, list[int]]) -> AnnotationR
 
 
 def _first_value(fields: list[str], indices: list[int]) -> str:
-    values = (fields[index].strip() for index in indices if index < len(fields))
-    return next((value for value in values if value and value != "NA"), "")
+    return next((fields[index] for index in indices if fields[index]), "")

@@ -15,7 +15,14 @@ from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.catalog_summary import CatalogSummary, class_counts
 from cacl.hpa.download_annotation import fetch_annotation
 from cacl.hpa.gene_xml import Antibody, Entry, Sample, TissueData
-from cacl.hpa.genes import ResolvedGenes, UnknownName, expand_names, resolve_genes
+from cacl.hpa.genes import (
+    ResolvedGenes,
+    UnknownName,
+    expand_names,
+    resolve_genes,
+    unknown_names,
+    with_suggestions,
+)
 from cacl.hpa.labels import Override, label_of, label_rules, read_overrides
 from cacl.hpa.licence import SYNTHETIC, licence_of
 from cacl.hpa.manifest import read_manifest
@@ -57,6 +64,10 @@ class _Rows:
                 image_id=name, stage="catalog", reason=str(reason), message=message, source=source
             )
         )
+
+    def add_unknown_names(self, source: Path) -> None:
+        for unknown in self.unknown_names:
+            self.add_failure(unknown.name, Reason.UNKNOWN_NAME, unknown.message(), str(source))
 
 
 def build_catalog(source: SourceConfig, labels: LabelsConfig, downloads: Path) -> Catalog:
@@ -100,16 +111,22 @@ def shard_of(antibody_id: str, shards: int) -> int:
 def _from_manifest(source: SourceConfig) -> _Rows:
     if source.manifest is None:
         raise CatalogError("source.manifest is missing; set it to a CSV of your images")
-    genes = {name.lower() for name in expand_names(source.genes)}
+    names = expand_names(source.genes)
+    genes = {name.lower() for name in names}
     antibodies = {name.lower() for name in source.antibodies}
     rows = _Rows()
-    for row in read_manifest(source.manifest):
+    listed = read_manifest(source.manifest)
+    for row in listed:
         if genes and not genes & {row.gene.lower(), row.ensembl_id.lower()}:
             continue
         if antibodies and row.antibody_id.lower() not in antibodies:
             continue
         rows.images[row.image_id] = row
         rows.antibodies.add(row.antibody_id)
+    known_genes = {name for row in listed for name in (row.gene, row.ensembl_id) if name}
+    rows.unknown_names += unknown_names(names, known_genes)
+    rows.unknown_names += unknown_names(source.antibodies, {row.antibody_id for row in listed})
+    rows.add_unknown_names(source.manifest)
     return rows
 
 
@@ -133,10 +150,7 @@ def _from_host(source: SourceConfig, labels: LabelsConfig, downloads: Path) -> _
         resolved = resolve_genes(mirror, available, tissues)
     rows.unknown_names += resolved.unknown_names
     rows.failures += resolved.failures
-    for unknown in rows.unknown_names:
-        hint = f"did you mean {unknown.suggestion}?" if unknown.suggestion else "check its spelling"
-        message = f"The source has no gene or antibody {unknown.name!r}; {hint}"
-        rows.add_failure(unknown.name, Reason.UNKNOWN_NAME, message, str(mirror.root))
+    rows.add_unknown_names(mirror.root)
     gene_annotation = _gene_annotation(mirror, resolved.entries, tissues, rows)
     for entry in resolved.entries:
         ensembl_id = entry.name.ensembl_id
@@ -154,10 +168,14 @@ def _gene_annotation(
     by_tissue: GeneAnnotation = defaultdict(list)
     table = mirror.bulk_table()
     if table is not None:
-        try:
-            for row in read_annotation_table(table, tissues=tissues):
-                if row.ensembl_id in ensembl_ids:
-                    by_tissue[row.ensembl_id, row.tissue].append(row)
+        try:  # all of the table or nothing: a part of its labels would contradict the XML's
+            found = [
+                row
+                for row in read_annotation_table(table, tissues=tissues)
+                if row.ensembl_id in ensembl_ids
+            ]
+            for row in found:
+                by_tissue[row.ensembl_id, row.tissue].append(row)
         except CatalogError as error:
             rows.add_failure(table.name, Reason.BAD_ANNOTATION, str(error), str(table))
     for entry in entries:
@@ -265,7 +283,10 @@ def _annotation_rows(entry: Entry, antibody_id: str, data: TissueData) -> list[A
 def _apply_overrides(
     rows: _Rows, overrides: Sequence[Override], labels: LabelsConfig
 ) -> tuple[str, ...]:
-    """Apply the user's labels of images; return the images that the catalog does not have."""
+    """Apply the user's labels of images; return the images that the catalog does not have.
+
+    Such an image becomes a failure: an id that is misspelt would leave its label unused.
+    """
     for override in overrides:
         if override.row is None and override.image_id in rows.images:
             row = rows.images[override.image_id]
@@ -275,9 +296,15 @@ def _apply_overrides(
                 class_labels=with_first(row.class_labels, override.label),
                 label_source="" if labels.overrides is None else labels.overrides.name,
             )
-    unused = sorted({override.image_id for override in overrides} - rows.images.keys())
-    for image_id in unused:
-        log.warning("labels.overrides names %s, which is not in the catalog", image_id)
+    lines = {override.image_id: override.line for override in reversed(overrides)}
+    unused = sorted(lines.keys() - rows.images.keys())
+    for unknown in with_suggestions(unused, rows.images):
+        hint = f"did you mean {unknown.suggestion}?" if unknown.suggestion else "remove the line"
+        message = (
+            f"labels.overrides, line {lines[unknown.name]}, labels an image that is not in the "
+            f"catalog; {hint}"
+        )
+        rows.add_failure(unknown.name, Reason.UNKNOWN_NAME, message, str(labels.overrides))
     return tuple(unused)
 
 

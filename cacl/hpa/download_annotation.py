@@ -12,7 +12,7 @@ from cacl.config import SourceConfig
 from cacl.errors import CatalogError, ConfigError, ImageError, Reason
 from cacl.hpa.gene_index import NO_INDEX, GeneIndex
 from cacl.hpa.gene_xml import read_entries
-from cacl.hpa.genes import UnknownName, closest_name, expand_names
+from cacl.hpa.genes import UnknownName, expand_names, with_suggestions
 from cacl.hpa.http.client import MAX_CONNECTIONS, Client
 from cacl.hpa.http.download import download_file
 from cacl.hpa.http.limits import HttpLimits
@@ -119,11 +119,8 @@ class _Downloader:
             self._download_all_genes()
             return AnnotationDownload(self.source, [], self.failures)
         index = self._gene_index(names, table)
-        unknown = [
-            UnknownName(name, closest_name(name, index.known_names))
-            for name in names
-            if not index.genes(name)
-        ]
+        missing = [name for name in names if not index.genes(name)]
+        unknown = with_suggestions(missing, index.known_names)
         ensembl_ids = {ensembl_id for name in names for ensembl_id in index.genes(name)}
         if not names:
             ensembl_ids, unknown = self._genes_of_antibodies(index)
@@ -141,15 +138,10 @@ class _Downloader:
 
     def _genes_of_antibodies(self, index: GeneIndex) -> tuple[set[str], list[UnknownName]]:
         ensembl_ids: set[str] = set()
-        unknown: list[UnknownName] = []
         for antibody in self.source.antibodies:
-            genes = index.by_antibody.get(antibody.lower(), set())
-            ensembl_ids |= genes
-            if not genes:
-                unknown.append(
-                    UnknownName(antibody, closest_name(antibody, index.known_antibodies))
-                )
-        return ensembl_ids, unknown
+            ensembl_ids |= index.by_antibody.get(antibody.lower(), set())
+        missing = (name for name in self.source.antibodies if name.lower() not in index.by_antibody)
+        return ensembl_ids, with_suggestions(missing, index.known_antibodies)
 
     def _gene_index(self, names: Iterable[str], table: Path | None) -> GeneIndex:
         """Return the names of genes: of the annotation table, and if needed of the gene table."""

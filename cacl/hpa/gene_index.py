@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cacl.errors import CatalogError
-from cacl.hpa.annotation_table import (
-    open_table,
-    read_annotation_table,
-    read_errors_as_catalog_errors,
-    table_lines,
-)
+from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.gene_xml import ENSEMBL_ID
+from cacl.hpa.table_rows import read_table_rows
 
 NO_INDEX = (
     "{host} serves no table of gene names, so names cannot be looked up; name genes by Ensembl id, "
@@ -69,21 +63,20 @@ class GeneIndex:
         CatalogError
             The table cannot be read or lacks the columns Gene and Ensembl.
         """
-        with ExitStack() as stack, read_errors_as_catalog_errors(path):
-            lines = csv.reader(table_lines(open_table(path, stack), path), delimiter="\t")
-            header = [name.strip().lower() for name in next(lines, [])]
-            if not {ENSEMBL, SYMBOL} <= set(header):
-                raise CatalogError(
-                    f"The table {path} has no columns Gene and Ensembl; name genes by Ensembl id"
-                )
-            for fields in lines:
-                values = dict(zip(header, fields, strict=False))
-                self.add(
-                    values.get(ENSEMBL, ""),
-                    values.get(SYMBOL, ""),
-                    tuple(_split_list(values.get(SYNONYM, ""))),
-                    tuple(_split_list(values.get(ANTIBODY, ""))),
-                )
+        rows = read_table_rows(path)
+        header = [name.lower() for name in next(rows)]
+        if not {ENSEMBL, SYMBOL} <= set(header):
+            raise CatalogError(
+                f"The table {path} has no columns Gene and Ensembl; name genes by Ensembl id"
+            )
+        for fields in rows:
+            values = dict(zip(header, fields, strict=True))
+            self.add(
+                values[ENSEMBL],
+                values[SYMBOL],
+                tuple(_split_list(values.get(SYNONYM, ""))),
+                tuple(_split_list(values.get(ANTIBODY, ""))),
+            )
 
 
 def _split_list(text: str) -> Iterator[str]:

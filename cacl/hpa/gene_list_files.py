@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from cacl.hpa.local_path import exists
+
 ALL = "all"
-LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".list")
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".tab", ".list", ".lst", ".xls", ".xlsx", ".ods")
 
 
 def is_list(name: str) -> bool:
-    """Return whether a name is the path of a list: it has a `/`, its suffix, or exists."""
-    path = Path(name)
-    return "/" in name or path.suffix.lower() in LIST_SUFFIXES or path.is_file()
+    """Return whether a name is the path of a list: it has a `/`, its ending, or exists."""
+    return "/" in name or name.lower().endswith(LIST_SUFFIXES) or exists(Path(name))
 
 
 def list_files(names: Iterable[str]) -> list[Path]:

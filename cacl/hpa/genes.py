@@ -8,13 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cacl.config import SourceConfig
-from cacl.errors import CatalogError, ConfigError, Reason
+from cacl.errors import CatalogError, Reason
+from cacl.hpa.gene_list import read_gene_list
 from cacl.hpa.gene_list_files import ALL, is_list
+from cacl.hpa.gene_names import spreadsheet_date, without_version
 from cacl.hpa.gene_xml import Entry, GeneName, read_entries, read_name
 from cacl.hpa.mirror import LAYOUT, Mirror
 from cacl.tables.schemas import FailureRow
 
 MIN_SIMILARITY = 0.6
+MAX_SUGGESTIONS = 50
+MAX_COMPARED_CHARACTERS = 100
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,17 @@ class UnknownName:
 
     name: str
     suggestion: str
+
+    def message(self) -> str:
+        """Return what is wrong with the name, and what may be meant."""
+        date = spreadsheet_date(self.name)
+        if date:
+            return (
+                f"{self.name!r} is a date that a spreadsheet made of a gene's name; write {date}, "
+                "and import the column as text"
+            )
+        hint = f"did you mean {self.suggestion}?" if self.suggestion else "check its spelling"
+        return f"The source has no gene or antibody {self.name!r}; {hint}"
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,8 @@ class ResolvedGenes:
 def expand_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return gene names, with the names in list files; empty for "all".
 
-    A list file has one name per line. Text after a `#`, a comma or a tab is ignored.
+    A name with a `/`, with the ending of a list, or of a file that exists is a list; see
+    `read_gene_list`. Versions of Ensembl ids are removed.
 
     Raises
     ------
@@ -49,10 +65,10 @@ def expand_names(names: Iterable[str]) -> tuple[str, ...]:
         if name.lower() == ALL:
             return ()
         if is_list(name):
-            expanded += _read_list(Path(name))
+            expanded += read_gene_list(Path(name))
         elif name:
-            expanded.append(name)
-    return tuple(dict.fromkeys(expanded))
+            expanded.append(without_version(name))
+    return tuple({name.casefold(): name for name in reversed(expanded)}.values())[::-1]
 
 
 def resolve_genes(mirror: Mirror, source: SourceConfig, tissues: frozenset[str]) -> ResolvedGenes:
@@ -143,7 +159,7 @@ class _Search:
     def result(self) -> ResolvedGenes:
         """Return the genes, sorted; a synonym counts only if no gene has the name as its symbol."""
         keys: set[str] = set() if self._wanted_names else set(self.entries)
-        unknown: list[UnknownName] = []
+        missing: list[str] = []
         for name in self.names:
             matches = self._keys_by_name.get(name.lower()) or self._keys_by_synonym.get(
                 name.lower()
@@ -151,13 +167,9 @@ class _Search:
             if matches:
                 keys |= matches
             else:
-                unknown.append(UnknownName(name, closest_name(name, self.known_names)))
-        found_antibodies = {antibody.lower() for antibody in self.known_antibodies}
-        unknown += [
-            UnknownName(antibody, closest_name(antibody, self.known_antibodies))
-            for antibody in self.antibodies
-            if antibody.lower() not in found_antibodies
-        ]
+                missing.append(name)
+        unknown = with_suggestions(missing, self.known_names)
+        unknown += unknown_names(self.antibodies, self.known_antibodies)
         entries = [self._with_wanted_antibodies(self.entries[key]) for key in sorted(keys)]
         return ResolvedGenes(
             entries=[entry for entry in entries if entry.antibodies or not self.antibodies],
@@ -201,27 +213,30 @@ class _Search:
         )
 
 
-def closest_name(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most similar to `name`, in any case; empty if none is."""
-    by_lower_case = {known_name.lower(): known_name for known_name in sorted(known)}
-    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=MIN_SIMILARITY)
-    return by_lower_case[matches[0]] if matches else ""
+def unknown_names(names: Iterable[str], known: Iterable[str]) -> list[UnknownName]:
+    """Return the names that are not known in any case; see `with_suggestions`."""
+    known = set(known)
+    in_lower_case = {name.lower() for name in known}
+    return with_suggestions((name for name in names if name.lower() not in in_lower_case), known)
+
+
+def with_suggestions(names: Iterable[str], known: Iterable[str]) -> list[UnknownName]:
+    """Return unknown names with the most similar known names.
+
+    A comparison with 20,000 names takes a tenth of a second, so only the first 50 names get one.
+    """
+    by_lower_case = {name.lower(): name for name in sorted(known)}
+    unknown: list[UnknownName] = []
+    for name in names:
+        suggestion = ""
+        if len(unknown) < MAX_SUGGESTIONS:
+            matches = difflib.get_close_matches(
+                name.lower()[:MAX_COMPARED_CHARACTERS], by_lower_case, n=1, cutoff=MIN_SIMILARITY
+            )
+            suggestion = by_lower_case[matches[0]] if matches else ""
+        unknown.append(UnknownName(name, suggestion))
+    return unknown
 
 
 def _key(name: GeneName) -> str:
     return name.ensembl_id or name.gene
-
-
-def _read_list(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"The gene list {path} cannot be read ({error}); expected a text file with one symbol "
-            "or Ensembl id per line"
-        ) from error
-    lines = (line.replace("\t", ",").partition("#")[0].split(",")[0] for line in text.splitlines())
-    names = [line.strip() for line in lines if line.strip()]
-    if not names:
-        raise ConfigError(f"The gene list {path} is empty; write one symbol or Ensembl id per line")
-    return names

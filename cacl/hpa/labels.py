@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cacl.config import LabelsConfig
 from cacl.errors import ConfigError
+from cacl.tables.cells import whole_number
 from cacl.tables.schemas import AnnotationRow
-from cacl.tables.user_csv import read_lines
+from cacl.tables.user_csv import Columns, read_lines
 
+OVERRIDE_COLUMNS = Columns(
+    required=("image_id", "label"), optional=("row", "col"), names=("image_id",)
+)
 LABELS = ("positive", "negative")
 NO_LABEL = ""
 FALL_BACK_CELL_TYPE = "glandular cells"
@@ -59,12 +63,16 @@ class Label:
 
 @dataclass(frozen=True)
 class Override:
-    """A user's label of an image, or of one of its tiles (then with row and column)."""
+    """A user's label of an image, or of one of its tiles (then with row and column).
+
+    An empty label leaves the image or tile out of training. `line` is its line in the file.
+    """
 
     image_id: str
     row: int | None
     col: int | None
     label: str
+    line: int = field(default=0, compare=False)
 
 
 def label_of(
@@ -102,30 +110,30 @@ def label_of(
 
 
 def read_overrides(path: Path) -> list[Override]:
-    """Return the user's labels of images and tiles.
+    """Return the user's labels of images and tiles, for `cacl catalog` and `cacl select`.
 
     Raises
     ------
     ConfigError
-        The file is not a table, a label is unknown, only one of row and col is set, a row or col
-        is not a whole number, or an image or tile is listed twice.
+        The file is not a table, an image id is missing, a label is unknown, only one of row and
+        col is set, a row or col is not a whole number, or an image or tile is listed twice.
     """
     overrides: list[Override] = []
     line_numbers: dict[tuple[str, int | None, int | None], int] = {}
-    for line in read_lines(
-        path, required=("image_id", "label"), optional=("row", "col"), error=ConfigError
-    ):
+    for line in read_lines(path, OVERRIDE_COLUMNS, ConfigError):
         location = f"{path}, line {line.number}"
+        if not line.values["image_id"]:
+            raise ConfigError(f"{location}: image_id is empty; write <antibody>/<image>")
         label = line.values["label"].lower()
         if label not in (*LABELS, NO_LABEL):
             raise ConfigError(
                 f"{location}: the label {line.values['label'][:50]!r} is unknown; expected "
-                "positive, negative, or nothing to exclude the image"
+                "positive, negative, or nothing to leave the image or tile out"
             )
         row, col = (_parse_int(line.values[name], location, name) for name in ("row", "col"))
         if (row is None) != (col is None):
             raise ConfigError(f"{location}: a tile needs both row and col, an image neither")
-        override = Override(line.values["image_id"], row, col, label)
+        override = Override(line.values["image_id"], row, col, label, line.number)
         key = (override.image_id, row, col)
         if key in line_numbers:
             raise ConfigError(
@@ -188,6 +196,7 @@ def _describe(row: AnnotationRow, rule: LabelRule) -> str:
 def _parse_int(text: str, location: str, name: str) -> int | None:
     if not text:
         return None
-    if not text.isdecimal():
+    number = whole_number(text)
+    if number is None:
         raise ConfigError(f"{location}: {name} is {text[:50]!r}; expected a whole number from 0")
-    return int(text)
+    return number

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from cacl.errors import ConfigError, ImageError, ManifestError
+from cacl.hpa.gene_names import spreadsheet_date, without_version
 from cacl.hpa.labels import LABELS
+from cacl.hpa.local_path import local_path
 from cacl.hpa.target_class import join_labels, split_labels
 from cacl.hpa.urls import image_id_of
+from cacl.image.readers.source import MPP_MAX, MPP_MIN
+from cacl.tables.cells import decimal
 from cacl.tables.schemas import ImageRow
-from cacl.tables.user_csv import Line, read_lines
+from cacl.tables.user_csv import Columns, Line, read_lines
 
-REQUIRED = ("image_path", "antibody_id", "patient_id")
-OPTIONAL = ("label", "class_labels", "gene", "ensembl_id", "tissue", "image_id", "mpp")
+COLUMNS = Columns(
+    required=("image_path", "antibody_id", "patient_id"),
+    optional=("label", "class_labels", "gene", "ensembl_id", "tissue", "image_id", "mpp"),
+    paths=("image_path",),
+    names=("antibody_id", "patient_id", "gene", "ensembl_id", "tissue", "image_id"),
+)
 MAX_PROBLEMS = 10
 
 
 def read_manifest(path: Path) -> list[ImageRow]:
     """Return one row per image, in the order of the manifest.
 
-    Relative image paths resolve against the folder of the manifest. The default `image_id` is
-    `<antibody_id>/<file stem>`. The step `acquire` checks whether the files exist.
+    Relative image paths resolve against the folder of the manifest; see `local_path` for other
+    forms. The default `image_id` is `<antibody_id>/<file stem>`. The step `acquire` checks whether
+    the files exist. Missing values are those of `cacl.tables.cells.MISSING`.
 
     Raises
     ------
     ManifestError
         The file is not a table, or lines are invalid: an unknown label, an id that cannot be a
-        file name, an mpp that is not a positive number, a URL instead of a path, or a duplicate
-        image. The message lists up to ten lines.
+        file name, an mpp outside 0.05 to 5 um/px, a URL or a Windows path, a gene that a
+        spreadsheet made a date, or a duplicate image. The message lists up to ten lines.
     """
     rows: list[ImageRow] = []
     problems: list[str] = []
     first_lines: dict[str, int] = {}
-    for line in read_lines(path, required=REQUIRED, optional=OPTIONAL, error=ManifestError):
+    for line in read_lines(path, COLUMNS, ManifestError):
         try:
             row = _row(path, line)
         except (ManifestError, ImageError, ConfigError) as error:
@@ -58,11 +66,7 @@ def _row(path: Path, line: Line) -> ImageRow:
     image_path = values["image_path"]
     if not image_path:
         raise ManifestError("image_path is empty; write the path of an image file")
-    if "://" in image_path:
-        raise ManifestError(
-            f"image_path is the URL {image_path[:100]!r}; a manifest lists files on this machine, "
-            "so download the image first"
-        )
+    image_file = local_path(image_path, path.parent)
     label = values["label"].lower()
     if label not in (*LABELS, ""):
         raise ManifestError(
@@ -76,18 +80,18 @@ def _row(path: Path, line: Line) -> ImageRow:
         )
     label = next(iter(class_labels.values()), label)
     antibody_id = values["antibody_id"]
-    name = values["image_id"].removeprefix(f"{antibody_id}/") or Path(image_path).stem
+    name = values["image_id"].removeprefix(f"{antibody_id}/") or image_file.stem
     return ImageRow(
         image_id=image_id_of(antibody_id, name),
         antibody_id=antibody_id,
-        ensembl_id=values["ensembl_id"],
-        gene=values["gene"],
+        ensembl_id=without_version(values["ensembl_id"]),
+        gene=_gene(values["gene"]),
         tissue=values["tissue"].lower(),
         patient_id=values["patient_id"],
         sex="",
         age=None,
         url="",
-        path=str(path.parent / image_path),
+        path=str(image_file),
         hpa_version="",
         licence="",
         mpp=_parse_mpp(values["mpp"]),
@@ -97,13 +101,23 @@ def _row(path: Path, line: Line) -> ImageRow:
     )
 
 
+def _gene(name: str) -> str:
+    symbol = spreadsheet_date(name)
+    if symbol:
+        raise ManifestError(
+            f"the gene {name!r} is a date that a spreadsheet made of a gene's name; write "
+            f"{symbol}, and import the column as text"
+        )
+    return name
+
+
 def _parse_mpp(text: str) -> float | None:
     if not text:
         return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise ManifestError(f"mpp is {text[:50]!r}; expected micrometres per pixel, such as 0.5")
+    value = decimal(text)
+    if value is None or not MPP_MIN <= value <= MPP_MAX:
+        raise ManifestError(
+            f"mpp is {text[:50]!r}; expected micrometres per pixel as a plain number from "
+            f"{MPP_MIN:g} to {MPP_MAX:g}, such as 0.5"
+        )
     return value

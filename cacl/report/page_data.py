@@ -57,7 +57,8 @@ def write_page_data(content: ReportContent, folder: Path) -> None:
     folder
         The page's assets. Gets `data.js` (antibodies; loaded at once), `genes.js` and
         `cores-<k>.js` (the cores of `ANTIBODIES_PER_FILE` antibodies by rank; loaded when one of
-        them is opened).
+        them is opened). Cores and failures are pairs of an antibody and its values, because an
+        object of JavaScript has names of its own, such as `constructor`.
 
     Notes
     -----
@@ -108,15 +109,18 @@ def _write_cores(content: ReportContent, folder: Path) -> None:
         antibody_ids = [row.antibody_id for row in rows]
         value = {
             "columns": [*CORE_COLUMNS, *THUMBNAIL_COLUMNS, CLASSES_COLUMN],
-            "rows": {antibody_id: cores[antibody_id] for antibody_id in antibody_ids},
-            "failed": {
-                antibody_id: [
-                    [row.image_id, row.stage, _readable(row.reason)]
-                    for row in failures[antibody_id]
+            "rows": [[antibody_id, cores[antibody_id]] for antibody_id in antibody_ids],
+            "failed": [
+                [
+                    antibody_id,
+                    [
+                        [row.image_id, row.stage, _readable(row.reason)]
+                        for row in failures[antibody_id]
+                    ],
                 ]
                 for antibody_id in antibody_ids
                 if antibody_id in failures
-            },
+            ],
         }
         write_script(folder / f"cores-{number}.js", f"ATLAS_CORES_{number}", value)
 

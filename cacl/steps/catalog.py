@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from cacl import tables
 from cacl.config import LabelsConfig, SourceConfig
+from cacl.errors import CatalogError
 from cacl.hpa.catalog import build_catalog, shard_of
 from cacl.hpa.catalog_summary import CatalogSummary
 from cacl.tables.schemas import AnnotationRow, FailureRow, ImageRow
-
-log = logging.getLogger(__name__)
 
 
 def catalog(
@@ -55,18 +53,31 @@ def catalog(
     Raises
     ------
     CatalogError
-        The mirror has no annotation, or the host does not serve it.
+        The mirror has no annotation, the host does not serve it, or no image is left; only the
+        table of failures is then written.
     ManifestError, ConfigError
         The user's manifest, overrides or gene list are invalid.
     """
     built = build_catalog(source, labels, downloads or out / "host")
+    tables.write_csv(failures, built.failures, FailureRow)
+    if not built.images:
+        raise CatalogError(_why_empty(built.summary, source, failures))
     tables.write_parquet(out / "images.parquet", built.images, ImageRow)
     tables.write_parquet(out / "annotations.parquet", built.annotations, AnnotationRow)
     _write_shards(out, built.images, built.annotations, shards)
-    tables.write_csv(failures, built.failures, FailureRow)
-    if not built.images:
-        log.error("The catalog is empty: check source.genes, source.antibodies, source.tissues")
     return built.summary
+
+
+def _why_empty(summary: CatalogSummary, source: SourceConfig, failures: Path) -> str:
+    """Return why a catalog has no image, with what the summary says is missing."""
+    keys = "source.genes, source.antibodies"
+    keys += (
+        "" if source.kind == "manifest" else f" and source.tissues ({', '.join(source.tissues)})"
+    )
+    return (
+        f"The catalog has no image, so there is nothing to measure; correct {keys}. {failures} "
+        f"lists what failed.\n{summary}"
+    )
 
 
 def _write_shards(

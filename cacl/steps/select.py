@@ -22,6 +22,7 @@ import pandas as pd
 
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
+from cacl.hpa.labels import read_overrides
 from cacl.hpa.target_class import split_labels, with_first
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
 from cacl.tables.selection import LABELS, NEGATIVE, POSITIVE, SelectionReason, Split
@@ -33,7 +34,6 @@ VALIDATION_FRACTION = 0.125
 MIN_ANTIBODIES_TO_SPLIT = 3
 MAX_IMBALANCE = 2
 SPLIT_CYCLE = (*(Split.TRAIN, Split.TEST, Split.TRAIN) * 2, Split.VALIDATION, Split.TRAIN)
-OVERRIDE_COLUMNS = ["image_id", "row", "col", "label"]
 
 
 def select(
@@ -59,8 +59,8 @@ def select(
     min_tissue_fraction
         Tiles with a smaller fraction of tissue are left out, 0 to 1.
     overrides
-        CSV `image_id,row,col,label` of single tiles with known labels. Rows without `row` and
-        `col` are labels of whole images, which the catalog applies.
+        CSV `image_id,row,col,label` of single tiles with known labels (see `read_overrides`).
+        Rows without `row` and `col` are labels of whole images, which the catalog applies.
     max_tiles
         Maximum number of tiles in the training split.
     seed
@@ -207,54 +207,32 @@ def _apply_rules(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFram
 
 
 def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Apply labels of single tiles; these tiles are selected whatever the rules decide."""
+    """Apply labels of single tiles, whatever the rules decide; an empty label leaves a tile out."""
     keys = zip(frame["image_id"], frame["row"], frame["col"], strict=True)
     index_of = {
         (str(image_id), int(row), int(col)): index
         for index, (image_id, row, col) in enumerate(keys)
     }
-    for key, label in _read_overrides(path).items():
+    for override in read_overrides(path):
+        if override.row is None or override.col is None:
+            continue
+        key = (override.image_id, override.row, override.col)
         if key not in index_of:
-            image_id, row, col = key
             raise ConfigError(
-                f"{path} labels tile row {row}, col {col} of {image_id!r}, which is no tile of a "
-                "labelled image; correct the row or remove it"
+                f"{path}, line {override.line}: labels tile row {override.row}, col {override.col} "
+                f"of {override.image_id!r}, which is no tile of a labelled image; correct the row "
+                "or remove it"
             )
-        index = index_of[key]
+        index, label = index_of[key], override.label
+        frame.loc[index, "reason"] = str(SelectionReason.OVERRIDE)
+        frame.loc[index, "selected"] = bool(label)
+        if not label:
+            continue
         class_labels = with_first(str(frame.loc[index, "class_labels"]), label)
         frame.loc[index, "label"] = label
         frame.loc[index, "class_labels"] = class_labels
         frame.loc[index, "kind"] = kind_of(label, class_labels)
-        frame.loc[index, "selected"] = True
-        frame.loc[index, "reason"] = str(SelectionReason.OVERRIDE)
     return frame
-
-
-def _read_overrides(path: Path) -> dict[tuple[str, int, int], str]:
-    try:
-        table = pd.read_csv(path, dtype="string", keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"labels.overrides {path} cannot be read as CSV: {error}") from error
-    if not {"row", "col"} <= set(table.columns):
-        return {}
-    missing = [name for name in OVERRIDE_COLUMNS if name not in table.columns]
-    if missing:
-        raise ConfigError(
-            f"labels.overrides {path} lacks the columns {missing}; expected {OVERRIDE_COLUMNS}"
-        )
-    labels: dict[tuple[str, int, int], str] = {}
-    for line, (image_id, row, col, label) in enumerate(
-        table[OVERRIDE_COLUMNS].itertuples(index=False), start=2
-    ):
-        if not row and not col:
-            continue
-        if label not in LABELS or not (row.isdecimal() and col.isdecimal()):
-            raise ConfigError(
-                f"{path}, line {line}: expected row and col from 0 and a label of {LABELS}, got "
-                f"row {row!r}, col {col!r}, label {label!r}"
-            )
-        labels[str(image_id), int(row), int(col)] = str(label)
-    return labels
 
 
 def _balance(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cacl.errors import TableError
+from cacl.tables.cells import printable
 
 CSV_SIGNIFICANT_DIGITS = 6
 
@@ -42,11 +45,23 @@ def arrow_schema(record: type) -> pa.Schema:
 
 
 def to_table(rows: Iterable[Any], record: type) -> pa.Table:
-    """Return records, or a data frame with the record's columns, as an Arrow table."""
+    """Return records, or a data frame with the record's columns, as an Arrow table.
+
+    Raises
+    ------
+    TableError
+        A text cannot be written as UTF-8: it holds a path whose name is not UTF-8.
+    """
     schema = arrow_schema(record)
-    if isinstance(rows, pd.DataFrame):
-        return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
-    return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
+    try:
+        if isinstance(rows, pd.DataFrame):
+            return pa.Table.from_pandas(rows[schema.names], schema=schema, preserve_index=False)
+        return pa.Table.from_pylist([dataclasses.asdict(row) for row in rows], schema=schema)
+    except UnicodeEncodeError as error:
+        raise TableError(
+            f"A table of {record.__name__} cannot hold '{printable(str(error.object))[:300]}', "
+            "which is not UTF-8; rename the file or folder"
+        ) from error
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -83,14 +98,26 @@ def write_parquet(path: Path, rows: Iterable[Any], record: type) -> None:
 def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
     """Write records, or a data frame with the record's columns, as CSV.
 
-    UTF-8, decimal point, line feeds, six significant digits; missing values are empty.
+    UTF-8, decimal point, line feeds, six significant digits; missing values are empty. A value with
+    a comma, a quote or any kind of line end is in quotes: there are as many records as rows.
     """
-    frame = to_table(rows, record).to_pandas(types_mapper=_nullable)
-    floats = frame.select_dtypes("Float64").columns
-    for name in floats:
-        frame[name] = frame[name].map(_format_float, na_action="ignore").astype("string")
-    text = frame.to_csv(index=False, lineterminator="\n")
-    write_text(path, text)
+    table = to_table(rows, record)
+    values = [[_csv_value(value) for value in column.to_pylist()] for column in table.columns]
+    write_text(path, csv_text([table.column_names, *zip(*values, strict=True)]))
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as CSV with line feeds.
+
+    The csv module quotes a carriage return or a line feed only if its own line end holds that
+    character, so rows are written with both and the end is replaced.
+    """
+    lines: list[str] = []
+    for row in rows:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\r\n").writerow(row)
+        lines.append(line.getvalue().removesuffix("\r\n"))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def read_parquet(path: Path, record: type) -> list[Any]:
@@ -167,8 +194,10 @@ def _nullable(dtype: pa.DataType) -> Any:
     }[dtype]
 
 
-def _format_float(value: float) -> str:
-    return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+def _csv_value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+    return "" if value is None else str(value)
 
 
 def _umask() -> int:

@@ -7,8 +7,10 @@ in this order and type, and rejects a file with other columns. The data dictiona
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
+
+from cacl.tables.cells import printable
 
 
 def column(meaning: str, unit: str = "", *, default: Any = MISSING) -> Any:
@@ -379,10 +381,14 @@ class ReviewRow:
 
 @dataclass(frozen=True, kw_only=True)
 class FailureRow:
-    """An image that a step could not process."""
+    """An image that a step could not process; line ends in its texts are written as escapes."""
 
     image_id: str = column("image; the gene, antibody or file if there is no image id")
     stage: str = column("step that failed: catalog, acquire, tile, segment or measure")
     reason: str = column("code of the reason, see cacl.errors.Reason")
     message: str = column("what happened, and the remedy")
     source: str = column("URL or path of the image")
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # names and paths from outside
+            object.__setattr__(self, each.name, printable(getattr(self, each.name)))

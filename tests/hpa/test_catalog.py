@@ -13,8 +13,8 @@ from cacl.errors import CatalogError, ConfigError
 from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.catalog import shard_of
 from cacl.hpa.licence import licence_of
-from cacl.tables import read_parquet
-from cacl.tables.schemas import ImageRow
+from cacl.tables import read_csv, read_parquet
+from cacl.tables.schemas import FailureRow, ImageRow
 from tests.fixtures.catalogs import (
     ANPEP,
     DUODENUM,
@@ -87,7 +87,8 @@ def test_reads_gene_list_file(shared_data: Path, tmp_path: Path) -> None:
     gene_list = tmp_path / "genes.txt"
     gene_list.write_text("# my genes\nNFYA\tsomething\n\nCCNB1, x\n")
     built = build_catalog(shared_data / "hpa-xml", tmp_path, genes=(str(gene_list),))
-    assert (built.summary.genes, built.failures) == (2, [])
+    assert built.summary.genes == 2
+    assert [name for name, _, _ in built.failures] == ["something", "x"]
     assert build_catalog(shared_data / "hpa-xml", tmp_path, genes=("all",)).summary.genes == 2
 
 
@@ -265,10 +266,14 @@ def test_lists_genes_and_antibodies_without_images(tmp_path: Path) -> None:
     ]
 
 
-def test_logs_empty_catalog(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    built = build_catalog(make_mirror(tmp_path, VALID_XML), tmp_path / "out", tissues=("duodenm",))
-    assert (built.summary.images, built.summary.genes) == (0, 0)
-    assert "The catalog is empty" in caplog.text
+def test_empty_catalog_is_an_error(tmp_path: Path) -> None:
+    host, out = make_mirror(tmp_path, VALID_XML), tmp_path / "out"
+    with pytest.raises(CatalogError, match=r"no image.*source\.tissues \(duodenm\)"):
+        build_catalog(host, out, tissues=("duodenm",))
+    assert not (out / "images.parquet").exists()
+    with pytest.raises(CatalogError, match="not in the source: SIX, did you mean SI"):
+        build_catalog(host, out, genes=("SIX",))
+    assert read_csv(out / "failures.csv", FailureRow)["image_id"].tolist() == ["SIX"]
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,11 @@ def test_downloads_genes_of_antibodies(tmp_path: Path) -> None:
     ]
 
 
-def test_empty_catalog_if_no_name_is_available(tmp_path: Path) -> None:
+def test_rejects_catalog_without_any_available_name(tmp_path: Path) -> None:
     with HpaServer(tmp_path) as server:
         host_files(server)
-        built = from_host(server, tmp_path / "out", genes=("XYZ1", "ENSG00000000001"))
-    assert built.summary.images == 0
-    assert sorted(built.reasons()) == ["not_found", "unknown_name"]
+        with pytest.raises(CatalogError, match=r"(?s)has no image.*1 not_found, 1 unknown_name"):
+            from_host(server, tmp_path / "out", genes=("XYZ1", "ENSG00000000001"))
 
 
 def test_downloads_again_for_another_release(tmp_path: Path) -> None:

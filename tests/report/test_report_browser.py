@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from cacl import tables
 from cacl.report import text
+from cacl.tables.schemas import FailureRow
 from tests.fixtures.browser import OpenPage, accessibility_violations, draw_figures, open_page
-from tests.fixtures.reports import HOSTILE, empty_atlas, hostile_atlas, run
-from tests.fixtures.small_atlas import SmallAtlas
+from tests.fixtures.reports import HOSTILE, empty_atlas, failed, hostile_atlas, run, write_model
+from tests.fixtures.small_atlas import Core, SmallAtlas, build
 
 pytestmark = pytest.mark.browser
 
@@ -172,6 +174,52 @@ def test_link_to_an_antibody_opens_its_panel(chromium: Any, atlas: SmallAtlas) -
     address = (atlas.path("report") / "report.html").resolve().as_uri()
     page.goto(f"{address}#antibody=HPA000002")
     page.locator("#panel h2", has_text="HPA000002").wait_for()
+    page.close()
+
+
+NAMES = {
+    "constructor": "toString",
+    "hasOwnProperty": "\u202egene\u202c of 'right' to \"left\"",
+    "toString": "__proto__",
+    "valueOf": "g" * 300,
+    "prototype": "</script><!--",
+    "isPrototypeOf": "=1+1",
+}
+"""Antibodies whose names every object of JavaScript has, with genes of odd names."""
+
+
+def test_panels_of_antibodies_with_names_of_the_language_open(
+    chromium: Any, tmp_path: Path
+) -> None:
+    atlas = build(
+        tmp_path, [Core(name, 12 * n, gene=gene) for n, (name, gene) in enumerate(NAMES.items(), 1)]
+    )
+    atlas.measure()
+    write_model(atlas)
+    tables.write_csv(atlas.path("acquire.csv"), [failed("valueOf/2_A_7_2")], FailureRow)
+    with open_page(chromium, run(atlas) / "report.html") as opened:
+        panel = opened.page.locator("#panel")
+        assert opened.page.locator("#table tbody tr").count() == len(NAMES)
+        for name in NAMES:
+            opened.page.locator(f'#table .open[data-antibody="{name}"]').click()
+            panel.wait_for(state="visible")
+            assert name in panel.locator("h2").inner_text()
+            assert panel.locator("figure").count() == 1
+            assert panel.locator(".failures").count() == int(name == "valueOf")
+            opened.page.keyboard.press("Escape")
+            panel.wait_for(state="hidden")
+        assert opened.messages == []
+
+
+@pytest.mark.parametrize("address", ["#antibody=%E0%A4%A", "#antibody=__proto__", "#antibody="])
+def test_link_to_no_antibody_opens_the_page(chromium: Any, atlas: SmallAtlas, address: str) -> None:
+    page = chromium.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((atlas.path("report") / "report.html").resolve().as_uri() + address)
+    page.locator("#gene-table tbody tr").first.wait_for()
+    assert page.locator("#panel").is_hidden()
+    assert errors == []
     page.close()
 
 

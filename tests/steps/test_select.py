@@ -173,9 +173,9 @@ def test_overrides_take_precedence_over_rules(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("image_id,row,col,label\nA/1,0,99,positive\n", "row 0, col 99 of 'A/1', which is no tile"),
-        ("image_id,row,col,label\nA/1,0,x,positive\n", "line 2: expected row and col"),
+        ("image_id,row,col,label\nA/1,0,x,positive\n", "line 2: col is 'x'; expected"),
         ("image_id,row,col,label\nA/1,0,0,maybe\n", "label 'maybe'"),
-        ("row,col,label\n0,0,positive\n", r"lacks the columns \['image_id'\]"),
+        ("row,col,label\n0,0,positive\n", "has no column image_id"),
     ],
 )
 def test_rejects_invalid_overrides(tmp_path: Path, text: str, sentence: str) -> None:
@@ -187,7 +187,7 @@ def test_rejects_invalid_overrides(tmp_path: Path, text: str, sentence: str) -> 
 
 def test_rejects_missing_overrides(tmp_path: Path) -> None:
     labels = {"A/1": "positive", "B/1": "negative"}
-    with pytest.raises(ConfigError, match="cannot be read as CSV"):
+    with pytest.raises(ConfigError, match=r"none\.csv cannot be read"):
         selected(
             tmp_path, labels, [stat(i, 0, 0.5) for i in labels], overrides=tmp_path / "none.csv"
         )

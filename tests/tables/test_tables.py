@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -55,6 +57,36 @@ def test_csv_quotes_values_and_keeps_unicode(tmp_path: Path) -> None:
         b'image_id,stage,reason,message,source\nA/1,tile,damaged,"a, ""b""",\xc3\xbc\n'
     )
     assert tables.read_csv(tmp_path / "f.csv", FailureRow).iloc[0].to_dict() == vars(FAILURE)
+
+
+@pytest.mark.parametrize(
+    "text", ["GE\rNE", "a\nb", "a\r\nb", '"', ",", ' "x', "\u2028", "=1+1", ""]
+)
+def test_csv_has_as_many_records_as_its_parquet_twin(tmp_path: Path, text: str) -> None:
+    rows = [replace(STAT, image_id=text), STAT]
+    tables.write_csv(tmp_path / "t.csv", rows, TileStatRow)
+    tables.write_parquet(tmp_path / "t.parquet", rows, TileStatRow)
+    twin = [row.image_id for row in tables.read_parquet(tmp_path / "t.parquet", TileStatRow)]
+    frame = pd.read_csv(tmp_path / "t.csv", keep_default_na=False, lineterminator="\n")
+    assert frame["image_id"].tolist() == twin == [text, "A/1"]
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as stream:
+        assert [line["image_id"] for line in csv.DictReader(stream)] == twin
+
+
+def test_failure_has_its_texts_in_one_line_of_utf_8(tmp_path: Path) -> None:
+    row = replace(FAILURE, image_id="GE\rNE", message="a\nb\x1b[0m", source="folder \udcff/x.jpg")
+    assert (row.image_id, row.message) == ("GE\\rNE", "a\\nb\\x1b[0m")
+    tables.write_csv(tmp_path / "f.csv", [row], FailureRow)
+    assert (tmp_path / "f.csv").read_bytes().count(b"\n") == 2
+    assert tables.read_csv(tmp_path / "f.csv", FailureRow).iloc[0].to_dict() == vars(row)
+    assert row.source == "folder \\udcff/x.jpg"
+
+
+def test_rejects_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    for write in (tables.write_parquet, tables.write_csv):
+        with pytest.raises(TableError, match=r"x\\udcff.*not UTF-8; rename the file or folder"):
+            write(tmp_path / "t", [replace(STAT, image_id="x\udcff")], TileStatRow)
+    assert not (tmp_path / "t").exists()
 
 
 def test_empty_table_keeps_its_columns(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ checkpoint catalog:
     before it runs.
     """
     input:
-        files=catalog_inputs,
+        files=catalog_inputs(),
     output:
         images=update("results/catalog/images.parquet"),
         annotations=update("results/catalog/annotations.parquet"),
@@ -51,18 +51,20 @@ checkpoint catalog:
         # A resource, not a parameter: it changes no data, so its change runs no job again.
         http_options=source.cli_args("requests_per_second"),
     params:
-        source=source.cli_args(
-            "kind",
-            "hpa_version",
-            "genes",
-            "antibodies",
-            "tissues",
-            "mirror",
-            "manifest",
-            "allowed_hosts",
-            "host",
+        source=literally(
+            source.cli_args(
+                "kind",
+                "hpa_version",
+                "genes",
+                "antibodies",
+                "tissues",
+                "mirror",
+                "manifest",
+                "allowed_hosts",
+                "host",
+            )
         ),
-        labels=labels.cli_args(),
+        labels=literally(labels.cli_args()),
         census=settings.census.cli_args(),
         out=subpath(output.images, parent=True),
         lists_digest=digest_of_all(user_lists()),
@@ -99,7 +101,9 @@ checkpoint acquire:
         # A resource, not a parameter: it changes no data, so its change runs no job again.
         http_options=source.cli_args("requests_per_second", "max_minutes"),
     params:
-        source=source.cli_args("kind", "hpa_version", "mirror", "allowed_hosts", "host"),
+        source=literally(
+            source.cli_args("kind", "hpa_version", "mirror", "allowed_hosts", "host")
+        ),
         folder="resources/images",
         input_digest=batch_digest(
             "results/catalog/shards/{shard}.parquet", columns=SOURCE_COLUMNS

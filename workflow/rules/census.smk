@@ -51,7 +51,7 @@ rule measure:
     conda:
         "../../environment.yml"
     params:
-        cell_type=labels.cli_args("cell_type"),
+        cell_type=literally(labels.cli_args("cell_type")),
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         store="results/atlas.zarr",
         input_digest=batch_digest(
@@ -176,7 +176,7 @@ rule report:
         model=subpath(input.curves, parent=True),
         catalog=subpath(input.images, parent=True),
         out=subpath(output.html, parent=True),
-        cell_type=labels.cli_args("cell_type"),
+        cell_type=literally(labels.cli_args("cell_type")),
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         segment=settings.segment.cli_args(),
         seed=settings.cli_args("seed"),

@@ -13,9 +13,11 @@ from cacl.diagnostics.workflow_triggers import (
     training_settings,
 )
 from cacl.hpa.gene_list_files import list_files
+from cacl.hpa.local_path import exists
 from cacl.hpa.mirror import Mirror
 from cacl.runtime.yaml_io import read_yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.io import contains_wildcard
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
@@ -53,21 +55,48 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-def user_lists(wildcards=None):
-    """Return the user's files that the catalog is made from: manifest, labels, gene lists."""
-    files = [path for path in list_files(source.genes) if path.exists()]
-    files += [labels.overrides] if labels.overrides else []
+def literally(text):
+    """Return a text as a parameter in which braces are no wildcards.
+
+    Snakemake replaces wildcards in the texts of parameters, but not in what a function returns.
+    """
+    return lambda wildcards: text
+
+
+def has_braces(path):
+    """Return whether Snakemake would take a part of a path for a wildcard."""
+    return contains_wildcard(str(path))
+
+
+def trackable(files):
+    """Return the files that can be inputs of a rule: those without braces in their paths.
+
+    The content of all of them is a parameter, see `lists_digest` of the catalog.
+    """
+    return [file for file in files if not has_braces(file)]
+
+
+def override_files():
+    """Return the file of the user's own labels, if there is one."""
+    return [labels.overrides] if labels.overrides else []
+
+
+def user_lists():
+    """Return the user's files that the catalog is made from: gene lists, labels, manifest."""
+    files = [path for path in list_files(source.genes) if exists(path)]
+    files += override_files()
     files += [source.manifest] if source.kind == "manifest" else []
     return files
 
 
-def catalog_inputs(wildcards):
+def catalog_inputs():
     """Return the files on this machine that the catalog is made from.
 
     Only the content of the user's files counts, see `lists_digest` of the catalog.
     """
-    files = [ancient(path) for path in user_lists()]
-    return files + (["resources/phantom/done"] if source.kind == "phantom" else [])
+    files = trackable(user_lists())
+    done = ["resources/phantom/done"] if source.kind == "phantom" else []
+    return [*map(ancient, files), *done]
 
 
 def annotation_digest(wildcards):
@@ -148,11 +177,6 @@ def unless_trained(files):
 def catalog_unless_trained(files):
     """Return tables of the catalog: with a manifest only their content counts, see the digest."""
     return ancient(files) if source.kind == "manifest" else unless_trained(files)
-
-
-def overrides_file(wildcards):
-    """Return the user's labels, of which only the content counts."""
-    return ancient(labels.overrides) if labels.overrides else []
 
 
 def benchmark_option():

@@ -27,7 +27,7 @@ rule select:
     input:
         images=catalog_unless_trained("results/catalog/images.parquet"),
         tables=unless_trained(rules.list_tile_tables.output.list),
-        overrides=overrides_file,
+        overrides=ancient(trackable(override_files())),
     output:
         tiles="results/training/tiles.parquet",
         config=TRAINING_CONFIG,
@@ -39,10 +39,10 @@ rule select:
         "../../environment.yml"
     params:
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
-        overrides=labels.cli_args("overrides"),
+        overrides=literally(labels.cli_args("overrides")),
         max_tiles=settings.train.cli_args("max_tiles"),
         seed=settings.cli_args("seed"),
-        training_settings=training_settings(settings),
+        training_settings=literally(training_settings(settings)),
         images_digest=digest_with_manifest("results/catalog/images.parquet"),
     message:
         "Selecting tiles"
@@ -70,7 +70,7 @@ rule train:
     threads: 2
     params:
         train=settings.train.cli_args("preset", "seeds", "max_steps", "max_minutes"),
-        classes=labels.cli_args("classes"),
+        classes=literally(labels.cli_args("classes")),
         seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         out=subpath(output.checkpoint, parent=True),

@@ -157,17 +157,22 @@ window.Cacl.panel = (data, get, tableRows) => {
     ];
   };
 
+  /* Maps, because an object has names of its own, such as constructor */
+  const coresOf = (file) => {
+    const { columns, rows, failed } = window[`ATLAS_CORES_${file}`];
+    return { columns, rows: new Map(rows), failed: new Map(failed) };
+  };
   const show = async (antibody) => {
     const index = byAntibody.get(antibody);
     if (index === undefined) return;
     const row = data.rows[index];
     const file = Math.floor(index / data.perFile);
     await load(`cores-${file}.js`);
-    const cores = window[`ATLAS_CORES_${file}`];
+    const cores = coresOf(file);
     const read = columnReader(cores.columns);
     const url = hpaUrl(get(row, "ensembl_id"), antibody);
-    const antibodyCores = cores.rows[antibody] || [];
-    const failures = cores.failed[antibody] || [];
+    const antibodyCores = cores.rows.get(antibody) || [];
+    const failures = cores.failed.get(antibody) || [];
     const labels = antibodyCores.map((core) => read(core, "label"));
     current = antibody;
     title.textContent = [get(row, "gene"), antibody].filter(Boolean).join(" · ");
@@ -245,6 +250,6 @@ window.Cacl.panel = (data, get, tableRows) => {
     const opener = event.target.closest("[data-antibody]");
     if (opener) show(opener.dataset.antibody);
   });
-  const linked = /^#antibody=(.+)$/.exec(location.hash);
-  if (linked) show(decodeURIComponent(linked[1]));
+  const linked = new URLSearchParams(location.hash.slice(1)).get("antibody");
+  if (linked) show(linked);
 };
