@@ -79,6 +79,10 @@ class Reason(StrEnum):
         "More bytes or pixels than can be read at once; a pyramidal TIFF may be larger.",
     )
     TOO_SMALL = "too_small", "The image is smaller than one tile."
+    SEVERAL_IMAGES = (
+        "several_images",
+        "The file contains several images of full resolution; it is open which one is meant.",
+    )
     UNSUPPORTED_PIXELS = "unsupported_pixels", "Not 8-bit colour: grey, CMYK, 16-bit or float."
     NO_TISSUE = "no_tissue", "No tile contains enough tissue to be measured."
     UNWRITABLE = "unwritable", "The product could not be written: disk full or no permission."
@@ -101,6 +105,7 @@ _FOR_GOOD = frozenset(
         Reason.UNSAFE_ID,
         Reason.TOO_LARGE,
         Reason.TOO_SMALL,
+        Reason.SEVERAL_IMAGES,
         Reason.UNSUPPORTED_PIXELS,
         Reason.NO_TISSUE,
     )

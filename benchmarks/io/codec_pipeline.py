@@ -38,6 +38,7 @@ from benchmarks._lib.images import (
     image_meta,
 )
 from benchmarks._lib.report import RESULTS, load_note, write_table
+from cacl.hpa.provenance import digest_file
 from cacl.steps.tile import _tile_image
 from cacl.store import Store, arrays, ome_zarr
 from cacl.tables.schemas import AcquiredRow
@@ -114,7 +115,7 @@ def tile_core(path: Path, root: Path) -> None:
         image_id=f"A/{path.stem}",
         antibody_id="A",
         path=str(path),
-        sha256="",
+        sha256=digest_file(path)[0],
         size_bytes=0,
         mpp=None,
     )

@@ -30,7 +30,7 @@ from skimage.transform import resize
 
 from benchmarks._lib.images import SOURCE_PX, TILE_PX, analysis_pixels, cores, image_meta
 from benchmarks._lib.report import RESULTS, load_note, write_table
-from cacl.runtime.digest import digest_of
+from cacl.hpa.provenance import digest_file
 from cacl.steps.tile import _tile_image
 from cacl.store import Store
 from cacl.tables.schemas import AcquiredRow
@@ -77,7 +77,7 @@ def tile_step(path: Path, store: Store) -> None:
         image_id=f"tile/{new_name(path)}",
         antibody_id="tile",
         path=str(path),
-        sha256=digest_of(time.monotonic_ns()),
+        sha256=digest_file(path)[0],
         size_bytes=0,
         mpp=None,
     )

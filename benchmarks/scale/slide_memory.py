@@ -26,6 +26,7 @@ from benchmarks._lib.images import UInt8
 from benchmarks._lib.report import RESULTS, load_note, write_table
 from cacl import tables
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
+from cacl.hpa.provenance import digest_file
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
 from cacl.model.config import ROBUST
@@ -88,7 +89,7 @@ def run(folder: Path, side_px: int, threads: int) -> tuple[Cost, Cost, float]:
         image_id=f"slide/{side_px}",
         antibody_id="slide",
         path=str(path),
-        sha256=str(side_px),
+        sha256=digest_file(path)[0],
         size_bytes=path.stat().st_size,
         mpp=None,
     )

@@ -112,7 +112,6 @@ def train_classifier(
     }
     for split, text in accuracy.items():
         log.info("classifier: %s: %s", split, text)
-    # A single key: safetensors writes several keys in random order.
     write_tensors(out / WEIGHTS, network.state_dict(), {"accuracy": json.dumps(accuracy)})
 
 

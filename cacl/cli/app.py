@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cacl import __version__
-from cacl.cli import benchmark, census, diagnostics, export, model, results, source
+from cacl.cli import benchmark, census, diagnostics, export, integrity, model, results, source
 from cacl.cli.options import with_config_options
 
 HELP = "Quantify a diffuse stain across the Human Protein Atlas from image-wise labels."
@@ -31,6 +31,8 @@ COMMANDS = (
     diagnostics.status,
     diagnostics.doctor,
     diagnostics.estimate,
+    integrity.verify,
+    integrity.compare,
 )
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 

@@ -43,15 +43,14 @@ ModelPath = Annotated[Path, typer.Option(help="Folder of the trained model.")]
 SelectedTiles = Annotated[Path, typer.Option(help="Table of `cacl select`.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of images processed at the same time.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads.")]
-Strict = Annotated[bool, typer.Option(help="Exit with an error if an image failed.")]
 Seed = Annotated[int, Key(Config, "seed")]
 CellType = Annotated[str, Key(LabelsConfig, "cell_type")]
 MinTissueFraction = Annotated[float, Key(TilesConfig, "min_tissue_fraction")]
 
 
 @contextmanager
-def report_errors(failures: Path | None = None) -> Iterator[None]:
-    """Print an error of this package as one sentence and exit with status 1.
+def report_errors(failures: Path | None = None, status: int = 1) -> Iterator[None]:
+    """Print an error of this package as one sentence and exit with `status`.
 
     Parameters
     ----------
@@ -66,7 +65,7 @@ def report_errors(failures: Path | None = None) -> Iterator[None]:
             raise_on_disk_errors(failures)
     except CaclError as error:
         typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
-        raise typer.Exit(1) from error
+        raise typer.Exit(status) from error
 
 
 def with_config_options(function: Callable[..., None]) -> Callable[..., None]:

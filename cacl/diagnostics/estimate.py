@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 from rich.filesize import decimal
 from rich.table import Table
 
+from cacl import tables
 from cacl.config import Config
 from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
 from cacl.hpa.genes import expand_names
@@ -96,7 +96,7 @@ def _count_images(settings: Config, folder: Path) -> tuple[int, str]:
     source, phantom = settings.source, settings.phantom
     catalog = folder / "results" / "catalog" / "images.parquet"
     if catalog.exists():
-        return pq.read_metadata(catalog).num_rows, "from the catalog"
+        return tables.read_arrow(catalog, ["image_id"]).num_rows, "from the catalog"
     if source.kind == "phantom":
         return phantom.antibodies * phantom.patients, "from phantom.*"
     if source.manifest is not None and source.kind == "manifest" and source.manifest.exists():

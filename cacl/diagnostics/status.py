@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow.parquet as pq
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
@@ -217,8 +216,8 @@ def _read_last_saved(folder: Path) -> tuple[int, int] | None:
     newest = max(states, key=lambda path: path.stat().st_mtime_ns)
     try:
         with safe_open(newest, "numpy") as file:
-            metadata = json.loads(file.metadata()["facts"])
-        return int(newest.stem) + 1, int(metadata["step"])
+            metadata = json.loads(file.metadata()["cacl"])
+        return int(newest.stem) + 1, int(json.loads(metadata["progress"])["step"])
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         return None  # written by another version, or being replaced now
 
@@ -232,10 +231,7 @@ def _read_failures(path: Path) -> list[tuple[str, str]]:
 
 
 def _read_image_ids(path: Path) -> set[str]:
-    try:
-        return set(pq.read_table(path, columns=["image_id"])["image_id"].to_pylist())
-    except (OSError, ValueError, KeyError) as error:
-        raise TableError(f"{path} cannot be read ({error}); delete it and run again") from error
+    return set(tables.read_arrow(path, ["image_id"])["image_id"].to_pylist())
 
 
 def _image_check(step: str, folder: Path) -> Callable[[ImageRow], bool]:

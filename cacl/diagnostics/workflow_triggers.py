@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from cacl.config import Config
+from cacl.errors import TableError
 from cacl.hpa.image_state import MISSING, FileState
+from cacl.runtime.file_digest import BLANK_DIGEST, embed_digest
 
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
 SOURCE_COLUMNS = ("image_id", "antibody_id", "url", "path", "hpa_version", "licence", "mpp")
@@ -16,6 +18,8 @@ SOURCE_COLUMNS = ("image_id", "antibody_id", "url", "path", "hpa_version", "lice
 
 def content_digest(paths: Iterable[Path], columns: Iterable[str] = ()) -> str:
     """Return a SHA-256 over the content of tables; a missing table counts as empty.
+
+    A damaged table has a digest of its own, so that the rule runs again and its step says so.
 
     Parameters
     ----------
@@ -55,13 +59,13 @@ def folder_digest(paths: Iterable[Path]) -> str:
 # Rules are evaluated several times in a run; a file that has not changed is read once.
 @cache
 def _table_digest(state: FileState, columns: tuple[str, ...]) -> bytes:
-    import pyarrow.parquet as pq  # every job reads the rules, few of them need a digest
+    from cacl import tables  # every job reads the rules, few of them need a digest
 
     try:
-        table = pq.read_table(state.path, columns=list(columns) or None)
-    except (OSError, ValueError):  # the step that reads it says what is wrong with it
-        return hashlib.sha256(Path(state.path).read_bytes()).digest()
-    return hashlib.sha256(repr(table.to_pydict()).encode()).digest()
+        content = repr(tables.read_arrow(Path(state.path), list(columns) or None).to_pydict())
+    except TableError as error:  # the step that reads the table says the same and stops
+        content = str(error)
+    return hashlib.sha256(content.encode()).digest()
 
 
 @cache
@@ -76,7 +80,8 @@ def training_settings(config: Config) -> str:
     """Return, as text, the settings that a model depends on, besides those of the training itself.
 
     The content of `labels.overrides` is one of them. Genes and antibodies are left out: further
-    ones do not change a model that exists.
+    ones do not change a model that exists. The text ends with its own digest, because a file
+    keeps it.
     """
     source = config.source
     if source.kind == "phantom":
@@ -88,4 +93,4 @@ def training_settings(config: Config) -> str:
     settings += [config.train.cli_args("max_tiles"), config.cli_args("seed")]
     if config.labels.overrides:
         settings.append(file_digest(config.labels.overrides))
-    return " ".join(settings)
+    return embed_digest(" ".join([*settings, BLANK_DIGEST]).encode()).decode()

@@ -8,10 +8,9 @@ from cacl.errors import ConfigError, ImageError, ManifestError
 from cacl.hpa.gene_names import spreadsheet_date, without_version
 from cacl.hpa.labels import LABELS
 from cacl.hpa.local_path import local_path
+from cacl.hpa.pixel_size import parse_mpp
 from cacl.hpa.target_class import join_labels, split_labels
 from cacl.hpa.urls import image_id_of
-from cacl.image.readers.source import MPP_MAX, MPP_MIN
-from cacl.tables.cells import decimal
 from cacl.tables.schemas import ImageRow
 from cacl.tables.user_csv import Columns, Line, read_lines
 
@@ -94,7 +93,7 @@ def _row(path: Path, line: Line) -> ImageRow:
         path=str(image_file),
         hpa_version="",
         licence="",
-        mpp=_parse_mpp(values["mpp"]),
+        mpp=parse_mpp(values["mpp"]),
         label=label,
         label_source=path.name if label else "",
         class_labels=join_labels(class_labels),
@@ -109,15 +108,3 @@ def _gene(name: str) -> str:
             f"{symbol}, and import the column as text"
         )
     return name
-
-
-def _parse_mpp(text: str) -> float | None:
-    if not text:
-        return None
-    value = decimal(text)
-    if value is None or not MPP_MIN <= value <= MPP_MAX:
-        raise ManifestError(
-            f"mpp is {text[:50]!r}; expected micrometres per pixel as a plain number from "
-            f"{MPP_MIN:g} to {MPP_MAX:g}, such as 0.5"
-        )
-    return value

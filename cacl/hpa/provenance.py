@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import stat
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-import simplejpeg
-
 from cacl.errors import ImageError, Reason
 from cacl.hpa.http.locks import write_locked
+from cacl.hpa.image_files import image_files
+from cacl.hpa.image_state import digest_image
 from cacl.hpa.licence import CREDIT
+from cacl.image.readers import jpeg
+from cacl.image.readers.files import read_core
+from cacl.runtime.file_digest import FILE_DIGEST, json_with_digest, read_json_with_digest
 
-JPEG_START = b"\xff\xd8\xff"
-JPEG_END = b"\xff\xd9"
 MAX_PIXELS = 150_000_000
 MARKUP = (b"<", b"\xef\xbb\xbf<")
-TAIL_BYTES = 1024
+HEAD_BYTES = 1024
 BLOCK_BYTES = 2**20
 
 
@@ -92,14 +94,20 @@ def provenance_path(path: Path) -> Path:
 
 def write_provenance(path: Path, record: ProvenanceRecord) -> None:
     """Write the provenance record of a file atomically, while the caller holds the file's lock."""
-    text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
-    write_locked(provenance_path(path), text.encode("utf-8"))
+    write_locked(provenance_path(path), json_with_digest(asdict(record), indent=2))
 
 
 def read_provenance(path: Path) -> ProvenanceRecord | None:
-    """Return the provenance record of a file, or None if it has no valid record."""
+    """Return the provenance record of a file, or None if it has no valid record.
+
+    A record holds the digest of its own bytes; one of an earlier version holds none, and is valid.
+    """
     try:
-        values: Any = json.loads(provenance_path(path).read_bytes())
+        data = provenance_path(path).read_bytes()
+        values: Any = json.loads(data)
+        if FILE_DIGEST in values:
+            values = read_json_with_digest(data)
+            del values[FILE_DIGEST]
         return ProvenanceRecord(**values)
     except (OSError, ValueError, TypeError):
         return None
@@ -126,45 +134,75 @@ def digest_file(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
+def check_digest_of(path: Path, sha256: str) -> None:
+    """Check that an image has the digest with which it was acquired, over all of its files.
+
+    Raises
+    ------
+    ImageError
+        `CHANGED`: it has another digest. `NOT_FOUND`: a file cannot be read.
+    """
+    actual, _ = digest_image(path)
+    if actual != sha256:
+        raise ImageError(
+            Reason.CHANGED,
+            f"{path} has changed since it was acquired (SHA-256 {actual[:12]}..., expected "
+            f"{sha256[:12]}...); run `cacl acquire` again (`snakemake --forcerun acquire`)",
+        )
+
+
+def check_before_reading(path: Path, sha256: str) -> Callable[[], None]:
+    """Check an image's digest before it is decoded; return a check that it is still the same.
+
+    If both pass, the bytes that were decoded in between are those of the digest: inode, size and
+    modification time of each file are still those from before the files were hashed.
+
+    Raises
+    ------
+    ImageError
+        As for `check_digest_of`; `CHANGED` also from the check that is returned.
+    """
+    before = _states(path)
+    check_digest_of(path, sha256)
+
+    def check() -> None:
+        if _states(path) != before:
+            raise ImageError(
+                Reason.CHANGED,
+                f"{path} was changed while it was read; run `cacl acquire` again (`snakemake "
+                "--forcerun acquire`)",
+            )
+
+    return check
+
+
+def _states(path: Path) -> list[tuple[int, ...]]:
+    return [_state(file) for file in image_files(path)]
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            Reason.NOT_FOUND, f"{path} cannot be read ({error}); check the path"
+        ) from error
+    if not stat.S_ISREG(found.st_mode):  # to read a pipe would block for ever
+        raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def check_jpeg_markers(path: Path) -> None:
-    """Check the start and end markers of a JPEG file without decoding it.
+    """Check the markers of a JPEG file, from its start to its end marker, without decoding it.
 
     Raises
     ------
     ImageError
         `NOT_AN_IMAGE`: the file is empty, a web page, or of another format. `DAMAGED`: the end
-        marker is missing. `NOT_FOUND`: the file cannot be read.
+        marker is missing. `TOO_LARGE`: more bytes than are read at once. `NOT_FOUND` or `REFUSED`:
+        the file cannot be read.
     """
-    try:
-        with path.open("rb") as stream:
-            start = stream.read(TAIL_BYTES)
-            size = stream.seek(0, os.SEEK_END)
-            stream.seek(max(0, size - TAIL_BYTES))
-            end = stream.read()
-    except OSError as error:
-        raise ImageError(
-            Reason.NOT_FOUND, f"{path} cannot be read ({error.strerror}); check the path"
-        ) from error
-    _check_markers(start, end, size)
-
-
-def _check_markers(start: bytes, end: bytes, size: int) -> None:
-    if not size:
-        raise ImageError(Reason.NOT_AN_IMAGE, "The file is empty; expected a JPEG")
-    if start.lstrip().startswith(MARKUP):
-        raise ImageError(
-            Reason.NOT_AN_IMAGE,
-            "The host sent a web page instead of a JPEG; the image is missing or the host is busy, "
-            "so try again later",
-        )
-    if not start.startswith(JPEG_START):
-        raise ImageError(
-            Reason.NOT_AN_IMAGE, f"Not a JPEG: it starts with {start[:8].hex()}, expected ffd8ff"
-        )
-    if JPEG_END not in end:
-        raise ImageError(
-            Reason.DAMAGED, f"The JPEG is truncated after {size} bytes; download it again"
-        )
+    _parse(read_core(path))
 
 
 def check_jpeg(data: bytes) -> None:
@@ -175,16 +213,39 @@ def check_jpeg(data: bytes) -> None:
     ImageError
         As for `check_jpeg_markers`, and `TOO_LARGE`: more than 150 million pixels.
     """
-    _check_markers(data[:TAIL_BYTES], data[-TAIL_BYTES:], len(data))
+    image = _parse(data)
+    if image.height * image.width > MAX_PIXELS:
+        raise ImageError(
+            Reason.TOO_LARGE,
+            f"The JPEG header declares {image.width} x {image.height} px; expected at most "
+            f"{MAX_PIXELS} px",
+        )
     try:
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-        if height * width > MAX_PIXELS:
-            raise ImageError(
-                Reason.TOO_LARGE,
-                f"The JPEG header declares {width} x {height} px; expected at most {MAX_PIXELS} px",
-            )
-        simplejpeg.decode_jpeg(data, colorspace="GRAY", fastdct=True, min_height=1, min_width=1)
+        jpeg.decode(image, colours="GRAY", smallest=True)
     except ValueError as error:
         raise ImageError(
             Reason.DAMAGED, f"The JPEG cannot be decoded ({error}); download it again"
+        ) from error
+
+
+def _parse(data: bytes) -> jpeg.Jpeg:
+    if not data:
+        raise ImageError(Reason.NOT_AN_IMAGE, "The file is empty; expected a JPEG")
+    if data[:HEAD_BYTES].lstrip().startswith(MARKUP):
+        raise ImageError(
+            Reason.NOT_AN_IMAGE,
+            "The host sent a web page instead of a JPEG; the image is missing or the host is busy, "
+            "so try again later",
+        )
+    if not data.startswith(jpeg.MAGIC):
+        raise ImageError(
+            Reason.NOT_AN_IMAGE, f"Not a JPEG: it starts with {data[:8].hex()}, expected ffd8ff"
+        )
+    try:
+        return jpeg.parse(data)
+    except ValueError as error:
+        raise ImageError(
+            Reason.DAMAGED,
+            f"The JPEG is truncated or damaged ({error}, after {len(data)} bytes); download it "
+            "again, or copy it again from its original",
         ) from error

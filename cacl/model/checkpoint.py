@@ -1,4 +1,8 @@
-"""A trained model on disk: `checkpoint.safetensors` beside `model.json`; never a pickle."""
+"""A trained model on disk: `checkpoint.safetensors` beside `model.json`; never a pickle.
+
+`model.json` holds the SHA-256 of the checkpoint and that of its own bytes; the second is the digest
+of the model, which the masks record and the report prints.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +27,23 @@ from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.config import PRESETS, TEACHER, NetworkConfig, Preset, with_classes
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.tables import write_atomically, write_text
+from cacl.runtime.file_digest import (
+    BLANK_DIGEST,
+    FILE_DIGEST,
+    check_digest,
+    embed_digest,
+    json_with_digest,
+    read_json_with_digest,
+)
+from cacl.tables import write_atomically
+from cacl.tables.made_with import software_versions
 
-MODEL_VERSION = 4
+MODEL_VERSION = 5
 MAX_ENSEMBLE = 16
 CHECKPOINT = "checkpoint.safetensors"
 DESCRIPTION = "model.json"
+METADATA = "cacl"
+"""The only key of the metadata of a safetensors file; JSON."""
 PICKLE_MAGIC = (b"\x80", b"PK\x03\x04")
 # A safetensors file starts with eight bytes, the length of its JSON header, which may be any.
 HEADER_START = b"{"
@@ -50,7 +65,8 @@ class Model:
     thresholds
         Thresholds of each class.
     digest
-        Digest of weights and description: equal digests give equal masks.
+        The digest that `model.json` holds, of weights and description: equal digests give equal
+        masks.
     """
 
     networks: tuple[AutoEncoder, ...]
@@ -61,19 +77,28 @@ class Model:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file atomically; equal tensors give equal bytes."""
+    """Write a safetensors file atomically, with its own digest; equal tensors give equal bytes."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    data = safetensors.torch.save(contiguous, metadata)
+    # A single key: safetensors writes several keys in random order.
+    entries = {METADATA: json.dumps({**metadata, FILE_DIGEST: BLANK_DIGEST})}
+    data = embed_digest(safetensors.torch.save(contiguous, entries))
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata of a safetensors file.
+def read_tensors(path: Path, *, check: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata of a file of `write_tensors`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    check
+        Check the digest that the file holds; not needed where another file records its digest.
 
     Raises
     ------
     CheckpointError
-        The file is missing, a pickle, or no safetensors file.
+        The file is missing, a pickle, no safetensors file, or its bytes have changed.
     """
     try:
         with path.open("rb") as file:
@@ -84,12 +109,17 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 "can run any code. Train again, or convert the file if you trust its source"
             )
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            return {name: file.get_tensor(name) for name in sorted(file.keys())}, metadata
+            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if check:
+            check_digest(path.read_bytes())
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(
             f"{path} is missing or no safetensors file ({error}); run `cacl train` again"
         ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); run `cacl train` again") from error
+    return tensors, metadata
 
 
 def save_model(
@@ -117,6 +147,7 @@ def save_model(
     description = {
         "model_version": MODEL_VERSION,
         "code_version": __version__,
+        "software": software_versions(),
         "preset": preset.name,
         "n_ensemble": len(networks),
         "architecture": dataclasses.asdict(preset.network),
@@ -125,7 +156,8 @@ def save_model(
         **_describe_classes(classes, thresholds),
         "checkpoint_sha256": _sha256(path),
     }
-    write_text(folder / DESCRIPTION, json.dumps(description, indent=1) + "\n")
+    data = json_with_digest(description)
+    write_atomically(folder / DESCRIPTION, lambda temporary: temporary.write_bytes(data))
 
 
 def _describe_classes(
@@ -157,10 +189,10 @@ def load_model(folder: Path, preset: Preset | None = None) -> Model:
         A file is missing or damaged, a pickle, or of another version or architecture.
     """
     path, description_path = folder / CHECKPOINT, folder / DESCRIPTION
-    description = _read_description(description_path)
+    description = read_description(description_path)
     classes, thresholds = _read_classes(description, description_path)
     preset = _read_preset(description, preset, len(classes), description_path)
-    tensors, _ = read_tensors(path)
+    tensors, _ = read_tensors(path, check=False)
     networks = tuple(AutoEncoder(preset.network).eval() for _ in range(preset.n_ensemble))
     load_checked(nn.ModuleList(networks), tensors, path)
     expected, actual = str(description.get("checkpoint_sha256")), _sha256(path)
@@ -169,7 +201,7 @@ def load_model(folder: Path, preset: Preset | None = None) -> Model:
             f"{path} is not the file that {DESCRIPTION} describes (SHA-256 {actual[:12]}..., "
             f"expected {expected[:12]}...); run `cacl train` again"
         )
-    return Model(networks, preset, classes, thresholds, digest=_sha256(description_path))
+    return Model(networks, preset, classes, thresholds, digest=description[FILE_DIGEST])
 
 
 def load_checked(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
@@ -212,19 +244,29 @@ def load_checked(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
     network.load_state_dict(tensors)
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the content of `model.json`; `file_sha256` is the digest of the model.
+
+    Raises
+    ------
+    CheckpointError
+        The file is missing, damaged or of another version.
+    """
     try:
         if path.stat().st_size > MAX_DESCRIPTION_BYTES:
             raise CheckpointError(
                 f"{path} is larger than {MAX_DESCRIPTION_BYTES} bytes, so it is no description of "
                 "a model; run `cacl train` again"
             )
-        content = json.loads(path.read_text(encoding="utf-8"))
+        data = path.read_bytes()
+        content = json.loads(data)
+        version = content.get("model_version") if isinstance(content, dict) else None
+        if version == MODEL_VERSION:
+            content = read_json_with_digest(data)
     except (OSError, ValueError) as error:
         raise CheckpointError(
             f"{path} is missing or damaged ({error}); run `cacl train` again"
         ) from error
-    version = content.get("model_version") if isinstance(content, dict) else None
     if version != MODEL_VERSION:
         raise CheckpointError(
             f"{path} describes a model of version {version}, expected {MODEL_VERSION}; run "

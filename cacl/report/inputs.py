@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from cacl import tables
-from cacl.errors import StoreError, TableError
+from cacl.errors import CheckpointError, StoreError, TableError
+from cacl.runtime.file_digest import read_json_with_digest
 from cacl.store import Store
 from cacl.tables.schemas import ClassRow, FailureRow, MeasureRow
 
@@ -69,12 +69,18 @@ def read_benchmark(path: Path | None, model: Path) -> pd.DataFrame | None:
         The CSV of `cacl benchmark`.
     model
         The model's `model.json`; a table that is older is of another model.
+
+    Raises
+    ------
+    TableError
+        The table has changed since it was written.
     """
     if path is None or not path.exists():
         return None
     if model.exists() and model.stat().st_mtime > path.stat().st_mtime:
         log.warning("report: %s is older than the model and is not shown", path)
         return None
+    tables.check_file(path)
     try:
         frame = pd.read_csv(path, dtype="string", keep_default_na=False)
     except (OSError, ValueError) as error:
@@ -84,7 +90,14 @@ def read_benchmark(path: Path | None, model: Path) -> pd.DataFrame | None:
 
 
 def read_training_curves(path: Path) -> pd.DataFrame:
-    """Return the curves of `training.csv`, thinned to at most `MAX_CURVE_POINTS` rows."""
+    """Return the curves of `training.csv`, thinned to at most `MAX_CURVE_POINTS` rows.
+
+    Raises
+    ------
+    TableError
+        The file has changed since it was written.
+    """
+    tables.check_file(path)
     try:
         curves = pd.read_csv(path)
     except (OSError, ValueError) as error:
@@ -94,13 +107,20 @@ def read_training_curves(path: Path) -> pd.DataFrame:
 
 
 def read_model_description(path: Path) -> dict[str, Any]:
-    """Return the content of `model.json`; empty, with a warning, if it is missing or damaged."""
+    """Return the content of `model.json`; empty, with a warning, if it is missing.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged, or has changed since it was written.
+    """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json_with_digest(path.read_bytes())
+    except OSError as error:
         log.warning("report: no description of the model: %s", error)
         return {}
-    return document if isinstance(document, dict) else {}
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); run `cacl train` again") from error
 
 
 def describe_tiling(store: Store, images: pd.DataFrame) -> str:

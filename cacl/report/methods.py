@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 import pandas as pd
@@ -14,10 +12,11 @@ from cacl import __version__
 from cacl.hpa.licence import SYNTHETIC
 from cacl.image import stain, tile_stats
 from cacl.report.text import NO_BREAK, RunSettings
+from cacl.runtime.file_digest import FILE_DIGEST
 from cacl.stats import intervals, significance
+from cacl.tables.made_with import software_versions
 from cacl.tables.schemas import FailureRow
 
-PACKAGES = ("numpy", "scipy", "torch", "monai", "zarr", "opencv-python-headless", "plotly")
 CITATIONS = (
     "Deng R, Liu Q, Bao S, Jha A, Chang C, Millis BA, Tyska MJ, Huo Y. CaCL: class-aware codebook "
     "learning for weakly supervised segmentation on diffuse image patterns. arXiv:2011.00794.",
@@ -167,8 +166,8 @@ def _tissues(images: pd.DataFrame) -> list[str]:
 
 
 def _software() -> str:
-    libraries = (f"{name} {metadata.version(name)}" for name in PACKAGES)
-    return ", ".join([f"Python {platform.python_version()}", *libraries])
+    versions = software_versions()
+    return ", ".join(f"{name} {versions[name]}" for name in versions if name != "cacl-atlas")
 
 
 def _morphology(settings: RunSettings) -> str:
@@ -233,7 +232,7 @@ def markdown(
         "seed": settings.seed,
         "model": model.get("preset"),
         "training steps": model.get("steps"),
-        "model digest (SHA-256)": model.get("checkpoint_sha256"),
+        "model digest (SHA-256)": model.get(FILE_DIGEST),
         "threshold source": model.get("threshold_source"),
         "minimum fraction of cell area above the high threshold": thresholds.get(
             "min_area_fraction"

@@ -123,7 +123,8 @@ def acquire(
             postponed,
             len(rows),
         )
-    write_outputs(outcome, AcquiredRow, out, failures, strict=options.strict)
+    made_with = tables.made_with("acquire", kind=source.kind, hpa_version=source.hpa_version)
+    write_outputs(outcome, AcquiredRow, out, failures, strict=options.strict, made_with=made_with)
     record_attempt("acquire", attempt or AttemptOptions(), failures, observer.states)
 
 

@@ -96,6 +96,8 @@ def benchmark(
     rows = summarise(tables.read_frame([out / "antibodies.parquet"], MetricSums))
     tables.write_csv(out / "table.csv", rows, BenchmarkRow)
     write_page(out / "table.html", rows, galleries, facts)
+    for name in ("table.csv", "table.html"):
+        tables.write_checked_text(out / name, (out / name).read_text(encoding="utf-8"))
 
 
 def _evaluate_all(

@@ -13,6 +13,9 @@ from cacl.hpa.catalog import build_catalog, shard_of
 from cacl.hpa.catalog_summary import CatalogSummary
 from cacl.tables.schemas import AnnotationRow, FailureRow, ImageRow
 
+# Names of folders, files and lists are left out: the images that they give are what counts.
+SOURCE_KEYS = {"kind", "hpa_version", "tissues"}
+
 
 def catalog(
     out: Path,
@@ -59,10 +62,12 @@ def catalog(
         The user's manifest, overrides or gene list are invalid.
     """
     built = build_catalog(source, labels, downloads or out / "host")
-    tables.write_csv(failures, built.failures, FailureRow)
+    tables.write_checked_text(failures, tables.table_csv(built.failures, FailureRow))
     if not built.images:
         raise CatalogError(_why_empty(built.summary, source, failures))
-    tables.write_parquet(out / "images.parquet", built.images, ImageRow)
+    made_with = tables.made_with("catalog", **source.model_dump(mode="json", include=SOURCE_KEYS))
+    made_with["parameters"] |= labels.model_dump(mode="json", exclude={"overrides"})
+    tables.write_parquet(out / "images.parquet", built.images, ImageRow, made_with)
     tables.write_parquet(out / "annotations.parquet", built.annotations, AnnotationRow)
     _write_shards(out, built.images, built.annotations, shards)
     return built.summary

@@ -122,7 +122,10 @@ def measure(
         class_rows = [row for measures in outcome.results for row in measures.classes]
         tables.write_parquet(classes_table, class_rows, ClassRow)
     measure_rows = Outcome([measures.row for measures in outcome.results], outcome.failures)
-    write_outputs(measure_rows, MeasureRow, out, failures, strict=jobs.strict)
+    made_with = tables.made_with(
+        "measure", cell_type=cell_type, min_tissue_fraction=min_tissue_fraction
+    )
+    write_outputs(measure_rows, MeasureRow, out, failures, strict=jobs.strict, made_with=made_with)
 
 
 def _group_by_image(rows: Sequence[TileStatRow]) -> dict[str, list[TileStatRow]]:

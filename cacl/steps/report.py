@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,8 @@ def report(
 
     Tables: `antibodies`, `genes`, `disagreements`, `review`, `agreement`, `images`, `classes`,
     `failures`. `datapackage.json` and `columns.md` describe every column; `methods.md` is the
-    methods paragraph. The page opens from disk without a network; its `images/`, `assets/` and
-    `figures/` lie beside it.
+    methods paragraph. `SHA256SUMS` has the digest of every file of the folder. The page opens from
+    disk without a network; its `images/`, `assets/` and `figures/` lie beside it.
 
     Parameters
     ----------
@@ -117,6 +118,7 @@ def report(
     _write_tables(content, out)
     _write_descriptions(content, out)
     page.write_page(content, out)
+    tables.write_sums(out)
 
 
 def _describe_retries(files: ReportFiles) -> str:
@@ -136,9 +138,12 @@ def _write_tables(content: ReportContent, out: Path) -> None:
         "classes": content.classes,
         "failures": content.failures,
     }
+    made_with = tables.made_with("report", **asdict(content.settings))
     for table in content.tables:
         tables.write_csv(out / f"{table.name}.csv", rows[table.name], table.record)
-        tables.write_parquet(out / f"{table.name}.parquet", rows[table.name], table.record)
+        tables.write_parquet(
+            out / f"{table.name}.parquet", rows[table.name], table.record, made_with
+        )
 
 
 def _write_descriptions(content: ReportContent, out: Path) -> None:

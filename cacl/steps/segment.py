@@ -96,16 +96,19 @@ def segment(
         )
         if any(image_store.label_digest(row.image_id, name) != digest for name in names):
             agreement = ViewAgreement(n_views)
-            masks = predict_masks(
-                image_store,
-                meta,
-                trained,
-                morphology,
-                device_lock=device_lock,
-                agreement=agreement,
-            )
-            by_name = dict(zip(names, masks, strict=True))
-            image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
+            try:
+                masks = predict_masks(
+                    image_store,
+                    meta,
+                    trained,
+                    morphology,
+                    device_lock=device_lock,
+                    agreement=agreement,
+                )
+                by_name = dict(zip(names, masks, strict=True))
+                image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
+            except StoreError as error:
+                raise ImageError(Reason.DAMAGED, str(error)) from error
         attributes = image_store.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,
@@ -119,7 +122,10 @@ def segment(
     outcome = run_images(
         "segment", first_rows, segment_image, source=lambda row: row.image_id, jobs=pipeline.images
     )
-    write_outputs(outcome, SegmentedRow, out, failures, strict=strict)
+    made_with = tables.made_with(
+        "segment", version=SEGMENT_VERSION, model=trained.digest, **config.model_dump()
+    )
+    write_outputs(outcome, SegmentedRow, out, failures, strict=strict, made_with=made_with)
 
 
 def _read_meta(store: Store, row: TileStatRow) -> ImageMeta:

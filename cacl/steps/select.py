@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from cacl import tables
-from cacl.errors import ConfigError, TrainingError
+from cacl.errors import ConfigError, TableError, TrainingError
 from cacl.hpa.labels import read_overrides
 from cacl.hpa.target_class import split_labels, with_first
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
@@ -73,8 +73,14 @@ def select(
     ConfigError
         The overrides cannot be read or name tiles that do not exist.
     TableError
-        A table is missing or damaged.
+        A table is missing or damaged, or is given twice.
     """
+    if len(set(tiles)) < len(tiles):
+        twice = next(path for path in tiles if tiles.count(path) > 1)
+        raise TableError(
+            f"{twice} is given twice; name each table once (if Snakemake lists them: delete "
+            "results/tiles/tables.txt and run the same command again)"
+        )
     frame = _labelled_tiles(images, tiles)
     _require_both_labels(frame, images)
     labels = _labels_of_antibodies(frame)
@@ -87,7 +93,10 @@ def select(
     max_imbalance = None if several_classes else MAX_IMBALANCE
     frame = _balance(frame, max_tiles, max_imbalance, np.random.default_rng(seed))
     frame = frame.sort_values(["image_id", "row", "col"], kind="stable")
-    tables.write_parquet(out, frame, TileRow)
+    made_with = tables.made_with(
+        "select", min_tissue_fraction=min_tissue_fraction, max_tiles=max_tiles, seed=seed
+    )
+    tables.write_parquet(out, frame, TileRow, made_with)
     _log_counts(frame)
 
 

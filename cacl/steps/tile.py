@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 
 from cacl import tables
 from cacl.config import TilesConfig
-from cacl.errors import ImageError, Reason
+from cacl.errors import ImageError, Reason, StoreError
+from cacl.hpa.provenance import check_before_reading
 from cacl.image import stain
 from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import as_dask, check_size, open_source
@@ -24,10 +26,15 @@ from cacl.store import ImageMeta, Store
 from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
 
-TILE_VERSION = 3
+log = logging.getLogger(__name__)
+
+TILE_VERSION = 4
 OVERLAP_PX = 64
 BLOCK_TILES = 8
 THUMBNAIL_PX = 1024
+MAX_MPP_FACTOR = 1.5
+
+log = logging.getLogger(__name__)
 
 
 def tile(
@@ -95,7 +102,8 @@ def tile(
         scheduler=jobs.dask_scheduler,
     )
     all_stats = [stat for stats in outcome.results for stat in stats]
-    tables.write_parquet(out, all_stats, TileStatRow)
+    made_with = tables.made_with("tile", version=TILE_VERSION, **config.model_dump())
+    tables.write_parquet(out, all_stats, TileStatRow, made_with)
     write_failures(failures, outcome.failures, strict=jobs.strict)
 
 
@@ -107,17 +115,20 @@ def _tile_image(
     Raises
     ------
     ImageError
-        The image cannot be read, or is smaller than a tile.
+        The image cannot be read, is smaller than a tile, or has changed since it was acquired:
+        the bytes that are decoded are those of the digest in `row`.
     """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
     if store.has_image(row.image_id, digest):
-        meta = store.meta(row.image_id)
-        image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
-        return list(_statistics(meta, row.antibody_id, image, cell))
+        try:
+            return _read_statistics(store, row)
+        except StoreError as error:
+            log.warning("tile: %s: %s; it is written again", row.image_id, error)
+    check = check_before_reading(path, row.sha256)
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
-        source_mpp = row.mpp or source.mpp
+        source_mpp = _pixel_size(row, source.mpp)
         meta = ImageMeta(
             image_id=row.image_id,
             source_sha256=row.sha256,
@@ -131,12 +142,32 @@ def _tile_image(
         if max(grid.rows, grid.cols) <= BLOCK_TILES:
             pixels = source.read(grid, range(grid.rows), range(grid.cols))
             mask = cell_mask(pixels, _background_od(pixels))
-            store.write_image(meta, pixels, mask)
+            store.write_image(meta, pixels, mask, check)
             return list(_statistics(meta, row.antibody_id, pixels, mask))
         lazy = as_dask(source, grid, block_tiles=BLOCK_TILES)
-        store.write_image(meta, lazy, _cell_mask(lazy))
+        store.write_image(meta, lazy, _cell_mask(lazy), check)
+    return _read_statistics(store, row)
+
+
+def _read_statistics(store: Store, row: AcquiredRow) -> list[TileStatRow]:
+    meta = store.meta(row.image_id)
     image, cell = store.image(row.image_id), store.label(row.image_id, "cell")
     return list(_statistics(meta, row.antibody_id, image, cell))
+
+
+def _pixel_size(row: AcquiredRow, stated_by_file: float | None) -> float | None:
+    """Return the side of a source pixel in um: of the manifest, otherwise of the file."""
+    if row.mpp and stated_by_file:
+        low, high = sorted((row.mpp, stated_by_file))
+        if high > MAX_MPP_FACTOR * low:
+            log.warning(
+                "%s: the manifest states %g um per pixel, the image file %g; the manifest counts, "
+                "so correct its mpp or leave it empty if the file is right",
+                row.image_id,
+                row.mpp,
+                stated_by_file,
+            )
+    return row.mpp or stated_by_file
 
 
 def _cell_mask(pixels: da.Array) -> da.Array:

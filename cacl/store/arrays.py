@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import math
 import os
@@ -101,7 +102,8 @@ class StoredArray:
         Raises
         ------
         StoreError
-            The array is damaged, or was deleted after it was opened.
+            The array is damaged (the checksum of a chunk differs), or was deleted after it was
+            opened.
         OSError
             The file system failed.
         """
@@ -109,11 +111,9 @@ class StoredArray:
             values = np.asarray(self._array[key])
         except (RuntimeError, ValueError, OSError) as error:
             _raise_os_error(error)
-            raise StoreError(
-                f"{self.path} is damaged ({error}); delete its image and run again"
-            ) from error
+            raise StoreError(f"{self.path} is damaged ({error}); {remedy(self.path)}") from error
         if not self.is_complete():
-            raise StoreError(f"{self.path} has missing data; delete its image and run again")
+            raise StoreError(f"{self.path} has missing data; {remedy(self.path)}")
         return values
 
     def __setitem__(self, key: Any, values: NDArray[np.uint8]) -> None:
@@ -157,27 +157,64 @@ def create_array(
             chunks=(*leading, tile_px, tile_px),
             shards=(*leading, *shard),
             dimension_names=axes,
-            compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=False),
+            compressors=ZstdCodec(level=ZSTD_LEVEL, checksum=True),
             config={"write_empty_chunks": True},
         )
     return StoredArray(array, path)
 
 
-def open_array(path: Path) -> StoredArray:
-    """Open an array for reading.
+def metadata_digest(path: Path) -> str:
+    """Return the SHA-256 of an array's `zarr.json`, which the group of the array records.
 
     Raises
     ------
     StoreError
-        There is no array, or some of its shards are missing.
+        There is no array.
     """
+    try:
+        return hashlib.sha256((path / "zarr.json").read_bytes()).hexdigest()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(f"{path} is not an array of the store; {remedy(path)}") from error
+
+
+def remedy(path: Path) -> str:
+    """Return what to do about a damaged array or group: a step writes what it does not find."""
+    *_, outer, inner, name = ("", "", *path.parts)
+    group = path.parent if name in ("0", "zarr.json") else path
+    folder, step = group, "tile"
+    if outer == "labels" and inner != "cell":
+        step = "segment"
+    elif outer == "labels":
+        folder = group.parent.parent
+    elif inner == "labels":
+        folder = group.parent
+    return f"delete {folder} and run `cacl {step}` again (`snakemake --forcerun {step}`)"
+
+
+def open_array(path: Path, expected: str | None = None) -> StoredArray:
+    """Open an array for reading.
+
+    Parameters
+    ----------
+    path
+        The array's folder.
+    expected
+        The digest of its metadata, which is checked; see `metadata_digest`.
+
+    Raises
+    ------
+    StoreError
+        There is no array, its metadata have changed, or some of its shards are missing.
+    """
+    if expected is not None and metadata_digest(path) != expected:
+        raise StoreError(f"{path}/zarr.json is damaged: its SHA-256 differs; {remedy(path)}")
     try:
         with _zarrs_pipeline():
             array = StoredArray(zarr.open_array(path, mode="r"), path)
     except (FileNotFoundError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} is not an array of the store; run the step again") from error
+        raise StoreError(f"{path} is not an array of the store; {remedy(path)}") from error
     if not array.is_complete():
-        raise StoreError(f"{path} has missing data; delete its image and run again")
+        raise StoreError(f"{path} has missing data; {remedy(path)}")
     return array
 
 

@@ -2,6 +2,10 @@
 
 Zarr v3, OME-Zarr 0.5. Images and labels are written to a temporary folder and renamed, so that an
 existing image is complete; each records the digest of the data that it was made from.
+
+Every byte has a checksum: the chunks that of their Zstandard frame, the index of a shard its
+CRC-32C, the `zarr.json` of a group the SHA-256 that it holds, which covers the recorded SHA-256 of
+the `zarr.json` of its array. They are checked on reading.
 """
 
 from __future__ import annotations
@@ -21,11 +25,23 @@ from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.image import palette
-from cacl.store.arrays import Pixels, StoredArray, create_array, open_array, store_arrays
+from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
+from cacl.store.arrays import (
+    Pixels,
+    StoredArray,
+    create_array,
+    metadata_digest,
+    open_array,
+    remedy,
+    store_arrays,
+)
 from cacl.store.metadata import ImageMeta, image_attributes, label_attributes, labels_attributes
-from cacl.tables import write_text
+from cacl.tables import write_atomically
 
-STORE_VERSION = 1
+STORE_VERSION = 2
+ARRAY_DIGEST = "array_sha256"
+"""Attribute of a group: the digest of the metadata of its array."""
+
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|zarr\.json", re.IGNORECASE)
 """Names that Windows or the store itself reserves."""
@@ -59,14 +75,15 @@ class Store:
         self.root = root
         marker = root / "zarr.json"
         if not marker.exists():
-            if root.exists() and any(root.iterdir()):
+            if root.exists() and not all((path / "zarr.json").exists() for path in root.iterdir()):
                 raise StoreError(f"{root} is not empty and not a store; name another folder")
             _write_group(root, {"cacl": {"store_version": STORE_VERSION}})
-        version = _cacl_attributes(marker).get("store_version")
+        version = _version(marker)
         if version != STORE_VERSION:
             raise StoreError(
                 f"{root} is a store of version {version}, expected {STORE_VERSION}; delete it and "
-                "run `cacl tile` again, or use the software that wrote it"
+                "run `cacl tile` again (`snakemake --forcerun tile`), or use the software that "
+                "wrote it"
             )
 
     def path(self, image_id: str) -> Path:
@@ -87,9 +104,12 @@ class Store:
         return self.root.joinpath(*parts)
 
     def has_image(self, image_id: str, digest: str) -> bool:
-        """Return whether the image exists and has the digest `digest`."""
+        """Return whether the image exists, is not damaged, and has the digest `digest`."""
         marker = self.path(image_id) / "zarr.json"
-        return marker.exists() and _cacl_attributes(marker).get("digest") == digest
+        try:
+            return marker.exists() and group_attributes(marker).get("digest") == digest
+        except StoreError:
+            return False
 
     def meta(self, image_id: str) -> ImageMeta:
         """Return the metadata of an image.
@@ -99,7 +119,7 @@ class Store:
         StoreError
             The image does not exist, or another version of this software wrote it.
         """
-        attrs = _cacl_attributes(self.path(image_id) / "zarr.json")
+        attrs = group_attributes(self.path(image_id) / "zarr.json")
         names = [field.name for field in dataclasses.fields(ImageMeta)]
         missing = [name for name in names if name not in attrs]
         if missing:
@@ -110,7 +130,7 @@ class Store:
 
     def image(self, image_id: str) -> StoredArray:
         """Return the pixels of an image: uint8 (3, y, x), one chunk per tile."""
-        return open_array(self.path(image_id) / "0")
+        return _open_in_group(self.path(image_id))
 
     def tile(self, image_id: str, row: int, col: int) -> NDArray[np.uint8]:
         """Return one tile: uint8 (3, tile_px, tile_px)."""
@@ -121,19 +141,34 @@ class Store:
 
     def label(self, image_id: str, name: str) -> StoredArray:
         """Return a mask of an image: uint8 (y, x), 0 or 1."""
-        return open_array(self.path(image_id) / "labels" / name / "0")
+        return _open_in_group(self.path(image_id) / "labels" / name)
 
     def label_digest(self, image_id: str, name: str) -> str | None:
-        """Return the digest of a mask; None if the mask does not exist."""
-        digest = self.label_attrs(image_id, name).get("digest")
+        """Return the digest of a mask; None if the mask does not exist or its group is damaged."""
+        try:
+            digest = self.label_attrs(image_id, name).get("digest")
+        except StoreError:
+            return None
         return str(digest) if digest is not None else None
 
     def label_attrs(self, image_id: str, name: str) -> dict[str, Any]:
-        """Return the attributes of a mask; empty if the mask does not exist."""
-        marker = self.path(image_id) / "labels" / name / "zarr.json"
-        return _cacl_attributes(marker) if marker.exists() else {}
+        """Return the attributes of a mask; empty if the mask does not exist.
 
-    def write_image(self, meta: ImageMeta, pixels: Pixels, cell: Pixels) -> None:
+        Raises
+        ------
+        StoreError
+            The mask is damaged.
+        """
+        marker = self.path(image_id) / "labels" / name / "zarr.json"
+        return group_attributes(marker) if marker.exists() else {}
+
+    def write_image(
+        self,
+        meta: ImageMeta,
+        pixels: Pixels,
+        cell: Pixels,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
         """Write an image and its cell mask atomically; replace an existing image.
 
         Parameters
@@ -144,6 +179,8 @@ class Store:
             uint8 (3, y, x) of the size of `meta.grid`; a dask array is written block by block.
         cell
             (y, x), 0 or 1.
+        check
+            Called after the arrays are computed; if it raises, the store is unchanged.
 
         Raises
         ------
@@ -166,11 +203,16 @@ class Store:
             label_folder = folder / "labels" / "cell"
             label = _create_label(label_folder, meta)
             store_arrays([(image, pixels), (label, cell)])
+            check()
             _write_label_attrs(label_folder, meta, "cell", {"digest": meta.digest}, palette.CELL)
             _write_group(folder / "labels", {"ome": labels_attributes(["cell"])})
             attributes = {
                 "ome": image_attributes(meta.image_id, meta.mpp),
-                "cacl": {"store_version": STORE_VERSION, **dataclasses.asdict(meta)},
+                "cacl": {
+                    "store_version": STORE_VERSION,
+                    **dataclasses.asdict(meta),
+                    ARRAY_DIGEST: metadata_digest(folder / "0"),
+                },
             }
             _write_group(folder, attributes)
 
@@ -216,21 +258,53 @@ class Store:
         _write_group(labels, {"ome": labels_attributes(names)})
 
 
-def _cacl_attributes(marker: Path) -> dict[str, Any]:
-    """Return the attributes of this software in the `zarr.json` of a group."""
+def group_attributes(marker: Path, name: str = "cacl") -> dict[str, Any]:
+    """Return the attributes `name` in the `zarr.json` of a group; `cacl`: those of this software.
+
+    Raises
+    ------
+    StoreError
+        The file is missing, or its bytes have changed.
+    """
     try:
-        attributes = json.loads(marker.read_text(encoding="utf-8"))["attributes"]
+        data = marker.read_bytes()
+        check_digest(data)
+        attributes = json.loads(data)["attributes"][name]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{marker} is missing or damaged; run the step again") from error
-    cacl = attributes.get("cacl", {}) if isinstance(attributes, dict) else None
-    if not isinstance(cacl, dict):
-        raise StoreError(f"{marker} is damaged; run the step again")
-    return cacl
+        raise StoreError(f"{marker} is missing or damaged ({error}); {remedy(marker)}") from error
+    if not isinstance(attributes, dict):
+        raise StoreError(f"{marker} is damaged; {remedy(marker)}")
+    return attributes
+
+
+def _version(marker: Path) -> object:
+    """Return the version of a store, also of one whose `zarr.json` holds no digest yet."""
+    try:
+        data = marker.read_bytes()
+        version = json.loads(data)["attributes"]["cacl"]["store_version"]
+        if version == STORE_VERSION:
+            check_digest(data)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{marker} is damaged ({error}); delete this file, and the next step writes it again"
+        ) from error
+    return version
+
+
+def _open_in_group(folder: Path) -> StoredArray:
+    expected = group_attributes(folder / "zarr.json").get(ARRAY_DIGEST)
+    return open_array(folder / "0", str(expected))
 
 
 def _write_group(folder: Path, attributes: Mapping[str, Any]) -> None:
-    group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
-    write_text(folder / "zarr.json", json.dumps(group, indent=1) + "\n")
+    cacl = {**attributes.get("cacl", {}), FILE_DIGEST: BLANK_DIGEST}
+    group = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {**attributes, "cacl": cacl},
+    }
+    data = embed_digest((json.dumps(group, indent=1) + "\n").encode())
+    write_atomically(folder / "zarr.json", lambda temporary: temporary.write_bytes(data))
 
 
 def _create_label(folder: Path, meta: ImageMeta) -> StoredArray:
@@ -242,7 +316,8 @@ def _write_label_attrs(
     folder: Path, meta: ImageMeta, name: str, attrs: Mapping[str, Any], colour: palette.Colour
 ) -> None:
     ome = label_attributes(name, meta.mpp, colour)
-    _write_group(folder, {"ome": ome, "cacl": dict(attrs)})
+    cacl = {**attrs, ARRAY_DIGEST: metadata_digest(folder / "0")}
+    _write_group(folder, {"ome": ome, "cacl": cacl})
 
 
 @contextmanager

@@ -1,13 +1,16 @@
-"""Read and write tables of records: atomic, and equal bytes for equal rows."""
+"""Read and write tables of records: atomic, and equal bytes for equal rows.
+
+A Parquet table holds the SHA-256 of its own bytes, besides the checksums of its pages; a CSV that a
+later step reads has its SHA-256 beside it (`cacl.tables.checksums`). Both are checked on reading.
+"""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -16,7 +19,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cacl.errors import TableError
+from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
+from cacl.tables.atomic import write_atomically, write_text
 from cacl.tables.cells import printable
+from cacl.tables.checksums import SUFFIX, check_file
+
+DIGEST_KEY = f"cacl.{FILE_DIGEST}"
+MADE_WITH_KEY = "cacl.made_with"
+"""Keys of the metadata of a Parquet file; the digest is the last one."""
 
 CSV_SIGNIFICANT_DIGITS = 6
 
@@ -64,35 +74,32 @@ def to_table(rows: Iterable[Any], record: type) -> pa.Table:
         ) from error
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path next to `path`, then rename it to `path`.
+def write_parquet(
+    path: Path, rows: Iterable[Any], record: type, made_with: Mapping[str, Any] | None = None
+) -> None:
+    """Write records, or a data frame with the record's columns, as Parquet.
 
-    Raises
-    ------
-    OSError
-        Disk full or no permission; `path` is then unchanged.
+    Parameters
+    ----------
+    path
+        The file.
+    rows, record
+        The rows, and their schema.
+    made_with
+        What the rows depend on besides the inputs; see `cacl.tables.made_with`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_parquet(path: Path, rows: Iterable[Any], record: type) -> None:
-    """Write records, or a data frame with the record's columns, as Parquet."""
     table = to_table(rows, record)
-    write_atomically(path, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    stream = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        stream, table.schema, compression="zstd", write_page_checksum=True
+    ) as writer:
+        writer.write_table(table)
+        if made_with is not None:
+            text = json.dumps(made_with, sort_keys=True, ensure_ascii=False)
+            writer.add_key_value_metadata({MADE_WITH_KEY: text})
+        writer.add_key_value_metadata({DIGEST_KEY: BLANK_DIGEST})
+    data = embed_digest(stream.getvalue().to_pybytes())
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
@@ -101,9 +108,15 @@ def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
     UTF-8, decimal point, line feeds, six significant digits; missing values are empty. A value with
     a comma, a quote or any kind of line end is in quotes: there are as many records as rows.
     """
+    Path(f"{path}{SUFFIX}").unlink(missing_ok=True)  # that of a former `write_checked_text`
+    write_text(path, table_csv(rows, record))
+
+
+def table_csv(rows: Iterable[Any], record: type) -> str:
+    """Return the content of the file that `write_csv` writes."""
     table = to_table(rows, record)
     values = [[_csv_value(value) for value in column.to_pylist()] for column in table.columns]
-    write_text(path, csv_text([table.column_names, *zip(*values, strict=True)]))
+    return csv_text([table.column_names, *zip(*values, strict=True)])
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
@@ -150,8 +163,12 @@ def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
 
 
 def read_csv(path: Path, record: type) -> pd.DataFrame:
-    """Read a CSV file of `write_csv` as text; see `read_frame` for errors."""
+    """Read a CSV file of `write_csv` as text; see `read_frame` for errors.
+
+    Its digest is checked if one is recorded beside it.
+    """
     schema = arrow_schema(record)
+    check_file(path)
     try:
         frame = pd.read_csv(path, keep_default_na=False, dtype="string")
     except (OSError, ValueError) as error:
@@ -160,11 +177,49 @@ def read_csv(path: Path, record: type) -> pd.DataFrame:
     return frame
 
 
-def _read_checked(path: Path, schema: pa.Schema, record: type) -> pa.Table:
+def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet table after a check of the digest of its bytes and of those of its pages.
+
+    Parameters
+    ----------
+    path
+        A file of `write_parquet`.
+    columns
+        The columns to read; None for all.
+
+    Raises
+    ------
+    TableError
+        The file is missing, damaged, without a digest, or lacks a column.
+    """
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
+        data = path.read_bytes()
+        check_digest(data)
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(None if columns is None else list(columns))
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise TableError(_unreadable(path, error)) from error
+    if columns is not None and table.num_columns != len(columns):
+        raise TableError(
+            f"{path} lacks one of the columns {list(columns)}; delete it and run again"
+        )
+    return table
+
+
+def read_made_with(path: Path) -> dict[str, Any]:
+    """Return `made_with` of a Parquet table; empty if it has none. Raises as `read_arrow`."""
+    try:
+        data = path.read_bytes()
+        check_digest(data)
+        metadata = pq.ParquetFile(pa.BufferReader(data)).metadata.metadata or {}
+        made_with: dict[str, Any] = json.loads(metadata.get(MADE_WITH_KEY.encode(), b"{}"))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise TableError(_unreadable(path, error)) from error
+    return made_with
+
+
+def _read_checked(path: Path, schema: pa.Schema, record: type) -> pa.Table:
+    table = read_arrow(path)
     _check_columns(path, table.column_names, schema, record)
     return table.cast(schema)
 
@@ -182,7 +237,7 @@ def _check_columns(path: Path, names: list[str], schema: pa.Schema, record: type
 
 def _unreadable(path: Path, error: Exception) -> str:
     problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error})"
-    return f"The table {path} {problem}; run the step that writes it again"
+    return f"The table {path} {problem}; delete it, and run the step that writes it again"
 
 
 def _nullable(dtype: pa.DataType) -> Any:
@@ -198,9 +253,3 @@ def _csv_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
     return "" if value is None else str(value)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

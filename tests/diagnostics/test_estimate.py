@@ -106,7 +106,7 @@ def test_catalog_overrides_the_configuration(tmp_path: Path) -> None:
 def test_counts_lines_of_manifest_and_gene_list(tmp_path: Path) -> None:
     manifest, genes = tmp_path / "m.csv", tmp_path / "genes.txt"
     manifest.write_text("image_path,antibody_id,patient_id\na,b,c\nd,e,f\n\n")
-    genes.write_text("A\nB\n" * 50)
+    genes.write_text("\n".join(f"A{number}, a{number}" for number in range(100)))
     source = {"kind": "manifest", "manifest": str(manifest)}
     assert workload_of(config.resolve({"source": source}), tmp_path).images == 2
     source = {"kind": "hpa", "genes": str(genes)}

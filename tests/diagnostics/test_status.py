@@ -7,15 +7,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from cacl import tables
 from cacl.cli import app
 from cacl.diagnostics.status import StepStatus, read_status
 from cacl.errors import TableError
+from cacl.model.checkpoint import write_tensors
 from cacl.tables.schemas import AcquiredRow, FailureRow, ImageRow, SegmentedRow
 from tests.fixtures.model_atlas import image_row
 
@@ -129,7 +128,7 @@ def test_reports_last_saved_step_of_unfinished_training(run: Path) -> None:
     for index, step in ((0, 54), (1, 20)):
         path = states / f"{index}.safetensors"
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"a": np.zeros(1)}, path, {"facts": json.dumps({"step": step})})
+        write_tensors(path, {}, {"progress": json.dumps({"step": step}), "fingerprint": "f"})
         os.utime(path, ns=(index, index))
     assert "model not trained yet (saved: network 2 at step 20)" in str(read_status(run))
     (states / "1.safetensors").write_bytes(b"half of it")
@@ -144,5 +143,5 @@ def test_rejects_folder_without_catalog(tmp_path: Path) -> None:
 
 def test_rejects_damaged_table(run: Path) -> None:
     (run / "results/tiles/0.parquet").write_bytes(b"PAR1")
-    with pytest.raises(TableError, match=r"0\.parquet cannot be read .* delete it and run again"):
+    with pytest.raises(TableError, match=r"0\.parquet cannot be read .*; delete it, and run"):
         read_status(run)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from cacl import tables
 from cacl.diagnostics.process_cost import measure_commands
+from cacl.hpa.provenance import digest_file
 from cacl.image.readers import Source, as_dask, open_source
 from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.whole_slide import SlideSource, level_window
@@ -233,7 +234,9 @@ def peak_of_tiling(checkout: Path, folder: Path, side_px: int) -> float:
     )
     subprocess.run([sys.executable, "-c", write], cwd=checkout, check=True)
     named = {"image_id": f"slide/{side_px}", "antibody_id": "slide", "path": str(slide)}
-    acquired = AcquiredRow(**named, mpp=None, sha256="", size_bytes=slide.stat().st_size)
+    acquired = AcquiredRow(
+        **named, mpp=None, sha256=digest_file(slide)[0], size_bytes=slide.stat().st_size
+    )
     tables.write_parquet(folder / "acquired.parquet", [acquired], AcquiredRow)
     command = [
         *(sys.executable, "-m", "cacl", "tile", "--strict"),

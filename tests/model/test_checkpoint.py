@@ -13,12 +13,14 @@ import pytest
 import safetensors.torch
 import torch
 
+from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl.errors import CheckpointError
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import load_model, read_tensors, save_model, write_tensors
 from cacl.model.config import PAPER, ROBUST
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.runtime.file_digest import json_with_digest
 
 THRESHOLDS = Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0)
 
@@ -44,7 +46,7 @@ def describe(folder: Path, change: Callable[[dict[str, object]], object]) -> Non
     path = folder / "model.json"
     description = json.loads(path.read_text())
     change(description)
-    path.write_text(json.dumps(description))
+    path.write_bytes(json_with_digest(description))
 
 
 def test_model_round_trip_keeps_weights_thresholds_and_preset(folder: Path) -> None:
@@ -108,7 +110,7 @@ def test_names_a_missing_file(folder: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(model_version=99), "of version 99, expected 4"),
+        (lambda d: d.update(model_version=99), "of version 99, expected 5"),
         (lambda d: d.update(preset="other"), "names the preset 'other'"),
         (lambda d: d["architecture"].update(width=64), r"another architecture \(width differ"),
         (lambda d: d.update(architecture=[]), "another architecture"),
@@ -163,3 +165,25 @@ def test_both_presets_give_embeddings_distances_and_reconstructions() -> None:
         assert distances.shape == (64, 32)
         assert network.decoder(features).shape == (1, 3, 16, 16)
     assert dataclasses.asdict(PAPER.loss)["reconstruction"] == 100.0
+
+
+@pytest.mark.parametrize("name", ["checkpoint.safetensors", "model.json"])
+def test_finds_each_of_100_flipped_bits(folder: Path, name: str) -> None:
+    path = folder / name
+    for place in flips(path, 100):
+        with is_flipped(path, place), pytest.raises(CheckpointError):
+            load_model(folder)
+    assert load_model(folder).preset == ROBUST
+
+
+def test_digest_of_the_model_is_that_of_its_description(folder: Path) -> None:
+    description = json.loads((folder / "model.json").read_bytes())
+    assert description["file_sha256"] == f"cacl-sha256:{load_model(folder).digest}"
+
+
+def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        metadata = {key: key for key in "zyxwv"}
+        write_tensors(tmp_path / name, {"t": torch.ones(2)}, metadata)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert read_tensors(tmp_path / "a")[1]["w"] == "w"

@@ -26,6 +26,7 @@ from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.codebook import ClassAwareCodebook
 from cacl.model.training import loop, monitor, train
 from cacl.model.training.losses import LossBreakdown, allowed_codes, batch_losses
+from cacl.runtime.file_digest import json_with_digest
 from cacl.tables.schemas import SegmentedRow, TileRow
 from tests.fixtures.class_atlas import (
     CLASSES,
@@ -333,6 +334,6 @@ def test_rejects_damaged_description_of_classes(
     path = tmp_path / "model.json"
     description = json.loads(path.read_text())
     change(description)
-    path.write_text(json.dumps(description))
+    path.write_bytes(json_with_digest(description))
     with pytest.raises(CheckpointError, match=sentence):
         load_model(tmp_path)

@@ -141,7 +141,9 @@ def test_two_processes_hold_equal_models(atlas: ModelAtlas, tmp_path: Path) -> N
         "checkpoint.safetensors",
         "model.json",
         "speed.csv",
+        "speed.csv.sha256",
         "training.csv",
+        "training.csv.sha256",
     ]
 
 

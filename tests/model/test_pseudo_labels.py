@@ -68,7 +68,9 @@ def test_robust_model_is_a_student_of_teachers(atlas: ModelAtlas, robust: Path) 
         "checkpoint.safetensors",
         "model.json",
         "speed.csv",
+        "speed.csv.sha256",
         "training.csv",
+        "training.csv.sha256",
     ]
 
 

@@ -13,14 +13,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.model.checkpoint import load_model
 from cacl.model.config import PAPER, ROBUST, TEACHER, Preset
+from cacl.model.data.dataset import read_rows, training_tiles
+from cacl.model.device import make_fabric
 from cacl.model.networks.codebook import SHARED
 from cacl.model.training import loop, monitor, train
 from cacl.model.training.losses import LossBreakdown
-from cacl.model.training.run import learning_rate
+from cacl.model.training.run import TrainingRun, learning_rate
 from cacl.model.training.train import STATES
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas, make_codebook_diverge
@@ -82,6 +85,35 @@ def test_resumes_interrupted_run_bit_for_bit(
     atlas.train(f"{preset.name}_parts", preset=preset, max_steps=steps)
     assert same(whole, parts)
     assert not (parts / STATES).exists()
+
+
+@pytest.mark.usefixtures("lenient")
+def test_starts_again_if_a_bit_of_the_saved_run_is_flipped(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other weights would be used without notice; from step 0 the result is the same."""
+    whole = atlas.train("unflipped", max_steps=24)
+    out = atlas.path("flipped")
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_SAVES", 10)
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
+    atlas.train("flipped", max_steps=24)
+    monkeypatch.undo()
+    monkeypatch.setattr(monitor, "MIN_USAGE", -1.0)
+    monkeypatch.setattr(monitor, "MAX_USAGE", 2.0)
+    state = out / STATES / "0.safetensors"
+    tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
+    run = TrainingRun.create(TEACHER, tiles, make_fabric(), 0)
+    for place in flips(state, 100):
+        with is_flipped(state, place):
+            run.resume(state, "any")
+    assert run.step == 0
+    assert caplog.text.count("training starts from step 0") == 100
+    assert caplog.text.count("is damaged") + caplog.text.count("no safetensors file") == 100
+    data = bytearray(state.read_bytes())
+    data[len(data) // 2] ^= 4
+    state.write_bytes(data)
+    atlas.train("flipped", max_steps=24)
+    assert same(whole, out)
 
 
 @pytest.mark.usefixtures("lenient")

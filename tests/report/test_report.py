@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from cacl import tables
-from cacl.errors import TableError
+from cacl.errors import CheckpointError, TableError
 from cacl.image import palette
 from cacl.report import text, thumbnails
 from cacl.report.gallery import gallery_antibodies, thumbnail_antibodies
@@ -89,7 +89,7 @@ def test_every_csv_has_an_equal_parquet_table(atlas: SmallAtlas) -> None:
 def test_equal_runs_give_equal_bytes(atlas: SmallAtlas) -> None:
     first, second = atlas.path("report"), run(atlas, "again", jobs=3)
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assert len(files) == 2 * len(report_tables("")) + 3 + 1 + 11 + 5 + 2 * 10
+    assert len(files) == 2 * len(report_tables("")) + 4 + 1 + 11 + 5 + 2 * 10
     for name in files:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     shutil.rmtree(second)
@@ -220,10 +220,23 @@ def test_report_is_written_without_an_unreadable_thumbnail(tmp_path: Path) -> No
 @pytest.mark.parametrize("csv", ["", "step,loss\n", "a,b\nx,y\n", '"', "step\n1\n2\n"])
 def test_curves_without_numbers_are_left_out(atlas: SmallAtlas, tmp_path: Path, csv: str) -> None:
     (tmp_path / "training.csv").write_text(csv)
-    (tmp_path / "model.json").write_text("[1]")
     page = html(run(atlas, "curves", model=tmp_path))
     assert "No training curves" in page
     assert "no model.json" in page
+
+
+def test_damaged_description_of_the_model_is_an_error(atlas: SmallAtlas, tmp_path: Path) -> None:
+    data = (atlas.path("model") / "model.json").read_bytes()
+    (tmp_path / "model.json").write_bytes(data.replace(b"0.4", b"0.5"))
+    with pytest.raises(CheckpointError, match="its bytes have changed"):
+        run(atlas, "damaged", model=tmp_path)
+
+
+def test_changed_curves_are_an_error(atlas: SmallAtlas, tmp_path: Path) -> None:
+    tables.write_checked_text(tmp_path / "training.csv", "step,loss\n1,0.5\n")
+    (tmp_path / "training.csv").write_text("step,loss\n1,0.7\n")
+    with pytest.raises(TableError, match=r"training\.csv has changed since it was written"):
+        run(atlas, "damaged", model=tmp_path)
 
 
 def test_gallery_has_100_highest_and_6_lowest() -> None:

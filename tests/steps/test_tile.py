@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
+from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl import tables
 from cacl.config import TilesConfig
 from cacl.errors import Reason, StrictError
+from cacl.image.cell_mask import cell_mask
 from cacl.steps.parameters import ImageJobs
 from cacl.steps.tile import tile
 from cacl.store import Store
@@ -18,12 +22,20 @@ from tests.fixtures.bad_images import BAD_IMAGES
 from tests.fixtures.pictures import blank, one_pixel
 
 
+def sha256_of(path: Path) -> str:
+    """Return the digest of a file; empty if it is none, or has a name that cannot be."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    except OSError:
+        return ""
+
+
 def acquired(path: Path, name: str, mpp: float | None = None) -> AcquiredRow:
     return AcquiredRow(
         image_id=f"HPA000001/{name}",
         antibody_id="HPA000001",
         path=str(path),
-        sha256=hashlib.sha256(str(path).encode()).hexdigest(),
+        sha256=sha256_of(path),
         size_bytes=0,
         mpp=mpp,
     )
@@ -162,3 +174,50 @@ def test_real_cores_have_tissue_and_background(run: Run, shared_data: Path) -> N
         fractions = np.array([stat.tissue_fraction for stat in of_core]).reshape(8, 8)
         assert fractions.min() < 0.01
         assert 0.05 < fractions.mean() < 0.85
+
+
+def test_image_that_changed_since_it_was_acquired_is_not_tiled(run: Run, core: Path) -> None:
+    """A flipped bit that a decoder does not notice would give other pixels under the old digest."""
+    row = acquired(core, "core")
+    for place in flips(core, 100):
+        with is_flipped(core, place):
+            assert run([row]) == []
+        assert run.failures == {"HPA000001/core": "changed"}
+    assert not run.store.path("HPA000001/core").exists()
+    assert len(run([row])) == 6
+
+
+def test_image_that_changes_while_it_is_read_is_not_tiled(
+    run: Run, core: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace_and_mask(*args: Any) -> Any:
+        core.write_bytes(core.read_bytes() + b"x")
+        return cell_mask(*args)
+
+    row = acquired(core, "core")
+    monkeypatch.setattr("cacl.steps.tile.cell_mask", replace_and_mask)
+    assert run([row]) == []
+    assert run.failures == {"HPA000001/core": "changed"}
+    assert not run.store.path("HPA000001/core").exists()
+
+
+@pytest.mark.parametrize("name", ["0/c/0/0/0", "0/zarr.json", "zarr.json", "labels/cell/zarr.json"])
+def test_damaged_image_in_the_store_is_written_again(run: Run, core: Path, name: str) -> None:
+    first = run([acquired(core, "core")])
+    path = run.store.path("HPA000001/core") / name
+    before = path.read_bytes()
+    path.write_bytes(before[:20] + bytes([before[20] ^ 1]) + before[21:])
+    assert run([acquired(core, "core")]) == first
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("mpp", "warns"), [(0.25, True), (0.4, False), (0.8, True), (None, False)])
+def test_pixel_sizes_of_manifest_and_file_that_differ_give_a_warning(
+    run: Run, core: Path, mpp: float | None, warns: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = core.with_suffix(".tif")
+    pixels = np.asarray(Image.open(core))
+    tifffile.imwrite(path, pixels, photometric="rgb", resolution=(2e4, 2e4), resolutionunit=3)
+    run([acquired(path, "core", mpp=mpp)], source_px=64, tile_px=64)
+    assert ("the image file 0.5; the manifest counts" in caplog.text) == warns
+    assert run.store.meta("HPA000001/core").mpp == pytest.approx(mpp or 0.5)

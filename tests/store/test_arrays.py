@@ -54,7 +54,7 @@ def test_layout_is_one_chunk_per_tile_and_many_tiles_per_shard(tmp_path: Path) -
     assert array.shards == (3, SHARD_PX, SHARD_PX)
     assert isinstance(array.metadata, ArrayV3Metadata)
     assert array.metadata.dimension_names == ("c", "y", "x")
-    assert array.compressors == (ZstdCodec(level=1, checksum=False),)
+    assert array.compressors == (ZstdCodec(level=1, checksum=True),)
     assert array.dtype == np.uint8
 
 
@@ -155,15 +155,15 @@ def damaged(path: Path, damage: str) -> StoredArray:
 @pytest.mark.parametrize("damage", ["index", "chunk", "truncated"])
 def test_damaged_shard_raises(tmp_path: Path, damage: str) -> None:
     array = damaged(tmp_path / "a", damage)
-    with pytest.raises(StoreError, match=r"is damaged .*; delete its image and run again"):
+    with pytest.raises(StoreError, match=r"is damaged .*; delete .* and run `cacl tile` again"):
         array[:]
 
 
 def test_deleted_shard_raises_instead_of_being_read_as_zeros(tmp_path: Path) -> None:
     array = damaged(tmp_path / "a", "deleted")
-    with pytest.raises(StoreError, match="missing data; delete its image and run again"):
+    with pytest.raises(StoreError, match=r"missing data; delete .* and run `cacl tile` again"):
         array[:]
-    with pytest.raises(StoreError, match="missing data; delete its image and run again"):
+    with pytest.raises(StoreError, match=r"missing data; delete .* and run `cacl tile` again"):
         open_array(tmp_path / "a")
 
 

@@ -14,6 +14,7 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 
 from cacl.errors import ImageError, Reason, StoreError
+from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, embed_digest
 from cacl.store import ImageMeta, Store
 
 META = ImageMeta(
@@ -183,7 +184,7 @@ def test_rejects_ids_that_are_not_two_safe_names(store: Store, image_id: str) ->
 def test_rejects_store_of_another_version_with_remedy(store: Store) -> None:
     marker = store.root / "zarr.json"
     marker.write_text(json.dumps({"attributes": {"cacl": {"store_version": 99}}}))
-    with pytest.raises(StoreError, match=r"store of version 99, expected 1; delete it"):
+    with pytest.raises(StoreError, match=r"store of version 99, expected 2; delete it"):
         Store(store.root)
 
 
@@ -203,10 +204,11 @@ def test_rejects_folder_with_other_files(tmp_path: Path) -> None:
 
 
 def test_missing_arrays_and_attributes_raise(store: Store) -> None:
-    with pytest.raises(StoreError, match="run the step again"):
+    with pytest.raises(StoreError, match=r"stain/zarr.json is missing.* run `cacl segment` again"):
         store.label(META.image_id, "stain")
     marker = store.path(META.image_id) / "zarr.json"
-    marker.write_text(json.dumps({"attributes": {"cacl": {"image_id": "x"}}}))
+    attributes = {"image_id": "x", FILE_DIGEST: BLANK_DIGEST}
+    marker.write_bytes(embed_digest(json.dumps({"attributes": {"cacl": attributes}}).encode()))
     with pytest.raises(StoreError, match="lacks the attributes"):
         store.meta(META.image_id)
 

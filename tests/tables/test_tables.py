@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -11,6 +11,15 @@ import pytest
 from cacl import tables
 from cacl.errors import TableError
 from cacl.tables.schemas import FailureRow, MeasureRow, TileStatRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coloured:
+    """A record of another version."""
+
+    image_id: str
+    colour: str
+
 
 STAT = TileStatRow(
     image_id="A/1",
@@ -98,7 +107,7 @@ def test_empty_table_keeps_its_columns(tmp_path: Path) -> None:
 
 def test_rejects_table_with_other_columns_and_names_them(tmp_path: Path) -> None:
     path = tmp_path / "old.parquet"
-    pd.DataFrame({"image_id": ["A/1"], "colour": ["brown"]}).to_parquet(path)
+    tables.write_parquet(path, [Coloured(image_id="A/1", colour="brown")], Coloured)
     with pytest.raises(TableError, match=r"unknown columns \['colour'\].*delete it and run again"):
         tables.read_frame([path], TileStatRow)
 

@@ -103,6 +103,7 @@ rule report:
             labels={"text": "data dictionary"},
         ),
         package="results/report/datapackage.json",
+        sums="results/report/SHA256SUMS",
         parquet=expand(
             "results/report/{name}.parquet",
             name=[

@@ -7,21 +7,26 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from cacl.errors import ImageError, Reason
-from cacl.image.readers import tiff
+from cacl.image.readers import jpeg, png, tiff
 from cacl.image.readers.downsample import downsample_area
-from cacl.image.readers.files import check_pixels, damaged, read_core, unsupported
+from cacl.image.readers.files import (
+    SAVE_IN_COLOUR,
+    check_pixels,
+    damaged,
+    read_core,
+    several_images,
+    unsupported,
+)
+from cacl.image.readers.other_formats import describe
 from cacl.image.readers.source import WHITE, Pixels, Source
 from cacl.image.tile_grid import TileGrid
 
-JPEG_MAGIC = b"\xff\xd8\xff"
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-PNG_HEADER = struct.Struct(">16xIIBB")
-
 EXIF_ORIENTATION = 0x0112
+
+JPEG_CHANNELS = {1: ("grey pixels", SAVE_IN_COLOUR), 4: ("CMYK pixels",)}
 
 PILLOW_ERRORS = (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error)
 """What Pillow raises for invalid data."""
@@ -60,16 +65,14 @@ def decode(path: Path, head: bytes) -> CoreSource:
     head
         Its first bytes, which determine the format.
     """
-    if head.startswith(JPEG_MAGIC):
+    if head.startswith(jpeg.MAGIC):
         return CoreSource(_decode_jpeg(path, read_core(path)), None)
-    if head.startswith(PNG_MAGIC):
+    if head.startswith(png.MAGIC):
         return CoreSource(_decode_png(path, read_core(path)), None)
     if head.startswith(tiff.MAGICS):
         return CoreSource(*tiff.decode(path))
-    raise ImageError(
-        Reason.NOT_AN_IMAGE,
-        f"{path} is {_describe(head)}; use a JPEG, PNG or TIFF, or a slide that OpenSlide reads",
-    )
+    content, remedy = describe(head)
+    raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is {content}; {remedy}")
 
 
 def on_white(image: Image.Image) -> Pixels:
@@ -84,27 +87,28 @@ def on_white(image: Image.Image) -> Pixels:
 
 def _decode_jpeg(path: Path, data: bytes) -> Pixels:
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        check_pixels(path, height, width)
-        if colours not in ("YCbCr", "RGB"):
-            raise unsupported(path, f"{'grey' if colours == 'Gray' else colours} pixels")
-        pixels: Pixels = simplejpeg.decode_jpeg(data, "RGB")
+        image = jpeg.parse(data)
+        check_pixels(path, image.height, image.width)
+        if image.bits != 8:
+            raise unsupported(path, f"{image.bits} bits a channel")
+        if image.channels != 3:
+            raise unsupported(path, *JPEG_CHANNELS.get(image.channels, ("pixels of 2 channels",)))
+        return tiff.upright(jpeg.decode(image), _exif_orientation(image.data))
     except ValueError as error:
-        if "data precision" in str(error):
-            raise unsupported(path, "more than 8 bits a channel") from error
         raise damaged(path, error) from error
-    return tiff.upright(pixels, _exif_orientation(data))
 
 
 def _decode_png(path: Path, data: bytes) -> Pixels:
     try:
-        width, height, bits, colours = PNG_HEADER.unpack_from(data)
+        width, height, bits, colours = png.HEADER.unpack_from(data)
         check_pixels(path, height, width)
         if bits == 16:
             raise unsupported(path, "16 bits a channel")
         if colours in (0, 4):
-            raise unsupported(path, "grey pixels")
-        with PngImagePlugin.PngImageFile(io.BytesIO(data)) as image:
+            raise unsupported(path, "grey pixels", SAVE_IN_COLOUR)
+        if (frames := png.frame_count(data)) > 1:
+            raise several_images(path, f"{frames} frames of an animation")
+        with PngImagePlugin.PngImageFile(io.BytesIO(png.relevant_bytes(data))) as image:
             image.load()
             return tiff.upright(on_white(image), _orientation(image))
     except PILLOW_ERRORS as error:
@@ -126,12 +130,3 @@ def _orientation(image: Image.Image) -> int:
     except PILLOW_ERRORS:
         return 1
     return value if isinstance(value, int) else 1
-
-
-def _describe(head: bytes) -> str:
-    start = head.lstrip().lower()
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
-        return "a web page or XML, not an image"
-    if head.isascii() and all(byte >= 32 or byte in b"\t\r\n\f" for byte in head):
-        return "text, not an image"
-    return "not in a supported image format"

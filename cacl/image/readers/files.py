@@ -18,6 +18,10 @@ HEAD_BYTES = 64
 
 SAVE_AS_PYRAMID = "save it as a tiled pyramidal TIFF, which is read tile by tile"
 
+SAVE_AS_RGB = "save it as 8-bit RGB"
+
+SAVE_IN_COLOUR = "a stain has no colour in grey pixels: export the image in colour, as 8-bit RGB"
+
 NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
@@ -96,11 +100,19 @@ def damaged(path: Path, error: Exception | str) -> ImageError:
     )
 
 
-def unsupported(path: Path, content: str) -> ImageError:
+def unsupported(path: Path, content: str, remedy: str = SAVE_AS_RGB) -> ImageError:
     """Return the error for an image that is not 8-bit RGB."""
     return ImageError(
-        Reason.UNSUPPORTED_PIXELS,
-        f"{path} contains {content}, expected 8-bit RGB; save it as 8-bit RGB",
+        Reason.UNSUPPORTED_PIXELS, f"{path} contains {content}, expected 8-bit RGB; {remedy}"
+    )
+
+
+def several_images(path: Path, content: str) -> ImageError:
+    """Return the error for a file in which it is open which image is meant."""
+    return ImageError(
+        Reason.SEVERAL_IMAGES,
+        f"{path} contains {content}, expected one image; save each as a file of its own, for "
+        "example with ImageJ (Image > Stacks > Stack to Images), and list the files",
     )
 
 

@@ -31,13 +31,14 @@ def is_whole_slide(path: Path) -> bool:
     """Return whether OpenSlide reads this file.
 
     A tiled TIFF must be 8-bit RGB, because OpenSlide converts any pixels to RGB. A tiled TIFF that
-    OpenSlide cannot open, because of its compression, is decoded as a core.
+    OpenSlide cannot open, because of its compression, is decoded as a core; so is one of which
+    OpenSlide shows another page than that of full resolution.
 
     Raises
     ------
     ImageError
-        With the reason `unsupported_pixels`, `damaged`, or `not_found` (a MIRAX index without its
-        data folder).
+        With the reason `unsupported_pixels`, `several_images`, `damaged`, or `not_found` (a MIRAX
+        index without its data folder).
     """
     try:
         vendor = openslide.OpenSlide.detect_format(path)
@@ -50,12 +51,15 @@ def is_whole_slide(path: Path) -> bool:
         )
     if vendor != GENERIC_TIFF:
         return vendor is not None
-    tiff.check_tiled(path)
+    page = tiff.check_tiled(path)
+    if page is None:
+        return False
     try:
-        openslide.OpenSlide(path).close()
+        with openslide.OpenSlide(path) as slide:
+            dimensions: tuple[int, int] = slide.dimensions
     except openslide.OpenSlideError:
         return False
-    return True
+    return dimensions == (page.width, page.height)
 
 
 @contextmanager
@@ -122,7 +126,7 @@ class SlideSource(Source):
 
     def __init__(self, path: Path, slide: openslide.OpenSlide) -> None:
         width, height = slide.dimensions
-        super().__init__(height, width, _mpp(slide))
+        super().__init__(height, width, _mpp(path, slide))
         self._path = path
         self._slide = slide
         # Stored here, because OpenSlide fails all queries after its first decoding error.
@@ -178,7 +182,11 @@ def _check_header(path: Path, slide: openslide.OpenSlide) -> None:
             )
 
 
-def _mpp(slide: openslide.OpenSlide) -> float | None:
+def _mpp(path: Path, slide: openslide.OpenSlide) -> float | None:
+    if slide.properties.get(openslide.PROPERTY_NAME_VENDOR) == GENERIC_TIFF:
+        # OpenSlide knows the resolution tags alone, not OME-XML or ImageJ's description.
+        page = tiff.check_tiled(path)
+        return None if page is None else page.mpp
     try:
         x = float(slide.properties[openslide.PROPERTY_NAME_MPP_X])
         y = float(slide.properties[openslide.PROPERTY_NAME_MPP_Y])

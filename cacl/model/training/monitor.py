@@ -23,7 +23,7 @@ from cacl.model.networks.codebook import SHARED, ClassAwareCodebook, perplexity
 from cacl.model.training.losses import LossBreakdown
 from cacl.model.training.pseudo_labels import REFERENCE_TILES, highest_logits, sample_tiles
 from cacl.model.training.run import TrainingRun
-from cacl.tables import write_text
+from cacl.tables import write_checked_text
 
 log = logging.getLogger(__name__)
 MAX_TILE_LOSS = 10.0
@@ -250,8 +250,9 @@ def write_metrics(
         speed += [[f"{offset + step:.6g}", f"{rate:.1f}"] for step, rate in rates]
         offset = rows[-1]["step"] if rows else offset
     columns = _columns(rows)
-    write_text(folder / CURVES, _csv(columns, [_format_row(row, columns) for row in rows]))
-    write_text(folder / SPEED, _csv(("step", "tiles_per_second"), speed))
+    curves = _csv(columns, [_format_row(row, columns) for row in rows])
+    write_checked_text(folder / CURVES, curves)
+    write_checked_text(folder / SPEED, _csv(("step", "tiles_per_second"), speed))
 
 
 def _class_suffix(class_index: int) -> str:

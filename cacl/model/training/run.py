@@ -162,14 +162,20 @@ class TrainingRun:
     def resume(self, path: Path, fingerprint: str) -> None:
         """Load the run that `path` holds, if there is one of the same fingerprint.
 
+        A damaged file is not used: the training starts from step 0, and gives the same result.
+
         Raises
         ------
         CheckpointError
-            The file is damaged, or a pickle.
+            The file is of another version.
         """
         if not path.exists():
             return
-        tensors, metadata = read_tensors(path)
+        try:
+            tensors, metadata = read_tensors(path)
+        except CheckpointError as error:
+            log.warning("train: %s; training starts from step 0", error)
+            return
         if metadata.get("fingerprint") != fingerprint:
             log.warning("train: %s is of another run; training starts from step 0", path)
             return

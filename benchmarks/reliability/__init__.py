@@ -1,0 +1,1 @@
+"""Damage, faults and what is found of them."""
