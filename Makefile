@@ -7,7 +7,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
 
-.PHONY: help demo test test-fast test-slurm check docs benchmark profile clean
+.PHONY: help demo test test-fast test-slurm check lock audit docs benchmark profile clean
 
 help:       ## This list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -30,10 +30,19 @@ check: $(VENV)/dev.stamp      ## Formatting, types, import order, lint
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) lint-imports
+	$(RUN) bandit --quiet --configfile pyproject.toml --recursive cacl benchmarks workflow
 	$(RUN) snakefmt --check workflow
 	$(RUN) snakemake --lint
 	@command -v npx >/dev/null || { echo "Biome needs npx: apt-get install nodejs npm"; exit 1; }
 	npm_config_cache=$(VENV)/npm npx --yes $(BIOME) ci --error-on-warnings
+
+lock: $(VENV)/dev.stamp       ## Write requirements.lock: dependencies with hashes for a container
+	$(RUN) UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
+	  --constraint constraints.txt --generate-hashes --no-annotate --default-index https://pypi.org/simple \
+	  --python-version 3.11 --python-platform x86_64-manylinux_2_28 --output-file requirements.lock
+
+audit: $(VENV)/dev.stamp      ## Look up known vulnerabilities of requirements.lock
+	$(RUN) python .ci/audit.py
 
 docs: $(VENV)/run.stamp       ## Write config/README.md and the JSON schema from cacl/config.py
 	$(RUN) cacl docs

@@ -360,7 +360,11 @@ class Config(Section):
     segment: SegmentConfig = SegmentConfig()
     census: CensusConfig = CensusConfig()
     seed: int = _key(
-        0, "Seed of every random choice; equal seeds give equal bytes on a CPU.", ge=0, le=2**32 - 1
+        0,
+        "Seed of every random choice. Equal seeds give equal bytes on a CPU; a training also needs "
+        "equal threads and an equal instruction set.",
+        ge=0,
+        le=2**32 - 1,
     )
 
     @model_validator(mode="after")

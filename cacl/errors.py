@@ -49,6 +49,14 @@ class DiskError(CaclError):
     """A full or read-only disk prevented images from being written; the step must run again."""
 
 
+class ResourceError(CaclError):
+    """Memory, file handles, threads or the network were short; the step must run again."""
+
+
+class LockedError(CaclError):
+    """A process uses the run's folder, so that its lock cannot be removed."""
+
+
 class StrictError(CaclError):
     """Some images failed and `--strict` is set."""
 
@@ -85,7 +93,6 @@ class Reason(StrEnum):
     )
     UNSUPPORTED_PIXELS = "unsupported_pixels", "Not 8-bit colour: grey, CMYK, 16-bit or float."
     NO_TISSUE = "no_tissue", "No tile contains enough tissue to be measured."
-    UNWRITABLE = "unwritable", "The product could not be written: disk full or no permission."
     UNEXPECTED = "unexpected", "An error without a code of its own; the log has its traceback."
 
     @property

@@ -221,6 +221,10 @@ def test_files_are_merged_key_by_key(tmp_path: Path) -> None:
         ("seed: [", "cannot be read"),
         ("{[1]: 2}", "line 1: the key '[1]' is no text"),
         ("a: " * 3, "cannot be read"),
+        ("seed: !!timestamp x", "a value does not fit its tag"),
+        ("seed: !!bool x", "a value does not fit its tag"),
+        ("seed: !!float ''", "a value does not fit its tag"),
+        ("!!timestamp x: 1", "a value does not fit its tag"),
     ],
 )
 def test_unreadable_yaml_is_reported_with_its_path(

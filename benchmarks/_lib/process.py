@@ -34,7 +34,7 @@ def print_usage(task: Callable[[], int]) -> None:
 
 def read_usage(module: str, *arguments: str) -> Usage:
     """Run a script of this package that ends in `print_usage`; return the printed usage."""
-    output = subprocess.run(
+    output = subprocess.run(  # nosec B603  # a list, no shell
         command(module, *arguments), check=True, stdout=subprocess.PIPE, env=environment()
     ).stdout
     return Usage(**json.loads(output.splitlines()[-1]))

@@ -135,14 +135,14 @@ def measure(run: Run) -> tuple[int, Usage, list[float], int]:
         root = Path(folder)
         size_bytes = write_images(root / "host", run)
         write_shard(root / "shard.parquet", run.images)
-        with subprocess.Popen(
+        with subprocess.Popen(  # nosec B603  # a list, no shell
             command(MODULE, "--serve", str(root / "host")),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment(),
         ) as server:
-            assert server.stdout is not None
+            assert server.stdout is not None  # nosec B101  # narrows a type
             url = server.stdout.readline().strip()
             usage = read_usage(MODULE, "--fetch", str(root), url, str(run.rate))
             served = json.loads(server.communicate()[0])

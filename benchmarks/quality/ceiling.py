@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import math
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -49,6 +48,7 @@ from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.training.loop import Stage, train_stage
 from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 from cacl.runtime.distributed import World, launch
+from cacl.runtime.signals import StopFlag
 from cacl.store import ImageMeta, Store
 
 TRUTH = Path("resources/phantom/truth")
@@ -87,7 +87,7 @@ def ground_truth_tiles(plan: Plan) -> TileDataset:
     )
 
 
-def learn(world: World, stop_requested: threading.Event, plan: Plan, folder: Path) -> None:
+def learn(world: World, stop_requested: StopFlag, plan: Plan, folder: Path) -> None:
     """Train on the ground truth, and write a model."""
     rows, store = read_rows(plan.tiles), Store(plan.store)
     tiles = ground_truth_tiles(plan)

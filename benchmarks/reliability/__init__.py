@@ -1,1 +1,1 @@
-"""Damage, faults and what is found of them."""
+"""Damage, faults, kills and long runs, and what is found of them."""

@@ -59,7 +59,7 @@ def snakemake(
     search_path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     start = time.perf_counter()
     with (folder / "output.txt").open("w+") as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # nosec B603  # a list, no shell
             [*map(str, command)],
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -19,19 +19,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tifffile
-import torch
 from skimage.data import immunohistochemistry
 
 from benchmarks._lib.images import UInt8
 from benchmarks._lib.report import RESULTS, load_note, write_table
+from benchmarks._lib.untrained_model import write_untrained_model
 from cacl import tables
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.hpa.provenance import digest_file
-from cacl.hpa.target_class import SINGLE_CLASS
-from cacl.model.checkpoint import save_model
-from cacl.model.config import ROBUST
-from cacl.model.inference.masks import Thresholds
-from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.tables.schemas import AcquiredRow, SegmentedRow
 
 SIDES_PX = (5_000, 10_000, 50_000)
@@ -61,19 +56,6 @@ def write_slide(path: Path, side_px: int) -> None:
 def _repeat(tile: UInt8, tiles_per_side: int) -> Iterator[UInt8]:
     for _ in range(tiles_per_side**2):
         yield tile
-
-
-def write_model(folder: Path) -> None:
-    """Write an untrained model."""
-    torch.manual_seed(0)
-    network = AutoEncoder(ROBUST.network)
-    codes = torch.randn_like(network.codebook.codes)
-    network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
-    thresholds = (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),)
-    folder.mkdir()
-    save_model(
-        folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=thresholds, attributes={}
-    )
 
 
 def cacl_command(*arguments: object) -> list[str]:
@@ -127,7 +109,7 @@ def main() -> None:
     options = parser.parse_args()
     load_before, rows = os.getloadavg()[0], []
     with tempfile.TemporaryDirectory() as name:
-        write_model(Path(name) / "model")
+        write_untrained_model(Path(name) / "model")
         for side_px in options.sides:
             tile_cost, segment_cost, store_mb = run(Path(name), side_px, options.threads)
             rows.append(

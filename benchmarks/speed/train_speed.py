@@ -14,7 +14,6 @@ import functools
 import math
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,6 +40,7 @@ from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training.loop import Stage, train_stage
 from cacl.runtime.distributed import World
 from cacl.runtime.malloc import tune_malloc
+from cacl.runtime.signals import StopFlag
 
 WIDTH, CHANNELS = 128, 64
 WARMUP_STEPS = 4
@@ -96,7 +96,7 @@ def tile_dataset(layers: list[UInt8]) -> TileDataset:
     )
 
 
-class StepTimer(threading.Event):
+class StepTimer(StopFlag):
     """A stop event that records the time of every check, once per step; set after `seconds`."""
 
     def __init__(self, seconds: float) -> None:

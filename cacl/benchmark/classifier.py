@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cacl.benchmark.evaluation_set import EvaluationSet
-from cacl.errors import TrainingError
+from cacl.errors import CheckpointError, TrainingError
 from cacl.model.checkpoint import load_checked, read_tensors, write_tensors
 from cacl.model.data.dataset import read_rows
 from cacl.model.networks.preprocess import jitter_stain, random_dihedral
+from cacl.runtime.json_text import parse_json
 from cacl.runtime.progress import track
 from cacl.store import Store
 from cacl.tables.selection import LABELS, POSITIVE, Split
@@ -126,7 +127,13 @@ def load_classifier(folder: Path) -> tuple[nn.Module, dict[str, str]]:
     tensors, metadata = read_tensors(folder / WEIGHTS)
     network = make_classifier()
     load_checked(network, tensors, folder / WEIGHTS)
-    return network.eval(), json.loads(metadata.get("accuracy", "{}"))
+    try:
+        accuracy: dict[str, str] = dict(parse_json(metadata.get("accuracy", "{}")))
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{folder / WEIGHTS} is damaged ({error}); run `cacl train-classifier` again"
+        ) from error
+    return network.eval(), accuracy
 
 
 def describe_accuracy(network: nn.Module, pixels: Tensor, positive: Tensor) -> str:

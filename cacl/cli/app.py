@@ -10,6 +10,7 @@ import typer
 from cacl import __version__
 from cacl.cli import benchmark, census, diagnostics, export, integrity, model, results, source
 from cacl.cli.options import with_config_options
+from cacl.runtime.printable import LogFormatter
 
 HELP = "Quantify a diffuse stain across the Human Protein Atlas from image-wise labels."
 COMMANDS = (
@@ -29,6 +30,7 @@ COMMANDS = (
     export.export,
     results.docs,
     diagnostics.status,
+    diagnostics.unlock,
     diagnostics.doctor,
     diagnostics.estimate,
     integrity.verify,
@@ -52,7 +54,9 @@ def main(
 ) -> None:
     """Set up logging for every step."""
     level = logging.DEBUG if verbose else logging.INFO
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     for noisy in ("asyncio", "PIL", "tifffile", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

@@ -30,7 +30,7 @@ def segment(
     from cacl.steps import segment as step
     from cacl.steps.attempts import record_attempt
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.segment(
             tiles,
             store,
@@ -65,7 +65,7 @@ def measure(
     from cacl.steps import measure as step
     from cacl.steps.attempts import record_attempt
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.measure(
             files,
             out,

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cacl.cli import options as opt
 from cacl.config import load
+from cacl.runtime.printable import printable
 from cacl.runtime.yaml_io import read_yaml
 
 Directory = Annotated[Path, typer.Option(help="The run's working directory.")]
@@ -38,7 +39,21 @@ def status(directory: Directory = Path(), as_json: Json = False) -> None:
         else:
             Console().print(as_table(found))
             for line in (*found.failure_lines(), f"images {found.retries}", str(found)):
-                typer.echo(line)
+                typer.echo(printable(line))
+
+
+def unlock(directory: Directory = Path()) -> None:
+    """Remove the lock that a killed Snakemake left, if no process uses the folder.
+
+    Example: cacl unlock --directory .
+    """
+    from cacl.diagnostics import workflow_lock
+
+    with opt.report_errors():
+        if workflow_lock.unlock(directory):
+            typer.echo("Unlocked. Run the same snakemake command again: it continues.")
+        else:
+            typer.echo(f"{directory.resolve()} is not locked")
 
 
 def estimate(

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from cacl.cli import options as opt
+from cacl.runtime.printable import printable
 
 Results = Annotated[Path, typer.Argument(help="Folder `results` of a run.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of things checked at the same time.")]
@@ -37,7 +38,7 @@ def verify(results: Results = Path("results"), jobs: Jobs = 2, as_json: Json = F
         Console().print(checks.as_table(found))
         for result in found:
             if result.first:
-                typer.echo(f"First bad {result.kind}: {result.first}")
+                typer.echo(printable(f"First bad {result.kind}: {result.first}"))
     bad = sum(result.bad for result in found)
     if bad:
         typer.secho(f"{bad} of {sum(result.checked for result in found)} are bad", err=True)
@@ -67,6 +68,6 @@ def compare(
         for topic in topics:
             typer.echo(f"{topic.name}: {'equal' if topic.is_equal else ''}".rstrip())
             for line in topic.differences:
-                typer.echo(f"  {line}")
+                typer.echo(printable(f"  {line}"))
     if not all(topic.is_equal for topic in topics):
         raise typer.Exit(1)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import json
 import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -16,7 +16,10 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import typer
 
 from cacl.config import Config, LabelsConfig, Section, TilesConfig
-from cacl.errors import CaclError, ConfigError
+from cacl.errors import ConfigError
+from cacl.runtime.json_text import parse_json
+from cacl.runtime.printable import printable
+from cacl.runtime.resources import error_sentence
 
 CLASS_EXAMPLE = 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
 
@@ -48,23 +51,27 @@ CellType = Annotated[str, Key(LabelsConfig, "cell_type")]
 MinTissueFraction = Annotated[float, Key(TilesConfig, "min_tissue_fraction")]
 
 
-@contextmanager
-def report_errors(failures: Path | None = None, status: int = 1) -> Iterator[None]:
-    """Print an error of this package as one sentence and exit with `status`.
+_command = ContextVar("_command", default="cacl")
+"""Name of the running command, for messages."""
 
-    Parameters
-    ----------
-    failures
-        The step's CSV of failures; failures to write a product are raised as an error of the step.
+
+@contextmanager
+def report_errors(status: int = 1) -> Iterator[None]:
+    """Print an error that the user can fix as one sentence, and exit with `status`.
+
+    These are the errors of this package, temporary conditions of the machine, files that cannot be
+    read or written, and names that are not UTF-8. Any other error is a fault of the program and
+    keeps its traceback.
     """
     try:
         yield
-        if failures is not None:
-            from cacl.steps.outputs import raise_on_disk_errors
-
-            raise_on_disk_errors(failures)
-    except CaclError as error:
-        typer.secho(f"Error: {error}", err=True, fg=typer.colors.RED)
+    except (KeyboardInterrupt, SystemExit, typer.Exit, typer.Abort):
+        raise
+    except BaseException as error:
+        sentence = error_sentence(error, _command.get())
+        if sentence is None:
+            raise
+        typer.secho(f"Error: {printable(sentence)}", err=True, fg=typer.colors.RED)
         raise typer.Exit(status) from error
 
 
@@ -100,16 +107,17 @@ def with_config_options(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def command(**options: Any) -> None:
+        _command.set(f"cacl {function.__name__.replace('_', '-')}")
         values = {name: value for name, value in options.items() if name not in keys}
         with report_errors():
             for name, key in keys.items():
                 values[name] = getattr(_section(key.section, {key.name: options[name]}), key.name)
             for name, (section, names) in sections.items():
                 values[name] = _section(section, {key: values.pop(key) for key in names})
-        for name, group in groups.items():
-            fields = dataclasses.fields(group)
-            values[name] = group(**{field.name: values.pop(field.name) for field in fields})
-        function(**values)
+            for name, group in groups.items():
+                fields = dataclasses.fields(group)
+                values[name] = group(**{field.name: values.pop(field.name) for field in fields})
+            function(**values)
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -128,7 +136,7 @@ def _parse_classes(options: Sequence[str]) -> dict[str, Any]:
     for option in options:
         name, _, text = option.partition("=")
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError:
             values = None
         if not isinstance(values, dict):

@@ -75,7 +75,7 @@ def acquire(
     """
     from cacl.steps import acquire as step
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.acquire(shard, images, out, failures, source, options, attempt=attempt)
 
 
@@ -96,6 +96,6 @@ def tile(
     from cacl.steps import tile as step
     from cacl.steps.attempts import record_attempt
 
-    with opt.report_errors(failures):
+    with opt.report_errors():
         step.tile(acquired, store, out, failures, tiles, jobs)
         record_attempt("tile", attempt, failures)

@@ -198,7 +198,7 @@ def _test_submit(options: list[str]) -> subprocess.CompletedProcess[str]:
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(  # noqa: S603
+        return subprocess.run(  # noqa: S603  # nosec B603  # a list, no shell
             command, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_S
         )
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,8 @@ from cacl import tables
 from cacl.diagnostics.retries import Retries, RetryCounts, count_retries
 from cacl.errors import TableError
 from cacl.hpa.provenance import provenance_path
+from cacl.runtime.json_text import parse_json
+from cacl.runtime.resources import raise_if_short
 from cacl.tables.schemas import FailureRow, ImageRow
 
 STEP_FOLDERS = {"acquire": "acquired", "tile": "tiles", "segment": "segmented", "measure": "census"}
@@ -216,9 +217,10 @@ def _read_last_saved(folder: Path) -> tuple[int, int] | None:
     newest = max(states, key=lambda path: path.stat().st_mtime_ns)
     try:
         with safe_open(newest, "numpy") as file:
-            metadata = json.loads(file.metadata()["cacl"])
-        return int(newest.stem) + 1, int(json.loads(metadata["progress"])["step"])
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
+            metadata = parse_json(file.metadata()["cacl"])
+        return int(newest.stem) + 1, int(parse_json(metadata["progress"])["step"])
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise_if_short(error, str(newest))
         return None  # written by another version, or being replaced now
 
 

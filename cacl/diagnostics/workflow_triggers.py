@@ -62,10 +62,10 @@ def _table_digest(state: FileState, columns: tuple[str, ...]) -> bytes:
     from cacl import tables  # every job reads the rules, few of them need a digest
 
     try:
-        content = repr(tables.read_arrow(Path(state.path), list(columns) or None).to_pydict())
+        table = tables.read_arrow(Path(state.path), list(columns) or None)
     except TableError as error:  # the step that reads the table says the same and stops
-        content = str(error)
-    return hashlib.sha256(content.encode()).digest()
+        return hashlib.sha256(str(error).encode()).digest()
+    return hashlib.sha256(repr(table.to_pydict()).encode()).digest()
 
 
 @cache
@@ -80,8 +80,8 @@ def training_settings(config: Config) -> str:
     """Return, as text, the settings that a model depends on, besides those of the training itself.
 
     The content of `labels.overrides` is one of them. Genes and antibodies are left out: further
-    ones do not change a model that exists. The text ends with its own digest, because a file
-    keeps it.
+    ones do not change a model that exists. The text ends with its own digest, because a file keeps
+    it.
     """
     source = config.source
     if source.kind == "phantom":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,20 @@ def write_antibodies(report: Path, out: Path) -> tuple[int, int]:
     antibodies = tables.read_frame([report / "antibodies.parquet"], AntibodyRow)
     images = tables.read_frame([report / "images.parquet"], MeasureRow)
     table = to_anndata(antibodies, images)
-    tables.write_atomically(out, lambda path: table.write_h5ad(path, compression="gzip"))
+    tables.write_atomically(out, lambda path: path.write_bytes(_h5ad(table)))
     return table.n_obs, table.n_vars
+
+
+def _h5ad(table: AnnData) -> bytes:
+    """Return the file of a table. HDF5 cannot write a file that another descriptor has locked."""
+    import h5py
+    from anndata.io import write_elem
+
+    table.strings_to_categoricals()  # as AnnData.write_h5ad does
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        write_elem(file, "/", table, dataset_kwargs={"compression": "gzip"})
+    return buffer.getvalue()
 
 
 def to_anndata(antibodies: pd.DataFrame, images: pd.DataFrame) -> AnnData:

@@ -11,7 +11,7 @@ import numpy as np
 
 from cacl import tables
 from cacl.config import TargetClass
-from cacl.errors import ConfigError, ImageError, Reason, StoreError, StrictError
+from cacl.errors import ConfigError, StrictError
 from cacl.export import geojson
 from cacl.hpa.target_class import label_name
 from cacl.image import stain
@@ -135,12 +135,9 @@ def _features(
         if value is not None and math.isfinite(value)
     }
     has_stain = bool(set(stain_labels) & set(labels))
-    try:
-        meta = store.meta(row.image_id)
-        masks = {label: np.asarray(store.label(row.image_id, label)) > 0 for label in labels}
-        rgb = np.asarray(store.image(row.image_id), dtype=np.uint8) if has_stain else None
-    except (StoreError, ValueError, RuntimeError) as error:  # zarr's codecs raise the last two
-        raise ImageError(Reason.DAMAGED, str(error)) from error
+    meta = store.meta(row.image_id)
+    masks = {label: np.asarray(store.label(row.image_id, label)) > 0 for label in labels}
+    rgb = np.asarray(store.image(row.image_id), dtype=np.uint8) if has_stain else None
     features: list[dict[str, object]] = []
     if CELL in masks:
         features += geojson.area_feature(masks[CELL], CELL, meta, measurements)

@@ -29,6 +29,7 @@ from cacl.hpa.manifest import read_manifest
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.target_class import join_labels, with_first
 from cacl.hpa.urls import check_image_url, image_id_of
+from cacl.runtime.resources import raise_if_short
 from cacl.store import is_safe_name
 from cacl.tables.schemas import AnnotationRow, FailureRow, ImageRow
 
@@ -177,6 +178,7 @@ def _gene_annotation(
             for row in found:
                 by_tissue[row.ensembl_id, row.tissue].append(row)
         except CatalogError as error:
+            raise_if_short(error, f"catalog: {table}")
             rows.add_failure(table.name, Reason.BAD_ANNOTATION, str(error), str(table))
     for entry in entries:
         of_entry: GeneAnnotation = defaultdict(list)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cacl.hpa.genes import UnknownName
 from cacl.hpa.target_class import split_labels
+from cacl.runtime.printable import one_line
 from cacl.tables.schemas import ImageRow
 
 MAX_LISTED = 20
@@ -76,7 +77,7 @@ class CatalogSummary:
         if self.failures:
             counts = ", ".join(f"{count} {reason}" for reason, count in self.failures)
             lines.append(f"failures: {counts}; see the table of failures")
-        return "\n".join(lines)
+        return "\n".join(map(one_line, lines))
 
 
 def class_counts(images: Sequence[ImageRow]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from cacl.errors import CatalogError, ConfigError, ImageError, Reason
 from cacl.hpa.gene_index import NO_INDEX, GeneIndex
 from cacl.hpa.gene_xml import read_entries
 from cacl.hpa.genes import UnknownName, expand_names, with_suggestions
-from cacl.hpa.http.client import MAX_CONNECTIONS, Client
+from cacl.hpa.http.client import MAX_CONNECTIONS, Client, raise_if_unanswered
 from cacl.hpa.http.download import download_file
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.http.locks import commit, host_lock, locked_part
@@ -27,6 +27,7 @@ from cacl.hpa.provenance import (
 )
 from cacl.hpa.urls import CURRENT_HOST, release_host
 from cacl.runtime.progress import track
+from cacl.runtime.resources import raise_if_short
 from cacl.runtime.signals import on_interrupt
 from cacl.tables.schemas import FailureRow
 
@@ -150,6 +151,7 @@ class _Downloader:
             try:
                 index.add_annotation_table(table)
             except CatalogError as error:
+                raise_if_short(error, f"catalog: {table}")
                 self._add_failure(table.name, Reason.BAD_ANNOTATION, str(error), str(table))
         unresolved = [name for name in names if not index.genes(name)]
         if unresolved or self.source.antibodies:
@@ -177,11 +179,13 @@ class _Downloader:
             try:
                 self._download_file(name, target, MAX_TABLE_BYTES)
             except ImageError as error:
+                raise_if_short(error, f"catalog: {name}")
                 errors.append(error)
                 if error.reason is Reason.NOT_FOUND:
                     continue
                 break
             return target
+        raise_if_unanswered(self.client, errors)
         self._add_failure(title, errors[-1].reason, f"No {title}: {errors[0]}", self.release)
         return None
 
@@ -201,6 +205,7 @@ class _Downloader:
         with ThreadPoolExecutor(max_workers=MAX_CONNECTIONS) as pool:
             results = pool.map(self._download_gene, ensembl_ids)
             errors = list(track(results, "catalog: genes", len(ensembl_ids)))
+        raise_if_unanswered(self.client, [error for error in errors if error is not None])
         for ensembl_id, error in zip(ensembl_ids, errors, strict=True):
             if error is not None:
                 url = self._url(f"{ensembl_id}.xml")
@@ -225,6 +230,7 @@ class _Downloader:
                 self._write_record(target, part, url, response.etag)
                 commit(part, target)
         except ImageError as error:
+            raise_if_short(error, f"catalog: {ensembl_id}")
             return error
         return None
 

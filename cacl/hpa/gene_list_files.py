@@ -15,7 +15,7 @@ LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".tab", ".list", ".lst", ".xls", ".xlsx
 
 
 def is_list(name: str) -> bool:
-    """Return whether a name is the path of a list: it has a `/`, its ending, or exists."""
+    """Return whether a name is the path of a list: it has a `/`, its suffix, or exists."""
     return "/" in name or name.lower().endswith(LIST_SUFFIXES) or exists(Path(name))
 
 

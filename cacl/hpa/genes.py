@@ -14,6 +14,7 @@ from cacl.hpa.gene_list_files import ALL, is_list
 from cacl.hpa.gene_names import spreadsheet_date, without_version
 from cacl.hpa.gene_xml import Entry, GeneName, read_entries, read_name
 from cacl.hpa.mirror import LAYOUT, Mirror
+from cacl.runtime.resources import raise_if_short
 from cacl.tables.schemas import FailureRow
 
 MIN_SIMILARITY = 0.6
@@ -136,6 +137,7 @@ class _Search:
                 for entry in list(read_entries(path, tissues=self.tissues)):
                     self._add(entry)
         except CatalogError as error:
+            raise_if_short(error, f"catalog: {path}")
             self._add_failure(path, path.stem, error)
 
     def read_bulk_file(self, path: Path) -> None:
@@ -145,6 +147,7 @@ class _Search:
                 if self._match(entry.name):
                     self._add(entry)
         except CatalogError as error:
+            raise_if_short(error, f"catalog: {path}")
             self._add_failure(path, path.name, error)
 
     def is_complete(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from cacl.errors import ManifestError
+from cacl.runtime.resources import raise_if_short
 
 DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 QUOTES = (('"', '"'), ("'", "'"), ("\u201c", "\u201d"), ("\u2018", "\u2019"))
@@ -18,7 +19,8 @@ def exists(path: Path) -> bool:
     """Return whether a file or folder exists; False for a path that no file can have."""
     try:
         return path.exists()
-    except (OSError, ValueError):  # too long, in a folder that may not be entered, NUL
+    except (OSError, ValueError) as error:  # too long, in a folder that may not be entered, NUL
+        raise_if_short(error, str(path))
         return False
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cacl.errors import CatalogError, ImageError, Reason
+from cacl.runtime.source_files import unreadable
 
 BULK_TABLES = (
     "download/tsv/normal_ihc_data.tsv",
@@ -74,10 +75,14 @@ class Mirror:
         Raises
         ------
         ImageError
-            `NOT_FOUND`: the file does not exist.
+            `NOT_FOUND`: the file does not exist. `REFUSED`: a folder may not be entered.
         """
         path = self.root / relative_path
-        if not path.is_file():
+        try:
+            is_file = path.is_file()
+        except OSError as error:
+            raise unreadable(path, error) from error
+        if not is_file:
             raise ImageError(
                 Reason.NOT_FOUND, f"The mirror has no file {path}; copy it there or remove its gene"
             )

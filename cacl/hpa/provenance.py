@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import stat
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +18,9 @@ from cacl.hpa.licence import CREDIT
 from cacl.image.readers import jpeg
 from cacl.image.readers.files import read_core
 from cacl.runtime.file_digest import FILE_DIGEST, json_with_digest, read_json_with_digest
+from cacl.runtime.json_text import parse_json
+from cacl.runtime.resources import raise_if_short
+from cacl.runtime.source_files import unreadable
 
 MAX_PIXELS = 150_000_000
 MARKUP = (b"<", b"\xef\xbb\xbf<")
@@ -56,6 +58,12 @@ class ProvenanceRecord:
     etag: str = ""
     fetched: str = ""
     credit: str = CREDIT
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            expected = int if name == "size_bytes" else str
+            if type(value) is not expected:
+                raise TypeError(f"{name} is {type(value).__name__}, expected {expected.__name__}")
 
     @classmethod
     def for_download(
@@ -104,12 +112,15 @@ def read_provenance(path: Path) -> ProvenanceRecord | None:
     """
     try:
         data = provenance_path(path).read_bytes()
-        values: Any = json.loads(data)
+        values: Any = parse_json(data)
         if FILE_DIGEST in values:
             values = read_json_with_digest(data)
             del values[FILE_DIGEST]
         return ProvenanceRecord(**values)
-    except (OSError, ValueError, TypeError):
+    except OSError as error:
+        raise_if_short(error, str(path))
+        return None
+    except (ValueError, TypeError):
         return None
 
 
@@ -119,7 +130,7 @@ def digest_file(path: Path) -> tuple[str, int]:
     Raises
     ------
     ImageError
-        `NOT_FOUND`: the file cannot be read.
+        `NOT_FOUND`, `REFUSED` or `DAMAGED`: the file cannot be read.
     """
     digest, size = hashlib.sha256(), 0
     try:
@@ -127,10 +138,8 @@ def digest_file(path: Path) -> tuple[str, int]:
             while block := stream.read(BLOCK_BYTES):
                 digest.update(block)
                 size += len(block)
-    except OSError as error:
-        raise ImageError(
-            Reason.NOT_FOUND, f"{path} cannot be read ({error.strerror}); check the path"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
     return digest.hexdigest(), size
 
 
@@ -184,9 +193,7 @@ def _state(path: Path) -> tuple[int, ...]:
     try:
         found = path.stat()
     except (OSError, ValueError) as error:
-        raise ImageError(
-            Reason.NOT_FOUND, f"{path} cannot be read ({error}); check the path"
-        ) from error
+        raise unreadable(path, error) from error
     if not stat.S_ISREG(found.st_mode):  # to read a pipe would block for ever
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")
     return found.st_ino, found.st_size, found.st_mtime_ns

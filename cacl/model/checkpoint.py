@@ -35,6 +35,7 @@ from cacl.runtime.file_digest import (
     json_with_digest,
     read_json_with_digest,
 )
+from cacl.runtime.json_text import parse_json
 from cacl.tables import write_atomically
 from cacl.tables.made_with import software_versions
 
@@ -109,7 +110,7 @@ def read_tensors(path: Path, *, check: bool = True) -> tuple[dict[str, Tensor], 
                 "can run any code. Train again, or convert the file if you trust its source"
             )
         with safetensors.safe_open(path, framework="pt") as file:
-            metadata = json.loads((file.metadata() or {}).get(METADATA, "{}"))
+            metadata = parse_json((file.metadata() or {}).get(METADATA, "{}"))
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if check:
             check_digest(path.read_bytes())
@@ -259,7 +260,7 @@ def read_description(path: Path) -> dict[str, Any]:
                 "a model; run `cacl train` again"
             )
         data = path.read_bytes()
-        content = json.loads(data)
+        content = parse_json(data)
         version = content.get("model_version") if isinstance(content, dict) else None
         if version == MODEL_VERSION:
             content = read_json_with_digest(data)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cacl.model.networks.autoencoder import AutoEncoder, fuse_batchnorm
+from cacl.runtime.resources import raise_if_short
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -55,6 +56,18 @@ def default_device() -> torch.device:
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
+def describe_arithmetic(device: torch.device) -> str:
+    """Return what the last bits of a training depend on besides its inputs.
+
+    Sums over several threads, and instructions of another width, round differently: equal inputs
+    and seed give equal weights where this text is equal.
+    """
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    threads = torch.get_num_threads()
+    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, {threads} thread(s)"
+
+
 def prepare_for_device(network: AutoEncoder, device: torch.device) -> AutoEncoder:
     """Move a network to a device and optimise it for that device.
 
@@ -81,6 +94,7 @@ def _compile(network: AutoEncoder) -> None:
     try:
         _warm_up(network)
     except (RuntimeError, OSError, ImportError) as error:
+        raise_if_short(error, "compilation of the network")
         message = " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
         log.warning("networks are not compiled, because compilation failed: %s", message)
         for module in modules:

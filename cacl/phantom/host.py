@@ -23,6 +23,7 @@ from cacl.phantom.imaging import ground_truth_png, render_image
 from cacl.phantom.render import render
 from cacl.phantom.settings import Setting, setting_by_name
 from cacl.phantom.staining import annotate, draw_staining
+from cacl.runtime.json_text import parse_json
 from cacl.runtime.progress import track
 
 POSITIONS = ("7_2", "8_2", "9_2")
@@ -139,7 +140,7 @@ def _write_core(task: CoreTask, seed: int, setting: Setting, core_px: int) -> No
 def _is_up_to_date(task: CoreTask) -> bool:
     """Return whether image and mask match their provenance record."""
     try:
-        record = json.loads(task.record.read_text(encoding="utf-8"))
+        record = parse_json(task.record.read_text(encoding="utf-8"))
         expected = {
             "digest": task.digest,
             "image_sha256": _sha256(task.image.read_bytes()),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import plotly.graph_objects as go
 
 from cacl.image import palette
 from cacl.report.text import SIGNIFICANT_Q, describe_negatives
+from cacl.runtime.json_text import parse_json
 from cacl.tables.schemas import AntibodyRow
 
 POSITIVE_COLOUR = palette.hex_code(palette.VERMILLION)
@@ -347,7 +347,7 @@ def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) ->
     )
     figure.update_xaxes(ticklabelstandoff=4)
     figure.update_yaxes(ticklabelstandoff=8)
-    spec: dict[str, Any] = json.loads(figure.to_json())
+    spec: dict[str, Any] = parse_json(figure.to_json())
     spec["layout"].pop("template", None)
     return Figure(key=key, title=title, caption=caption, spec=spec, size=size)
 

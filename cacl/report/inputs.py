@@ -12,6 +12,7 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import CheckpointError, StoreError, TableError
 from cacl.runtime.file_digest import read_json_with_digest
+from cacl.runtime.resources import raise_if_short
 from cacl.store import Store
 from cacl.tables.schemas import ClassRow, FailureRow, MeasureRow
 
@@ -84,6 +85,7 @@ def read_benchmark(path: Path | None, model: Path) -> pd.DataFrame | None:
     try:
         frame = pd.read_csv(path, dtype="string", keep_default_na=False)
     except (OSError, ValueError) as error:
+        raise_if_short(error, f"report: {path}")
         log.warning("report: no benchmark: %s", error)
         return None
     return None if frame.empty else frame
@@ -101,6 +103,7 @@ def read_training_curves(path: Path) -> pd.DataFrame:
     try:
         curves = pd.read_csv(path)
     except (OSError, ValueError) as error:
+        raise_if_short(error, f"report: {path}")
         log.warning("report: no training curves: %s", error)
         return pd.DataFrame()
     return curves.iloc[:: -(-len(curves) // MAX_CURVE_POINTS) or 1].reset_index(drop=True)
@@ -117,6 +120,7 @@ def read_model_description(path: Path) -> dict[str, Any]:
     try:
         return read_json_with_digest(path.read_bytes())
     except OSError as error:
+        raise_if_short(error, f"report: {path}")
         log.warning("report: no description of the model: %s", error)
         return {}
     except ValueError as error:
@@ -128,7 +132,8 @@ def describe_tiling(store: Store, images: pd.DataFrame) -> str:
     for image_id in images["image_id"][:1]:
         try:
             meta = store.meta(image_id)
-        except StoreError:
+        except StoreError as error:
+            raise_if_short(error, f"report: {image_id}")
             return ""
         return f"tiles of {meta.source_px} px, stored as {meta.tile_px} px"
     return ""

@@ -232,6 +232,7 @@ def markdown(
         "seed": settings.seed,
         "model": model.get("preset"),
         "training steps": model.get("steps"),
+        "trained on": model.get("trained_on"),
         "model digest (SHA-256)": model.get(FILE_DIGEST),
         "threshold source": model.get("threshold_source"),
         "minimum fraction of cell area above the high threshold": thresholds.get(

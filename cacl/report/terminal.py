@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.markup import escape
 from rich.table import Table
 
 from cacl import tables
+from cacl.runtime.printable import printable
 from cacl.tables.schemas import AntibodyRow
 
 
@@ -33,13 +35,18 @@ def top_antibodies(report: Path, count: int) -> Table:
         table.add_row(
             str(row.rank),
             row.antibody_id,
-            row.gene or "-",
+            _cell(row.gene),
             _percent(row.stained_to_cell_ratio),
             f"{_percent(row.ratio_low)} - {_percent(row.ratio_high)}",
-            row.label or "-",
-            row.hpa_staining or "-",
+            _cell(row.label),
+            _cell(row.hpa_staining),
         )
     return table
+
+
+def _cell(text: str) -> str:
+    """Return a text from outside without escape sequences and without Rich's markup."""
+    return escape(printable(text)) or "-"
 
 
 def _percent(value: float | None) -> str:

@@ -19,6 +19,7 @@ from PIL import Image
 from cacl.errors import ImageError, StoreError
 from cacl.image import palette
 from cacl.runtime.progress import track
+from cacl.runtime.resources import raise_if_short
 from cacl.store import Store
 from cacl.store.arrays import StoredArray
 from cacl.tables import write_atomically
@@ -113,7 +114,8 @@ def write_thumbnail(store: Store, image_id: str, folder: Path) -> Thumbnail | No
         store.path(image_id)
         pixels = _downsample(store.image(image_id))
         mask = _downsample(store.label(image_id, "stain"))
-    except (ImageError, StoreError, ValueError, RuntimeError) as error:
+    except (ImageError, StoreError) as error:
+        raise_if_short(error, f"report: thumbnail of {image_id}")
         log.warning("report: no thumbnail of %s: %s", image_id, error)
         return None
     core_path, mask_path = f"images/{image_id}.webp", f"images/{image_id}.mask.png"

@@ -15,7 +15,7 @@ from distributed import Client, Future
 from distributed.protocol import pickle
 from distributed.scheduler import KilledWorker
 
-from cacl.errors import ClusterError
+from cacl.errors import ClusterError, ResourceError
 
 CONNECT_TIMEOUT_S = 10
 WORKER_TIMEOUT_S = 60
@@ -27,13 +27,11 @@ Result = TypeVar("Result")
 @contextmanager
 def dask_results(
     address: str, function: Callable[[Item], Result], items: Sequence[Item]
-) -> Iterator[Iterator[Result | KilledWorker]]:
+) -> Iterator[Iterator[Result]]:
     """Yield an iterator over the results of `function`, in the order of `items`.
 
     The function is sent once, as a task of its own, so that dask recomputes it where a worker
-    dies. Dask also repeats the items of a dead worker. An item that has killed as many workers as
-    the scheduler allows (`distributed.scheduler.allowed-failures`) gives its `KilledWorker` error
-    as the result.
+    dies. Dask also repeats the items of a dead worker.
 
     Parameters
     ----------
@@ -47,6 +45,9 @@ def dask_results(
     ClusterError
         No scheduler or no worker answers, the workers cannot load this package, or the connection
         to the scheduler is lost; results that were yielded before are valid.
+    ResourceError
+        The workers of an item died as often as the scheduler allows
+        (`distributed.scheduler.allowed-failures`).
     """
     try:
         client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
@@ -61,7 +62,7 @@ def dask_results(
 
 def _results(
     client: Client, address: str, function: Callable[[Item], Result], items: Sequence[Item]
-) -> Iterator[Result | KilledWorker]:
+) -> Iterator[Result]:
     try:
         client.wait_for_workers(1, timeout=WORKER_TIMEOUT_S)
     except TimeoutError as error:
@@ -78,11 +79,17 @@ def _results(
         )
     functions = [remote_function] * len(items)
     futures: list[Future[Any]] = client.map(_call, functions, items, pure=False)
-    for future in futures:
+    for item, future in zip(items, futures, strict=True):
         try:
             yield future.result()
         except KilledWorker as error:
-            yield error
+            raise ResourceError(
+                f"{getattr(item, 'image_id', item)}: its worker died {error.allowed_failures + 1} "
+                f"times, the last one is {error.last_worker.address}, most often because memory is "
+                "short; the logs of the workers say why. Start workers with more memory "
+                "(`dask worker --memory-limit`) or leave the image out, then run the same command "
+                "again: it continues where it stopped"
+            ) from error
         except concurrent.futures.CancelledError as error:
             raise ClusterError(
                 f"The connection to the dask scheduler at {address} was lost; start the scheduler "

@@ -99,7 +99,7 @@ def launch(
     threads
         CPU threads per process.
     function
-        Of a module, so that another process can import it. SIGTERM sets the event
+        Of a module, so that another process can import it. SIGTERM sets the flag
         `stop_requested`.
     arguments
         Pickled if there are several devices; tensors are in shared memory, not copied.

@@ -12,6 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from cacl.runtime.json_text import parse_json
+
 PREFIX = b"cacl-sha256:"
 DIGITS = 64
 BLANK_DIGEST = (PREFIX + b"0" * DIGITS).decode()
@@ -79,7 +81,7 @@ def read_json_with_digest(data: bytes) -> dict[str, Any]:
         The bytes are no JSON object.
     """
     digest = check_digest(data)
-    document = json.loads(data)
+    document = parse_json(data)
     if not isinstance(document, dict):
         raise ValueError("it is no JSON object")
     return document | {FILE_DIGEST: digest}

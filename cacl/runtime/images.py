@@ -12,9 +12,10 @@ from typing import Generic, ParamSpec, Protocol, TypeVar
 import cv2
 from dask.utils import SerializableLock
 
-from cacl.errors import ImageError, Reason
+from cacl.errors import ImageError, Reason, StoreError
 from cacl.runtime.progress import track
-from cacl.runtime.signals import deferred_interrupt
+from cacl.runtime.resources import disk_error, is_panic, not_utf8_error, raise_if_short
+from cacl.runtime.signals import StopFlag, deferred_interrupt
 
 log = logging.getLogger(__name__)
 
@@ -162,25 +163,23 @@ def run_images(
     ClusterError
         The scheduler or its workers are not usable; see
         `cacl.runtime.dask_executor.dask_results`.
+    DiskError, ResourceError
+        The machine lacks disk, memory, file handles or threads, or a worker of dask was killed.
+        No further image is started; the products of finished images are kept.
+    ConfigError
+        A path of the run is not UTF-8.
     """
 
     def attempt(row: Row) -> Result | ImageFailure:
         try:
             return function(row)
-        except ImageError as error:
-            return failure(row, error.reason, str(error))
-        except OSError as error:
-            return failure(row, Reason.UNWRITABLE, f"The product could not be written: {error}")
-        except Exception as error:  # only here does an unexpected error become a table row
-            log.exception("%s: %s: unexpected error", stage, row.image_id)
-            return failure(row, Reason.UNEXPECTED, f"{type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 - explain_failure raises all others again
+            return failure(row, *explain_failure(error, stage, row.image_id))
 
     def failure(row: Row, reason: Reason, message: str) -> ImageFailure:
         return ImageFailure(row.image_id, stage, reason, message, source(row))
 
-    def log_failure(row: Row, result: Result | ImageFailure | Exception) -> Result | ImageFailure:
-        if isinstance(result, Exception):
-            result = failure(row, Reason.UNEXPECTED, f"Its worker died repeatedly: {result}")
+    def log_failure(row: Row, result: Result | ImageFailure) -> Result | ImageFailure:
         if isinstance(result, ImageFailure):
             log.warning("%s: %s: %s: %s", stage, row.image_id, result.reason, result.message)
         return result
@@ -197,21 +196,61 @@ def run_images(
     )
 
 
+def explain_failure(error: BaseException, stage: str, image_id: str) -> tuple[Reason, str]:
+    """Return reason and message of an image that cannot be used; raise any other error.
+
+    Parameters
+    ----------
+    error
+        What the step raised for the image.
+    stage, image_id
+        Name of the step, and the image.
+
+    Raises
+    ------
+    DiskError, ResourceError
+        The error is a temporary condition, which says nothing about the image.
+    ConfigError
+        A path is not UTF-8.
+    """
+    subject = f"{stage}: {image_id}"
+    if not isinstance(error, Exception) and not is_panic(error):
+        raise error
+    raise_if_short(error, subject)
+    if isinstance(error, ImageError):
+        return error.reason, str(error)
+    if isinstance(error, StoreError):
+        return Reason.DAMAGED, str(error)
+    if isinstance(error, OSError):
+        raise disk_error(error, subject) from error
+    if (name_error := not_utf8_error(error)) is not None:
+        raise name_error from error
+    # Only here does an unexpected error become a table row.
+    log.error("%s: unexpected error", subject, exc_info=error)
+    return Reason.UNEXPECTED, f"{type(error).__name__}: {error}"
+
+
 @contextmanager
 def _map_rows(
     attempt: Callable[[Row], Result], rows: Sequence[Row], jobs: int, scheduler: str | None
-) -> Iterator[Iterator[Result | Exception]]:
-    """Yield the results in the order of the rows; an exception if the worker of a row died."""
+) -> Iterator[Iterator[Result]]:
+    """Yield the results in the order of the rows."""
     if scheduler is None:
         cv2.setNumThreads(1)  # images run in parallel, not the parts of one image
         with deferred_interrupt() as interrupted, ThreadPoolExecutor(max_workers=jobs) as pool:
+            failed = StopFlag()
 
-            def attempt_unless_interrupted(row: Row) -> Result:
-                if interrupted():
+            def attempt_unless_stopped(row: Row) -> Result:
+                # The error of an earlier row ends the step before the result of this one is read.
+                if interrupted() or failed.is_set():
                     raise KeyboardInterrupt
-                return attempt(row)
+                try:
+                    return attempt(row)
+                except BaseException:
+                    failed.set()
+                    raise
 
-            yield pool.map(attempt_unless_interrupted, rows)
+            yield pool.map(attempt_unless_stopped, rows)
     else:
         # The import takes a second, and few runs need it.
         from cacl.runtime.dask_executor import dask_results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import multiprocessing
 import os
 import signal
@@ -42,27 +43,47 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
         raise KeyboardInterrupt
 
 
-class _SigtermHandler:
-    """Sets an event and forwards the signal to the child processes of `multiprocessing`."""
+class StopFlag:
+    """A flag that a signal handler sets.
+
+    A `threading.Event` has a lock: a signal that comes while the same thread holds it, such as a
+    second SIGTERM during the handler of the first, would wait for it forever.
+    """
 
     def __init__(self) -> None:
-        self.stop_requested = threading.Event()
+        self._is_set = False
+
+    def set(self) -> None:
+        """Set the flag; it stays set."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Return whether the flag is set."""
+        return self._is_set
+
+
+class _SigtermHandler:
+    """Sets a flag and forwards the signal to the child processes of `multiprocessing`."""
+
+    def __init__(self) -> None:
+        self.stop_requested = StopFlag()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         self.stop_requested.set()
         for child in multiprocessing.active_children():
             if child.pid is not None:
-                os.kill(child.pid, signal.SIGTERM)
+                with suppress(ProcessLookupError):  # it has ended since
+                    os.kill(child.pid, signal.SIGTERM)
 
 
 @contextmanager
-def catch_sigterm() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM sets; the signal does not end the process.
+def catch_sigterm() -> Iterator[StopFlag]:
+    """Yield a flag that SIGTERM sets; the signal does not end the process.
 
     Slurm sends SIGTERM before a time limit and at a preemption, Snakemake when it is interrupted.
     The signal is forwarded to the child processes of `multiprocessing`. A nested block starts with
-    its event set if that of the outer block is set. Outside the main thread, where Python receives
-    no signals, the event is never set.
+    its flag set if that of the outer block is set. Outside the main thread, where Python receives
+    no signals, the flag is never set.
     """
     handler = _SigtermHandler()
     if threading.current_thread() is not threading.main_thread():
@@ -79,7 +100,7 @@ def catch_sigterm() -> Iterator[threading.Event]:
 
 @contextmanager
 def on_interrupt(callback: Callable[[], object]) -> Iterator[None]:
-    """Call `callback` on SIGINT, then raise `KeyboardInterrupt` in the main thread.
+    """Call `callback` on SIGINT, and raise `KeyboardInterrupt` in the main thread.
 
     The callback can end the waits of other threads, so that they can be joined. Outside the main
     thread, which alone receives signals, the context has no effect.
@@ -87,7 +108,8 @@ def on_interrupt(callback: Callable[[], object]) -> Iterator[None]:
     Parameters
     ----------
     callback
-        Called in the main thread, between two instructions of the block; must not block.
+        Called in a thread of its own: it can take a lock that the main thread holds while the
+        signal comes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -95,7 +117,7 @@ def on_interrupt(callback: Callable[[], object]) -> Iterator[None]:
     previous_handler = signal.getsignal(signal.SIGINT)
 
     def handle(number: int, frame: FrameType | None) -> None:
-        callback()
+        _thread.start_new_thread(callback, ())  # `threading.Thread.start` takes locks
         signal.default_int_handler(number, frame)
 
     signal.signal(signal.SIGINT, handle)

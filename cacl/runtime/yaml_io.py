@@ -16,6 +16,8 @@ MAX_VALUES = 500_000
 MERGE_TAG = "tag:yaml.org,2002:merge"
 INT_TAG = "tag:yaml.org,2002:int"
 FLOAT_TAG = "tag:yaml.org,2002:float"
+TAG_ERRORS = (ArithmeticError, AttributeError, LookupError)
+"""What PyYAML raises, besides its own errors, for values such as `!!bool x` or `!!timestamp x`."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -106,6 +108,11 @@ def read_yaml(path: Path) -> dict[Any, Any]:
         raise ConfigError(f"{path}: {error}") from None
     except (ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"The configuration {path} cannot be read: {_reason(error)}") from error
+    except TAG_ERRORS as error:
+        raise ConfigError(
+            f"The configuration {path} cannot be read: a value does not fit its tag, such as "
+            "!!bool x; write it without the tag"
+        ) from error
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):

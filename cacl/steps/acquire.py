@@ -15,9 +15,9 @@ from pathlib import Path
 from cacl import tables
 from cacl.config import SourceConfig
 from cacl.errors import ConfigError, ImageError, Reason
-from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response
+from cacl.hpa.http.client import MAX_CONNECTIONS, Client, Response, raise_if_unanswered
 from cacl.hpa.http.limits import HttpLimits
-from cacl.hpa.http.locks import commit, host_lock, locked_part
+from cacl.hpa.http.locks import commit, host_lock, locked_part, remove_leftovers
 from cacl.hpa.image_state import FileState, ImageState, digest_image, observe
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.provenance import (
@@ -31,6 +31,7 @@ from cacl.hpa.provenance import (
 from cacl.hpa.urls import check_image_url
 from cacl.runtime.images import run_images
 from cacl.runtime.signals import on_interrupt
+from cacl.runtime.source_files import unreadable
 from cacl.steps.attempts import record_attempt
 from cacl.steps.outputs import write_outputs
 from cacl.steps.parameters import AcquireOptions, AttemptOptions
@@ -87,11 +88,16 @@ def acquire(
     ------
     StrictError
         An image failed and `options.strict` is set. The tables are written before.
+    ResourceError
+        The host answered no request at all.
+    DiskError
+        An image cannot be written.
     ConfigError
         The parent folder of the images cannot be written, or the source lacks its mirror.
     """
     rows: list[ImageRow] = tables.read_parquet(shard, ImageRow)
     jobs = options.jobs
+    client: Client | None = None
     with ExitStack() as stack:
         fetch: Fetcher = from_manifest
         if source.kind != "manifest" and options.check:
@@ -114,6 +120,10 @@ def acquire(
             source=lambda row: row.url or row.path,
             jobs=jobs,
             size_bytes=lambda row: row.size_bytes,
+        )
+    if client is not None:
+        raise_if_unanswered(
+            client, [ImageError(row.reason, row.message) for row in outcome.failures]
         )
     postponed = sum(row.reason == Reason.POSTPONED for row in outcome.failures)
     if postponed:
@@ -164,13 +174,18 @@ def from_manifest(row: ImageRow) -> AcquiredRow:
     ------
     ImageError
         `NOT_FOUND`: the file does not exist. `NOT_AN_IMAGE`: it is no regular file, or empty.
+        `REFUSED`: the file or its folder may not be read.
     """
     path = Path(row.path)
-    if not path.exists():
+    try:
+        exists, is_file = path.exists(), path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise unreadable(path, error) from error
+    if not exists:
         raise ImageError(
             Reason.NOT_FOUND, f"There is no file {path}; correct image_path in the manifest"
         )
-    if not path.is_file():
+    if not is_file:
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")
     sha256, size = digest_image(path)
     if size == 0:
@@ -202,6 +217,7 @@ def from_mirror(
     target = _target(images, row, source)
     existing = _verified(row, target)
     if existing is not None and existing.sha256 == sha256:
+        remove_leftovers(target)
         return existing
     check_jpeg_markers(origin)
     record = mirror_record or ProvenanceRecord(
@@ -253,6 +269,7 @@ class HostFetcher:
         target = _target(self.images, row, self.client.source)
         existing = _verified(row, target, url=row.url)
         if existing is not None and not self.refresh:
+            remove_leftovers(target)
             return existing
         with locked_part(target) as part:
             existing = _verified(row, target, url=row.url)

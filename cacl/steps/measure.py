@@ -37,8 +37,6 @@ from cacl.tables.schemas import (
 )
 
 TILE_ROWS_PER_READ = 8
-# zarr's codecs raise the last two.
-READ_ERRORS = (StoreError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -182,12 +180,8 @@ def _row_stats(store: Store, meta: ImageMeta) -> list[TileRowStats]:
                 for row in (slice(start, start + tile_px) for start in range(0, len(cell), tile_px))
             ]
         return stats
-    except READ_ERRORS as error:
-        raise ImageError(
-            Reason.DAMAGED,
-            f"{meta.image_id} cannot be read from the store ({error}); delete it there and run the "
-            "steps of this shard again",
-        ) from error
+    except StoreError as error:
+        raise ImageError(Reason.DAMAGED, str(error)) from error
 
 
 def _measure_row(
@@ -306,7 +300,7 @@ def _mask_areas(store: Store, meta: ImageMeta, segmented_row: SegmentedRow, name
                 for row in _tile_rows(meta)
             ]
         )
-    except READ_ERRORS as error:
+    except StoreError as error:
         raise ImageError(
             Reason.DAMAGED,
             f"{name} of {meta.image_id} cannot be read from the store ({error}); delete it there "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cacl import tables
-from cacl.errors import DiskError, Reason, StrictError
+from cacl.errors import StrictError
 from cacl.runtime.images import ImageFailure, Outcome
 from cacl.tables.schemas import FailureRow
 
@@ -61,30 +61,4 @@ def write_failures(path: Path, failures: Sequence[ImageFailure], *, strict: bool
     if strict and failures:
         raise StrictError(
             f"{len(failures)} image(s) failed and --strict is set; the reasons are in {path}"
-        )
-
-
-def raise_on_disk_errors(failures: Path) -> None:
-    """Fail a step if a full or read-only disk prevented it from writing images.
-
-    Such a failure says nothing about the image, so the step must not count as done.
-
-    Parameters
-    ----------
-    failures
-        The step's CSV of failures.
-
-    Raises
-    ------
-    DiskError
-        The table lists images whose product could not be written.
-    """
-    frame = tables.read_csv(failures, FailureRow)
-    unwritable = frame[frame["reason"] == str(Reason.UNWRITABLE)]
-    if len(unwritable):
-        raise DiskError(
-            f"{len(unwritable)} image(s) could not be written, the first one because: "
-            f"{unwritable['message'].iloc[0]}; free some space (`cacl estimate` says how much is "
-            "needed) or fix the permissions of the folder, then run the same command again: it "
-            "continues where it stopped"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,9 +20,12 @@ from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import DeviceLock, plan_workers, run_images
 from cacl.runtime.malloc import tune_malloc
+from cacl.runtime.resources import raise_if_short
 from cacl.steps.outputs import write_outputs
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import SegmentedRow, TileStatRow
+
+log = logging.getLogger(__name__)
 
 SEGMENT_VERSION = 5
 
@@ -67,6 +72,8 @@ def segment(
     ------
     CheckpointError
         The model cannot be used.
+    DiskError, ResourceError
+        Disk, memory or file handles are short; see `cacl.runtime.images.run_images`.
     """
     tune_malloc()
     morphology = Morphology(config.morphology, config.radius_px)
@@ -94,7 +101,7 @@ def segment(
             morphology.operation,
             morphology.radius_px,
         )
-        if any(image_store.label_digest(row.image_id, name) != digest for name in names):
+        if not _has_masks(image_store, row.image_id, names, digest):
             agreement = ViewAgreement(n_views)
             try:
                 masks = predict_masks(
@@ -109,6 +116,8 @@ def segment(
                 image_store.write_labels(row.image_id, by_name, digest, agreement.attributes)
             except StoreError as error:
                 raise ImageError(Reason.DAMAGED, str(error)) from error
+        else:
+            image_store.remove_leftovers(row.image_id, *names)
         attributes = image_store.label_attrs(row.image_id, names[0])
         return SegmentedRow(
             image_id=row.image_id,
@@ -128,11 +137,25 @@ def segment(
     write_outputs(outcome, SegmentedRow, out, failures, strict=strict, made_with=made_with)
 
 
+def _has_masks(store: Store, image_id: str, names: Sequence[str], digest: str) -> bool:
+    """Return whether all masks exist, complete and made from the data of `digest`."""
+    try:
+        return all(
+            store.label_digest(image_id, name) == digest and bool(store.label(image_id, name).shape)
+            for name in names
+        )
+    except StoreError as error:
+        raise_if_short(error, f"segment: {image_id}")
+        log.warning("segment: %s: %s; its masks are made again", image_id, error)
+        return False
+
+
 def _read_meta(store: Store, row: TileStatRow) -> ImageMeta:
     try:
         meta = store.meta(row.image_id)
     except StoreError as error:
-        raise ImageError(Reason.NOT_FOUND, str(error)) from error
+        reason = Reason.DAMAGED if store.path(row.image_id).exists() else Reason.NOT_FOUND
+        raise ImageError(reason, str(error)) from error
     if meta.digest != row.digest:
         raise ImageError(
             Reason.CHANGED,

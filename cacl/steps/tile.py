@@ -16,10 +16,12 @@ from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.provenance import check_before_reading
 from cacl.image import stain
 from cacl.image.cell_mask import background_od, cell_mask
-from cacl.image.readers import as_dask, check_size, open_source
+from cacl.image.readers import as_dask, check_size, memory_need, open_source
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
+from cacl.runtime.memory import process_budget
+from cacl.runtime.resources import raise_if_short
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ImageJobs
 from cacl.store import ImageMeta, Store
@@ -71,6 +73,8 @@ def tile(
         An image failed and `jobs.strict` is set.
     ClusterError
         The dask scheduler or its workers cannot be used.
+    DiskError, ResourceError
+        Disk, memory or file handles are short; see `cacl.runtime.images.run_images`.
     """
     base = Path.cwd() if jobs.dask_scheduler else Path()
     image_store = Store(base / store)
@@ -120,12 +124,15 @@ def _tile_image(
     """
     digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
     if store.has_image(row.image_id, digest):
+        store.remove_leftovers(row.image_id)
         try:
             return _read_statistics(store, row)
         except StoreError as error:
+            raise_if_short(error, f"tile: {row.image_id}")
             log.warning("tile: %s: %s; it is written again", row.image_id, error)
     check = check_before_reading(path, row.sha256)
-    with open_source(path) as source:
+    need = memory_need(path, source_px=source_px, tile_px=tile_px)
+    with process_budget().take(need, f"tile: {row.image_id}"), open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         check_size(source, grid)
         source_mpp = _pixel_size(row, source.mpp)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import itertools
@@ -110,7 +111,7 @@ class StoredArray:
         try:
             values = np.asarray(self._array[key])
         except (RuntimeError, ValueError, OSError) as error:
-            _raise_os_error(error)
+            _raise_os_error(error, self.path, missing_is_damage=True)
             raise StoreError(f"{self.path} is damaged ({error}); {remedy(self.path)}") from error
         if not self.is_complete():
             raise StoreError(f"{self.path} has missing data; {remedy(self.path)}")
@@ -127,7 +128,7 @@ class StoredArray:
         try:
             self._array[key] = values
         except RuntimeError as error:
-            _raise_os_error(error)
+            _raise_os_error(error, self.path)
             raise
 
 
@@ -211,7 +212,7 @@ def open_array(path: Path, expected: str | None = None) -> StoredArray:
     try:
         with _zarrs_pipeline():
             array = StoredArray(zarr.open_array(path, mode="r"), path)
-    except (FileNotFoundError, ValueError, KeyError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{path} is not an array of the store; {remedy(path)}") from error
     if not array.is_complete():
         raise StoreError(f"{path} has missing data; {remedy(path)}")
@@ -280,11 +281,20 @@ def _start_zarr() -> None:
         zarr.create_group(MemoryStore())
 
 
-def _raise_os_error(error: Exception) -> None:
-    """Raise an `OSError` if the file system failed, which zarrs reports as a `RuntimeError`."""
+def _raise_os_error(error: Exception, path: Path, *, missing_is_damage: bool = False) -> None:
+    """Raise an `OSError` if the file system failed, which zarrs reports as a `RuntimeError`.
+
+    Parameters
+    ----------
+    error
+        What Zarr or zarrs raised.
+    path
+        The array, for the message.
+    missing_is_damage
+        Return for a file that does not exist: the array has lost it since it was opened.
+    """
     number = _OS_ERROR.search(str(error))
-    if number:
-        code = int(number[1])
-        raise OSError(code, os.strerror(code)) from error
-    if isinstance(error, OSError) and error.errno is not None:
-        raise error
+    code = int(number[1]) if number else getattr(error, "errno", None)
+    if code is None or (missing_is_damage and code == errno.ENOENT):
+        return
+    raise OSError(code, os.strerror(code), str(path)) from error

@@ -13,10 +13,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,9 @@ from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.image import palette
+from cacl.runtime.atomic import remove_leftover, replaced_folder
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
+from cacl.runtime.json_text import parse_json
 from cacl.store.arrays import (
     Pixels,
     StoredArray,
@@ -75,7 +75,11 @@ class Store:
         self.root = root
         marker = root / "zarr.json"
         if not marker.exists():
-            if root.exists() and not all((path / "zarr.json").exists() for path in root.iterdir()):
+            # The marker of another process, or of a killed one, may be half written.
+            others = (
+                (path for path in root.iterdir() if path.name[0] != ".") if root.exists() else ()
+            )
+            if not all((path / "zarr.json").exists() for path in others):
                 raise StoreError(f"{root} is not empty and not a store; name another folder")
             _write_group(root, {"cacl": {"store_version": STORE_VERSION}})
         version = _version(marker)
@@ -162,6 +166,12 @@ class Store:
         marker = self.path(image_id) / "labels" / name / "zarr.json"
         return group_attributes(marker) if marker.exists() else {}
 
+    def remove_leftovers(self, image_id: str, *names: str) -> None:
+        """Remove what a killed process left beside an image, or beside the masks `names` of it."""
+        path = self.path(image_id)
+        for target in [path / "labels" / name for name in names] or [path]:
+            remove_leftover(target)
+
     def write_image(
         self,
         meta: ImageMeta,
@@ -198,7 +208,7 @@ class Store:
         path = self.path(meta.image_id)
         if not (path.parent / "zarr.json").exists():
             _write_group(path.parent, {})
-        with _atomic_dir(path) as folder:
+        with replaced_folder(path) as folder:
             image = create_array(folder / "0", expected, meta.tile_px, ("c", "y", "x"))
             label_folder = folder / "labels" / "cell"
             label = _create_label(label_folder, meta)
@@ -247,15 +257,17 @@ class Store:
             if tuple(mask.shape) != expected:
                 raise ValueError(f"{image_id}: expected a mask {expected}, got {tuple(mask.shape)}")
         labels = self.path(image_id) / "labels"
+        # The list is written first: where a killed run left masks without it, they would count as
+        # up to date and never be listed.
+        present = {path.parent.name for path in labels.glob("[!.]*/zarr.json")}
+        _write_group(labels, {"ome": labels_attributes(sorted(present | set(masks)))})
         with ExitStack() as stack:
-            folders = [stack.enter_context(_atomic_dir(labels / name)) for name in masks]
+            folders = [stack.enter_context(replaced_folder(labels / name)) for name in masks]
             arrays = [_create_label(folder, meta) for folder in folders]
             store_arrays(list(zip(arrays, masks.values(), strict=True)))
             all_attrs = {"digest": digest, **attrs()}
             for number, (name, folder) in enumerate(zip(masks, folders, strict=True)):
                 _write_label_attrs(folder, meta, name, all_attrs, palette.stain_colour(number))
-        names = sorted(path.parent.name for path in labels.glob("[!.]*/zarr.json"))
-        _write_group(labels, {"ome": labels_attributes(names)})
 
 
 def group_attributes(marker: Path, name: str = "cacl") -> dict[str, Any]:
@@ -269,8 +281,8 @@ def group_attributes(marker: Path, name: str = "cacl") -> dict[str, Any]:
     try:
         data = marker.read_bytes()
         check_digest(data)
-        attributes = json.loads(data)["attributes"][name]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        attributes = parse_json(data)["attributes"][name]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{marker} is missing or damaged ({error}); {remedy(marker)}") from error
     if not isinstance(attributes, dict):
         raise StoreError(f"{marker} is damaged; {remedy(marker)}")
@@ -281,10 +293,10 @@ def _version(marker: Path) -> object:
     """Return the version of a store, also of one whose `zarr.json` holds no digest yet."""
     try:
         data = marker.read_bytes()
-        version = json.loads(data)["attributes"]["cacl"]["store_version"]
+        version = parse_json(data)["attributes"]["cacl"]["store_version"]
         if version == STORE_VERSION:
             check_digest(data)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{marker} is damaged ({error}); delete this file, and the next step writes it again"
         ) from error
@@ -318,19 +330,3 @@ def _write_label_attrs(
     ome = label_attributes(name, meta.mpp, colour)
     cacl = {**attrs, ARRAY_DIGEST: metadata_digest(folder / "0")}
     _write_group(folder, {"ome": ome, "cacl": cacl})
-
-
-@contextmanager
-def _atomic_dir(path: Path) -> Iterator[Path]:
-    """Yield an empty folder next to `path` that replaces `path` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    new, old = temporary / "new", temporary / "old"
-    new.mkdir()
-    try:
-        yield new
-        if path.exists():
-            path.rename(old)
-        new.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

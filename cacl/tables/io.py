@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from cacl.errors import TableError
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
+from cacl.runtime.json_text import parse_json
 from cacl.tables.atomic import write_atomically, write_text
 from cacl.tables.cells import printable
 from cacl.tables.checksums import SUFFIX, check_file
@@ -158,7 +159,7 @@ def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
     schema = arrow_schema(record)
     tables = [_read_checked(path, schema, record) for path in paths]
     table = pa.concat_tables(tables) if tables else schema.empty_table()
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable, use_threads=False)
     return frame
 
 
@@ -196,7 +197,8 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         data = path.read_bytes()
         check_digest(data)
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        table = file.read(None if columns is None else list(columns))
+        # One thread: Arrow waits forever if a thread of its pool cannot start, as memory is short.
+        table = file.read(None if columns is None else list(columns), use_threads=False)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise TableError(_unreadable(path, error)) from error
     if columns is not None and table.num_columns != len(columns):
@@ -212,7 +214,7 @@ def read_made_with(path: Path) -> dict[str, Any]:
         data = path.read_bytes()
         check_digest(data)
         metadata = pq.ParquetFile(pa.BufferReader(data)).metadata.metadata or {}
-        made_with: dict[str, Any] = json.loads(metadata.get(MADE_WITH_KEY.encode(), b"{}"))
+        made_with: dict[str, Any] = parse_json(metadata.get(MADE_WITH_KEY.encode(), b"{}"))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise TableError(_unreadable(path, error)) from error
     return made_with

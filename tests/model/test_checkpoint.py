@@ -128,7 +128,7 @@ def test_rejects_a_description_that_does_not_fit(
         load_model(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "x" * (2 << 20)])
+@pytest.mark.parametrize("text", ["", "[]", "{", "x" * (2 << 20), "[" * 100_000 + "]" * 100_000])
 def test_rejects_a_damaged_description(folder: Path, text: str) -> None:
     (folder / "model.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"model\.json"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl import tables
@@ -145,6 +146,8 @@ def test_writes_description_metrics_and_progress_line(
     assert description["preset"] == "teacher"
     assert description["steps"] == 32
     assert description["threshold_source"] == "image-wise labels, validation negatives"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    assert description["trained_on"] == f"CPU with {instructions}, 1 thread(s)"
     assert len(description["training_data_digest"]) == 64
     assert dataclasses.asdict(load_model(folder).thresholds[0]) == description["thresholds"]
     rows = pd.read_csv(folder / "training.csv")

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from cacl import tables
 from cacl.cli import app
-from cacl.errors import ClusterError
+from cacl.errors import ClusterError, DiskError, ImageError, Reason, ResourceError
 from cacl.runtime import dask_executor
 from cacl.runtime.images import run_images
 from cacl.tables.schemas import AcquiredRow, FailureRow, MeasureRow
@@ -97,7 +97,7 @@ def test_images_of_a_killed_worker_are_repeated(cluster: Cluster, tmp_path: Path
             time.sleep(0.05)
         time.sleep(0.2)
         if number == 3:
-            raise OSError(28, "No space left on device")
+            raise ImageError(Reason.DAMAGED, "truncated")
         return number
 
     def kill() -> None:
@@ -112,10 +112,31 @@ def test_images_of_a_killed_worker_are_repeated(cluster: Cluster, tmp_path: Path
     killer.join()
     assert outcome.results == [number for number in range(IMAGES) if number != 3]
     assert [(failure.image_id, failure.reason) for failure in outcome.failures] == [
-        ("A/3", "unwritable")
+        ("A/3", "damaged")
     ]
     assert sum(process.poll() is None for process in workers.values()) == 1
     assert len(list(starts.iterdir())) > IMAGES, "no image was repeated, so no worker was lost"
+
+
+def test_full_disk_and_dead_workers_end_the_step(cluster: Cluster) -> None:
+    address = cluster.scheduler()
+    cluster.worker(address)
+
+    def full_disk(row: Row) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DiskError, match=r"^tile: A/0: the disk is full.*continues where it"):
+        run_images("tile", [Row("A/0"), Row("A/1")], full_disk, source=str, scheduler=address)
+
+    for _ in range(4):
+        cluster.worker(address)
+
+    def die(row: Row) -> None:
+        if row.image_id == "A/1":
+            os.kill(os.getpid(), 9)
+
+    with pytest.raises(ResourceError, match=r"^A/1: its worker died 4 times.*memory"):
+        run_images("tile", [Row("A/0"), Row("A/1")], die, source=str, scheduler=address)
 
 
 def test_dask_cluster_and_threads_give_equal_tables(

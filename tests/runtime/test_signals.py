@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ import numpy as np
 import pytest
 
 from cacl.runtime.images import IMAGES_ON_GPU, run_images
-from cacl.runtime.signals import deferred_interrupt
+from cacl.runtime.signals import deferred_interrupt, on_interrupt
 
 
 @dataclass(frozen=True)
@@ -82,3 +85,44 @@ def test_ignored_interrupt_stays_ignored() -> None:
             assert not interrupted()
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("default_sigint")
+def test_callback_takes_a_lock_that_the_interrupted_thread_holds() -> None:
+    stopped, lock = threading.Event(), threading.Lock()
+
+    def stop() -> None:
+        with lock:
+            stopped.set()
+
+    def interrupt() -> None:
+        with lock:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(30)
+
+    with on_interrupt(stop), pytest.raises(KeyboardInterrupt):
+        interrupt()
+    assert stopped.wait(10)
+
+
+SIGTERMS = """
+import os, signal, threading, time
+from cacl.runtime.signals import catch_sigterm
+with catch_sigterm() as stop:
+    def send():
+        for _ in range(3000):
+            os.kill(os.getpid(), signal.SIGTERM)
+    threads = [threading.Thread(target=send) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(stop.is_set())
+"""
+
+
+def test_many_sigterms_at_once_do_not_deadlock() -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", SIGTERMS], capture_output=True, text=True, timeout=100
+    )
+    assert (result.returncode, result.stdout) == (0, "True\n"), result.stderr

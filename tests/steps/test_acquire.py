@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cacl.config import SourceConfig
-from cacl.errors import ConfigError, StrictError
+from cacl.errors import ConfigError, DiskError, StrictError
 from cacl.hpa.attempts import read_attempt
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.image_state import FileState, ImageState
@@ -275,8 +275,8 @@ def test_reports_folder_that_cannot_be_written(work: Workspace, server: HpaServe
     work.images.parent.mkdir(parents=True)
     work.images.write_text("in the way")
     for source in (work.source, hpa_source(server)):
-        assert work.run(source) == []
-        assert {reason for _, reason in work.failures()} == {"unwritable"}
+        with pytest.raises(DiskError, match=r"^acquire: .*cannot be written.*Not a directory"):
+            work.run(source)
     assert not server.requests
     work.images = work.images / "below"
     with pytest.raises(ConfigError, match=r"images cannot be written \(File exists\)"):

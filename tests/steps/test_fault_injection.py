@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from cacl.errors import ConfigError
+from cacl.errors import ConfigError, DiskError
 from cacl.hpa.download_annotation import fetch_annotation
 from cacl.tables import read_parquet
 from cacl.tables.schemas import AcquiredRow
@@ -62,13 +63,20 @@ def limited_file_size(max_file_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_file_above_size_limit_is_one_failure(work: Workspace, server: HpaServer) -> None:
+def no_tables(work: Workspace) -> bool:
+    return not (work.root / "acquired.parquet").exists() and not (work.root / "a.csv").exists()
+
+
+def test_limit_of_file_size_ends_the_step(work: Workspace, server: HpaServer) -> None:
     server.files[PATHS[1]] = hpa.jpeg(1, size=512)
     assert len(server.files[PATHS[1]]) > 100_000
-    with limited_file_size(100_000):
-        assert image_names(work.run(hpa_source(server))) == [ALL_NAMES[0], ALL_NAMES[2]]
-    assert work.failures() == [("HPA000135/1_A_7_2", "unwritable")]
-    assert len(work.files()) == 4
+    with (
+        limited_file_size(100_000),
+        pytest.raises(DiskError, match=r"^acquire: HPA000135/1_A_7_2: the disk is full.*too large"),
+    ):
+        work.run(hpa_source(server))
+    assert no_tables(work)
+    assert not [name for name in work.files() if "1_A_7_2" in name]
     assert image_names(work.run(hpa_source(server))) == ALL_NAMES
 
 
@@ -84,10 +92,11 @@ def test_full_disk_keeps_as_many_downloads_as_fit(work: Workspace, server: HpaSe
         server.fail(url_path, serve_together)
     image_kb = len(server.files[PATHS[0]]) // 1024
     with small_disk(work.images.parent, 5 * image_kb // 2):
-        kept = image_names(work.run(hpa_source(server)))
-        assert len(kept) == 2
-        missing = sorted(set(ALL_NAMES) - set(kept))
-        assert work.failures() == [(f"HPA000135/{name}", "unwritable") for name in missing]
+        with pytest.raises(DiskError, match="No space left on device"):
+            work.run(hpa_source(server))
+        assert no_tables(work)
+        kept = [name for name in ALL_NAMES if f"135/{name}.jpg" in work.files()]
+        assert 1 <= len(kept) <= 2
         assert sorted(work.files()) == sorted(f"135/{n}.{end}" for n in kept for end in SUFFIXES)
         remount = ["mount", "-o", f"remount,size={10 * image_kb}k", str(work.images.parent)]
         subprocess.run(remount, check=True)
@@ -118,8 +127,9 @@ def test_full_disk_keeps_as_many_copies_as_fit(work: Workspace) -> None:
         (work.host / url_path.lstrip("/")).write_bytes(hpa.jpeg(number, size=512))
     image_kb = len(hpa.jpeg(0, size=512)) // 1024
     with small_disk(work.images.parent, 5 * image_kb // 2):
-        assert image_names(work.run(jobs=1)) == ALL_NAMES[:2]
-        assert work.failures() == [(f"HPA000135/{ALL_NAMES[2]}", "unwritable")]
+        with pytest.raises(DiskError, match=rf"^acquire: HPA000135/{ALL_NAMES[2]}: the disk"):
+            work.run(jobs=1)
+        assert no_tables(work)
         assert sorted(work.files()) == sorted(
             f"135/{n}.{end}" for n in ALL_NAMES[:2] for end in SUFFIXES
         )
@@ -184,6 +194,23 @@ def test_reuses_files_of_a_killed_process(work: Workspace, server: HpaServer) ->
     (folder / "1_A_7_2.jpg").unlink()
     assert work.run(hpa_source(server)) == rows
     assert work.files().keys() == before.keys()
+
+
+@pytest.mark.parametrize("from_host", [True, False])
+def test_leftovers_beside_a_complete_image_are_removed_unless_a_process_holds_them(
+    work: Workspace, server: HpaServer, from_host: bool
+) -> None:
+    """A process may be killed after the image is complete and before its lock is removed."""
+    source = hpa_source(server) if from_host else None
+    rows = work.run(source)
+    folder = work.images / "135"
+    killed = [folder / f".0_A_7_2.jpg.{end}" for end in ("lock", "part")]
+    held = folder / ".1_A_7_2.jpg.lock"
+    for path in killed:
+        path.touch()
+    with FileLock(held):
+        assert work.run(source) == rows
+        assert [path.name for path in folder.glob(".*")] == [held.name]
 
 
 def test_two_processes_share_folder_and_request_rate(work: Workspace, server: HpaServer) -> None:

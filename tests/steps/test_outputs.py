@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from cacl import tables
-from cacl.errors import DiskError, Reason, StrictError
+from cacl.errors import Reason, StrictError
 from cacl.runtime.images import ImageFailure
-from cacl.steps.outputs import raise_on_disk_errors, write_failures
+from cacl.steps.outputs import write_failures
 from cacl.tables.schemas import FailureRow
 
 DAMAGED = ImageFailure("A/1", "tile", Reason.DAMAGED, "The file is truncated", "1.png")
-UNWRITABLE = ImageFailure("A/2", "tile", Reason.UNWRITABLE, "No space left", "2.png")
 
 
 def test_strict_raises_after_the_table_is_written(tmp_path: Path) -> None:
@@ -31,12 +30,3 @@ def test_strict_raises_after_the_table_is_written(tmp_path: Path) -> None:
             "source": "1.png",
         }
     ]
-
-
-def test_only_unwritable_images_are_disk_errors(tmp_path: Path) -> None:
-    path = tmp_path / "failures.csv"
-    write_failures(path, [DAMAGED], strict=False)
-    raise_on_disk_errors(path)
-    write_failures(path, [DAMAGED, UNWRITABLE], strict=False)
-    with pytest.raises(DiskError, match=r"^1 image\(s\) could not be written.*No space left; free"):
-        raise_on_disk_errors(path)

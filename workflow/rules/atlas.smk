@@ -31,7 +31,7 @@ checkpoint catalog:
     before it runs.
     """
     input:
-        files=catalog_inputs(),
+        files=catalog_inputs,
     output:
         images=update("results/catalog/images.parquet"),
         annotations=update("results/catalog/annotations.parquet"),

@@ -4,6 +4,7 @@ from cacl.config import resolve
 from cacl.errors import ConfigError, Reason
 from cacl.diagnostics.retries import Retries
 from cacl.diagnostics.slurm_errors import explain
+from cacl.diagnostics.workflow_lock import explain_lock, record_run, remove_record
 from cacl.diagnostics.workflow_triggers import (
     SOURCE_COLUMNS,
     content_digest,
@@ -63,17 +64,12 @@ def literally(text):
     return lambda wildcards: text
 
 
-def has_braces(path):
-    """Return whether Snakemake would take a part of a path for a wildcard."""
-    return contains_wildcard(str(path))
+def as_inputs(files):
+    """Return the user's files as inputs of a rule whose content alone counts, as a parameter.
 
-
-def trackable(files):
-    """Return the files that can be inputs of a rule: those without braces in their paths.
-
-    The content of all of them is a parameter, see `lists_digest` of the catalog.
+    A file with braces in its path is left out: Snakemake takes them for wildcards.
     """
-    return [file for file in files if not has_braces(file)]
+    return [ancient(path) for path in files if not contains_wildcard(str(path))]
 
 
 def override_files():
@@ -82,21 +78,21 @@ def override_files():
 
 
 def user_lists():
-    """Return the user's files that the catalog is made from: gene lists, labels, manifest."""
+    """Return the user's files that the catalog is made from: manifest, labels, gene lists."""
     files = [path for path in list_files(source.genes) if exists(path)]
     files += override_files()
     files += [source.manifest] if source.kind == "manifest" else []
     return files
 
 
-def catalog_inputs():
+def catalog_inputs(wildcards):
     """Return the files on this machine that the catalog is made from.
 
     Only the content of the user's files counts, see `lists_digest` of the catalog.
     """
-    files = trackable(user_lists())
-    done = ["resources/phantom/done"] if source.kind == "phantom" else []
-    return [*map(ancient, files), *done]
+    return as_inputs(user_lists()) + (
+        ["resources/phantom/done"] if source.kind == "phantom" else []
+    )
 
 
 def annotation_digest(wildcards):
@@ -204,7 +200,23 @@ if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     )
 
 
+if workflow.is_main_process and not workflow.dryrun:
+    # Snakemake stops at a lock before any of its handlers; its own message does not say whose.
+    lock = explain_lock(Path.cwd())
+    if lock:
+        logger.error(lock)
+
+
+onstart:
+    record_run(Path.cwd())
+
+
+onsuccess:
+    remove_record(Path.cwd())
+
+
 onerror:
+    remove_record(Path.cwd())
     for path in log:
         for sentence in explain(Path(path), Path.cwd()):
             logger.error(sentence)

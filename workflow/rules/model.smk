@@ -27,7 +27,7 @@ rule select:
     input:
         images=catalog_unless_trained("results/catalog/images.parquet"),
         tables=unless_trained(rules.list_tile_tables.output.list),
-        overrides=ancient(trackable(override_files())),
+        overrides=as_inputs(override_files()),
     output:
         tiles="results/training/tiles.parquet",
         config=TRAINING_CONFIG,

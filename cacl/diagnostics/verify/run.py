@@ -24,6 +24,7 @@ from cacl.errors import CaclError, TableError
 from cacl.model.checkpoint import DESCRIPTION, read_description
 from cacl.runtime.file_digest import FILE_DIGEST
 from cacl.runtime.progress import track
+from cacl.runtime.resources import Shortage, find_shortage, raise_if_short
 from cacl.store import Store
 from cacl.store.full_check import check_image
 from cacl.tables.schemas import AcquiredRow, SegmentedRow, TileStatRow
@@ -126,7 +127,8 @@ def _rows_by_image(folder: Path, record: type) -> dict[str, Any]:
     for path in sorted(folder.glob("*.parquet")):
         try:
             rows |= {row.image_id: row for row in tables.read_parquet(path, record)}
-        except TableError:
+        except TableError as error:
+            _raise_if_short(error, str(path))
             continue
     return rows
 
@@ -148,6 +150,13 @@ def _check_model_of_masks(results: Path) -> None:
             )
 
 
+def _raise_if_short(error: Exception, name: str) -> None:
+    """Raise what is short on this machine; what the disk cannot read is a problem of the item."""
+    found = find_shortage(error)
+    if found is not None and found[0] is not Shortage.INPUT_OUTPUT:
+        raise_if_short(error, f"verify: {name}")
+
+
 def problem_of(item: Item) -> str:
     """Return what is wrong with an item, empty if nothing."""
     problem = ""
@@ -156,7 +165,9 @@ def problem_of(item: Item) -> str:
             item.check()
             return ""
         except CaclError as error:
+            _raise_if_short(error, item.name)
             problem = f"{item.name}: {error}" if item.name not in str(error) else str(error)
         except OSError as error:
+            _raise_if_short(error, item.name)
             problem = f"{item.name} cannot be read ({error}); see the disk or its permissions"
     return problem

@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -20,7 +20,7 @@ from urllib3.exceptions import HTTPError
 
 from cacl import __version__
 from cacl.config import SourceConfig
-from cacl.errors import ImageError, Reason
+from cacl.errors import ImageError, Reason, ResourceError
 from cacl.hpa.http.limits import (
     HeaderTimeoutAdapter,
     HttpLimits,
@@ -73,6 +73,11 @@ class Client:
         Release, allowed hosts, request rate.
     limits
         Timeouts, attempts, sizes.
+
+    Attributes
+    ----------
+    was_answered
+        Whether any request had a response other than "try again later".
     """
 
     def __init__(self, source: SourceConfig, limits: HttpLimits | None = None) -> None:
@@ -81,6 +86,7 @@ class Client:
         self._stop = threading.Event()
         self._stop_cause = (Reason.POSTPONED, "The run was stopped")
         self._consecutive_failures = 0
+        self.was_answered = False
         self._lock = threading.Lock()
         self._run_timer: threading.Timer | None = None
         self._rate = RateLimit(source.requests_per_second, self._stop)
@@ -235,7 +241,7 @@ class Client:
             if self._stop.wait(wait):
                 raise self._stopped_error(url) from problem
         hint = "" if problem.reason is not Reason.UNREACHABLE else "; run again later"
-        raise ImageError(problem.reason, f"{problem} ({attempt} attempt(s)){hint}")
+        raise ImageError(problem.reason, f"{problem} ({attempt} attempt(s)){hint}") from problem
 
     def _attempt(self, url: str, headers: dict[str, str], read: BodyReader[Result]) -> Result:
         with self._connections:
@@ -282,6 +288,8 @@ class Client:
 
     def _check_status(self, url: str, response: requests.Response) -> None:
         status = response.status_code
+        if status not in RETRYABLE and status < FIRST_SERVER_ERROR:
+            self.was_answered = True
         if status in (OK, PARTIAL, NOT_MODIFIED, RANGE_NOT_SATISFIABLE):
             return
         if status in NOT_FOUND:
@@ -362,4 +370,24 @@ class Client:
         reason, cause = self._stop_cause
         return ImageError(
             reason, f"{cause} before {url} was downloaded; run again to continue with it"
+        )
+
+
+def raise_if_unanswered(client: Client, errors: Sequence[ImageError]) -> None:
+    """Raise if files failed and no request of this client was answered.
+
+    Without a network every file fails. That says nothing about the files, so it is an error of the
+    run; one file that fails while others are answered is a failure of that file.
+
+    Raises
+    ------
+    ResourceError
+        The host was unreachable for all files.
+    """
+    unreachable = [error for error in errors if error.reason is Reason.UNREACHABLE]
+    if unreachable and not client.was_answered:
+        raise ResourceError(
+            f"The host answered no request: {unreachable[0]}; check the network, the name of the "
+            "host and the proxy (`cacl doctor` tries it), then run the same command again: it "
+            "continues where it stopped"
         )

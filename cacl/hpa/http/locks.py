@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cacl.errors import ConfigError
 
@@ -48,6 +48,17 @@ def locked_part(target: Path, *, keep: bool = False) -> Iterator[Path]:
         finally:
             if not keep_part:
                 part.unlink(missing_ok=True)
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the temporary file and the lock of a complete target that a killed process left.
+
+    Those of a living process stay.
+    """
+    if not _part_of(target).exists() and not _lock_of(target).exists():
+        return
+    with suppress(Timeout, OSError), _lock_file(target, timeout_s=0):
+        _part_of(target).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -98,15 +109,19 @@ def _part_of(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
+def _lock_of(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
+
+
 @contextmanager
-def _lock_file(target: Path) -> Iterator[None]:
+def _lock_file(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
     """Hold `.<name>.lock` and remove it afterwards.
 
     Removal under the lock is safe: filelock (from 3.21 on) retries when the file that it locked no
     longer has a name.
     """
-    path = target.with_name(f".{target.name}.lock")
-    with FileLock(path):
+    path = _lock_of(target)
+    with FileLock(path, timeout=timeout_s):
         try:
             yield
         finally:

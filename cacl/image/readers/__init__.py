@@ -17,10 +17,11 @@ import numpy as np
 from cacl.errors import ImageError, Reason
 from cacl.image.readers import core, whole_slide
 from cacl.image.readers.files import read_head
+from cacl.image.readers.memory import memory_need
 from cacl.image.readers.source import Pixels, Source
 from cacl.image.tile_grid import TileGrid
 
-__all__ = ["Source", "as_dask", "check_size", "open_source"]
+__all__ = ["Source", "as_dask", "check_size", "memory_need", "open_source"]
 
 
 @contextmanager

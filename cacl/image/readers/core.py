@@ -28,7 +28,16 @@ EXIF_ORIENTATION = 0x0112
 
 JPEG_CHANNELS = {1: ("grey pixels", SAVE_IN_COLOUR), 4: ("CMYK pixels",)}
 
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, KeyError, TypeError, IndexError, struct.error)
+PILLOW_ERRORS = (
+    AssertionError,
+    OSError,
+    SyntaxError,
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    struct.error,
+)
 """What Pillow raises for invalid data."""
 
 

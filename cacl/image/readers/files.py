@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import stat
 from pathlib import Path
 
 from cacl.errors import ImageError, Reason
+from cacl.runtime.source_files import unreadable
 
 MAX_CORE_PX = 100_000_000
 """Maximum number of pixels decoded at once: 300 MB as 8-bit RGB."""
@@ -21,8 +21,6 @@ SAVE_AS_PYRAMID = "save it as a tiled pyramidal TIFF, which is read tile by tile
 SAVE_AS_RGB = "save it as 8-bit RGB"
 
 SAVE_IN_COLOUR = "a stain has no colour in grey pixels: export the image in colour, as 8-bit RGB"
-
-NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 def read_head(path: Path) -> bytes:
@@ -72,24 +70,6 @@ def read_core(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: OSError | ValueError) -> ImageError:
-    """Return the error for a file that the operating system cannot open or read.
-
-    Python raises `ValueError` for a path that is invalid for any file.
-    """
-    if isinstance(error, PermissionError):
-        return ImageError(Reason.REFUSED, f"{path} cannot be read: no permission; make it readable")
-    if isinstance(error, ValueError) or error.errno in NO_SUCH_FILE:
-        return ImageError(
-            Reason.NOT_FOUND,
-            f"There is no file {str(path)!r}; correct the path or download the image",
-        )
-    return ImageError(
-        Reason.DAMAGED,
-        f"{path} cannot be read ({error.strerror or error}); check the disk or copy it again",
-    )
 
 
 def damaged(path: Path, error: Exception | str) -> ImageError:

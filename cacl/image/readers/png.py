@@ -13,6 +13,7 @@ CRC = struct.Struct(">I")
 KEPT_CHUNKS = (b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf")
 """What determines the pixels; text and colour profiles are left out, as they can be bombs."""
 
+COLOUR_TYPE_AT, PALETTE = 25, 3
 ANIMATION = b"acTL"
 
 
@@ -25,7 +26,7 @@ def relevant_bytes(data: bytes) -> bytes:
         A chunk is truncated, or its checksum is wrong. Pillow does not verify those of pixels.
     """
     view, position, parts = memoryview(data), len(MAGIC), [memoryview(MAGIC)]
-    name = b""
+    name, has_palette = b"", False
     while name != b"IEND":
         if position + CHUNK.size > len(data):
             raise ValueError("it ends before its last chunk")
@@ -37,6 +38,9 @@ def relevant_bytes(data: bytes) -> bytes:
             if zlib.crc32(view[position + 4 : end]) != CRC.unpack_from(data, end)[0]:
                 raise ValueError(f"the checksum of its chunk {name!r} is wrong")
             parts.append(view[position : end + CRC.size])
+            has_palette = has_palette or name == b"PLTE"
+            if name == b"IDAT" and data[COLOUR_TYPE_AT] == PALETTE and not has_palette:
+                raise ValueError("its palette is missing")
         position = end + CRC.size
     return b"".join(parts)
 

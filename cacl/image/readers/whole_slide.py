@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.files import MAX_CORE_PX, damaged
 from cacl.image.readers.source import Pixels, Source, plausible_mpp
 from cacl.image.tile_grid import TileGrid
+from cacl.runtime.resources import raise_if_short
 
 MAX_SLIDE_PX = 100_000_000_000
 """Maximum plausible number of pixels of a slide: 50 x 25 mm at 0.11 um/px."""
@@ -57,7 +59,8 @@ def is_whole_slide(path: Path) -> bool:
     try:
         with openslide.OpenSlide(path) as slide:
             dimensions: tuple[int, int] = slide.dimensions
-    except openslide.OpenSlideError:
+    except openslide.OpenSlideError as error:
+        raise_if_short(error, str(path))
         return False
     return dimensions == (page.width, page.height)
 
@@ -144,6 +147,10 @@ class SlideSource(Source):
             pixels, grid.tile_px, offset=(y.offset, x.offset), side=(y.side, x.side)
         )
 
+    def native_tile_px(self) -> int:
+        """Return the pixels of the largest tile in which a level is stored; 0 if unknown."""
+        return max(_native_tile_px(self._slide, level) for level in range(len(self._levels)))
+
     def _best_level(self, downsample: float) -> int:
         limit = downsample * LEVEL_TOLERANCE
         return max(
@@ -180,6 +187,14 @@ def _check_header(path: Path, slide: openslide.OpenSlide) -> None:
                 f"{path} is stored in tiles of {sides[0]:,} x {sides[1]:,} px, expected at most "
                 f"{MAX_CORE_PX:,} px per tile; save it with tiles of 256 x 256 px",
             )
+
+
+def _native_tile_px(slide: openslide.OpenSlide, level: int) -> int:
+    sides = (
+        int(slide.properties.get(f"openslide.level[{level}].tile-{side}", 0))
+        for side in ("width", "height")
+    )
+    return math.prod(sides)
 
 
 def _mpp(path: Path, slide: openslide.OpenSlide) -> float | None:

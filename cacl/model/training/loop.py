@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from cacl.model.training.monitor import MetricsLog
 from cacl.model.training.pseudo_labels import relabel_instances
 from cacl.model.training.run import TrainingRun, learning_rate
 from cacl.runtime.distributed import World
+from cacl.runtime.signals import StopFlag
 
 STEPS_BETWEEN_SAVES = 100
 STEPS_BETWEEN_CHECKS = 50
@@ -92,7 +92,7 @@ class StageResult:
     speed: list[tuple[int, float]]
 
 
-def train_stage(stage: Stage, world: World, stop_requested: threading.Event) -> StageResult | None:
+def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageResult | None:
     """Train a network as one process of a world; a stopped run resumes at its last saved step.
 
     Returns

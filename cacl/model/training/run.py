@@ -24,6 +24,8 @@ from cacl.model.device import prepare_for_device
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.critic import Critic, ImagePool
 from cacl.runtime.digest import digest_of
+from cacl.runtime.json_text import parse_json
+from cacl.runtime.resources import raise_if_short
 
 log = logging.getLogger(__name__)
 LR_WARMUP_STEPS = 20
@@ -174,13 +176,14 @@ class TrainingRun:
         try:
             tensors, metadata = read_tensors(path)
         except CheckpointError as error:
+            raise_if_short(error, f"train: {path}")
             log.warning("train: %s; training starts from step 0", error)
             return
         if metadata.get("fingerprint") != fingerprint:
             log.warning("train: %s is of another run; training starts from step 0", path)
             return
         try:
-            self._load(tensors, json.loads(metadata["progress"]), path)
+            self._load(tensors, parse_json(metadata["progress"]), path)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(
                 f"{path} is damaged ({error}); delete it, and training starts from step 0"

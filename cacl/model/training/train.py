@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from cacl.model.data.dataset import (
     read_rows,
     training_tiles,
 )
-from cacl.model.device import make_fabric
+from cacl.model.device import describe_arithmetic, make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training.loop import Stage, StageResult, train_stage
@@ -38,6 +37,7 @@ from cacl.model.training.pseudo_labels import add_pseudo_labels, require_tiles
 from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
 from cacl.runtime.digest import digest_of
 from cacl.runtime.distributed import World, launch
+from cacl.runtime.signals import StopFlag
 from cacl.store import Store
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,8 @@ def train(
 ) -> None:
     """Train a model on labelled tiles and write it to the folder `out`.
 
-    Equal tiles, preset, steps, seed and threads give equal bytes on a CPU. A stopped run resumes at
+    Equal tiles, preset, steps and seed give equal bytes on CPUs with equal threads and instruction
+    set; `trained_on` in `model.json` states both. A stopped run resumes at
     its last saved step; SIGTERM saves one more before it stops. With several devices, each step
     uses one batch per device. Only image labels are read, no mask.
 
@@ -170,7 +171,7 @@ def train(
         )
 
 
-def train_networks(world: World, stop_requested: threading.Event, plan: TrainingPlan) -> bool:
+def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -> bool:
     """Train all networks as one process of a world and write the model.
 
     Returns
@@ -226,7 +227,8 @@ def train_networks(world: World, stop_requested: threading.Event, plan: Training
         if preset == final and final.post.fail_on_collapse:
             raise_if_collapsed(warnings[-1:])
     if world.is_main:
-        _write_model(plan, results, networks, warnings)
+        arithmetic = describe_arithmetic(results[-1].network.codebook.codes.device)
+        _write_model(plan, results, networks, warnings, arithmetic)
     return True
 
 
@@ -235,6 +237,7 @@ def _write_model(
     results: Sequence[StageResult],
     networks: Sequence[AutoEncoder],
     warnings: Sequence[dict[str, str]],
+    arithmetic: str,
 ) -> None:
     """Calibrate the thresholds of the final networks and write the model's folder."""
     thresholds = calibrate_thresholds(networks, plan.tiles, plan.held_out, plan.preset)
@@ -244,6 +247,7 @@ def _write_model(
         if planned.preset == plan.preset
     ]
     attributes = plan.attributes | {
+        "trained_on": arithmetic,
         "steps": sum(result.steps for result in results),
         "positive_tiles": int(results[-1].positive.any(1).sum()),
         "warnings": [text for texts in final_warnings for text in texts.values() if text],

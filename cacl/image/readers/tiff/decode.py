@@ -21,7 +21,6 @@ from cacl.image.readers.files import (
     SAVE_IN_COLOUR,
     check_pixels,
     damaged,
-    unreadable,
     unsupported,
 )
 from cacl.image.readers.source import Pixels
@@ -35,6 +34,8 @@ from cacl.image.readers.tiff.pages import (
 from cacl.image.readers.tiff.pixel_size import pixel_size
 from cacl.image.readers.tiff.segments import PageReader
 from cacl.image.readers.tiff.tags import check_directories, tag
+from cacl.runtime.resources import raise_if_short
+from cacl.runtime.source_files import unreadable
 
 COLOURS = {
     tifffile.PHOTOMETRIC.MINISBLACK: ("grey pixels", SAVE_IN_COLOUR),
@@ -90,7 +91,7 @@ def decode(path: Path) -> tuple[Pixels, float | None]:
         With the reason `damaged`, `too_large`, `unsupported_pixels`, `several_images`, `not_found`
         or `refused`.
     """
-    with _open(path) as choice:
+    with open_choice(path) as choice:
         page = choice.page
         _check_size(path, choice)
         pixels = _read(path, page)
@@ -113,7 +114,7 @@ def check_tiled(path: Path) -> TiledPage | None:
     ImageError
         As for `decode`.
     """
-    with _open(path) as choice:
+    with open_choice(path) as choice:
         page = choice.page
         _check_format(path, page)
         is_small = page.imagelength * page.imagewidth <= MAX_TILE_PX
@@ -148,7 +149,8 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Choice]:
+def open_choice(path: Path) -> Iterator[Choice]:
+    """Open a TIFF and choose its page of full resolution; errors as for `decode`."""
     try:
         with path.open("rb") as stream:
             check_directories(path, stream)
@@ -226,7 +228,8 @@ def _check_copies(path: Path, choice: Choice, pixels: Pixels) -> None:
 def _is_copy(path: Path, page: tifffile.TiffPage, pixels: Pixels) -> bool:
     try:
         small = _preview(_read(path, page))
-    except ImageError:
+    except ImageError as error:
+        raise_if_short(error, str(path))
         return False
     large = _preview(pixels)
     if np.abs(small - large).mean() <= MAX_MEAN_DIFFERENCE:

@@ -6,7 +6,6 @@ the image, in pages or in SubIFDs, and not all of them mark these as reduced.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import re
@@ -19,6 +18,7 @@ import tifffile
 from cacl.errors import ImageError
 from cacl.image.readers.files import several_images, unsupported
 from cacl.image.readers.tiff.pixel_size import ome_pixels
+from cacl.runtime.json_text import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ def _planes(description: str, page: tifffile.TiffPage) -> int:
 
 def _planes_of_tifffile(description: str, page: tifffile.TiffPage) -> int:
     try:
-        shape = [int(side) for side in json.loads(description)["shape"]]
+        shape = [int(side) for side in parse_json(description)["shape"]]
     except (ValueError, TypeError, KeyError, RecursionError):
         return 1
     sides, samples = [page.imagelength, page.imagewidth], page.samplesperpixel

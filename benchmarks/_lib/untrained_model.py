@@ -1,0 +1,26 @@
+"""A model of the preset robust with random weights: it costs what a trained one costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cacl.hpa.target_class import SINGLE_CLASS
+from cacl.model.checkpoint import save_model
+from cacl.model.config import ROBUST
+from cacl.model.inference.masks import Thresholds
+from cacl.model.networks.autoencoder import AutoEncoder
+
+
+def write_untrained_model(folder: Path) -> None:
+    """Write the model to a new folder."""
+    torch.manual_seed(0)
+    network = AutoEncoder(ROBUST.network)
+    codes = torch.randn_like(network.codebook.codes)
+    network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
+    thresholds = (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),)
+    folder.mkdir()
+    save_model(
+        folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=thresholds, attributes={}
+    )
