@@ -14,7 +14,6 @@ import argparse
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -49,11 +48,9 @@ class Plan:
     acquire_jobs: int
 
 
-def snakemake(
-    folder: Path, *options: str, checkout: Path = CHECKOUT
-) -> tuple[str, float, float, float]:
+def snakemake(folder: Path, *options: str) -> tuple[str, float, float, float]:
     """Run Snakemake in `folder`; return its output, seconds, CPU seconds and peak MB."""
-    paths = ("--snakefile", checkout / "workflow" / "Snakefile", "--directory", folder)
+    paths = ("--snakefile", CHECKOUT / "workflow" / "Snakefile", "--directory", folder)
     programs = Path(sys.executable).parent
     command = [programs / "snakemake", *paths, "--configfile", folder / "config.yaml", *options]
     search_path = f"{programs}{os.pathsep}{os.environ['PATH']}"
@@ -153,18 +150,7 @@ def mark_made(folder: Path, antibodies: int, shards: int) -> None:
     write_tables(folder, antibodies, shards)
     settings = load([folder / "config.yaml"])
     (folder / "results/training/config.txt").write_text(training_settings(settings))
-    options = ("--touch", "--forceall", "--cores", "1", "--quiet", "all")
-    snakemake(folder, *options, checkout=without_checkpoints(folder / "checkout"))
-
-
-def without_checkpoints(folder: Path) -> Path:
-    """Copy the workflow with rules in place of checkpoints, after each of which it is planned."""
-    shutil.copytree(CHECKOUT / "workflow", folder / "workflow")
-    shutil.copy(CHECKOUT / "environment.yml", folder)
-    for path in (folder / "workflow" / "rules").glob("*.smk"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace("checkpoint ", "rule "), encoding="utf-8")
-    return folder
+    snakemake(folder, "--touch", "--forceall", "--cores", "1", "--quiet", "all")
 
 
 def add_antibody(folder: Path, antibody: int, shards: int) -> None:
