@@ -112,6 +112,7 @@ _FOR_GOOD = frozenset(
         Reason.UNSAFE_ID,
         Reason.TOO_LARGE,
         Reason.TOO_SMALL,
+        Reason.SEVERAL_IMAGES,
         Reason.UNSUPPORTED_PIXELS,
         Reason.NO_TISSUE,
     )

@@ -9,7 +9,7 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import SegmentConfig
-from cacl.steps.parameters import AttemptOptions, ImageJobs, MeasureFiles
+from cacl.steps.parameters import AttemptOptions, ImageJobs, MeasureFiles, SegmentJobs
 
 
 def segment(
@@ -20,8 +20,7 @@ def segment(
     out: opt.Out,
     failures: opt.Failures,
     attempt: AttemptOptions,
-    threads: opt.Threads = 2,
-    strict: opt.Strict = False,
+    jobs: SegmentJobs,
 ) -> None:
     """Write the stain mask of every image of a shard.
 
@@ -39,8 +38,8 @@ def segment(
             out,
             failures,
             config,
-            threads=threads,
-            strict=strict,
+            threads=jobs.threads,
+            strict=jobs.strict,
         )
         record_attempt("segment", attempt, failures)
 

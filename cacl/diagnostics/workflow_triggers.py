@@ -44,7 +44,7 @@ def files_digest(paths: Iterable[Path]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content, empty for a missing file."""
+    """Return the SHA-256 of a file's content, empty if it is missing or cannot be read."""
     state = FileState.of(str(path))
     return "" if state.size == MISSING else _file_digest(state)
 
@@ -70,7 +70,10 @@ def _table_digest(state: FileState, columns: tuple[str, ...]) -> bytes:
 
 @cache
 def _file_digest(state: FileState) -> str:
-    return hashlib.sha256(Path(state.path).read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(Path(state.path).read_bytes()).hexdigest()
+    except OSError:  # a folder, or no permission; the step that reads it says so
+        return ""
 
 
 def training_settings(config: Config) -> str:

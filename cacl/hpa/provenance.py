@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from cacl.errors import ImageError, Reason
 from cacl.hpa.http.locks import write_locked
+from cacl.hpa.image_files import image_files
+from cacl.hpa.image_state import digest_image
 from cacl.hpa.licence import CREDIT
 from cacl.image.readers import jpeg
 from cacl.image.readers.files import read_core
@@ -142,14 +144,14 @@ def digest_file(path: Path) -> tuple[str, int]:
 
 
 def check_digest_of(path: Path, sha256: str) -> None:
-    """Check that a file has the digest with which it was acquired.
+    """Check that an image has the digest with which it was acquired, over all of its files.
 
     Raises
     ------
     ImageError
-        `CHANGED`: it has another digest. `NOT_FOUND`: the file cannot be read.
+        `CHANGED`: it has another digest. `NOT_FOUND`: a file cannot be read.
     """
-    actual, _ = digest_file(path)
+    actual, _ = digest_image(path)
     if actual != sha256:
         raise ImageError(
             Reason.CHANGED,
@@ -159,21 +161,21 @@ def check_digest_of(path: Path, sha256: str) -> None:
 
 
 def check_before_reading(path: Path, sha256: str) -> Callable[[], None]:
-    """Check a file's digest before it is decoded; return a check that it is still the same file.
+    """Check an image's digest before it is decoded; return a check that it is still the same.
 
     If both pass, the bytes that were decoded in between are those of the digest: inode, size and
-    modification time are still those from before the file was hashed.
+    modification time of each file are still those from before the files were hashed.
 
     Raises
     ------
     ImageError
         As for `check_digest_of`; `CHANGED` also from the check that is returned.
     """
-    before = _state(path)
+    before = _states(path)
     check_digest_of(path, sha256)
 
     def check() -> None:
-        if _state(path) != before:
+        if _states(path) != before:
             raise ImageError(
                 Reason.CHANGED,
                 f"{path} was changed while it was read; run `cacl acquire` again (`snakemake "
@@ -181,6 +183,10 @@ def check_before_reading(path: Path, sha256: str) -> Callable[[], None]:
             )
 
     return check
+
+
+def _states(path: Path) -> list[tuple[int, ...]]:
+    return [_state(file) for file in image_files(path)]
 
 
 def _state(path: Path) -> tuple[int, ...]:

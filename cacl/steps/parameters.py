@@ -31,6 +31,14 @@ class ImageJobs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SegmentJobs:
+    """How the masks of a shard are predicted."""
+
+    threads: int = field(default=2, metadata={"help": "CPU threads.", "min": 1})
+    strict: bool = field(default=False, metadata=STRICT)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttemptOptions:
     """Which attempt of a step at a shard this is; the workflow counts them."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cacl.errors import ImageError, Reason
 from cacl.hpa.image_files import image_files, image_folders
 from cacl.hpa.image_state import (
     Change,
@@ -19,6 +20,7 @@ from cacl.hpa.image_state import (
     digest_image,
     observe,
 )
+from cacl.hpa.provenance import check_before_reading, check_digest_of
 from cacl.image.readers import open_source
 from cacl.image.tile_grid import TileGrid
 from tests.fixtures import pictures
@@ -171,3 +173,16 @@ def test_mirror_and_copy_count_both(tmp_path: Path) -> None:
     assert change(state, 0) is Change.NONE
     copy.unlink()
     assert change(state, 0) is Change.CONTENT
+
+
+def test_file_of_a_slide_that_changed_since_it_was_acquired_is_noticed(tmp_path: Path) -> None:
+    path = dicom(tmp_path / "slide")
+    sha256, _ = digest_image(path)
+    check = check_before_reading(path, sha256)
+    check()
+    dicom(path.parent, seed=1)
+    make_newer(path.with_name("0.dcm"))
+    for check_again in (check, lambda: check_digest_of(path, sha256)):
+        with pytest.raises(ImageError) as caught:
+            check_again()
+        assert caught.value.reason is Reason.CHANGED

@@ -14,6 +14,7 @@ from cacl.diagnostics.workflow_triggers import (
     training_settings,
 )
 from cacl.hpa.gene_list_files import list_files
+from cacl.hpa.local_path import exists
 from cacl.hpa.mirror import Mirror
 from cacl.runtime.yaml_io import read_yaml
 from snakemake.exceptions import WorkflowError
@@ -78,9 +79,8 @@ def override_files():
 
 def user_lists():
     """Return the user's files that the catalog is made from: manifest, labels, gene lists."""
-    files = [
-        path for path in list_files(source.genes) if path.exists()
-    ] + override_files()
+    files = [path for path in list_files(source.genes) if exists(path)]
+    files += override_files()
     files += [source.manifest] if source.kind == "manifest" else []
     return files
 
