@@ -5,6 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 
+MAX_MESSAGE = 2000
+"""Longest message of the failure of an image, in characters; the remedy at its end stays."""
+
+
 class CaclError(Exception):
     """A run cannot continue; the message says what happened, where, and how to fix it."""
 
@@ -131,5 +135,12 @@ class ImageError(CaclError):
     """
 
     def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
+        super().__init__(_shortened(message))
         self.reason = reason
+
+
+def _shortened(message: str) -> str:
+    """Return a message for a table; a host may send a status line of 64 KB, which is quoted."""
+    if len(message) <= MAX_MESSAGE:
+        return message
+    return f"{message[: MAX_MESSAGE - 400]} ... {message[-300:]}"

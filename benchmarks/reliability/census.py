@@ -100,7 +100,7 @@ class Census:
             [*filter(None, [self.variables.get("PATH")]), str(programs), os.environ["PATH"]]
         )
         with self.output.open("w", encoding="utf-8") as output:
-            return subprocess.Popen(
+            return subprocess.Popen(  # nosec B603  # a list, no shell
                 [*command, *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -134,7 +134,7 @@ class Census:
             The lock was not removed.
         """
         command = [sys.executable, "-m", "cacl", "unlock", "--directory", str(self.folder)]
-        result = subprocess.run(
+        result = subprocess.run(  # nosec B603  # a list, no shell
             command, capture_output=True, text=True, check=False, env=environment()
         )
         if result.returncode:

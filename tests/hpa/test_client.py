@@ -184,6 +184,18 @@ def test_rejects_body_above_max_file_bytes(server: HpaServer) -> None:
     assert server.request_count(IMAGE) == 1
 
 
+def test_message_of_a_long_status_line_is_short(server: HpaServer) -> None:
+    def send(handler: hpa.Handler, _: bytes) -> None:
+        handler.close_connection = True
+        handler.wfile.write(b"5;" + b"x" * 40_000 + b"\r\n\r\n")
+
+    server.fail(IMAGE, send, always=True)
+    error = fetch_error(server)
+    assert error.reason is Reason.UNREACHABLE
+    assert len(str(error)) <= 2000
+    assert str(error).endswith("run again later")
+
+
 def test_refused_connection_is_unreachable(server: HpaServer) -> None:
     with HpaServer(Path()) as gone:
         pass
