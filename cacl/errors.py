@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-
 MAX_MESSAGE = 2000
 """Longest message of the failure of an image, in characters; the remedy at its end stays."""
 

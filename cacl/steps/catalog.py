@@ -62,14 +62,16 @@ def catalog(
         The user's manifest, overrides or gene list are invalid.
     """
     built = build_catalog(source, labels, downloads or out / "host")
-    tables.write_checked_text(failures, tables.table_csv(built.failures, FailureRow))
+    failure_table = tables.table_csv(built.failures, FailureRow)
     if not built.images:
+        tables.write_checked_text(failures, failure_table)
         raise CatalogError(_why_empty(built.summary, source, failures))
     made_with = tables.made_with("catalog", **source.model_dump(mode="json", include=SOURCE_KEYS))
     made_with["parameters"] |= labels.model_dump(mode="json", exclude={"overrides"})
     tables.write_parquet(out / "images.parquet", built.images, ImageRow, made_with)
     tables.write_parquet(out / "annotations.parquet", built.annotations, AnnotationRow)
     _write_shards(out, built.images, built.annotations, shards)
+    tables.write_checked_text(failures, failure_table)
     return built.summary
 
 

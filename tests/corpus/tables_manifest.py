@@ -230,8 +230,8 @@ CASES = [
         f'{H},mpp\nx.jpg,AB1,p,"1,000.5"\n',
         sentence=("line 2", "'1,000.5'", "such as 0.5"),
     ),
-    m("mpp in nanometres", f"{H},mpp\nx.jpg,AB1,p,250\n", sentence=("line 2", "from 0.05 to 5")),
-    m("mpp in millimetres", f"{H},mpp\nx.jpg,AB1,p,0.00025\n", sentence=("from 0.05 to 5",)),
+    m("mpp in nanometres", f"{H},mpp\nx.jpg,AB1,p,250\n", sentence=("line 2", "0.05 to 5")),
+    m("mpp in millimetres", f"{H},mpp\nx.jpg,AB1,p,0.00025\n", sentence=("0.05 to 5",)),
     m("mpp with a unit", f"{H},mpp\nx.jpg,AB1,p,0.5 um\n", sentence=("'0.5 um'", "plain number")),
     m("mpp made a date", f"{H},mpp\nx.jpg,AB1,p,05. Apr\n", sentence=("'05. Apr'", "such as 0.5")),
     m(

@@ -35,7 +35,7 @@ def test_size_of_a_jpeg_from_its_header(tmp_path: Path, progressive: bool) -> No
     assert jpeg_size(path) == (300, 500)
     data = path.read_bytes()
     path.write_bytes(data[:2] + b"\0\0garbage" + b"\xff\xff\xff" + data[3:])
-    assert jpeg_size(path) == simplejpeg.decode_jpeg_header(path.read_bytes())[:2]
+    assert jpeg_size(path) == simplejpeg.decode_jpeg_header(path.read_bytes(), strict=False)[:2]
     for end in (0, 2, 3, 10, 20):
         path.write_bytes(data[:end])
         assert jpeg_size(path) is None

@@ -304,7 +304,8 @@ def test_short_memory_while_a_shard_is_segmented(
     assert not (folder / "segmented.parquet").exists()
     assert not (folder / "failures.csv").exists()
     if result.returncode == 1:
-        assert "Traceback" not in result.stderr
+        # Zarr's own handler at exit complains if its thread could not start.
+        assert "Traceback" not in result.stderr.partition("Exception ignored in")[0]
         assert re.search("Error: (segment: HPA|cacl segment: )", result.stderr)
         assert "continues where it stopped" in " ".join(result.stderr.split())
     again = step.run(folder)
