@@ -144,8 +144,9 @@ def mark_made(folder: Path, antibodies: int, shards: int) -> None:
         name = line.split("\t")[0]
         if name.startswith("results/"):
             product = folder / name
-            (product.parent if product.suffix else product).mkdir(parents=True, exist_ok=True)
-            if product.suffix:
+            is_file = product.suffix or product.name == "SHA256SUMS"
+            (product.parent if is_file else product).mkdir(parents=True, exist_ok=True)
+            if is_file:
                 product.touch()
     write_tables(folder, antibodies, shards)
     settings = load([folder / "config.yaml"])

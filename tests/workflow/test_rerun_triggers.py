@@ -15,6 +15,7 @@ from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.workflow import Workflow
 
 SHARDS = 2
+FILES_WITHOUT_SUFFIX = ("done", "SHA256SUMS")
 ADDED = {"catalog"}
 SEGMENTED = {"segment", "measure", "report"}
 TRAINED = {"train", *SEGMENTED}
@@ -86,9 +87,9 @@ def finished(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Workfl
     summary = workflow("--configfile", path, "--summary")
     for line in summary.stdout.splitlines()[1:]:
         product = workflow.folder / line.split("\t")[0]
-        (product.parent if product.suffix else product).mkdir(parents=True, exist_ok=True)
-        if product.suffix or product.name == "done":
-            product.rmdir() if product.is_dir() else None
+        is_file = product.suffix or product.name in FILES_WITHOUT_SUFFIX
+        (product.parent if is_file else product).mkdir(parents=True, exist_ok=True)
+        if is_file:
             product.touch()
     for shard in range(SHARDS + 1):
         lists = workflow.folder / "results" / "catalog"
