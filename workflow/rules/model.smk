@@ -1,8 +1,12 @@
 """From tiles to a trained model."""
 
 
-rule list_tile_tables:
-    """List the tables of tiles; a model does not depend on the number of shards."""
+checkpoint list_tile_tables:
+    """List the tables of tiles; a model does not depend on the number of shards.
+
+    It is a checkpoint so that Snakemake looks again what follows from changed tables: while it
+    runs, `select` may ignore it, and so does all that depends on `select`.
+    """
     input:
         tables=ancient(per_shard("results/tiles/{shard}.parquet")),
     output:
