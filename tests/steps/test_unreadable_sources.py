@@ -101,7 +101,7 @@ def test_folder_whose_name_is_not_utf8_is_a_sentence(tmp_path: Path) -> None:
     )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert "caf\\xe9" in result.stderr
+    assert "caf\\udce9" in result.stderr
     assert "is not UTF-8" in " ".join(result.stderr.split())
 
 
