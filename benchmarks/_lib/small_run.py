@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from cacl.config import LabelsConfig, SegmentConfig, SourceConfig, TilesConfig, TrainConfig, resolve
-from cacl.diagnostics.workflow_triggers import training_settings
+from cacl.diagnostics.workflow_triggers import files_digest, training_settings
 from cacl.phantom.host import write_phantom
 from cacl.runtime.compute import Compute
 from cacl.steps.acquire import acquire
@@ -94,7 +94,10 @@ def _read_images(source: SourceConfig, tiles: TilesConfig) -> None:
         tiles,
         ImageJobs(),
     )
-    (RESULTS / "tiles/tables.txt").write_text("results/tiles/0.parquet\n", encoding="utf-8")
+    listed = RESULTS / "tiles/0.parquet"
+    (RESULTS / "tiles/tables.txt").write_text(
+        f"{listed}\n# sha256 {files_digest([listed])}\n", encoding="utf-8"
+    )
 
 
 def _learn(tiles: TilesConfig, steps: int, seed: int) -> None:

@@ -46,6 +46,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 NOT_COMPARED = {
     "results/model/speed.csv": "tiles per second of the training",
+    "results/model/speed.csv.sha256": "its digest",
+    "results/attempts/acquire/0.json": "times of the images' files",
+    "results/attempts/acquire/1.json": "times of the images' files",
 }
 """Products that may differ between equal runs, with the reason. Logs are not products."""
 

@@ -2,7 +2,7 @@
 
 
 checkpoint list_tile_tables:
-    """List the tables of tiles; a model does not depend on the number of shards.
+    """List the tables of tiles, and the digest of their content; see `select`.
 
     It is a checkpoint so that Snakemake looks again what follows from changed tables: while it
     runs, `select` may ignore it, and so does all that depends on `select`.
@@ -18,16 +18,19 @@ checkpoint list_tile_tables:
     conda:
         "../../environment.yml"
     params:
-        # The list is older than a model that was trained on tables of another content.
         input_digest=digest_of_all(per_shard("results/tiles/{shard}.parquet")),
     message:
         "Listing the tables of tiles"
     shell:
-        "printf '%s\\n' {input.tables} > {output.list} 2> {log}"
+        "printf '%s\\n' {input.tables} '# sha256 {params.input_digest}' > {output.list} 2> {log}"
 
 
 rule select:
-    """Choose the tiles for training and test, split by antibody."""
+    """Choose the tiles for training and test, split by antibody.
+
+    It depends on the list of tables, not on the tables: their number, the number of shards, changes
+    no model.
+    """
     input:
         images=catalog_unless_trained("results/catalog/images.parquet"),
         tables=unless_trained(rules.list_tile_tables.output.list),
@@ -51,7 +54,7 @@ rule select:
     message:
         "Selecting tiles"
     shell:
-        "cacl select --images {input.images} $(sed 's/^/--tiles /' {input.tables}) "
+        "cacl select --images {input.images} $(sed '/^#/d; s/^/--tiles /' {input.tables}) "
         "--out {output.tiles} {params.min_tissue_fraction} {params.overrides} "
         "{params.max_tiles} {params.seed} > {log} 2>&1 && "
         "printf '%s' {params.training_settings:q} > {output.config}"

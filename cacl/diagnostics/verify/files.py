@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cacl import tables
 from cacl.diagnostics.verify.result import Item
+from cacl.diagnostics.workflow_triggers import files_digest
 from cacl.errors import TableError
 from cacl.model.checkpoint import CHECKPOINT, DESCRIPTION, load_model, read_tensors
 from cacl.runtime.file_digest import check_digest
@@ -107,11 +108,14 @@ def _check_own_digest(path: Path) -> None:
 
 
 def _check_listed_tables(path: Path) -> None:
-    """Check the list of tables that Snakemake writes: one of each shard, in order."""
+    """Check the list of tables that Snakemake writes: one of each shard, in order, and a digest."""
     lines = path.read_bytes().decode("utf-8", "replace").split("\n")
-    expected = [f"results/tiles/{number}.parquet" for number in range(len(lines) - 1)]
-    if lines != [*expected, ""]:
-        raise TableError(f"{path} does not list the tables of all shards; delete it and run again")
+    names = [f"{number}.parquet" for number in range(len(lines) - 2)]
+    digest = files_digest(path.parent / name for name in names)
+    if lines != [*(f"results/tiles/{name}" for name in names), f"# sha256 {digest}", ""]:
+        raise TableError(
+            f"{path} does not list the tables of all shards as they are; delete it and run again"
+        )
 
 
 def _check_names(report: Path) -> None:
