@@ -123,9 +123,9 @@ class Census:
         with self.start(*options) as process:
             try:
                 process.wait(TIMEOUT_S)
-            except BaseException:
-                kill_group(process)
-                raise
+            finally:
+                if process.poll() is None:
+                    kill_group(process)
         return process.returncode, self.output.read_text(encoding="utf-8")
 
     def unlock(self) -> str:

@@ -61,7 +61,11 @@ def literally(text):
 
     Snakemake replaces wildcards in the texts of parameters, but not in what a function returns.
     """
-    return lambda wildcards: text
+
+    def value(wildcards):
+        return text
+
+    return value
 
 
 def as_inputs(files):
@@ -137,12 +141,20 @@ def batch_digest(*patterns, columns=()):
 
 def table_digest(pattern):
     """Return a function that returns a digest of the bytes of a shard's table, as `batch_digest`."""
-    return lambda wildcards: file_digest(Path(pattern.format(**wildcards)))
+
+    def digest(wildcards):
+        return file_digest(Path(pattern.format(**wildcards)))
+
+    return digest
 
 
 def digest_of_all(paths):
     """Return a function that returns a digest of the bytes of files, as `batch_digest`."""
-    return lambda wildcards: files_digest(map(Path, paths))
+
+    def digest(wildcards):
+        return files_digest(map(Path, paths))
+
+    return digest
 
 
 def digest_with_manifest(path):
@@ -150,8 +162,11 @@ def digest_with_manifest(path):
 
     With another source the modification time counts, see `unless_trained`.
     """
-    is_manifest = source.kind == "manifest"
-    return lambda wildcards: file_digest(Path(path)) if is_manifest else None
+
+    def digest(wildcards):
+        return file_digest(Path(path)) if source.kind == "manifest" else None
+
+    return digest
 
 
 def unless_trained(files):
