@@ -165,7 +165,8 @@ def _wait_for(handle: int, path: Path, *, wait: bool) -> None:
 def _lock_folder(folder: Path, *, wait: bool = True) -> int | None:
     """Create a temporary folder if it is missing, and lock it; see `_lock`."""
     while True:
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # not `exist_ok`: it fails if the owner removes the folder
+            folder.mkdir()
         with suppress(FileNotFoundError):  # its owner has just removed it
             return _lock(folder / LOCK, wait=wait)
 

@@ -7,21 +7,20 @@ import os
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from cacl.cli import app
 from tests.fixtures import censuses
-from tests.fixtures.censuses import TRAINED_AGAIN, Census, shard_jobs
+from tests.fixtures.censuses import TRAINED_AGAIN, Census, read_rgb, shard_jobs
 from tests.fixtures.slides import write_dicom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 DAMAGED = ("A7/a7", "tile", "damaged")
 SMALL = ("A8/a8", "tile", "too_small")
-MEASURED = {*(f"A{number}/a{number}" for number in range(1, 6)), "A9/1"}
+MEASURED = {*(f"A{number}/a{number}" for number in range(1, 6)), "A9/0"}
 
 
 @pytest.fixture(scope="module")
@@ -127,15 +126,23 @@ def test_other_labels_train_again_and_read_no_image(census: Census) -> None:
 
 
 def test_file_of_a_slide_that_the_manifest_does_not_name_is_part_of_it(census: Census) -> None:
-    slide = census.folder / "images" / "slide" / "0.dcm"
-    pixels = cv2.imread(str(census.folder / "images" / "a4.jpg"), cv2.IMREAD_COLOR)
-    assert pixels is not None
-    area = census.measured()["A9/1"]
-    other = np.ascontiguousarray(pixels[:768, :768, ::-1], np.uint8)
-    write_dicom(slide, other, series="1.2.3.9", level=0)
+    """The level that is read, 2 um per pixel, is in a file beside the named one."""
+    other = read_rgb(census.folder / "images" / "a4.jpg")[:768:2, :768:2]
+    area = census.measured()["A9/0"]
+    slide = census.folder / "images" / "slide" / "1.dcm"
+    write_dicom(slide, np.ascontiguousarray(other), series="1.2.3.9", level=1)
     assert census.run() == shard_jobs("A9", "acquire", "tile") | TRAINED_AGAIN
-    assert census.measured()["A9/1"] != area
+    assert census.measured()["A9/0"] != area
     assert census.plan() == {}
+
+
+def test_failure_that_stays_repeats_its_step_and_trains_no_model(
+    damaged: Census, tmp_path: Path
+) -> None:
+    census = damaged.copy_to(tmp_path / "run")
+    repeated = shard_jobs("A7", "tile", "segment", "measure") | {"list_tile_tables", "report"}
+    assert census.run() == repeated
+    assert census.failed() == {DAMAGED, SMALL}
 
 
 def test_image_that_failed_for_good_is_read_again_once_it_is_replaced(census: Census) -> None:
