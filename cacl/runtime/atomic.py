@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from cacl.runtime.lock_holder import lock_holder
+
 log = logging.getLogger(__name__)
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 """Errors of a file system without locks, such as Lustre mounted without `flock`."""
@@ -158,7 +160,7 @@ def _wait_for(handle: int, path: Path, *, wait: bool) -> None:
     except BlockingIOError:
         if not wait:
             raise
-        log.info("Waiting for %s, which writes %s", _holder(handle), path)
+        log.info("Waiting for %s, which writes %s", lock_holder(path), path)
         fcntl.flock(handle, fcntl.LOCK_EX)
 
 
@@ -198,14 +200,3 @@ def _remove(temporary: Path, target: Path, handle: int | None) -> None:
         temporary.rmdir()  # fails, rightly, if the next writer has already created its lock
     if handle is not None:
         os.close(handle)
-
-
-def _holder(handle: int) -> str:
-    """Return the process that has locked a file, as Linux lists it."""
-    with suppress(OSError, ValueError, IndexError):
-        inode = os.fstat(handle).st_ino
-        for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
-            fields = line.split()
-            if fields[1] == "FLOCK" and int(fields[5].rpartition(":")[2]) == inode:
-                return f"process {fields[4]}"
-    return "another process"

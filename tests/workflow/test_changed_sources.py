@@ -76,9 +76,7 @@ def test_changed_image_of_a_mirror_is_read(tiled: Census, tmp_path: Path, in_pla
     assert census.plan(TILES) == {}
 
 
-def test_damaged_copy_of_a_mirror_is_replaced(
-    tiled: Census, tmp_path: Path
-) -> None:
+def test_damaged_copy_of_a_mirror_is_replaced(tiled: Census, tmp_path: Path) -> None:
     census = tiled.copy_to(tmp_path / "run")
     before = digests(census)
     copy = image_of(census.folder / "resources", 3)

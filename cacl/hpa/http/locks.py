@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from cacl.errors import ConfigError
+from cacl.runtime.lock_holder import lock_holder
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def remove_leftovers(target: Path) -> None:
     """
     if not _part_of(target).exists() and not _lock_of(target).exists():
         return
-    with suppress(Timeout, OSError), _lock_file(target, timeout_s=0):
+    with suppress(Timeout, OSError), _lock_file(target, wait=False):
         _part_of(target).unlink(missing_ok=True)
 
 
@@ -78,7 +79,6 @@ def host_lock(root: Path) -> Iterator[None]:
     ConfigError
         The folder cannot be written.
     """
-    log.info("Downloads to %s start when no other process downloads to it", root)
     with ExitStack() as stack:
         try:
             root.mkdir(parents=True, exist_ok=True)
@@ -114,15 +114,27 @@ def _lock_of(target: Path) -> Path:
 
 
 @contextmanager
-def _lock_file(target: Path, *, timeout_s: float = -1) -> Iterator[None]:
-    """Hold `.<name>.lock` and remove it afterwards.
+def _lock_file(target: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold `.<name>.lock` and remove it afterwards; without `wait`, raise `Timeout` if it is held.
 
     Removal under the lock is safe: filelock (from 3.21 on) retries when the file that it locked no
     longer has a name.
     """
     path = _lock_of(target)
-    with FileLock(path, timeout=timeout_s):
+    with _acquire(FileLock(path), wait=wait):
         try:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _acquire(lock: FileLock, *, wait: bool) -> AbstractContextManager[object]:
+    """Acquire a lock; say which process holds it before waiting for that process."""
+    try:
+        return lock.acquire(blocking=False)
+    except Timeout:
+        if not wait:
+            raise
+    path = Path(lock.lock_file)
+    log.info("Waiting for %s, which has locked %s", lock_holder(path), path)
+    return lock.acquire()
