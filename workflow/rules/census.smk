@@ -2,9 +2,13 @@
 
 
 rule segment:
-    """Write the stain mask of every image of a shard."""
+    """Write the stain mask of every image of a shard.
+
+    It follows the list of tables, after which it is known whether the model is trained again.
+    """
     input:
         tiles="results/tiles/{shard}.parquet",
+        listed=ancient(rules.list_tile_tables.output.list),
         checkpoint="results/model/checkpoint.safetensors",
         description="results/model/model.json",
     output:
