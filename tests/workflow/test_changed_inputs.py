@@ -80,8 +80,10 @@ def test_unchanged_damaged_image_is_tried_again_and_no_model_is_trained(
     masks = census.folder / "results/segmented"
     before = {path.name: path.read_bytes() for path in masks.iterdir()}
     assert census.plan() == dict.fromkeys((*REPEATED, *ONCE, "all"), 1)
-    assert census.run() == shard_jobs("A7", *REPEATED) | set(ONCE)
-    assert census.run() == shard_jobs("A7", *REPEATED) | set(ONCE)
+    # Snakemake compares small tables by content: after equal tiles no mask is written again.
+    repeated = shard_jobs("A7", "acquire", "tile", "measure") | set(ONCE)
+    assert census.run() == repeated
+    assert census.run() == repeated
     assert census.failed() == {DAMAGED, SMALL}
     assert retries(census) == counts(0, 1, 1, 1, 0)
     assert {path.name: path.read_bytes() for path in masks.iterdir()} == before

@@ -37,7 +37,7 @@ def test_second_run_is_refused_and_verification_finds_no_fault_while_a_census_ru
         next(running_jobs(tmp_path, process))
         second = Workflow(checkout, tmp_path)("--configfile", tmp_path / "config.yaml")
         assert second.returncode == 1
-        assert f"is in use by process {process.pid} " in second.stderr
+        assert f"is locked by process {process.pid} " in second.stderr
         while process.poll() is None:
             verification = start_cacl(tmp_path, "verify")
             output = verification.communicate()[0]
