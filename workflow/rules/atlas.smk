@@ -79,8 +79,11 @@ checkpoint catalog:
         "> {log} 2>&1"
 
 
-rule acquire:
-    """Download or link a shard's images and verify them; verified images are kept."""
+checkpoint acquire:
+    """Download or link a shard's images and verify them; verified images are kept.
+
+    It is a checkpoint so that Snakemake looks again whether its table has changed.
+    """
     input:
         images=ancient("results/catalog/shards/{shard}.parquet"),
     output:
@@ -116,10 +119,13 @@ rule acquire:
         "--attempt-record {output.attempt} > {log} 2>&1"
 
 
-rule tile:
-    """Write a shard's images as tiles into the store; stored images are kept."""
+checkpoint tile:
+    """Write a shard's images as tiles into the store.
+
+    It is a checkpoint so that Snakemake looks again whether its table has changed.
+    """
     input:
-        acquired="results/acquired/{shard}.parquet",
+        acquired=ancient("results/acquired/{shard}.parquet"),
     output:
         tiles="results/tiles/{shard}.parquet",
         failures="results/failures/tile/{shard}.csv",
@@ -133,6 +139,7 @@ rule tile:
     params:
         tiles=settings.tiles.cli_args(),
         store="results/atlas.zarr",
+        input_digest=table_digest("results/acquired/{shard}.parquet"),
         attempt=attempt("tile"),
     message:
         "Tiling shard {wildcards.shard}"

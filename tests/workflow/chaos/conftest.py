@@ -12,9 +12,8 @@ from benchmarks.reliability.census import PRESETS, STEPS, Census
 
 @dataclass(frozen=True)
 class Reference:
-    """An undisturbed census: its folder, digests of its products, and what its steps took."""
+    """An undisturbed census: digests of its products, and what its steps took."""
 
-    folder: Path
     products: dict[str, str]
     seconds: dict[str, float]
     peaks_kb: dict[str, int]
@@ -27,5 +26,4 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     assert status == 0, output
     assert census.leftovers() == []
     assert census.image_ids("census") == census.image_ids("catalog/images.parquet")
-    seconds = {step: census.seconds(step) for step in STEPS}
-    return Reference(census.folder, census.products(), seconds, peaks)
+    return Reference(census.products(), {step: census.seconds(step) for step in STEPS}, peaks)
