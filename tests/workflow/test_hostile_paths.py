@@ -73,3 +73,16 @@ def test_builds_a_catalog_of_a_mirror_with_braces(checkout: Path, tmp_path: Path
     done = workflow("--configfile", "config.yaml", "--until", "acquire")
     assert done.returncode == 0, done.stderr
     assert len(read_parquet(tmp_path / "results" / "catalog" / "images.parquet", ImageRow)) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["{1}", "a {x} b", "{a,b}"])
+def test_refuses_a_run_in_a_folder_that_snakemake_takes_for_a_pattern(
+    checkout: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    result = Workflow(checkout, folder)("--dry-run")
+    assert result.returncode == 1
+    assert f"The folder {folder} cannot hold a run" in result.stdout + result.stderr
+    assert list(folder.glob("results*")) == []

@@ -41,7 +41,7 @@ def digests(folder: Path) -> dict[str, str]:
 def test_every_product_is_equal_in_another_folder_time_zone_locale_and_hash_seed(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = (tmp_path / "here", tmp_path / "somewhere else" / "Müller's {run}")
+    folders = (tmp_path / "here", tmp_path / "somewhere else" / "Müller's run")
     products = []
     for folder in folders:
         folder.mkdir(parents=True)

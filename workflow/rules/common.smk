@@ -22,6 +22,12 @@ from snakemake.io import contains_wildcard
 from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
+if contains_wildcard(str(Path.cwd())):
+    raise WorkflowError(
+        f"The folder {Path.cwd()} cannot hold a run: Snakemake takes the braces in its name for "
+        "wildcards and misses its own locks. Rename it, or name another one with --directory"
+    )
+
 try:
     for path in workflow.configfiles:
         # Snakemake keeps the last of two equal keys; here they are an error.
