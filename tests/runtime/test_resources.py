@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import threading
+import time
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,6 +140,7 @@ def test_shortage_ends_the_step_and_starts_no_further_image(jobs: int) -> None:
                 numpy_memory_error()
             except MemoryError as error:
                 raise ImageError(Reason.DAMAGED, "x.tif is damaged") from error
+        time.sleep(0.02)  # an image takes longer than the handling of an error
         return row.image_id
 
     with pytest.raises(
