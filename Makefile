@@ -17,7 +17,8 @@ demo: $(VENV)/run.stamp       ## Environment, then the whole workflow on a synth
 	$(RUN) cacl top --report results/report
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
-	$(RUN) OMP_WAIT_POLICY=PASSIVE pytest --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
+	$(RUN) OMP_WAIT_POLICY=PASSIVE pytest -n 2 --dist loadgroup \
+	  --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
 
 test-fast: $(VENV)/dev.stamp  ## Environment, then unit tests: no Slurm, no browser, no workflow run
 	$(RUN) pytest -n 2 -m 'not slow and not slurm and not browser'

@@ -68,18 +68,25 @@ def counts(
     }
 
 
-def test_unchanged_damaged_image_is_tried_again_and_nothing_else_runs(
+REPEATED = ("acquire", "tile", "segment", "measure")
+ONCE = ("list_tile_tables", "report")
+
+
+def test_unchanged_damaged_image_is_tried_again_and_no_model_is_trained(
     damaged: Census, tmp_path: Path
 ) -> None:
     census = damaged.copy_to(tmp_path / "run")
     assert retries(census) == counts(0, 1, 1, 0, 0)
-    before = census.folder.joinpath("results/report/report.html").stat().st_mtime_ns
-    assert census.plan() == {"acquire": 1}
-    assert census.run() == shard_jobs("A7", "acquire", "tile")
-    assert census.run() == shard_jobs("A7", "acquire", "tile")
+    masks = census.folder / "results/segmented"
+    before = {path.name: path.read_bytes() for path in masks.iterdir()}
+    assert census.plan() == dict.fromkeys((*REPEATED, *ONCE, "all"), 1)
+    # Snakemake compares small tables by content: after equal tiles no mask is written again.
+    repeated = shard_jobs("A7", "acquire", "tile", "measure") | set(ONCE)
+    assert census.run() == repeated
+    assert census.run() == repeated
     assert census.failed() == {DAMAGED, SMALL}
     assert retries(census) == counts(0, 1, 1, 1, 0)
-    assert census.folder.joinpath("results/report/report.html").stat().st_mtime_ns == before
+    assert {path.name: path.read_bytes() for path in masks.iterdir()} == before
 
 
 def test_repaired_image_is_read(finished: Census) -> None:
@@ -97,7 +104,7 @@ def test_image_that_is_replaced_under_its_name_is_read(census: Census) -> None:
     images = census.folder / "images"
     (images / "a1.jpg").write_bytes((images / "a2.jpg").read_bytes())
     assert retries(census)["stale"] == 1
-    assert census.plan() == {"acquire": 1}
+    assert census.plan() == dict.fromkeys((*REPEATED, *ONCE, "all"), 1)
     assert census.run() == shard_jobs("A1", "acquire", "tile") | TRAINED_AGAIN
     assert census.measured()["A1/a1"] == census.measured()["A2/a2"]
     assert census.plan() == {}

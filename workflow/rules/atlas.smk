@@ -79,11 +79,8 @@ checkpoint catalog:
         "> {log} 2>&1"
 
 
-checkpoint acquire:
-    """Download or link a shard's images and verify them; verified images are kept.
-
-    It is a checkpoint so that Snakemake looks again whether its table has changed.
-    """
+rule acquire:
+    """Download or link a shard's images and verify them; verified images are kept."""
     input:
         images=ancient("results/catalog/shards/{shard}.parquet"),
     output:
@@ -119,13 +116,10 @@ checkpoint acquire:
         "--attempt-record {output.attempt} > {log} 2>&1"
 
 
-checkpoint tile:
-    """Write a shard's images as tiles into the store.
-
-    It is a checkpoint so that Snakemake looks again whether its table has changed.
-    """
+rule tile:
+    """Write a shard's images as tiles into the store; stored images are kept."""
     input:
-        acquired=ancient("results/acquired/{shard}.parquet"),
+        acquired="results/acquired/{shard}.parquet",
     output:
         tiles="results/tiles/{shard}.parquet",
         failures="results/failures/tile/{shard}.csv",
@@ -139,7 +133,6 @@ checkpoint tile:
     params:
         tiles=settings.tiles.cli_args(),
         store="results/atlas.zarr",
-        input_digest=table_digest("results/acquired/{shard}.parquet"),
         attempt=attempt("tile"),
     message:
         "Tiling shard {wildcards.shard}"

@@ -2,9 +2,13 @@
 
 
 rule segment:
-    """Write the stain mask of every image of a shard."""
+    """Write the stain mask of every image of a shard.
+
+    It follows the list of tables, after which it is known whether the model is trained again.
+    """
     input:
-        tiles=ancient("results/tiles/{shard}.parquet"),
+        tiles="results/tiles/{shard}.parquet",
+        listed=ancient(rules.list_tile_tables.output.list),
         checkpoint="results/model/checkpoint.safetensors",
         description="results/model/model.json",
     output:
@@ -21,7 +25,6 @@ rule segment:
         segment=settings.segment.cli_args(),
         store="results/atlas.zarr",
         model=subpath(input.checkpoint, parent=True),
-        input_digest=table_digest("results/tiles/{shard}.parquet"),
         attempt=attempt("segment"),
     message:
         "Segmenting shard {wildcards.shard}"
@@ -38,7 +41,7 @@ rule measure:
         segmented="results/segmented/{shard}.parquet",
         images=ancient("results/catalog/shards/{shard}.parquet"),
         annotations=ancient("results/catalog/annotations/{shard}.parquet"),
-        tiles=ancient("results/tiles/{shard}.parquet"),
+        tiles="results/tiles/{shard}.parquet",
     output:
         census="results/census/{shard}.parquet",
         classes="results/classes/{shard}.parquet",
@@ -75,8 +78,8 @@ rule report:
     input:
         census=per_shard("results/census/{shard}.parquet"),
         classes=per_shard("results/classes/{shard}.parquet"),
-        checked_failures=ancient([CATALOG_FAILURES, *failure_tables("acquire", "tile")]),
-        failures=failure_tables("segment", "measure"),
+        catalog_failures=ancient(CATALOG_FAILURES),
+        failures=failure_tables("acquire", "tile", "segment", "measure"),
         images=ancient("results/catalog/images.parquet"),
         curves="results/model/training.csv",
     output:
@@ -183,21 +186,14 @@ rule report:
         seed=settings.cli_args("seed"),
         benchmark=benchmark_option(),
         benchmark_digest=file_digest(Path(BENCHMARK_TABLE)),
-        # The outputs of checkpoints count by their content.
-        input_digest=digest_of_all(
-            [
-                "results/catalog/images.parquet",
-                CATALOG_FAILURES,
-                *failure_tables("acquire", "tile"),
-            ]
-        ),
+        input_digest=digest_of_all(["results/catalog/images.parquet", CATALOG_FAILURES]),
         attempts=ATTEMPTS,
     message:
         "Writing the report"
     shell:
         "cacl report $(printf -- '--census %s ' {input.census}) "
         "$(printf -- '--classes-table %s ' {input.classes}) "
-        "$(printf -- '--failures %s ' {input.checked_failures} {input.failures}) --store {params.store} "
+        "$(printf -- '--failures %s ' {input.catalog_failures} {input.failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
         "{params.cell_type} {params.min_tissue_fraction} {params.segment} "
         "{params.benchmark} {params.seed} --attempts {params.attempts} --jobs {threads} "

@@ -145,15 +145,6 @@ def batch_digest(*patterns, columns=()):
     return digest
 
 
-def table_digest(pattern):
-    """Return a function that returns a digest of the bytes of a shard's table, as `batch_digest`."""
-
-    def digest(wildcards):
-        return file_digest(Path(pattern.format(**wildcards)))
-
-    return digest
-
-
 def digest_of_all(paths):
     """Return a function that returns a digest of the bytes of files, as `batch_digest`."""
 
@@ -164,10 +155,7 @@ def digest_of_all(paths):
 
 
 def digest_with_manifest(path):
-    """Return a function that returns a file's digest with a manifest, as `batch_digest`, else None.
-
-    With another source the modification time counts, see `unless_trained`.
-    """
+    """Return a function that returns a file's digest with a manifest, as `batch_digest`, else None."""
 
     def digest(wildcards):
         return file_digest(Path(path)) if source.kind == "manifest" else None
@@ -175,25 +163,21 @@ def digest_with_manifest(path):
     return digest
 
 
-def unless_trained(files):
-    """Return files that are ignored once a model exists: further genes do not change it.
+def training_inputs(files):
+    """Return what a model is trained from, as inputs whose modification times may not count.
 
-    They count again when any other setting that the model depends on changes. With a manifest,
-    which has the user's own labels, every change of their content leads to a new training.
+    With a manifest, which has the user's own labels, every change of their content leads to a new
+    training, see `digest_with_manifest`. With another source they are ignored once a model exists:
+    further genes do not change it. They count again when any other setting that the model depends
+    on changes.
     """
     recorded, model = Path(TRAINING_CONFIG), Path("results/model/model.json")
-    trained = (
-        source.kind != "manifest"
-        and model.exists()
+    is_ignored = source.kind == "manifest" or (
+        model.exists()
         and recorded.exists()
         and recorded.read_text(encoding="utf-8") == training_settings(settings)
     )
-    return ancient(files) if trained else files
-
-
-def catalog_unless_trained(files):
-    """Return tables of the catalog: with a manifest only their content counts, see the digest."""
-    return ancient(files) if source.kind == "manifest" else unless_trained(files)
+    return ancient(files) if is_ignored else files
 
 
 def benchmark_option():

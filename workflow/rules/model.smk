@@ -4,11 +4,11 @@
 checkpoint list_tile_tables:
     """List the tables of tiles, and the digest of their content; see `select`.
 
-    It is a checkpoint so that Snakemake looks again what follows from changed tables: while it
-    runs, `select` may ignore it, and so does all that depends on `select`.
+    It is a checkpoint so that Snakemake decides only after it whether the model is trained again:
+    a step that was repeated and wrote the same tables changes no model.
     """
     input:
-        tables=ancient(per_shard("results/tiles/{shard}.parquet")),
+        tables=per_shard("results/tiles/{shard}.parquet"),
     output:
         list="results/tiles/tables.txt",
     log:
@@ -32,8 +32,8 @@ rule select:
     no model.
     """
     input:
-        images=catalog_unless_trained("results/catalog/images.parquet"),
-        tables=unless_trained(rules.list_tile_tables.output.list),
+        images=training_inputs("results/catalog/images.parquet"),
+        tables=training_inputs(rules.list_tile_tables.output.list),
         overrides=as_inputs(override_files()),
     output:
         tiles="results/training/tiles.parquet",
@@ -51,6 +51,7 @@ rule select:
         seed=settings.cli_args("seed"),
         training_settings=literally(training_settings(settings)),
         images_digest=digest_with_manifest("results/catalog/images.parquet"),
+        tables_digest=digest_with_manifest("results/tiles/tables.txt"),
     message:
         "Selecting tiles"
     shell:

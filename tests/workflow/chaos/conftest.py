@@ -12,8 +12,9 @@ from benchmarks.reliability.census import PRESETS, STEPS, Census
 
 @dataclass(frozen=True)
 class Reference:
-    """An undisturbed census: digests of its products, and what its steps took."""
+    """An undisturbed census: its folder, digests of its products, and what its steps took."""
 
+    folder: Path
     products: dict[str, str]
     seconds: dict[str, float]
     peaks_kb: dict[str, int]
@@ -26,4 +27,5 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     assert status == 0, output
     assert census.leftovers() == []
     assert census.image_ids("census") == census.image_ids("catalog/images.parquet")
-    return Reference(census.products(), {step: census.seconds(step) for step in STEPS}, peaks)
+    seconds = {step: census.seconds(step) for step in STEPS}
+    return Reference(census.folder, census.products(), seconds, peaks)
