@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -222,27 +222,48 @@ def load_checked(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> 
     CheckpointError
         The tensors belong to another architecture, or are not finite.
     """
-    state = network.state_dict()
-    missing = sorted(set(state) - set(tensors))
-    unknown = sorted(set(tensors) - set(state))
+    check_tensors(tensors, network.state_dict(), path)
+    network.load_state_dict(tensors)
+
+
+def check_tensors(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path
+) -> None:
+    """Compare names, shapes and types of tensors from a file with those of a network.
+
+    Parameters
+    ----------
+    tensors
+        Tensors of the file, by name.
+    expected
+        Tensors of the names, shapes and types that the file must have; their values do not count.
+    path
+        The file, for messages.
+
+    Raises
+    ------
+    CheckpointError
+        The tensors belong to another architecture, or are not finite.
+    """
+    missing = sorted(set(expected) - set(tensors))
+    unknown = sorted(set(tensors) - set(expected))
     if missing or unknown:
         raise CheckpointError(
             f"{path} is of another architecture: it lacks {missing[:3] or 'nothing'} and has "
             f"{unknown[:3] or 'nothing'} in excess; run `cacl train` again"
         )
     for name, tensor in tensors.items():
-        expected = state[name]
-        if tensor.shape != expected.shape or tensor.dtype != expected.dtype:
+        like = expected[name]
+        if tensor.shape != like.shape or tensor.dtype != like.dtype:
             raise CheckpointError(
                 f"{path} is of another architecture: {name} is {tensor.dtype} "
-                f"{tuple(tensor.shape)}, expected {expected.dtype} {tuple(expected.shape)}; run "
+                f"{tuple(tensor.shape)}, expected {like.dtype} {tuple(like.shape)}; run "
                 "`cacl train` again"
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(
                 f"{path} has values that are not finite in {name}; run `cacl train` again"
             )
-    network.load_state_dict(tensors)
 
 
 def read_description(path: Path) -> dict[str, Any]:

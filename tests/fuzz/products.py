@@ -6,6 +6,7 @@ import io
 import json
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,9 +15,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
 
 from cacl import tables
-from cacl.runtime.file_digest import DIGITS, PREFIX, embed_digest
+from cacl.model.checkpoint import METADATA
+from cacl.runtime.file_digest import BLANK_DIGEST, DIGITS, FILE_DIGEST, PREFIX, embed_digest
 from cacl.tables.schemas import FailureRow
 from tests.fuzz.genome import Genome
 from tests.fuzz.mutations import VALUES, edited, edited_json
@@ -75,13 +80,45 @@ def sealed(data: bytes) -> bytes:
 
 
 def safetensors_with_edits(genome: Genome, data: bytes) -> bytes:
-    """Return a safetensors file with an edited header whose length fits, or with edited bytes."""
+    """Return a safetensors file with other tensors, an edited header or edited bytes."""
     length = int.from_bytes(data[:8], "little")
+    if genome.chance(2):
+        with suppress(LookupError, TypeError, ValueError, RecursionError, SafetensorError):
+            return _with_other_tensors(genome, data, json.loads(data[8 : 8 + length]))
     if genome.chance(2) or not 8 + length <= len(data):
         return edited(genome, (data,), (b"F64", b"BOOL", b'"dtype":', b'"shape":'))
     header = _edited_document(genome, data[8 : 8 + length])
     size = len(header) if not genome.chance(4) else genome.edge()
     return struct.pack("<Q", size % 2**64) + header + data[8 + length :]
+
+
+def _with_other_tensors(genome: Genome, data: bytes, header: dict[str, Any]) -> bytes:
+    """Return a valid file with its right digest; tensors and metadata are edited or missing."""
+    tensors = safetensors.torch.load(data)
+    metadata = json.loads(header["__metadata__"][METADATA])
+    for _ in range(genome.below(3)):
+        name = genome.choice(sorted(tensors))
+        tensor = tensors.pop(name)
+        kind = genome.below(6)
+        if kind:
+            changed = (
+                tensor,
+                tensor.to(genome.choice(DTYPES)),
+                tensor.reshape(-1)[: genome.below(4)],
+                tensor[None],
+                torch.full_like(tensor, genome.choice((0, 1, 200))),
+            )[kind - 1].clone()
+            tensors[genome.text() if genome.chance(4) else name] = changed
+    if genome.chance(2):
+        progress = json.loads(metadata.get("progress", "{}"))
+        metadata["progress"] = edited_json(genome, [progress]).decode(errors="surrogateescape")
+    if genome.chance(4):
+        metadata = json.loads(edited_json(genome, [metadata]))
+    metadata = {**metadata, FILE_DIGEST: BLANK_DIGEST} if isinstance(metadata, dict) else metadata
+    return embed_digest(safetensors.torch.save(tensors, {METADATA: json.dumps(metadata)}))
+
+
+DTYPES = (torch.float16, torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool)
 
 
 @cache

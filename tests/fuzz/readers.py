@@ -253,7 +253,12 @@ def training_state(folder: Path) -> None:
     run.resume(folder / "state.safetensors", "f")
     assert run.step >= 0
     assert run.bad_checks >= 0
-    assert run.labels.positive.shape == (2, 1)
+    new = TrainingRun.create(small_preset(), _tiles(), _fabric(), seed=0)
+    for name, expected in vars(new.labels).items():
+        found = getattr(run.labels, name)
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape), name
+    for row in (*run.history, *run.recent):
+        assert all(isinstance(value, float) for value in row.values()), row
 
 
 def parquet(folder: Path) -> None:

@@ -128,13 +128,13 @@ TARGETS = (
     ),
     Target(
         "checkpoint",
-        "model.json and safetensors edited, exchanged, removed",
+        "model.json, safetensors and single tensors edited, exchanged, removed",
         readers.checkpoint_case,
         readers.checkpoint,
     ),
     Target(
         "training_state",
-        "safetensors and its header edited",
+        "safetensors, its header, tensors and progress edited",
         readers.training_case,
         readers.training_state,
     ),

@@ -8,15 +8,16 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
+from pydantic import BaseModel, NonNegativeInt
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from cacl.errors import CheckpointError
-from cacl.model.checkpoint import load_checked, read_tensors, write_tensors
+from cacl.model.checkpoint import check_tensors, load_checked, read_tensors, write_tensors
 from cacl.model.config import OptimConfig, Preset
 from cacl.model.data.batches import InstanceLabels
 from cacl.model.data.dataset import TileDataset
@@ -31,6 +32,16 @@ log = logging.getLogger(__name__)
 LR_WARMUP_STEPS = 20
 EMA_WARMUP_STEPS = 10
 Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+class Progress(BaseModel, strict=True):
+    """Progress of a run as its file holds it; see `TrainingRun`."""
+
+    step: NonNegativeInt
+    best_loss: float
+    bad_checks: NonNegativeInt
+    history: list[dict[str, int | float]]
+    recent: list[dict[str, int | float]]
 
 
 @dataclass(eq=False)
@@ -156,8 +167,7 @@ class TrainingRun:
         for name, pool in self._pools().items():
             if pool.images:
                 tensors[name] = torch.stack(pool.images)
-        progress = {"step": self.step, "history": self.history, "recent": self.recent}
-        progress |= {"best_loss": self.best_loss, "bad_checks": self.bad_checks}
+        progress = {name: getattr(self, name) for name in Progress.model_fields}
         metadata = {"fingerprint": fingerprint, "progress": json.dumps(progress)}
         write_tensors(path, tensors, metadata)
 
@@ -169,7 +179,7 @@ class TrainingRun:
         Raises
         ------
         CheckpointError
-            The file is of another version.
+            The file has the fingerprint, but holds no state of such a run.
         """
         if not path.exists():
             return
@@ -183,31 +193,42 @@ class TrainingRun:
             log.warning("train: %s is of another run; training starts from step 0", path)
             return
         try:
-            self._load(tensors, parse_json(metadata["progress"]), path)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            self._load(tensors, Progress.model_validate(parse_json(metadata["progress"])), path)
+        except (CheckpointError, KeyError, ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(
-                f"{path} is damaged ({error}); delete it, and training starts from step 0"
+                f"{path} holds no state of this training; delete it and run `cacl train` again: "
+                f"training starts from step 0 ({error})"
             ) from error
         log.info("train: resumed at step %d", self.step)
 
-    def _load(self, tensors: dict[str, Tensor], progress: dict[str, Any], path: Path) -> None:
+    def _load(self, tensors: dict[str, Tensor], progress: Progress, path: Path) -> None:
+        labels = _without_prefix("labels", tensors)
+        check_tensors(labels, vars(self.labels), path)
         for name, module in self._modules().items():
             load_checked(module, _without_prefix(name, tensors), path)
         for name, optimiser in self._optimisers().items():
-            state = optimiser.state_dict()
-            state["state"] = {}
-            for key, tensor in _without_prefix(name, tensors).items():
-                number, moment = key.split(".", 1)
-                state["state"].setdefault(int(number), {})[moment] = tensor
-            optimiser.load_state_dict(state)
+            _load_moments(optimiser, _without_prefix(name, tensors), path)
         for name, pool in self._pools().items():
             if name in tensors:
                 pool.images = list(tensors[name].unbind(0))
         self.rng.set_state(tensors["rng"])
-        self.labels = InstanceLabels(**_without_prefix("labels", tensors))
-        self.step = int(progress["step"])
-        self.best_loss, self.bad_checks = float(progress["best_loss"]), int(progress["bad_checks"])
-        self.history, self.recent = list(progress["history"]), list(progress["recent"])
+        self.labels = InstanceLabels(**labels)
+        for name in Progress.model_fields:
+            setattr(self, name, getattr(progress, name))
+
+
+def _load_moments(optimiser: torch.optim.Adam, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load the moments of Adam, by `<number of the parameter>.<name of the moment>`."""
+    parameters = optimiser.param_groups[0]["params"]
+    state = optimiser.state_dict()
+    state["state"] = {}
+    for number, parameter in enumerate(parameters):
+        moments = _without_prefix(str(number), tensors)
+        if moments:
+            like = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+            check_tensors(moments, like, path)
+            state["state"][number] = moments
+    optimiser.load_state_dict(state)
 
 
 def learning_rate(optim: OptimConfig, step: int, steps: int) -> float:
