@@ -33,7 +33,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "source.mirror": (None, set()),
     "source.manifest": ("other.csv", {"catalog", *SELECTED}),
     "source.requests_per_second": (1, set()),
-    "source.allowed_hosts": (["example.org"], {"catalog", "acquire"}),
+    "source.allowed_hosts": (["example.org"], RETILED),
     "source.host": ("https://example.org", {"catalog", "acquire", *TILED}),
     "source.max_minutes": (5, set()),
     "phantom.antibodies": (20, SYNTHESISED),
@@ -60,8 +60,8 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
 """Another value of each key, and the rules that run again.
 
 If the catalog runs again, it is marked as done with unchanged lists; `test_workflow` shows what
-follows from a changed list. If `acquire` or `tile` runs again, it is marked as done: with another
-table if `tile` is expected to run, with the same table otherwise.
+follows from a changed list. If `acquire`, `tile` or `list_tile_tables` runs again, it is marked as
+done: with another table if `select` is expected to run, with the same table otherwise.
 """
 
 
@@ -126,10 +126,11 @@ def test_changed_key_reruns_exactly_the_rules_that_depend_on_it(
         ("catalog", ["results/catalog/images.parquet"]),
         ("acquire", [f"results/acquired/{shard}.parquet" for shard in range(shards)]),
         ("tile", [f"results/tiles/{shard}.parquet" for shard in range(shards)]),
+        ("list_tile_tables", ["results/tiles/tables.txt"]),
     ):
         if step not in jobs:
             continue
-        if step != "catalog" and "tile" in expected:
+        if step != "catalog" and "select" in expected:
             for table in tables_of:
                 (workflow.folder / table).write_text(f"as {step} writes it now")
         made = workflow("--configfile", path, "--touch", *tables_of)
