@@ -9,9 +9,12 @@ from pathlib import Path
 
 from tests.corpus import (
     images_bombs,
+    images_directories,
     images_jpeg,
+    images_jpeg_other,
     images_other,
     images_pages,
+    images_scanners,
     images_tiff,
 )
 from tests.corpus.images_field import Case, Measured
@@ -19,7 +22,10 @@ from tests.corpus.images_field import Case, Measured
 CASES: tuple[Case, ...] = (
     *images_tiff.CASES,
     *images_pages.CASES,
+    *images_directories.CASES,
     *images_jpeg.CASES,
+    *images_jpeg_other.CASES,
+    *images_scanners.CASES,
     *images_other.CASES,
     *images_bombs.CASES,
 )
@@ -48,6 +54,7 @@ def write_corpus(folder: Path, cases: Sequence[Case] = CASES) -> Path:
     """
     lines = ["image_path,antibody_id,patient_id,image_id,mpp"]
     for number, case in enumerate(cases):
+        (folder / case.name).parent.mkdir(exist_ok=True)
         case.write(folder / case.name)
         lines.append(f'"{case.name}",corpus,p{number},{number:03},{case.mpp}')
     manifest = folder / "manifest.csv"
