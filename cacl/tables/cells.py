@@ -24,6 +24,9 @@ SHORTENED = re.compile(r"[+-]?\d[.,]\d+E[+-]?\d+", re.IGNORECASE | re.ASCII)
 DECIMAL = re.compile(r"[+-]?\d+([.,]\d+)?(E[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"(\d{1,9})([.,]0+)?", re.ASCII)
 FORMULA = re.compile(r"[=@].*|[+-](?!\d+([.,]\d+)?$).+", re.DOTALL)
+EVALUATED = re.compile(rf"'*(?:{FORMULA.pattern}|[\t\r].*)", re.DOTALL)
+"""A formula, or one behind the apostrophes of `as_text`; a tab or carriage return can hide one."""
+
 INVISIBLE = ("Cf", "Zs", "Zl", "Zp", "Cc")
 """Unicode categories of format and bidi marks (zero-width space, byte order mark), of spaces (also
 no-break), of line ends and of control characters."""
@@ -96,6 +99,21 @@ def problem_of_name(text: str) -> str:
             "character"
         )
     return problem_of(text)
+
+
+def as_text(text: str) -> str:
+    """Return a value as a CSV holds it: with an apostrophe before what a spreadsheet evaluates.
+
+    References
+    ----------
+    OWASP, CSV Injection.
+    """
+    return f"'{text}" if EVALUATED.fullmatch(text) else text
+
+
+def without_mark(text: str) -> str:
+    """Return the value that `as_text` was given."""
+    return text[1:] if text.startswith("'") and EVALUATED.fullmatch(text) else text
 
 
 def decimal(text: str) -> float | None:
