@@ -20,7 +20,7 @@ SPREADSHEET_ERRORS = frozenset(
     ("#ref!", "#value!", "#name?", "#div/0!", "#num!", "#null!", "#spill!", "#calc!", "#error!")
 )
 AS_TEXT = re.compile(r'="(.*)"', re.DOTALL)
-SHORTENED = re.compile(r"[+-]?\d[.,]\d+E[+-]?\d+", re.IGNORECASE | re.ASCII)
+SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+E[+-]?|E[+-])\d+", re.IGNORECASE | re.ASCII)
 DECIMAL = re.compile(r"[+-]?\d+([.,]\d+)?(E[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"(\d{1,9})([.,]0+)?", re.ASCII)
 FORMULA = re.compile(r"[=@].*|[+-](?!\d+([.,]\d+)?$).+", re.DOTALL)
@@ -85,13 +85,14 @@ def problem_of(text: str) -> str:
 def problem_of_name(text: str) -> str:
     """Return why a cleaned name of a gene, patient, tissue or antibody cannot be right; or empty.
 
-    A spreadsheet shortens long numbers to `1.2E+11`, which makes different names equal, and
-    evaluates names that start as formulas when it opens the products.
+    A spreadsheet shortens long numbers to `1.2E+11`, and R writes 100000 as `1e+05`: different
+    names become equal. A spreadsheet evaluates names that start as formulas when it opens the
+    products.
     """
     if SHORTENED.fullmatch(text):
         return (
-            f"is {text!r}, a number that a spreadsheet has shortened; format the column as text "
-            "and write the names again"
+            f"is {text!r}, a number that a spreadsheet or R has shortened; format the column as "
+            "text and write the names again"
         )
     if FORMULA.fullmatch(text):
         return (
