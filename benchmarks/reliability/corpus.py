@@ -107,10 +107,10 @@ def summary(rows: list[Row]) -> Iterator[str]:
     yield f"{ends.total()} images: " + ", ".join(f"{n} {end}" for end, n in ends.most_common())
     kinds = Counter(str(case.end) for case in tables.CASES)
     yield f"{kinds.total()} tables: " + ", ".join(f"{n} {end}" for end, n in kinds.most_common())
-    for what, group in (("image", True), ("table", False)):
-        largest = [each for kind, _, each in rows if (kind == "image") == group]
-        peak_mb, seconds = max(e.peak_mb for e in largest), max(e.seconds for e in largest)
-        yield f"largest of a {what}: {peak_mb:.0f} MB, {seconds:.1f} s of CPU time"
+    for what, are_images in (("image", True), ("table", False)):
+        group = [each for kind, _, each in rows if (kind == "image") == are_images]
+        peak_mb, seconds = max(e.peak_mb for e in group), max(e.seconds for e in group)
+        yield f"largest values of one {what}: {peak_mb:.0f} MB, {seconds:.1f} s of CPU time"
     yield "memory: resident (images), allocated by Python (tables); MB are 10^6 bytes"
 
 

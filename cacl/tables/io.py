@@ -177,7 +177,7 @@ def read_csv(path: Path, record: type) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise TableError(_unreadable(path, error)) from error
     _check_columns(path, list(frame.columns), schema, record)
-    return frame.map(without_mark)
+    return frame.map(without_mark).astype("string")
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -100,6 +100,15 @@ def test_csv_leaves_other_texts_as_they_are(text: str) -> None:
     assert tables.table_csv([row], FailureRow).splitlines()[1].startswith(f"{text},")
 
 
+def test_csv_with_a_short_line_is_read_as_text(tmp_path: Path) -> None:
+    header = ",".join(tables.columns(FailureRow))
+    (tmp_path / "f.csv").write_text(f"{header}\n'=1,tile\n", encoding="utf-8")
+    frame = tables.read_csv(tmp_path / "f.csv", FailureRow)
+    assert frame["image_id"].tolist() == ["=1"]
+    assert frame["source"].tolist() == [""]
+    assert set(map(str, frame.dtypes)) == {"string"}
+
+
 def test_failure_has_its_texts_in_one_line_of_utf_8(tmp_path: Path) -> None:
     row = replace(FAILURE, image_id="GE\rNE", message="a\nb\x1b[0m", source="folder \udcff/x.jpg")
     assert (row.image_id, row.message) == ("GE\\rNE", "a\\nb\\x1b[0m")
