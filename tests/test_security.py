@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import ast
+import csv
+import io
 import re
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from cacl import config
-from cacl.errors import ConfigError, ImageError, Reason
+from cacl import config, tables
+from cacl.errors import ConfigError, ImageError, ManifestError, Reason
 from cacl.hpa.annotation_table import read_annotation_table
 from cacl.hpa.gene_index import GeneIndex
+from cacl.hpa.manifest import read_manifest
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.urls import image_id_of
+from cacl.tables.schemas import ImageRow
+from tests.fixtures.catalogs import build_catalog, image_url, make_mirror
+from tests.fixtures.hpa_server import antibody_xml, gene_xml
 
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
 TABLE = b"Gene\tGene name\tTissue\tCell type\tLevel\tReliability\nENSG1\tSI\tskin\tx\tHigh\tHigh\n"
@@ -102,3 +108,39 @@ def test_only_named_environment_variables_are_read(checkout: Path) -> None:
         'os.environ.get(f"SLURM_{name}"',
         "os.environ.get(MEMORY_VARIABLE",
     }
+
+
+FORMULAS = ('=HYPERLINK("http://x")', "@SUM(1)", "+1+1", "-2+3|cmd")
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_names_of_a_gene_xml_are_no_formulas_in_a_csv(tmp_path: Path, name: str) -> None:
+    antibodies = (
+        antibody_xml("HPA000001", (image_url(1),)),
+        antibody_xml(name.replace('"', ""), (image_url(2),)),
+    )
+    mirror = make_mirror(tmp_path, gene_xml(gene=name, antibodies=antibodies))
+    genes = tmp_path / "genes.txt"
+    genes.write_text("ENSG00000090402\n=1+1\n", encoding="utf-8")
+    built = build_catalog(mirror, tmp_path / "catalog", genes=(str(genes),))
+    assert [row.gene for row in built.images] == [name]
+    assert sorted(reason for _, reason, _ in built.failures) == ["unknown_name", "unsafe_id"]
+    products = {
+        "failures": (tmp_path / "catalog" / "failures.csv").read_text(encoding="utf-8"),
+        "images": tables.table_csv(built.images, ImageRow),
+    }
+    for text in products.values():
+        cells = [cell for line in csv.reader(io.StringIO(text)) for cell in line]
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    assert f"'{name}" in next(csv.reader(products["images"].splitlines()[1:]))
+
+
+@pytest.mark.parametrize("column", ["antibody_id", "patient_id", "gene", "tissue", "image_id"])
+@pytest.mark.parametrize("name", FORMULAS)
+def test_names_of_a_manifest_are_no_formulas(tmp_path: Path, column: str, name: str) -> None:
+    values = {"image_path": "x.jpg", "antibody_id": "A", "patient_id": "p"} | {column: name}
+    manifest = tmp_path / "manifest.csv"
+    with manifest.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([values.keys(), values.values()])
+    with pytest.raises(ManifestError, match=f"line 2: {column} .*formula; remove its first"):
+        read_manifest(manifest)

@@ -6,9 +6,17 @@ import re
 
 VERSIONED_ID = re.compile(r"(ENSG\d{11})\.\d+(_PAR_Y)?", re.IGNORECASE | re.ASCII)
 MONTHS = {
-    "MARCHF": ("mar", "mär", "mrz", "mars", "märz", "march"),
-    "SEPTIN": ("sep", "sept", "september", "septembre"),
-    "DELEC": ("dec", "dez", "déc", "december", "dezember", "décembre"),
+    "MARCHF": (
+        *("mar", "march", "mär", "märz", "mrz", "mars", "marts", "mrt", "maart"),
+        *("marzo", "março"),
+    ),
+    "SEPTIN": (
+        *("sep", "sept", "september", "septembre", "septiembre", "set", "settembre", "setembro"),
+    ),
+    "DELEC": (
+        *("dec", "december", "dez", "dezember", "déc", "décembre", "dic", "diciembre", "dicembre"),
+        "dezembro",
+    ),
 }
 """The current symbols of the genes that spreadsheets turn into dates, by the names of the month.
 
@@ -20,7 +28,12 @@ FORMER = {"MARCHF": "MARCH", "SEPTIN": "SEPT", "DELEC": "DEC"}
 DAY_MONTH = re.compile(r"(\d{1,2})[-./ ]{1,2}([a-zäöüé]+)\.?([-./ ]\d{2,4})?", re.IGNORECASE)
 MONTH_DAY = re.compile(r"([a-zäöüé]+)\.?[-./ ]{1,2}(\d{1,2})", re.IGNORECASE)
 YEAR_FIRST = re.compile(r"\d{4}[-/.](\d{1,2})[-/.](\d{1,2})([ T]00:00(:00)?)?", re.ASCII)
+SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})(?:/(?:\d{2}|\d{4}))?", re.ASCII)
+"""The month is first in the United States, the day elsewhere."""
+
 DAY_FIRST = re.compile(r"(\d{1,2})[.](\d{1,2})[.](\d{2}|\d{4})", re.ASCII)
+NUMERIC = ((YEAR_FIRST, [(1, 2)]), (DAY_FIRST, [(2, 1)]), (SLASHED, [(1, 2), (2, 1)]))
+"""Dates of digits, with the groups of month and day."""
 
 
 def without_version(name: str) -> str:
@@ -32,30 +45,37 @@ def without_version(name: str) -> str:
 def spreadsheet_date(name: str) -> str:
     """Return the gene that a date in a list of genes was, such as "MARCHF1 (formerly MARCH1)".
 
-    Empty for a name that is no such date.
+    Empty for a name that is no such date; two genes for a date whose order is open.
 
     References
     ----------
     Ziemann, Eren, El-Osta, Genome Biol 2016, 17:177; Abeysooriya et al., PLoS Comput Biol 2021,
     17:e1008984.
     """
-    prefix, number = _month_and_day(name.strip())
-    if not prefix or int(number) == 0:
-        return ""
-    return f"{prefix}{int(number)} (formerly {FORMER[prefix]}{int(number)})"
+    genes = [
+        f"{prefix}{int(day)} (formerly {FORMER[prefix]}{int(day)})"
+        for prefix, day in _months_and_days(name.strip())
+        if prefix and int(day) > 0
+    ]
+    return " or ".join(dict.fromkeys(genes))
 
 
-def _month_and_day(name: str) -> tuple[str, str]:
+def _months_and_days(name: str) -> list[tuple[str, str]]:
     for pattern, month_group, day_group in ((DAY_MONTH, 2, 1), (MONTH_DAY, 1, 2)):
         match = pattern.fullmatch(name)
         if match:
             month = match[month_group].lower()
             prefix = next((key for key, names in MONTHS.items() if month in names), "")
-            return prefix, match[day_group]
-    match = YEAR_FIRST.fullmatch(name)
-    if match:
-        return MONTH_NUMBERS.get(match[1].lstrip("0"), ""), match[2]
-    match = DAY_FIRST.fullmatch(name)
-    if match:
-        return MONTH_NUMBERS.get(match[2].lstrip("0"), ""), match[1]
-    return "", "0"
+            return [(prefix, match[day_group])]
+    for pattern, orders in (
+        (YEAR_FIRST, [(1, 2)]),
+        (DAY_FIRST, [(2, 1)]),
+        (SLASHED, [(1, 2), (2, 1)]),
+    ):
+        match = pattern.fullmatch(name)
+        if match:
+            return [
+                (MONTH_NUMBERS.get(match[month].lstrip("0"), ""), match[day])
+                for month, day in orders
+            ]
+    return []

@@ -20,10 +20,13 @@ SPREADSHEET_ERRORS = frozenset(
     ("#ref!", "#value!", "#name?", "#div/0!", "#num!", "#null!", "#spill!", "#calc!", "#error!")
 )
 AS_TEXT = re.compile(r'="(.*)"', re.DOTALL)
-SHORTENED = re.compile(r"[+-]?\d[.,]\d+E[+-]?\d+", re.IGNORECASE | re.ASCII)
+SHORTENED = re.compile(r"[+-]?\d(?:[.,]\d+E[+-]?|E[+-])\d+", re.IGNORECASE | re.ASCII)
 DECIMAL = re.compile(r"[+-]?\d+([.,]\d+)?(E[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 WHOLE = re.compile(r"(\d{1,9})([.,]0+)?", re.ASCII)
 FORMULA = re.compile(r"[=@].*|[+-](?!\d+([.,]\d+)?$).+", re.DOTALL)
+EVALUATED = re.compile(rf"'*(?:{FORMULA.pattern}|[\t\r].*)", re.DOTALL)
+"""A formula, or one behind the apostrophes of `as_text`; a tab or carriage return can hide one."""
+
 INVISIBLE = ("Cf", "Zs", "Zl", "Zp", "Cc")
 """Unicode categories of format and bidi marks (zero-width space, byte order mark), of spaces (also
 no-break), of line ends and of control characters."""
@@ -82,13 +85,14 @@ def problem_of(text: str) -> str:
 def problem_of_name(text: str) -> str:
     """Return why a cleaned name of a gene, patient, tissue or antibody cannot be right; or empty.
 
-    A spreadsheet shortens long numbers to `1.2E+11`, which makes different names equal, and
-    evaluates names that start as formulas when it opens the products.
+    A spreadsheet shortens long numbers to `1.2E+11`, and R writes 100000 as `1e+05`: different
+    names become equal. A spreadsheet evaluates names that start as formulas when it opens the
+    products.
     """
     if SHORTENED.fullmatch(text):
         return (
-            f"is {text!r}, a number that a spreadsheet has shortened; format the column as text "
-            "and write the names again"
+            f"is {text!r}, a number that a spreadsheet or R has shortened; format the column as "
+            "text and write the names again"
         )
     if FORMULA.fullmatch(text):
         return (
@@ -96,6 +100,21 @@ def problem_of_name(text: str) -> str:
             "character"
         )
     return problem_of(text)
+
+
+def as_text(text: str) -> str:
+    """Return a value as a CSV holds it: with an apostrophe before what a spreadsheet evaluates.
+
+    References
+    ----------
+    OWASP, CSV Injection.
+    """
+    return f"'{text}" if EVALUATED.fullmatch(text) else text
+
+
+def without_mark(text: str) -> str:
+    """Return the value that `as_text` was given."""
+    return text[1:] if text.startswith("'") and EVALUATED.fullmatch(text) else text
 
 
 def decimal(text: str) -> float | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
+from cacl.tables.cells import as_text
 from cacl.tables.schemas import (
     AgreementRow,
     AntibodyRow,
@@ -30,7 +31,6 @@ DATE_LIKE = re.compile(
     r"|\d+e\d+",
     re.IGNORECASE,
 )
-FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def date_like_names(names: Iterable[str]) -> list[str]:
 
 def formula_like_names(names: Iterable[str]) -> list[str]:
     """Return the names that a spreadsheet evaluates as a formula, sorted."""
-    return sorted({name for name in names if name.startswith(FORMULA_STARTS)})
+    return sorted({name for name in names if as_text(name) != name})
 
 
 def reading_notes(names: Iterable[str]) -> list[str]:
@@ -212,8 +212,8 @@ def reading_notes(names: Iterable[str]) -> list[str]:
         )
     if formulas:
         notes.append(
-            f"{_listed(formulas)}: Excel reads these names as formulas; import them as Text and do "
-            "not double click the file."
+            f"{_listed(formulas)}: a spreadsheet evaluates these names as formulas, so that the "
+            "CSV files have an apostrophe before them; the Parquet files hold the names alone."
         )
     return notes
 

@@ -22,7 +22,7 @@ from cacl.errors import TableError
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, check_digest, embed_digest
 from cacl.runtime.json_text import parse_json
 from cacl.tables.atomic import write_atomically, write_text
-from cacl.tables.cells import printable
+from cacl.tables.cells import as_text, printable, without_mark
 from cacl.tables.checksums import SUFFIX, check_file
 
 DIGEST_KEY = f"cacl.{FILE_DIGEST}"
@@ -107,7 +107,8 @@ def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
     """Write records, or a data frame with the record's columns, as CSV.
 
     UTF-8, decimal point, line feeds, six significant digits; missing values are empty. A value with
-    a comma, a quote or any kind of line end is in quotes: there are as many records as rows.
+    a comma, a quote or any kind of line end is in quotes: there are as many records as rows. A text
+    that a spreadsheet evaluates as a formula has an apostrophe before it.
     """
     Path(f"{path}{SUFFIX}").unlink(missing_ok=True)  # that of a former `write_checked_text`
     write_text(path, table_csv(rows, record))
@@ -166,7 +167,8 @@ def read_frame(paths: Sequence[Path], record: type) -> pd.DataFrame:
 def read_csv(path: Path, record: type) -> pd.DataFrame:
     """Read a CSV file of `write_csv` as text; see `read_frame` for errors.
 
-    Its digest is checked if one is recorded beside it.
+    Its digest is checked if one is recorded beside it. Texts are as they were before `write_csv`
+    marked formulas.
     """
     schema = arrow_schema(record)
     check_file(path)
@@ -175,7 +177,7 @@ def read_csv(path: Path, record: type) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise TableError(_unreadable(path, error)) from error
     _check_columns(path, list(frame.columns), schema, record)
-    return frame
+    return frame.map(without_mark).astype("string")
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
@@ -254,4 +256,6 @@ def _nullable(dtype: pa.DataType) -> Any:
 def _csv_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
+    if isinstance(value, str):
+        return as_text(value)
     return "" if value is None else str(value)

@@ -17,6 +17,9 @@ from cacl.tables.text_file import numbered_lines, read_user_text
 log = logging.getLogger(__name__)
 DELIMITERS = (",", ";", "\t", "|")
 MAX_COLUMNS = 1000
+MAX_TITLE_LINES = 20
+"""Lines in which the header is looked for, to say that it is not the first."""
+
 MIN_SIMILARITY = 0.8
 """Similarity to a known column from which an unknown column counts as misspelt, 0-1."""
 SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -84,10 +87,11 @@ def read_lines(path: Path, columns: Columns, error: type[CaclError]) -> list[Lin
     rows = list(_rows(path, text, error))
     if not rows:
         raise error(f"{path} is empty; its first line must be {','.join(columns.required)}")
-    header = [re.sub(r"[\s._-]+", "_", trim(name).lower()) for name in rows[0][1]]
+    header = [_column_name(name) for name in rows[0][1]]
     body = rows[1:]
     while header and not header[-1] and not any(_has_values(row, len(header) - 1) for row in body):
         header.pop()
+    _check_title(path, rows[:MAX_TITLE_LINES], columns, error)
     _check_header(path, header, columns, error)
     if _has_row_names(text, header, body):
         header = ["", *header]
@@ -180,7 +184,7 @@ def _line(
     if len(fields) < len(header) or _has_values((number, fields), len(header)):
         raise error(
             f"{path}, line {number}: {len(fields)} fields, expected {len(header)} as in the "
-            "header; quote a value that contains the delimiter"
+            "header; quote a value that contains the delimiter, and name a column of row names"
         )
     raw = dict(zip(header, fields, strict=False))
     values: dict[str, str] = {}
@@ -196,6 +200,25 @@ def _line(
     ):
         raise error(f"{path}, line {number}: the header is repeated; remove the line")
     return Line(number, values)
+
+
+def _column_name(text: str) -> str:
+    return re.sub(r"[\s._-]+", "_", trim(text).lower())
+
+
+def _check_title(
+    path: Path, rows: list[tuple[int, list[str]]], columns: Columns, error: type[CaclError]
+) -> None:
+    """Check that no title, as Numbers and people write it, stands above the header."""
+    for number, fields in rows:
+        names = re.split(r"[,;\t|]", ",".join(fields))
+        if set(columns.required) <= set(map(_column_name, names)):
+            if number == rows[0][0]:
+                return
+            raise error(
+                f"{path}: the header is on line {number}, below the line "
+                f"{','.join(rows[0][1])[:100]!r}; remove the lines above it"
+            )
 
 
 def _check_header(path: Path, header: list[str], columns: Columns, error: type[CaclError]) -> None:

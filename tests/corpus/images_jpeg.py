@@ -118,12 +118,16 @@ def chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
+def rows() -> bytes:
+    """Return the rows of the field, each behind the number of its filter."""
+    return b"".join(b"\0" + row.tobytes() for row in field())
+
+
 def png(*between: bytes, pixels: bytes | None = None, interlaced: bool = False) -> bytes:
     """Return a PNG with chunks between its header and its pixels."""
     height, width = field().shape[:2]
-    rows = b"".join(b"\0" + row.tobytes() for row in field())
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, interlaced)
-    data = zlib.compress(rows if pixels is None else pixels)
+    data = zlib.compress(rows() if pixels is None else pixels)
     return b"".join(
         [
             b"\x89PNG\r\n\x1a\n",
@@ -139,8 +143,8 @@ def interlaced_png(path: Path) -> None:
     """Write the seven passes of Adam7 (PNG specification, section 8.2)."""
     starts = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2))
     passes = [field()[y::down, x::across] for y, x, down, across in (*starts, (1, 0, 2, 1))]
-    rows = b"".join(b"\0" + row.tobytes() for part in passes for row in part)
-    path.write_bytes(png(pixels=rows, interlaced=True))
+    data = b"".join(b"\0" + row.tobytes() for part in passes for row in part)
+    path.write_bytes(png(pixels=data, interlaced=True))
 
 
 def written(path: Path, data: bytes | bytearray) -> None:
@@ -165,6 +169,21 @@ def wrong_checksum(path: Path) -> None:
     data = bytearray(png())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
+
+
+def turned_png(path: Path) -> None:
+    """Write the field as a phone that was held upright stores it, with EXIF in big endian."""
+    exif = b"MM" + struct.pack(">HIHHHIHHI", 42, 8, 1, 274, 3, 1, 6, 0, 0)
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(np.rot90(field()))).save(stream, "PNG")
+    header, rest = stream.getvalue()[:33], stream.getvalue()[33:]
+    path.write_bytes(header + chunk(b"eXIf", exif) + rest)
+
+
+def deep_png_with_gamma(path: Path) -> None:
+    deep_png(path)
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + chunk(b"gAMA", struct.pack(">I", 100_000)) + data[33:])
 
 
 def deep_png(path: Path) -> None:
@@ -276,8 +295,22 @@ PNGS = (
         lambda path: written(path, png(*[chunk(b"zTXt", b"x\0\0" + ZEROS[:90_000])] * 30)),
         READ,
     ),
+    Case(
+        "international text bomb.png",
+        lambda path: written(path, png(chunk(b"iTXt", b"x\0\1\0\0\0" + ZEROS))),
+        READ,
+    ),
+    Case(
+        "text of 20 mb.png",
+        lambda path: written(path, png(chunk(b"tEXt", b"x\0" + b"y" * 20_000_000))),
+        READ,
+    ),
+    Case("pixel bomb.png", lambda path: written(path, png(pixels=rows() + bytes(10**8))), READ),
+    Case("exif big endian.png", turned_png, READ),
+    Case("exif damaged.png", lambda path: written(path, png(chunk(b"eXIf", b"MM\0*\xff"))), READ),
     Case("animated.png", animated, SEVERAL),
     Case("16 bits.png", deep_png, SAVE_AS_RGB),
+    Case("16 bits and gamma.png", deep_png_with_gamma, SAVE_AS_RGB),
     Case("grey.png", partial(save, mode="L", image_format="PNG"), NO_COLOUR),
     Case("grey and alpha.png", partial(save, mode="LA", image_format="PNG"), NO_COLOUR),
     Case("cut.png", lambda path: written(path, png()[:-300]), DAMAGED),

@@ -40,7 +40,7 @@ def saved(image_format: str, **options: Any) -> Writer:
     return lambda path: Image.fromarray(field()).save(path, image_format, **options)
 
 
-def content(data: bytes) -> Writer:
+def content(data: bytes | bytearray) -> Writer:
     return partial(written, data=data)
 
 
@@ -62,6 +62,22 @@ def link_to_image(path: Path) -> None:
     target = path.with_name("linked original.png")
     target.write_bytes(png())
     path.symlink_to(target)
+
+
+def links(path: Path, count: int) -> None:
+    """Write a chain of links to an image; Linux follows 40."""
+    folder = path.with_name(f"{path.stem} chain")
+    folder.mkdir()
+    (folder / "0.png").write_bytes(png())
+    for number in range(1, count):
+        (folder / f"{number}.png").symlink_to(f"{number - 1}.png")
+    path.symlink_to(folder / f"{count - 1}.png")
+
+
+def circle(path: Path) -> None:
+    other = path.with_name("other end.jpg")
+    other.symlink_to(path.name)
+    path.symlink_to(other.name)
 
 
 def sparse(path: Path) -> None:
@@ -135,6 +151,12 @@ FORMATS = (
     Case("png named.jpg", content(png()), READ),
     Case("jpeg named.png", content(encoded()), JPEG_READ),
     Case("tiff named.jpg", rgb, READ),
+    Case("jpeg xl named.jpg", codec(imagecodecs.jpegxl_encode), SAVE_AS_PNG),
+    Case(
+        "jpeg in jpeg xl named.jpg", content(imagecodecs.jpegxl_encode_jpeg(encoded())), SAVE_AS_PNG
+    ),
+    Case("heif named.jpg", content(FTYP + b"heix\0\0\0\0mif1heix" + bytes(500)), SAVE_AS_PNG),
+    Case("avif named.jpg", saved("AVIF"), SAVE_AS_PNG),
     Case("NO EXTENSION", content(png()), READ),
     Case("pr\u00e4parat \u2116 1.png", content(png()), READ),
 )
@@ -146,6 +168,10 @@ PATHS = (
     Case("loop.jpg", lambda path: path.symlink_to(path), MISSING),
     Case("dangling.jpg", lambda path: path.symlink_to("nowhere.jpg"), MISSING),
     Case("link.png", link_to_image, READ),
+    Case("chain of 40 links.png", partial(links, count=40), READ),
+    Case("chain of 41 links.png", partial(links, count=41), MISSING),
+    Case("circle of links.jpg", circle, MISSING),
+    Case("link to a folder.jpg", lambda path: path.symlink_to("."), NO_FILE),
     Case("sparse.jpg", sparse, Refused(Reason.TOO_LARGE, "tiled pyramidal TIFF")),
     Case("pixel.png", tiny, Refused(Reason.TOO_SMALL, "use a larger image")),
     Case("blank.png", without_tissue, Refused(Reason.NO_TISSUE, "check the image")),

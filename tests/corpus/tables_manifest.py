@@ -37,6 +37,12 @@ def frame() -> pd.DataFrame:
     )
 
 
+def _row(column: str, value: str) -> str:
+    """Return a line with a value in one of the columns of names."""
+    values = {"antibody_id": "AB1", "patient_id": "p1", "gene": "", "tissue": ""} | {column: value}
+    return ",".join(["x.jpg", *values.values()])
+
+
 TWO = {
     "image_id": ["AB1/x", "AB2/y"],
     "patient_id": ["p1", ""],
@@ -261,4 +267,117 @@ CASES = [
     ),
     m("one line of 200 MB", lambda: b"x" * 200_000_000, sentence=("200,000,000 bytes", "at most")),
     m("2,000 columns", H + ",x" * 2000 + "\n", sentence=("2,003 columns", "at most 1,000")),
+    # locales, titles, row names, formulas
+    m(
+        "Excel 'CSV UTF-8', German: semicolons, decimal comma, umlaut",
+        f"\ufeff{H},mpp,tissue\r\nx.jpg,AB1,p1,0.25,D\xfcnndarm\r\n".replace(",", ";")
+        .replace(".25", ",25")
+        .encode(),
+        values=ONE | {"mpp": [0.25], "tissue": ["d\xfcnndarm"]},
+    ),
+    *(
+        m(
+            f"Excel 'Unicode text', {locale}: tabs, decimal comma",
+            f"{H},tissue,mpp\r\nx.jpg,AB1,p1,{tissue},0;25\r\n".replace(",", "\t")
+            .replace(";", ",")
+            .encode("utf-16"),
+            values=ONE | {"mpp": [0.25], "tissue": [tissue]},
+        )
+        for locale, tissue in (("German", "speiser\xf6hre"), ("French", "\u0153sophage"))
+    ),
+    m(
+        "Excel, German: empty columns and empty rows at the end",
+        f"{H},,\r\nx.jpg,AB1,p1,,\r\n,,,,\r\n,,,,\r\n".replace(",", ";"),
+        values=ONE,
+    ),
+    m(
+        "R write.csv2: semicolons, row names",
+        f'"",{H}\n"1",x.jpg,AB1,p1\n'.replace(",", ";"),
+        values=ONE,
+    ),
+    m(
+        "R write.table: quoted row names of letters",
+        f'{H}\n"core A","x.jpg","AB1","p1"\n"core B","y.jpg","AB2","p2"\n',
+        values={"image_id": ["AB1/x", "AB2/y"], "patient_id": ["p1", "p2"]},
+    ),
+    m(
+        "R write.table: row names of letters without quotes",
+        f"{H}\ncoreA x.jpg AB1 p1\ncoreB y.jpg AB2 p2\n".replace(",", " "),
+        sentence=("line 2", "4 fields, expected 3", "name a column of row names"),
+    ),
+    m("pandas: two index columns", f",,{H}\na,0,x.jpg,AB1,p1\n", values=ONE),
+    m("pandas: an index read and written again", f"Unnamed: 0,{H}\n0,x.jpg,AB1,p1\n", values=ONE),
+    m(
+        "Numbers: the title of the table above the header",
+        f"Table 1,,\n{H}\nx.jpg,AB1,p1\n",
+        sentence=("header is on line 2", "'Table 1,,'", "remove the lines above"),
+    ),
+    m(
+        "Numbers, German: title, semicolons",
+        f"Tabelle 1,,\n{H}\nx.jpg,AB1,p1\n".replace(",", ";"),
+        sentence=("header is on line 2", "remove the lines above"),
+    ),
+    m(
+        "Excel: a title and an empty row above the header",
+        f"Cores of 2024,,\n,,\n{H}\nx.jpg,AB1,p1\n",
+        sentence=("header is on line 3", "remove the lines above"),
+    ),
+    m(
+        "QuPath's export of annotations",
+        "Image,Name,Class,Parent,ROI\nx.svs,A,Tumor,Root object (Image),Polygon\n",
+        sentence=("no column image_path, antibody_id, patient_id", "first line must name"),
+    ),
+    *(
+        m(
+            f"a {column} that starts with {sign}",
+            f"{H},gene,tissue\n{_row(column, sign + 'x')}\n",
+            sentence=("line 2", f"{column} is '{sign}x'", "formula; remove its first character"),
+        )
+        for column in ("antibody_id", "patient_id", "gene", "tissue")
+        for sign in "=+-@"
+    ),
+    m("a patient that is a negative number", f"{H}\nx.jpg,AB1,-5\n", values={"patient_id": ["-5"]}),
+    *(
+        m(
+            f"gene and patient {name}",
+            f"{H},gene\nx.jpg,AB1,{name},{name}\n",
+            values={"gene": [name]},
+        )
+        for name in ("1E5", "2310009E13Rik", "MARCH1", "SEPT2")
+    ),
+    *(
+        m(
+            f"{tool}: a gene made the number {number}",
+            f"{H},gene\nx.jpg,AB1,p,{number}\n".replace(",", ";").replace("~", ","),
+            sentence=("line 2", "shortened", "format the column as text"),
+        )
+        for tool, number in (
+            ("Excel, English", "2.31E+13"),
+            ("Excel, German", "2~31E+13"),
+            ("Excel, round", "1E+05"),
+            ("R", "1e+05"),
+        )
+    ),
+    *(
+        m(
+            f"Excel, {locale}: {symbol} made {date}",
+            f"{H},gene\nx.jpg,AB1,p,{date}\n".replace(",", ";"),
+            sentence=("line 2", symbol, "import the column as text"),
+        )
+        for locale, date, symbol in (
+            ("English", "2-Sep", "SEPTIN2"),
+            ("American", "3/1/2024", "MARCHF1"),
+            ("British", "01/03/2024", "MARCHF1"),
+            ("German", "01. Mrz", "MARCHF1"),
+            ("German, short", "1.3.2024", "MARCHF1"),
+            ("French", "01-mars", "MARCHF1"),
+            ("French, short", "02/09/2024", "SEPTIN2"),
+            ("French, with accent", "1-d\xe9c.", "DELEC1"),
+            ("Dutch", "1-mrt", "MARCHF1"),
+            ("Spanish", "1-dic", "DELEC1"),
+            ("Italian", "2-set", "SEPTIN2"),
+            ("ISO", "2024-09-02", "SEPTIN2"),
+            ("order open", "3/9/2024", "MARCHF9 (formerly MARCH9) or SEPTIN3"),
+        )
+    ),
 ]

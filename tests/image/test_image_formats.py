@@ -67,13 +67,16 @@ def test_damaged_slides(shared_data: Path, tmp_path: Path) -> None:
             as_dask(source, grid).compute(scheduler="threads")
 
 
-def test_slide_in_an_unsupported_compression_is_damaged(shared_data: Path, tmp_path: Path) -> None:
+def test_slide_in_a_compression_that_openslide_does_not_decode(
+    shared_data: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "strange.svs"
     path.write_bytes((shared_data / "slides" / "CMU-1-Small-Region.svs").read_bytes())
     overwrite_tags(path, Compression=50_002)
     with pytest.raises(ImageError, match="Unsupported TIFF compression") as caught:
         read_all(path, 375, 128)
-    assert caught.value.reason is Reason.DAMAGED
+    assert caught.value.reason is Reason.UNSUPPORTED_PIXELS
+    assert "export it as a pyramidal OME-TIFF" in str(caught.value)
 
 
 def test_truncated_pyramid_is_damaged(enlarged: np.ndarray, tmp_path: Path) -> None:

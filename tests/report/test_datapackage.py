@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -11,11 +12,13 @@ import pandas as pd
 import pytest
 from frictionless import Package, system
 
+from cacl import tables
 from cacl.hpa.licence import SYNTHETIC
 from cacl.report import datapackage, methods
 from cacl.tables import dictionary
-from tests.fixtures.reports import empty_atlas, hostile_atlas, run
-from tests.fixtures.small_atlas import SmallAtlas, build
+from cacl.tables.schemas import FailureRow
+from tests.fixtures.reports import empty_atlas, failed, hostile_atlas, run
+from tests.fixtures.small_atlas import Core, SmallAtlas, build
 
 NAMES = [
     "antibodies",
@@ -128,6 +131,25 @@ def test_csv_has_no_byte_order_mark_and_exact_values(atlas: SmallAtlas) -> None:
     assert b"\r" not in data
     frame = pd.read_csv(atlas.path("report") / "antibodies.csv", keep_default_na=False)
     assert frame["stained_to_cell_ratio"].tolist()[:2] == [0.375, 0.25]
+
+
+def test_csv_files_of_a_report_hold_no_formula(tmp_path: Path) -> None:
+    formula = '=HYPERLINK("http://x")'
+    small = build(
+        tmp_path, [Core("HPA000001", 48, gene=formula, patient_id="@p", label="negative")]
+    )
+    small.measure()
+    row = failed(formula, "=1+1")
+    tables.write_csv(small.path("acquire.csv"), [row], FailureRow)
+    folder = run(small)
+    for name in NAMES:
+        with (folder / f"{name}.csv").open(encoding="utf-8", newline="") as stream:
+            cells = [cell for line in csv.reader(stream) for cell in line]
+        assert not [cell for cell in cells if cell.startswith(("=", "@"))], name
+        assert name not in ("images", "antibodies", "genes", "failures") or f"'{formula}" in cells
+    (read,) = tables.read_csv(folder / "failures.csv", FailureRow).to_dict("records")
+    assert read == vars(row)
+    assert "have an apostrophe before them" in (folder / "columns.md").read_text(encoding="utf-8")
 
 
 def test_columns_md_lists_every_column(atlas: SmallAtlas) -> None:

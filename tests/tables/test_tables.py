@@ -69,7 +69,7 @@ def test_csv_quotes_values_and_keeps_unicode(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["GE\rNE", "a\nb", "a\r\nb", '"', ",", ' "x', "\u2028", "=1+1", ""]
+    "text", ["GE\rNE", "a\nb", "a\r\nb", '"', ",", ' "x', "\u2028", "-1.5", ""]
 )
 def test_csv_has_as_many_records_as_its_parquet_twin(tmp_path: Path, text: str) -> None:
     rows = [replace(STAT, image_id=text), STAT]
@@ -80,6 +80,33 @@ def test_csv_has_as_many_records_as_its_parquet_twin(tmp_path: Path, text: str) 
     assert frame["image_id"].tolist() == twin == [text, "A/1"]
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as stream:
         assert [line["image_id"] for line in csv.DictReader(stream)] == twin
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "@SUM(1)", "+1+1", "-2+3", "'=1", "''@x", "=a\nb", "-cmd|' /C'!A0"]
+)
+def test_csv_marks_what_a_spreadsheet_evaluates(tmp_path: Path, text: str) -> None:
+    rows = [replace(FAILURE, image_id=text)]
+    tables.write_csv(tmp_path / "f.csv", rows, FailureRow)
+    with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as stream:
+        assert next(csv.DictReader(stream))["image_id"] == f"'{rows[0].image_id}"
+    frame = tables.read_csv(tmp_path / "f.csv", FailureRow)
+    assert frame["image_id"].tolist() == [rows[0].image_id]
+
+
+@pytest.mark.parametrize("text", ["'", "'a", "-1.5", "+3", "-", "a=1", "1-Mar", "", "'-5"])
+def test_csv_leaves_other_texts_as_they_are(text: str) -> None:
+    row = replace(FAILURE, image_id=text)
+    assert tables.table_csv([row], FailureRow).splitlines()[1].startswith(f"{text},")
+
+
+def test_csv_with_a_short_line_is_read_as_text(tmp_path: Path) -> None:
+    header = ",".join(tables.columns(FailureRow))
+    (tmp_path / "f.csv").write_text(f"{header}\n'=1,tile\n", encoding="utf-8")
+    frame = tables.read_csv(tmp_path / "f.csv", FailureRow)
+    assert frame["image_id"].tolist() == ["=1"]
+    assert frame["source"].tolist() == [""]
+    assert set(map(str, frame.dtypes)) == {"string"}
 
 
 def test_failure_has_its_texts_in_one_line_of_utf_8(tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ def _decode_jpeg(path: Path, data: bytes) -> Pixels:
     try:
         image = jpeg.parse(data)
         check_pixels(path, image.height, image.width)
+        if image.process not in jpeg.READ_PROCESSES:
+            raise unsupported(path, *_process(image.process))
         if image.bits != 8:
             raise unsupported(path, f"{image.bits} bits a channel")
         if image.channels != 3:
@@ -122,6 +124,12 @@ def _decode_png(path: Path, data: bytes) -> Pixels:
             return tiff.upright(on_white(image), _orientation(image))
     except PILLOW_ERRORS as error:
         raise damaged(path, error) from error
+
+
+def _process(marker: int) -> tuple[str, str]:
+    """Return what a JPEG of an unread process contains, and the remedy."""
+    name = "JPEG-LS" if marker == jpeg.JPEG_LS else f"the rare JPEG process ff{marker:02x}"
+    return f"pixels in {name}", "save it as PNG or TIFF in the program that wrote it"
 
 
 def _exif_orientation(data: bytes) -> int:

@@ -18,7 +18,8 @@ MAX_CORE_PX = 100_000_000
 MAX_CORE_BYTES = 4 * MAX_CORE_PX
 """Maximum number of encoded bytes read at once: above the uncompressed `MAX_CORE_PX` pixels."""
 
-HEAD_BYTES = 64
+HEAD_BYTES = 132
+"""Enough for the mark of a DICOM file behind its preamble of 128 bytes."""
 
 SAVE_AS_PYRAMID = "save it as a tiled pyramidal TIFF, which is read tile by tile"
 

@@ -29,9 +29,13 @@ SCAN_END = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 
 PADDING_WARNING = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9$")
 
-FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+JPEG_LS = 0xF7
+FRAME_MARKERS = frozenset({*range(0xC0, 0xD0), JPEG_LS}) - {0xC4, 0xC8, 0xCC}
+READ_PROCESSES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA})
+"""Frame markers that libjpeg decodes: ITU-T T.81, table B.1, without hierarchical processes."""
+
 STANDALONE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
-SEGMENT_MARKERS = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE})
+SEGMENT_MARKERS = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xF0), JPEG_LS, 0xF8, 0xFE})
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 APP0, APP14 = 0xE0, 0xEE
 
@@ -44,6 +48,8 @@ class Jpeg:
     ----------
     data
         Its bytes from the start to the end marker, without bytes that belong to no segment.
+    process
+        Code of its frame marker.
     height, width, channels, bits
         As its frame header states.
     states_colours
@@ -51,6 +57,7 @@ class Jpeg:
     """
 
     data: bytes
+    process: int
     height: int
     width: int
     channels: int
@@ -68,7 +75,7 @@ def parse(data: bytes) -> Jpeg:
     """
     if not data.startswith(START):
         raise ValueError("it does not start with the marker ffd8")
-    frame: tuple[int, int, int, int] | None = None
+    frame: tuple[int, int, int, int, int] | None = None
     segments: list[bytes | memoryview] = []
     view, position, kept, scans, states_colours = memoryview(data), 2, 0, 0, False
     while True:
@@ -96,7 +103,7 @@ def parse(data: bytes) -> Jpeg:
         position += length
         if code in FRAME_MARKERS and frame is None and len(body) >= 6:
             height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-            frame = height, width, body[5], body[0]
+            frame = code, height, width, body[5], body[0]
         states_colours |= code == APP0 and body.startswith(b"JFIF\0")
         states_colours |= code == APP14 and body.startswith(b"Adobe")
         if code == START_OF_SCAN:
@@ -109,9 +116,8 @@ def parse(data: bytes) -> Jpeg:
             position = end.start()
     if frame is None or not scans:
         raise ValueError("it contains no pixels")
-    height, width, channels, bits = frame
     whole = b"".join(segments) if len(segments) > 2 or position < len(data) else data
-    return Jpeg(whole, height, width, channels, bits, states_colours)
+    return Jpeg(whole, *frame, states_colours)
 
 
 def decode(jpeg: Jpeg, *, colours: str = "RGB", smallest: bool = False) -> Pixels:

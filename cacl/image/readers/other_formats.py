@@ -7,6 +7,10 @@ AS_SLIDE = (
     "export it as a pyramidal OME-TIFF, for example in QuPath (File > Export images) or with "
     "bfconvert of Bio-Formats"
 )
+AS_PICTURE = (
+    "export the picture as PNG or TIFF, for example with ImageJ; of a slide, list a file of the "
+    "series that holds its tiles"
+)
 GET_AGAIN = "copy or download the image again"
 
 STARTS: tuple[tuple[bytes, str, str], ...] = (
@@ -46,6 +50,7 @@ BRANDS: dict[bytes, str] = {
     b"mif1": "a HEIF image",
     b"msf1": "a HEIF image",
 }
+DICOM_MARK, DICOM_MARK_AT = b"DICM", 128
 MARKUP = (b"<!doctype", b"<html", b"<?xml", b"<svg")
 
 
@@ -61,6 +66,8 @@ def describe(head: bytes) -> tuple[str, str]:
         return "a WebP image", AS_PNG
     if head[4:8] == b"ftyp":
         return BRANDS.get(head[8:12], "a film or a photo of a phone"), AS_PNG
+    if head[DICOM_MARK_AT:].startswith(DICOM_MARK):
+        return "a DICOM file that is not of a whole slide", AS_PICTURE
     for start, name, remedy in STARTS:
         if head.startswith(start):
             return name, remedy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from cacl.image.readers import tiff
 from cacl.image.readers.core import on_white
 from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.files import MAX_CORE_PX, damaged
+from cacl.image.readers.other_formats import AS_SLIDE
 from cacl.image.readers.source import Pixels, Source, plausible_mpp
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.resources import raise_if_short
+from cacl.runtime.source_files import unreadable
 
 MAX_SLIDE_PX = 100_000_000_000
 """Maximum plausible number of pixels of a slide: 50 x 25 mm at 0.11 um/px."""
@@ -26,7 +29,10 @@ MAX_SLIDE_PX = 100_000_000_000
 LEVEL_TOLERANCE = 1.01
 """The size of a pyramid level is rounded, so that a downsample of 4 can be stored as 4.001."""
 
-GENERIC_TIFF = "generic-tiff"
+GENERIC_TIFF, DICOM = "generic-tiff", "dicom"
+
+UNSUPPORTED = re.compile("unsupported|not supported", re.IGNORECASE)
+"""In the errors of OpenSlide for a valid slide that it does not decode."""
 
 
 def is_whole_slide(path: Path) -> bool:
@@ -51,6 +57,8 @@ def is_whole_slide(path: Path) -> bool:
             Reason.NOT_FOUND,
             f"The slide {path} has no data folder {path.with_suffix('')}; copy the folder as well",
         )
+    if vendor == DICOM:
+        _check_folder(path)
     if vendor != GENERIC_TIFF:
         return vendor is not None
     page = tiff.check_tiled(path)
@@ -71,7 +79,7 @@ def open_slide(path: Path) -> Iterator[SlideSource]:
     try:
         slide = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
-        raise damaged(path, error) from error
+        raise _failure(path, error) from error
     with slide:
         _check_header(path, slide)
         yield SlideSource(path, slide)
@@ -164,8 +172,31 @@ class SlideSource(Source):
         try:
             region: Image.Image = self._slide.read_region(corner, level, (x.size, y.size))
         except openslide.OpenSlideError as error:
-            raise damaged(self._path, error) from error
+            raise _failure(self._path, error) from error
         return on_white(region)
+
+
+def _failure(path: Path, error: openslide.OpenSlideError) -> ImageError:
+    if not UNSUPPORTED.search(str(error)):
+        return damaged(path, error)
+    return ImageError(
+        Reason.UNSUPPORTED_PIXELS,
+        f"{path} is a slide that OpenSlide does not decode ({error}); {AS_SLIDE}",
+    )
+
+
+def _check_folder(path: Path) -> None:
+    """Check that no pipe is in the folder of a DICOM slide: OpenSlide opens every file of it."""
+    try:
+        pipes = sorted(other.name for other in path.parent.iterdir() if other.is_fifo())
+    except OSError as error:
+        raise unreadable(path.parent, error) from error
+    if pipes:
+        raise ImageError(
+            Reason.REFUSED,
+            f"The folder of the DICOM slide {path} contains a pipe, {pipes[0]}, on which reading "
+            "would wait; move the slide to a folder of its own",
+        )
 
 
 def _check_header(path: Path, slide: openslide.OpenSlide) -> None:
