@@ -13,6 +13,9 @@ from tests.fixtures.small_atlas import SmallAtlas
 CHECKOUT = Path(__file__).parents[1]
 
 
+SLOW_FOLDERS = {"corpus", "fuzz", "workflow"}
+"""Their tests are left out by `make test-fast`, as single modules marked with `slow` are."""
+
 FOLDERS_OF_ONE_PROCESS = {"chaos", "slurm"}
 """Their test modules share costly fixtures: a finished census, a Slurm."""
 
@@ -20,7 +23,7 @@ FOLDERS_OF_ONE_PROCESS = {"chaos", "slurm"}
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make test-fast` leaves out, and what one process of `pytest -n` runs together."""
     for item in items:
-        if "workflow" in item.path.relative_to(CHECKOUT).parts:
+        if SLOW_FOLDERS & set(item.path.relative_to(CHECKOUT).parts):
             item.add_marker(pytest.mark.slow)
         shares_fixtures = item.path.parent.name in FOLDERS_OF_ONE_PROCESS
         group = item.path.parent if shares_fixtures else item.path

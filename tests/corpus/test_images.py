@@ -14,7 +14,7 @@ from tests.corpus.image_case import Outcome
 from tests.corpus.images import CASES, MAX_MB, MAX_MB_OF, MAX_SECONDS, counts, write_corpus
 from tests.corpus.images_field import Case, Measured
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,8 @@ from tests.fixtures import hpa_server as hpa
 from tests.fixtures.hpa_server import HpaServer
 from tests.fixtures.http import FAST, IMAGE, URL, fetch, fetch_error, source_options
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[HpaServer]:

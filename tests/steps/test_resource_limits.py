@@ -27,6 +27,8 @@ from tests.fixtures.reports import cores, write_model
 from tests.fixtures.small_disk import small_disk
 from tests.steps import test_full_disk
 
+pytestmark = pytest.mark.slow
+
 CHECKOUT = Path(__file__).parents[2]
 FAILURES = ("--failures", "failures.csv")
 
