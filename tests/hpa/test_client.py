@@ -87,6 +87,7 @@ def test_retries_invalid_transfers(server: HpaServer, fault: hpa.Fault) -> None:
     assert server.request_count(IMAGE) == 2
 
 
+@pytest.mark.slow
 def test_read_timeout_ends_silent_connection(server: HpaServer) -> None:
     server.fail(IMAGE, hpa.delayed(200))
     assert fetch(server, replace(FAST, read_timeout_s=2)) == hpa.jpeg()
@@ -121,6 +122,7 @@ def test_reports_reason_of_persistent_invalid_body(
     assert fetch_error(server).reason is reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [hpa.slow_body, hpa.slow_headers, hpa.slow_chunk_size])
 def test_transfer_timeout_ends_slow_response(server: HpaServer, fault: hpa.Fault) -> None:
     server.fail(IMAGE, fault)
@@ -277,6 +279,7 @@ def secure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HpaServe
         yield running
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [hpa.slow_body, hpa.slow_headers, hpa.slow_chunk_size])
 def test_transfer_timeout_ends_slow_https_response(secure: HpaServer, fault: hpa.Fault) -> None:
     secure.fail(IMAGE, fault)

@@ -167,6 +167,7 @@ def test_both_presets_give_embeddings_distances_and_reconstructions() -> None:
     assert dataclasses.asdict(PAPER.loss)["reconstruction"] == 100.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["checkpoint.safetensors", "model.json"])
 def test_finds_each_of_100_flipped_bits(folder: Path, name: str) -> None:
     path = folder / name

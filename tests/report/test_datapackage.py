@@ -20,6 +20,8 @@ from cacl.tables.schemas import FailureRow
 from tests.fixtures.reports import empty_atlas, failed, hostile_atlas, run
 from tests.fixtures.small_atlas import Core, SmallAtlas, build
 
+pytestmark = pytest.mark.slow
+
 NAMES = [
     "antibodies",
     "genes",

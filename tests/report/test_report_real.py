@@ -19,6 +19,8 @@ from tests.fixtures.real_cores import measured_cores
 from tests.fixtures.reports import failed, run
 from tests.fixtures.small_atlas import SmallAtlas
 
+pytestmark = pytest.mark.slow
+
 FAILED = ("HPA026485/55449_A_1_9", "HPA999999/1_A_1_1")
 
 

@@ -17,6 +17,8 @@ from cacl.tables.schemas import AntibodyRow
 from tests.fixtures.hpa_server import antibody_xml, gene_xml
 from tests.fixtures.reports import antibody
 
+pytestmark = pytest.mark.slow
+
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 HOSTILE = "\x1b]0;title\x07\x9b31mred\u202e"
 AREAS = {"cell_area_px": 3, "stained_area_px": 1}
