@@ -5,18 +5,13 @@ from __future__ import annotations
 import re
 
 VERSIONED_ID = re.compile(r"(ENSG\d{11})\.\d+(_PAR_Y)?", re.IGNORECASE | re.ASCII)
+MARCH = "mar march mär märz mrz mars marts mrt maart marzo março"
+SEPTEMBER = "sep sept september septembre septiembre set settembre setembro"
+DECEMBER = "dec december dez dezember déc décembre dic diciembre dicembre dezembro"
 MONTHS = {
-    "MARCHF": (
-        *("mar", "march", "mär", "märz", "mrz", "mars", "marts", "mrt", "maart"),
-        *("marzo", "março"),
-    ),
-    "SEPTIN": (
-        *("sep", "sept", "september", "septembre", "septiembre", "set", "settembre", "setembro"),
-    ),
-    "DELEC": (
-        *("dec", "december", "dez", "dezember", "déc", "décembre", "dic", "diciembre", "dicembre"),
-        "dezembro",
-    ),
+    "MARCHF": frozenset(MARCH.split()),
+    "SEPTIN": frozenset(SEPTEMBER.split()),
+    "DELEC": frozenset(DECEMBER.split()),
 }
 """The current symbols of the genes that spreadsheets turn into dates, by the names of the month.
 
@@ -25,15 +20,16 @@ MARCH1-11 are now MARCHF1-11, SEPT1-14 are SEPTIN1-14, DEC1 is DELEC1 (HGNC, 202
 
 MONTH_NUMBERS = {"3": "MARCHF", "9": "SEPTIN", "12": "DELEC"}
 FORMER = {"MARCHF": "MARCH", "SEPTIN": "SEPT", "DELEC": "DEC"}
-DAY_MONTH = re.compile(r"(\d{1,2})[-./ ]{1,2}([a-zäöüé]+)\.?([-./ ]\d{2,4})?", re.IGNORECASE)
-MONTH_DAY = re.compile(r"([a-zäöüé]+)\.?[-./ ]{1,2}(\d{1,2})", re.IGNORECASE)
+DAY_MONTH = re.compile(r"(\d{1,2})[-./ ]{1,2}([^\W\d_]+)\.?([-./ ]\d{2,4})?", re.IGNORECASE)
+MONTH_DAY = re.compile(r"([^\W\d_]+)\.?[-./ ]{1,2}(\d{1,2})", re.IGNORECASE)
 YEAR_FIRST = re.compile(r"\d{4}[-/.](\d{1,2})[-/.](\d{1,2})([ T]00:00(:00)?)?", re.ASCII)
-SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})(?:/(?:\d{2}|\d{4}))?", re.ASCII)
-"""The month is first in the United States, the day elsewhere."""
-
 DAY_FIRST = re.compile(r"(\d{1,2})[.](\d{1,2})[.](\d{2}|\d{4})", re.ASCII)
+SLASHED = re.compile(r"(\d{1,2})/(\d{1,2})(?:/(?:\d{2}|\d{4}))?", re.ASCII)
 NUMERIC = ((YEAR_FIRST, [(1, 2)]), (DAY_FIRST, [(2, 1)]), (SLASHED, [(1, 2), (2, 1)]))
-"""Dates of digits, with the groups of month and day."""
+"""Dates of digits, with the groups of month and day.
+
+With slashes the month is first in the United States, the day elsewhere.
+"""
 
 
 def without_version(name: str) -> str:
@@ -67,11 +63,7 @@ def _months_and_days(name: str) -> list[tuple[str, str]]:
             month = match[month_group].lower()
             prefix = next((key for key, names in MONTHS.items() if month in names), "")
             return [(prefix, match[day_group])]
-    for pattern, orders in (
-        (YEAR_FIRST, [(1, 2)]),
-        (DAY_FIRST, [(2, 1)]),
-        (SLASHED, [(1, 2), (2, 1)]),
-    ):
+    for pattern, orders in NUMERIC:
         match = pattern.fullmatch(name)
         if match:
             return [
