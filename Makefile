@@ -17,11 +17,11 @@ demo: $(VENV)/run.stamp       ## Environment, then the whole workflow on a synth
 	$(RUN) cacl top --report results/report
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
-	$(RUN) OMP_WAIT_POLICY=PASSIVE pytest -n 2 --dist loadgroup \
+	$(RUN) OMP_WAIT_POLICY=PASSIVE pytest -n 2 --dist loadfile \
 	  --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
 
 test-fast: $(VENV)/dev.stamp  ## Environment, then unit tests: no Slurm, no browser, no workflow run
-	$(RUN) pytest -n 2 --dist loadgroup -m 'not slow and not slurm and not browser'
+	$(RUN) pytest -n 2 --dist loadfile -m 'not slow and not slurm and not browser'
 
 test-slurm: $(VENV)/dev.stamp  ## Only the tests that start a real one-node Slurm
 	$(RUN) pytest tests/workflow/slurm

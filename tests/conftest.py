@@ -16,18 +16,12 @@ CHECKOUT = Path(__file__).parents[1]
 SLOW_FOLDERS = {"corpus", "fuzz", "workflow"}
 """Their tests are left out by `make test-fast`, as single modules marked with `slow` are."""
 
-FOLDERS_OF_ONE_PROCESS = {"chaos", "slurm"}
-"""Their test modules share costly fixtures: a finished census, a Slurm."""
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test-fast` leaves out, and what one process of `pytest -n` runs together."""
+    """Mark what `make test-fast` leaves out."""
     for item in items:
         if SLOW_FOLDERS & set(item.path.relative_to(CHECKOUT).parts):
             item.add_marker(pytest.mark.slow)
-        shares_fixtures = item.path.parent.name in FOLDERS_OF_ONE_PROCESS
-        group = item.path.parent if shares_fixtures else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group.relative_to(CHECKOUT))))
 
 
 @pytest.fixture(scope="session")
