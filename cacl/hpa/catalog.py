@@ -27,6 +27,7 @@ from cacl.hpa.labels import Override, label_of, label_rules, read_overrides
 from cacl.hpa.licence import SYNTHETIC, licence_of
 from cacl.hpa.manifest import read_manifest
 from cacl.hpa.mirror import Mirror
+from cacl.hpa.pixel_size import HPA_CORE_UM
 from cacl.hpa.target_class import join_labels, with_first
 from cacl.hpa.urls import check_image_url, image_id_of
 from cacl.runtime.resources import raise_if_short
@@ -261,6 +262,7 @@ def _image_row(
         mpp=None,
         label="",
         label_source="",
+        core_um=HPA_CORE_UM,
     )
 
 

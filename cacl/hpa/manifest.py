@@ -8,7 +8,7 @@ from cacl.errors import ConfigError, ImageError, ManifestError
 from cacl.hpa.gene_names import spreadsheet_date, without_version
 from cacl.hpa.labels import LABELS
 from cacl.hpa.local_path import local_path
-from cacl.hpa.pixel_size import parse_mpp
+from cacl.hpa.pixel_size import parse_core_um, parse_mpp
 from cacl.hpa.target_class import join_labels, split_labels
 from cacl.hpa.urls import image_id_of
 from cacl.tables.schemas import ImageRow
@@ -16,7 +16,16 @@ from cacl.tables.user_csv import Columns, Line, read_lines
 
 COLUMNS = Columns(
     required=("image_path", "antibody_id", "patient_id"),
-    optional=("label", "class_labels", "gene", "ensembl_id", "tissue", "image_id", "mpp"),
+    optional=(
+        "label",
+        "class_labels",
+        "gene",
+        "ensembl_id",
+        "tissue",
+        "image_id",
+        "mpp",
+        "core_um",
+    ),
     paths=("image_path",),
     names=("antibody_id", "patient_id", "gene", "ensembl_id", "tissue", "image_id"),
 )
@@ -34,7 +43,7 @@ def read_manifest(path: Path) -> list[ImageRow]:
     ------
     ManifestError
         The file is not a table, or lines are invalid: an unknown label, an id that cannot be a
-        file name, an mpp outside 0.05 to 5 um/px, a URL or a Windows path, a gene that a
+        file name, an mpp outside 0.05 to 5 um/px, a core_um outside 200 to 5,000 um, a URL or a Windows path, a gene that a
         spreadsheet made a date, or a duplicate image. The message lists up to ten lines.
     """
     rows: list[ImageRow] = []
@@ -96,6 +105,7 @@ def _row(path: Path, line: Line) -> ImageRow:
         mpp=parse_mpp(values["mpp"]),
         label=label,
         label_source=path.name if label else "",
+        core_um=parse_core_um(values["core_um"]),
         class_labels=join_labels(class_labels),
     )
 

@@ -1,4 +1,4 @@
-"""The pixel size that a user states in a manifest."""
+"""Sizes of pixels and cores: what a user states in a manifest, and those of the HPA."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ from cacl.errors import ManifestError
 from cacl.image.readers.source import MPP_MAX, MPP_MIN
 from cacl.tables.cells import decimal
 
+HPA_CORE_UM = 1000.0
+"""Diameter of the punch (Kampf et al., J Vis Exp 2012)."""
+
+HPA_MPP = 0.4
+"""Side of a pixel of an image as the HPA serves it (HuBMAP + HPA: Hacking the Human Body, 2022)."""
+
+CORE_UM_MIN, CORE_UM_MAX = 200.0, 5000.0
 UM_PER_INCH = 25_400.0
 OTHER_UNITS = (("nanometres", 1e-3), ("millimetres", 1e3), ("metres", 1e6))
 MAGNIFICATIONS = (10, 20, 40, 63, 100)
@@ -31,6 +38,26 @@ def parse_mpp(text: str) -> float | None:
         raise ManifestError(
             f"mpp is {text[:50]!r}; expected micrometres per pixel, {MPP_MIN:g} to {MPP_MAX:g}"
             f"{_likely_unit(value)}"
+        )
+    return value
+
+
+def parse_core_um(text: str) -> float | None:
+    """Return the diameter of a core in um, or None for an empty text.
+
+    Raises
+    ------
+    ManifestError
+        Not a number between `CORE_UM_MIN` and `CORE_UM_MAX`.
+    """
+    if not text:
+        return None
+    value = decimal(text)
+    if value is None or not CORE_UM_MIN <= value <= CORE_UM_MAX:
+        raise ManifestError(
+            f"core_um is {text[:50]!r}; expected the diameter of the punch in micrometres, "
+            f"{CORE_UM_MIN:g} to {CORE_UM_MAX:g}, such as 1000; leave it empty for an image that "
+            "is no core of a tissue microarray"
         )
     return value
 

@@ -22,8 +22,7 @@ MIN_TISSUE_TILES = 4
 MAX_SATURATED_FRACTION = 0.01
 MIN_DIAMETER_FRACTION = 0.6
 MAX_ASPECT_RATIO = 1.1
-CORE_UM = 1000.0
-CORE_UM_RANGE = (700.0, 1300.0)
+CORE_UM_FACTORS = (0.7, 1.3)
 
 # Chosen on five real cores, four of them oval or torn: four touch their circle as required.
 DIRECTIONS = 180
@@ -51,7 +50,10 @@ class PixelSize:
 
 
 def quality_flags(
-    rows: Sequence[TileRowStats], grid: TileGrid, mpp: float | None = None
+    rows: Sequence[TileRowStats],
+    grid: TileGrid,
+    mpp: float | None = None,
+    core_um: float | None = None,
 ) -> list[Flag]:
     """Return the quality flags of an image, in the order of `Flag`.
 
@@ -63,6 +65,9 @@ def quality_flags(
         The image's tiles.
     mpp
         Side of an analysis pixel in um, if the image file or the catalog states it.
+    core_um
+        Diameter of the core of a tissue microarray that the image shows; None for other images,
+        whose size is not judged.
 
     Returns
     -------
@@ -83,7 +88,8 @@ def quality_flags(
         The diameter of the circle with the area of the tissue's convex hull is less than
         `MIN_DIAMETER_FRACTION` of the image's shorter side, or the image's aspect ratio exceeds
         `MAX_ASPECT_RATIO`: a whole slide, a fragment, or several cores. A 1 mm core spans 0.7 to
-        0.97 of an HPA image. If `mpp` is given, also a round core outside `CORE_UM_RANGE`.
+        0.97 of an HPA image. If `mpp` is given, also a round core whose diameter in um lies outside
+        `CORE_UM_FACTORS` times `core_um`. Judged only if `core_um` is given.
     """
     sums = np.sum([row.brightness_sums for row in rows], axis=0)
     cell_per_block = np.concatenate([row.cell_per_block for row in rows])
@@ -97,7 +103,8 @@ def quality_flags(
         Flag.FOLD: tissue_folds.fold_fraction(*maps) > tissue_folds.MAX_FOLD_FRACTION,
         Flag.LITTLE_TISSUE: cell_px < MIN_TISSUE_TILES * grid.tile_px**2,
         Flag.SATURATED: saturated_px > MAX_SATURATED_FRACTION * cell_px,
-        Flag.UNUSUAL_SIZE: _unusual_extent(cell_per_block, grid) or _unusual_diameter(rows, mpp),
+        Flag.UNUSUAL_SIZE: core_um is not None
+        and (_unusual_extent(cell_per_block, grid) or _unusual_diameter(rows, mpp, core_um)),
     }
     return [flag for flag in Flag if is_set[flag]]
 
@@ -151,30 +158,41 @@ def core_diameter(rows: Sequence[TileRowStats]) -> float | None:
     return float(2.0 * radius) if touching >= MIN_TOUCHING_FRACTION else None
 
 
-def pixel_size(stated_mpp: float | None, diameter_px: float | None) -> PixelSize:
-    """Return the size of an analysis pixel: as stated, otherwise from the core's diameter.
+def pixel_size(
+    stated_mpp: float | None,
+    diameter_px: float | None,
+    core_um: float | None,
+    default_mpp: float | None = None,
+) -> PixelSize:
+    """Return the size of an analysis pixel: as stated, from the core's diameter, or the default.
 
     Parameters
     ----------
     stated_mpp
         Size in um/px according to the image file or the catalog.
     diameter_px
-        The core's diameter in analysis pixels. HPA cores are punched with a diameter of 1 mm
-        (Kampf et al., J Vis Exp 2012), so that 1 mm / diameter estimates um/px. Relative errors of
-        the punch, of shrinkage and of the fit count twice in areas in um2.
+        The core's diameter in analysis pixels; None if the tissue is not round.
+    core_um
+        Diameter of the punch. `core_um` / diameter estimates um/px. Relative errors of the punch,
+        of shrinkage and of the fit count twice in areas in um2. None if the image shows no core.
+    default_mpp
+        Size in um/px of the HPA's images; None for other images.
     """
     if stated_mpp:
         return PixelSize(stated_mpp, "given")
-    if diameter_px:
-        return PixelSize(CORE_UM / diameter_px, "core diameter")
+    if diameter_px and core_um:
+        return PixelSize(core_um / diameter_px, "core diameter")
+    if default_mpp:
+        return PixelSize(default_mpp, "HPA default")
     return PixelSize(None, "")
 
 
-def _unusual_diameter(rows: Sequence[TileRowStats], mpp: float | None) -> bool:
+def _unusual_diameter(rows: Sequence[TileRowStats], mpp: float | None, core_um: float) -> bool:
     diameter = core_diameter(rows) if mpp else None
     if diameter is None or mpp is None:
         return False
-    return not CORE_UM_RANGE[0] <= diameter * mpp <= CORE_UM_RANGE[1]
+    low, high = (factor * core_um for factor in CORE_UM_FACTORS)
+    return not low <= diameter * mpp <= high
 
 
 def _unusual_extent(cell_per_block: Float64, grid: TileGrid) -> bool:

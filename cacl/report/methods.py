@@ -10,6 +10,7 @@ import pandas as pd
 
 from cacl import __version__
 from cacl.hpa.licence import SYNTHETIC
+from cacl.hpa.pixel_size import HPA_MPP
 from cacl.image import stain, tile_stats
 from cacl.report.text import NO_BREAK, RunSettings
 from cacl.runtime.file_digest import FILE_DIGEST
@@ -127,14 +128,16 @@ def _scale(images: pd.DataFrame) -> list[str]:
     """Return the sources of the pixel size."""
     counts = Counter(images["mpp_source"])
     given, cores, unknown = counts["given"], counts["core diameter"], counts[""]
+    default = counts["HPA default"]
     parts = [
         f"{source} for {_count_images(count)}"
         for count, source in (
             (given, "given"),
             (
                 cores,
-                "estimated from the diameter of the core, assumed to be 1 mm (Kampf et al. 2012),",
+                "estimated from the diameter of the core (1 mm in the HPA, Kampf et al. 2012),",
             ),
+            (default, f"{HPA_MPP:g} um in the image as the HPA serves it"),
             (unknown, "unknown, so that areas are in pixels only,"),
         )
         if count

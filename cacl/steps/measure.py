@@ -12,6 +12,7 @@ from cacl import tables
 from cacl.config import TargetClass
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.annotation import annotation_of, index_annotations
+from cacl.hpa.pixel_size import HPA_MPP
 from cacl.hpa.target_class import class_labels_of, label_name
 from cacl.image import qc
 from cacl.image.tile_stats import Bool, Int64, TileRowStats, area_per_tile, compute_row_stats
@@ -201,7 +202,8 @@ def _measure_row(
     cell_px, stained_px, dab_px = int(cell.sum()), int(stained.sum()), int(dab.sum())
     weak, moderate, strong = intensity_fractions(counts, cell_px)
     diameter = qc.core_diameter(stats)
-    pixel = qc.pixel_size(meta.mpp, diameter)
+    default_mpp = HPA_MPP * meta.grid.downsample if image.hpa_version else None
+    pixel = qc.pixel_size(meta.mpp, diameter, image.core_um, default_mpp)
     um2_per_px = pixel.mpp**2 if pixel.mpp else None
     return MeasureRow(
         image_id=image.image_id,
@@ -235,7 +237,7 @@ def _measure_row(
         hpa_intensity=annotation["intensity"],
         hpa_quantity=annotation["quantity"],
         hpa_location=annotation["location"],
-        qc=";".join(qc.quality_flags(stats, meta.grid, meta.mpp)),
+        qc=";".join(qc.quality_flags(stats, meta.grid, meta.mpp, image.core_um)),
     )
 
 

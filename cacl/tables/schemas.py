@@ -47,6 +47,11 @@ class ImageRow:
     mpp: float | None = column("pixel size of the source image, if known", "um/px")
     label: str = column("positive, negative or empty")
     label_source: str = column("rule or file that the label comes from")
+    core_um: float | None = column(
+        "diameter of the core of a tissue microarray that the image shows; empty for other images",
+        "um",
+        default=None,
+    )
     class_labels: str = column(
         "label in each class, such as microvilli=positive;nucleus=; the first one is also in "
         "`label`; empty if there is one class",
@@ -170,11 +175,15 @@ class MeasureRow:
     dab_area_px: int = column("DAB-positive cell area by colour deconvolution", "analysis px")
     border_share: float | None = column("DAB-positive stained area / DAB-positive area", "0-1")
     mpp: float | None = column(
-        "size of an analysis pixel, from the image file or from the diameter of a 1 mm core",
+        "size of an analysis pixel; `mpp_source` says where it comes from",
         "um/px",
         default=None,
     )
-    mpp_source: str = column("given, core diameter, or empty if mpp is empty", default="")
+    mpp_source: str = column(
+        "given (by file or manifest), core diameter, HPA default (0.4 um per pixel of the source), "
+        "or empty if mpp is empty",
+        default="",
+    )
     cell_area_um2: float | None = column("cell area", "um2", default=None)
     stained_area_um2: float | None = column("stained area", "um2", default=None)
     core_diameter_px: float | None = column(

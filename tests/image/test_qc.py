@@ -36,7 +36,8 @@ def row_stats(rgb: np.ndarray, cell: np.ndarray, tile_px: int = TILE) -> list[Ti
 
 def flags(rgb: np.ndarray, cell: np.ndarray) -> list[Flag]:
     height, width = cell.shape
-    return qc.quality_flags(row_stats(rgb, cell), TileGrid(height, width, TILE, TILE))
+    grid = TileGrid(height, width, TILE, TILE)
+    return qc.quality_flags(row_stats(rgb, cell), grid, core_um=1000.0)
 
 
 @pytest.mark.parametrize("radius", [0.3, 0.4, 0.45])
@@ -61,16 +62,37 @@ def test_tissue_that_is_not_round_has_no_diameter() -> None:
     assert qc.core_diameter(row_stats(rgb, cell)) is None
 
 
-def test_pixel_size_is_stated_or_that_of_a_core_of_1_mm() -> None:
-    assert qc.pixel_size(1.2, 500.0) == qc.PixelSize(1.2, "given")
-    assert qc.pixel_size(None, 800.0) == qc.PixelSize(1.25, "core diameter")
-    assert qc.pixel_size(None, None) == qc.PixelSize(None, "")
+@pytest.mark.parametrize(
+    ("stated", "diameter", "core_um", "default", "expected"),
+    [
+        (1.2, 500.0, 1000.0, 1.17, (1.2, "given")),
+        (None, 800.0, 1000.0, 1.17, (1.25, "core diameter")),
+        (None, 800.0, 600.0, None, (0.75, "core diameter")),
+        (None, None, 1000.0, 1.17, (1.17, "HPA default")),
+        (None, 800.0, None, None, (None, "")),
+        (None, None, None, None, (None, "")),
+    ],
+)
+def test_pixel_size_is_stated_or_that_of_a_core_or_the_default(
+    stated: float | None,
+    diameter: float | None,
+    core_um: float | None,
+    default: float | None,
+    expected: tuple[float | None, str],
+) -> None:
+    assert qc.pixel_size(stated, diameter, core_um, default) == qc.PixelSize(*expected)
 
 
-@pytest.mark.parametrize(("mpp", "flagged"), [(4.3, False), (2.0, True), (8.0, True)])
-def test_core_of_another_size_than_1_mm_is_flagged(mpp: float, flagged: bool) -> None:
+@pytest.mark.parametrize(
+    ("mpp", "core_um", "flagged"),
+    [(4.3, 1000.0, False), (2.0, 1000.0, True), (8.0, 1000.0, True), (2.6, 600.0, False)],
+)
+def test_core_of_another_size_than_the_punch_is_flagged(
+    mpp: float, core_um: float, flagged: bool
+) -> None:
     rgb, cell = core()
-    flags = qc.quality_flags(row_stats(rgb, cell), TileGrid(SIDE, SIDE, TILE, TILE), mpp)
+    grid = TileGrid(SIDE, SIDE, TILE, TILE)
+    flags = qc.quality_flags(row_stats(rgb, cell), grid, mpp, core_um)
     assert flags == ([Flag.UNUSUAL_SIZE] if flagged else [])
 
 
@@ -109,6 +131,11 @@ def test_small_core_and_oblong_image_are_flagged() -> None:
     assert flags(twice, np.concatenate([cell, cell], axis=1)) == [Flag.UNUSUAL_SIZE]
 
 
+def test_size_is_judged_only_where_a_core_is_expected() -> None:
+    rgb, cell = core(radius=0.25)
+    assert qc.quality_flags(row_stats(rgb, cell), TileGrid(SIDE, SIDE, TILE, TILE), 20.0) == []
+
+
 def test_empty_image_is_flagged_for_tissue_only() -> None:
     rgb = np.full((3, SIDE, SIDE), 250, dtype=np.uint8)
     assert flags(rgb, np.zeros((SIDE, SIDE), dtype=bool)) == [Flag.LITTLE_TISSUE]
@@ -122,4 +149,4 @@ def test_real_core_is_flagged_only_if_blurred(
     if sigma:
         rgb = np.stack([cv2.GaussianBlur(channel, (0, 0), sigma) for channel in rgb])
     stats = row_stats(rgb, cell_mask(rgb), tile_px=128)
-    assert qc.quality_flags(stats, TileGrid(3000, 3000, 375, 128)) == expected
+    assert qc.quality_flags(stats, TileGrid(3000, 3000, 375, 128), core_um=1000.0) == expected

@@ -125,7 +125,9 @@ def test_only_the_folded_one_of_the_real_cores_is_flagged(
     shared_data: Path, name: str, flags: list[Flag]
 ) -> None:
     rgb = core_in_analysis_px(shared_data / "cores" / f"{name}.jpg")
-    assert qc.quality_flags(row_stats(rgb), TileGrid(3000, 3000, 375, TILE)) == flags
+    assert (
+        qc.quality_flags(row_stats(rgb), TileGrid(3000, 3000, 375, TILE), core_um=1000.0) == flags
+    )
     if flags:
         mask = fold_mask(*maps(rgb))
         knots = [(50, 74), (61, 87), (124, 92), (152, 41), (182, 33)]
