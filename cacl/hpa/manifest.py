@@ -43,8 +43,9 @@ def read_manifest(path: Path) -> list[ImageRow]:
     ------
     ManifestError
         The file is not a table, or lines are invalid: an unknown label, an id that cannot be a
-        file name, an mpp outside 0.05 to 5 um/px, a core_um outside 200 to 5,000 um, a URL or a Windows path, a gene that a
-        spreadsheet made a date, or a duplicate image. The message lists up to ten lines.
+        file name, an mpp outside 0.05 to 5 um/px, a core_um outside 200 to 5,000 um, a URL or a
+        Windows path, a gene that a spreadsheet made a date, or a duplicate image. The message
+        lists up to ten lines.
     """
     rows: list[ImageRow] = []
     problems: list[str] = []
