@@ -174,11 +174,7 @@ class MeasureRow:
     )
     dab_area_px: int = column("DAB-positive cell area by colour deconvolution", "analysis px")
     border_share: float | None = column("DAB-positive stained area / DAB-positive area", "0-1")
-    mpp: float | None = column(
-        "size of an analysis pixel; `mpp_source` says where it comes from",
-        "um/px",
-        default=None,
-    )
+    mpp: float | None = column("size of an analysis pixel, see `mpp_source`", "um/px", default=None)
     mpp_source: str = column(
         "given (by file or manifest), core diameter, HPA default (0.4 um per pixel of the source), "
         "or empty if mpp is empty",

@@ -60,6 +60,7 @@ def test_catalog_of_real_genes_of_release_18(shared_data: Path, tmp_path: Path) 
         mpp=None,
         label="",
         label_source="glandular cells low (antibody)",
+        core_um=1000.0,
     )
     assert not any("selected" in row.url for row in built.images)
     rows = [row for row in built.annotations if row.antibody_id == "CAB003804"]

@@ -45,7 +45,8 @@ def test_known_areas(tmp_path: Path) -> None:
     assert (row.hpa_quantity, row.hpa_location) == (">75%", "cytoplasmic/membranous")
     assert row.qc == ""
     assert (row.confidence, row.ratio_sd) == (None, None)
-    assert (row.mpp, row.mpp_source, row.cell_area_um2) == (None, "", None)
+    assert (row.mpp, row.mpp_source) == (0.4, "HPA default")
+    assert row.cell_area_um2 == pytest.approx(96 * 96 * 0.16)
     fractions = row.weak_share, row.moderate_share, row.strong_share
     assert sum(fraction for fraction in fractions if fraction) == pytest.approx(0.25, abs=0.01)
     assert row.h_score == pytest.approx(75.0, abs=1.0)
