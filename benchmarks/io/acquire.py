@@ -17,7 +17,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import simplejpeg
@@ -79,7 +79,8 @@ def write_images(host: Path, run: Run) -> int:
 
 def write_shard(path: Path, images: int) -> None:
     """Write the table of images of a shard, as `cacl catalog` does."""
-    empty = {"ensembl_id": "", "gene": "", "patient_id": "", "sex": "", "path": "", "licence": ""}
+    names = "ensembl_id", "gene", "patient_id", "sex", "path", "licence", "label", "label_source"
+    empty: dict[str, Any] = dict.fromkeys(names, "")
     rows = [
         ImageRow(
             image_id=f"HPA{number // IMAGES_PER_ANTIBODY + 1:06d}/{number}_A_7_2",
@@ -89,8 +90,6 @@ def write_shard(path: Path, images: int) -> None:
             url=f"https://v23.proteinatlas.org/{url_path(number)}",
             hpa_version="23",
             mpp=None,
-            label="",
-            label_source="",
             **empty,
         )
         for number in range(images)
