@@ -6,16 +6,12 @@ options of the commands are derived from these models (`make docs`).
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -23,6 +19,7 @@ from pydantic import (
 )
 
 from cacl.errors import ConfigError
+from cacl.runtime.section import Section, key
 from cacl.runtime.validation import (
     AnyCase,
     FilePath,
@@ -37,120 +34,65 @@ MAX_CLASSES = 8
 CLASS_NAME_FORM = "a short lower-case word of letters and digits, such as nucleus"
 Levels = Annotated[tuple[AnyCase, ...], Field(min_length=1), BeforeValidator(to_tuple)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
-
-
-def _key(default: Any, description: str, *, unit: str = "", form: str = "", **limits: Any) -> Any:
-    """Return a key; `form` says in words what a pattern asks for."""
-    extra: dict[str, Any] = {"unit": unit} if unit else {}
-    extra |= {"form": form} if form else {}
-    return Field(default, description=description, json_schema_extra=extra, **limits)
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, with no other keys than its own, types taken strictly.
-
-    Raises
-    ------
-    ConfigError
-        On construction, with one line per problem.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
-    )
-
-    if not TYPE_CHECKING:  # type checkers use the fields
-
-        def __init__(self, /, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                raise ConfigError(error_sentences(type(self), error, self.section_name())) from None
-
-        # Nested sections are then validated with the whole, as for pydantic's RootModel.
-        __init__.__pydantic_base_init__ = True
-
-    @classmethod
-    def section_name(cls) -> str:
-        """Return the section's key in the configuration, such as `tiles`."""
-        return next(
-            (name for name, field in Config.model_fields.items() if field.annotation is cls), ""
-        )
-
-    def cli_args(self, *keys: str) -> str:
-        """Return keys (all if none is named) as options of a command: `--tile-px 128 ...`.
-
-        A list becomes a repeated option, and so does a mapping, as `name=<JSON>`. Null and empty
-        values are left out: a command takes a left-out option as null or as an empty list.
-        """
-        return " ".join(self._options(keys or tuple(type(self).model_fields)))
-
-    def _options(self, keys: Sequence[str]) -> Iterator[str]:
-        for key in keys:
-            value = getattr(self, key)
-            if isinstance(value, Mapping):
-                entries = ((name, json.dumps(entry.model_dump())) for name, entry in value.items())
-                value = tuple(f"{name}={text}" for name, text in entries)
-            for item in value if isinstance(value, tuple) else (value,):
-                if item is not None:
-                    yield f"--{key.replace('_', '-')} {shlex.quote(str(item))}"
+Densities = Annotated[tuple[Annotated[float, Field(gt=0, le=3)], ...], BeforeValidator(to_tuple)]
+Widths = Annotated[tuple[Annotated[float, Field(gt=0, le=50)], ...], BeforeValidator(to_tuple)]
 
 
 class SourceConfig(Section):
     """Where the images and their annotation come from."""
 
-    kind: Literal["phantom", "hpa", "mirror", "manifest"] = _key(
+    kind: Literal["phantom", "hpa", "mirror", "manifest"] = key(
         "phantom",
         "phantom (synthetic images with ground truth), hpa (the Human Protein Atlas), mirror (a "
         "folder laid out as its host) or manifest (a CSV of your own images).",
     )
-    hpa_version: str | None = _key(
+    hpa_version: str | None = key(
         "23",
         'Release of the Human Protein Atlas; "23" pins https://v23.proteinatlas.org, null takes '
         "the current one. Do not change it during a project: annotations differ by release.",
         form="a release such as '23'",
         pattern=r"^[0-9]{2}(\.[0-9])?$",
     )
-    genes: TextOrTexts = _key(
+    genes: TextOrTexts = key(
         (),
         "Gene symbols, synonyms or Ensembl ids; the path of a list of them (a text, or a table "
         "with a column gene or ensembl_id); or all. Empty means all for a phantom and a mirror.",
     )
-    antibodies: Texts = _key(
+    antibodies: Texts = key(
         (), "Only these antibodies, such as HPA001873; empty for all of the genes."
     )
-    tissues: Texts = _key(
+    tissues: Texts = key(
         ("duodenum",),
         "Tissues as the Human Protein Atlas names them, in any case; empty for all. A manifest "
         "ignores it.",
     )
-    mirror: FilePath | None = _key(
+    mirror: FilePath | None = key(
         None, "For kind mirror: a folder laid out as the Human Protein Atlas's host."
     )
-    manifest: FilePath | None = _key(
+    manifest: FilePath | None = key(
         None,
         "For kind manifest: a CSV with image_path, antibody_id and patient_id, and optionally "
         "label, gene, ensembl_id, tissue, image_id, mpp and core_um. Its paths resolve against "
         "its own folder.",
     )
-    requests_per_second: float = _key(
+    requests_per_second: float = key(
         4.0,
         "Maximum number of requests per second to the host. 4 is polite and enough for a tissue.",
         unit="1/s",
         gt=0,
         le=200,
     )
-    allowed_hosts: Texts = _key(
+    allowed_hosts: Texts = key(
         (), "Hosts (name or name:port) that may be contacted besides those of the release."
     )
-    host: str | None = _key(
+    host: str | None = key(
         None,
         "Address of a copy of the Human Protein Atlas, such as an institute's, that serves the "
         "same paths as the release's own hosts and replaces them; null for the original.",
         form="an address that starts with https:// or http://",
         pattern=r"^https?://[^/\s]+",
     )
-    max_minutes: float | None = _key(
+    max_minutes: float | None = key(
         None,
         "Maximum time of requests for the images of one shard; null for no limit. The images "
         "left are failures of reason postponed, with which the next run continues.",
@@ -183,11 +125,11 @@ class SourceConfig(Section):
 class PhantomConfig(Section):
     """The synthetic images of source.kind phantom."""
 
-    antibodies: int = _key(32, "Antibodies, every other one positive.", ge=2, le=25_000)
-    patients: int = _key(2, "Patients, that is cores per antibody.", ge=1, le=3)
+    antibodies: int = key(32, "Antibodies, every other one positive.", ge=2, le=25_000)
+    patients: int = key(2, "Patients, that is cores per antibody.", ge=1, le=3)
     setting: Literal[
         "duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d", "duodenum-e", "patterns-a"
-    ] = _key(
+    ] = key(
         "duodenum-a",
         "What the cores look like. patterns-a stains brush border, cytoplasm and nuclei "
         "independently and has true masks of all three, for labels.classes.",
@@ -197,16 +139,16 @@ class PhantomConfig(Section):
 class TargetClassConfig(Section):
     """One entry of labels.classes."""
 
-    cell_type: AnyCase = _key(
+    cell_type: AnyCase = key(
         ...,
         "Cell type whose annotation gives the label; glandular cells where it is missing.",
         form="the name of a cell type",
         min_length=1,
     )
-    location: AnyCase = _key(
+    location: AnyCase = key(
         "", "Text that the location of a positive staining must contain; empty for any."
     )
-    shape: Literal["line", "area"] = _key("line", "Candidate pixels of the class.")
+    shape: Literal["line", "area"] = key("line", "Candidate pixels of the class.")
 
     @classmethod
     def section_name(cls) -> str:
@@ -217,27 +159,27 @@ class TargetClassConfig(Section):
 class TargetClass(TargetClassConfig):
     """A class with its name; a model's folder names its classes without their cell types."""
 
-    name: ClassName = _key(..., "Its name.", form=CLASS_NAME_FORM)
+    name: ClassName = key(..., "Its name.", form=CLASS_NAME_FORM)
     cell_type: AnyCase = ""
 
 
 class LabelsConfig(Section):
     """Which images count as positive and negative when the model is trained."""
 
-    cell_type: AnyCase = _key(
+    cell_type: AnyCase = key(
         "enterocytes - microvilli",
         "Cell type whose annotation gives the label; glandular cells where it is missing. With "
         "labels.classes it is that of the first class.",
     )
-    positive: Levels = _key(("high", "medium"), "Staining levels that make an image positive.")
-    negative: Levels = _key(("not detected",), "Staining levels that make an image negative.")
-    overrides: FilePath | None = _key(
+    positive: Levels = key(("high", "medium"), "Staining levels that make an image positive.")
+    negative: Levels = key(("not detected",), "Staining levels that make an image negative.")
+    overrides: FilePath | None = key(
         None,
         "CSV image_id,label or image_id,row,col,label that takes precedence over the annotation; "
         "label is positive, negative or empty (leave out). With several classes it applies to the "
         "first.",
     )
-    classes: dict[ClassName, TargetClassConfig] = _key(
+    classes: dict[ClassName, TargetClassConfig] = key(
         {},
         "Several classes in order, each with a codebook and a mask of its own; empty for one "
         "class, that of cell_type. A name (a short lower-case word) maps to cell_type, location "
@@ -267,10 +209,10 @@ class LabelsConfig(Section):
 class TilesConfig(Section):
     """How a core is cut into tiles. A change makes a new store: every core is tiled again."""
 
-    source_px: int = _key(
+    source_px: int = key(
         375, "Side of a tile in pixels of the source image.", unit="px", ge=32, le=4096
     )
-    tile_px: int = _key(
+    tile_px: int = key(
         128,
         "Side of a tile in the store; a multiple of 8, at most source_px.",
         unit="px",
@@ -278,7 +220,7 @@ class TilesConfig(Section):
         le=1024,
         multiple_of=8,
     )
-    min_tissue_fraction: float = _key(
+    min_tissue_fraction: float = key(
         0.2,
         "Tiles with a smaller fraction of tissue are neither trained on nor measured.",
         unit="0-1",
@@ -299,10 +241,10 @@ class TilesConfig(Section):
 class TrainConfig(Section):
     """How the model is trained."""
 
-    preset: Literal["robust", "paper"] = _key(
+    preset: Literal["robust", "paper"] = key(
         "robust", "robust (the default) or paper (the published method unchanged; fragile)."
     )
-    seeds: int = _key(
+    seeds: int = key(
         1,
         "Number of models, trained with different seeds, whose scores are averaged; their "
         "disagreement enters each image's confidence. Time of training and segmentation grows in "
@@ -310,16 +252,16 @@ class TrainConfig(Section):
         ge=1,
         le=16,
     )
-    max_steps: int | None = _key(
+    max_steps: int | None = key(
         None, "Training steps of each seed; null for the preset's own number.", ge=1
     )
-    max_minutes: float | None = _key(
+    max_minutes: float | None = key(
         None,
         "Stop training after this time. Equal seeds then no longer give equal bytes.",
         unit="minutes",
         gt=0,
     )
-    max_tiles: int = _key(
+    max_tiles: int = key(
         4000, "Maximum number of training tiles, half of them positive; chosen by seed.", ge=2
     )
 
@@ -327,20 +269,46 @@ class TrainConfig(Section):
 class SegmentConfig(Section):
     """Postprocessing of a mask."""
 
-    morphology: Literal["none", "dilation", "opening", "closing"] = _key(
+    morphology: Literal["none", "dilation", "opening", "closing"] = key(
         "none",
         "Operation on the mask. The paper dilates its coarse masks; masks of the preset robust "
         "are better without.",
     )
-    radius_px: int = _key(
+    radius_px: int = key(
         1, "Radius of that operation in pixels of the store.", unit="px", ge=0, le=16
     )
+
+
+class ControlsConfig(Section):
+    """Spike-in controls: DAB bands painted on negative cores of antibodies that no model saw."""
+
+    cores: int = key(
+        24, "Maximum number of cores, spread over the antibodies; 0 for no controls.", ge=0, le=500
+    )
+    doses_od: Densities = key(
+        (0.1, 0.2, 0.4, 0.8),
+        "Optical densities of DAB that are added, rising.",
+        unit="optical density",
+        min_length=1,
+        max_length=12,
+    )
+    widths_um: Widths = key(
+        (3.0,), "Widths of the band, rising.", unit="um", min_length=1, max_length=6
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name in ("doses_od", "widths_um"):
+            values = getattr(self, name)
+            if list(values) != sorted(set(values)):
+                raise ValueError(f"{name} must rise: {', '.join(map(str, sorted(set(values))))}")
+        return self
 
 
 class CensusConfig(Section):
     """How the work is split."""
 
-    shards: int = _key(
+    shards: int = key(
         4,
         "Number of parts that are separate jobs; about one per 100 antibodies. A change computes "
         "the tables again, not the images.",
@@ -358,8 +326,9 @@ class Config(Section):
     tiles: TilesConfig = TilesConfig()
     train: TrainConfig = TrainConfig()
     segment: SegmentConfig = SegmentConfig()
+    controls: ControlsConfig = ControlsConfig()
     census: CensusConfig = CensusConfig()
-    seed: int = _key(
+    seed: int = key(
         0,
         "Seed of every random choice. Equal seeds give equal bytes on a CPU; a training also needs "
         "equal threads and an equal instruction set.",

@@ -22,6 +22,7 @@ COMMANDS = (
     model.train,
     census.segment,
     census.measure,
+    benchmark.controls,
     results.report,
     benchmark.benchmark_data,
     benchmark.train_classifier,

@@ -1,4 +1,4 @@
-"""Commands of the benchmark: external test data, the classifier of the CAM methods, the table."""
+"""Commands that evaluate a model: spike-in controls, and the benchmark with its baselines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,28 @@ from typing import Annotated
 import typer
 
 from cacl.cli import options as opt
-from cacl.config import PhantomConfig, SegmentConfig, TilesConfig
-from cacl.steps.parameters import EvaluationFiles, TrainedModels
+from cacl.config import ControlsConfig, PhantomConfig, SegmentConfig, TilesConfig
+from cacl.steps.parameters import ControlFiles, EvaluationFiles, TrainedModels
+
+
+def controls(
+    config: ControlsConfig,
+    segment: SegmentConfig,
+    seed: opt.Seed,
+    files: ControlFiles,
+    out: opt.Out,
+    failures: opt.Failures,
+    threads: opt.Threads = 2,
+) -> None:
+    """Paint DAB bands of known density on negative cores, and state what the model finds.
+
+    Example: cacl controls --tiles chosen.parquet --store atlas.zarr --model model --out controls
+    --failures failures.csv
+    """
+    from cacl.steps import controls as step
+
+    with opt.report_errors():
+        step.controls(files, out, failures, config, segment, seed=seed, threads=threads)
 
 
 def benchmark_data(

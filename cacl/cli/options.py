@@ -15,11 +15,12 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from cacl.config import Config, LabelsConfig, Section, TilesConfig
+from cacl.config import Config, LabelsConfig, TilesConfig
 from cacl.errors import ConfigError
 from cacl.runtime.json_text import parse_json
 from cacl.runtime.printable import printable
 from cacl.runtime.resources import error_sentence
+from cacl.runtime.section import Section
 
 CLASS_EXAMPLE = 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
 
@@ -167,7 +168,8 @@ def _option(section: type[Section], key: str, name: str) -> inspect.Parameter:
         settings["help"] = f"{field.description} [{extra['unit']}]"
     default: Any = None if nullable else field.default
     if get_origin(value_type) in (tuple, dict):
-        value_type = list[str]
+        item = _without_none(get_args(value_type)[0])[0]
+        value_type = list[float] if item is float else list[str]
         default = list(field.default) if limits.get("min_length") else []
         settings["help"] += " Repeat the option for several."
         settings["metavar"] = "NAME=JSON" if get_origin(field.annotation) is dict else None

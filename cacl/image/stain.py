@@ -22,6 +22,10 @@ DAB_OD = (0.268, 0.570, 0.776)
 
 DAB_THRESHOLD_OD = 0.25
 
+# Pixels whose colour is that of DAB alone, for `dab_direction`.
+PURE_DAB_OD, MAX_HEMATOXYLIN_TO_DAB = 0.4, 0.25
+MIN_PURE_PX = 500
+
 
 def optical_density(rgb: UInt8) -> Float32:
     """Return the optical density of each channel.
@@ -96,6 +100,29 @@ def separate_with_residual(rgb: UInt8) -> tuple[Float32, Float32, Float32]:
 def dab_density(rgb: UInt8) -> Float32:
     """Return the optical density of DAB alone, (y, x) float32; see `separate_stains`."""
     return _project(deconvolution_matrix()[1], rgb)
+
+
+def dab_direction(pixels: UInt8) -> tuple[float, float, float] | None:
+    """Return the direction of DAB in the optical densities of R, G and B, of norm 1.
+
+    Parameters
+    ----------
+    pixels
+        (3, n) uint8: pixels of cells.
+
+    Returns
+    -------
+    The median direction of the pixels with a DAB density above `PURE_DAB_OD` and little
+    haematoxylin; None with fewer than `MIN_PURE_PX` of them.
+    """
+    hematoxylin, dab = (_project(row, pixels[:, None, :])[0] for row in deconvolution_matrix()[:2])
+    pure = (dab > PURE_DAB_OD) & (hematoxylin < MAX_HEMATOXYLIN_TO_DAB * dab)
+    if int(pure.sum()) < MIN_PURE_PX:
+        return None
+    densities = optical_density(pixels[:, pure])
+    median = np.median(densities / np.linalg.norm(densities, axis=0), axis=1)
+    red, green, blue = (median / np.linalg.norm(median)).tolist()
+    return red, green, blue
 
 
 def dab_mask(rgb: UInt8, threshold: float = DAB_THRESHOLD_OD) -> Bool:

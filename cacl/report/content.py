@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cacl.report import methods, text
+from cacl.report.controls import Controls
 from cacl.report.figures import Figure
 from cacl.report.thumbnails import Thumbnail
 from cacl.tables import dictionary
@@ -55,6 +56,8 @@ class ReportContent:
         The benchmark's table as text; None if there is none.
     model
         Content of `model.json`; empty if there is none.
+    controls
+        The spike-in controls.
     settings
         Settings of the run that the report quotes.
     tiling
@@ -83,6 +86,7 @@ class ReportContent:
     tiling: str
     tables: Sequence[dictionary.Table]
     reading_notes: Sequence[str]
+    controls: Controls
     retries: str = ""
 
     @property

@@ -80,7 +80,7 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     rows = [row for row in antibodies if row.stained_to_cell_ratio is not None][:MAX_RANKED]
     if not rows:
         return None
-    figure = _blank()
+    figure = blank()
     for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
@@ -103,7 +103,7 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     )
     figure.update_xaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
     figure.update_layout(height=130 + 22 * len(rows))
-    return _figure(
+    return finished(
         figure,
         "ranking",
         "Highest ratios",
@@ -152,7 +152,7 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     points, points_caption = "outliers", "Points are antibodies beyond the whiskers"
     if len(rows) <= MAX_POINTS:
         points, points_caption = "all", "Each point is an antibody"
-    figure = _blank()
+    figure = blank()
     for staining in order:
         group = [row for row in rows if row.hpa_staining == staining]
         colour = POSITIVE_COLOUR
@@ -176,7 +176,7 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     figure.update_yaxes(title="stained area / cell area", tickformat=".1~%", rangemode="tozero")
     figure.update_xaxes(tickangle=0)
     figure.update_layout(showlegend=False, height=420, margin={"b": 75})
-    return _figure(
+    return finished(
         figure,
         "annotation",
         "Ratio against the HPA annotation",
@@ -224,7 +224,7 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         minor={"showgrid": False},
     )
     figure.update_layout(height=420)
-    return _figure(
+    return finished(
         figure,
         "volcano",
         "Ratio and significance",
@@ -257,7 +257,7 @@ def specificity(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     figure = _points(shown, lambda row: row.border_share, "ratio %{x:.2%}, border share %{y:.0%}")
     figure.update_yaxes(title="border share of all DAB", tickformat=".0%", range=[-0.03, 1.03])
     figure.update_layout(height=420)
-    return _figure(
+    return finished(
         figure,
         "specificity",
         "Ratio and specificity",
@@ -272,7 +272,7 @@ def _points(
     rows: Sequence[AntibodyRow], y_value: Callable[[AntibodyRow], float | None], hover: str
 ) -> go.Figure:
     """Return a figure with one point per antibody: ratio on the x axis, symbol by label."""
-    figure = _blank()
+    figure = blank()
     for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
@@ -314,7 +314,7 @@ def training(curves: pd.DataFrame) -> list[Figure]:
     curves_by_network = [rows for _, rows in numbers.groupby(network)]
     plots: list[Figure] = []
     for name in numbers.columns.drop(["step", "network"], errors="ignore"):
-        figure = _blank()
+        figure = blank()
         for rows in curves_by_network:
             figure.add_scatter(
                 x=rows["step"].tolist(),
@@ -329,16 +329,16 @@ def training(curves: pd.DataFrame) -> list[Figure]:
         figure.update_layout(height=170, showlegend=False, margin={"t": 8, "b": 30, "l": 60})
         figure.update_xaxes(tickangle=0, nticks=4)
         title = str(name).replace("_", " ")
-        plots.append(_figure(figure, f"training-{len(plots)}", title, "", "small"))
+        plots.append(finished(figure, f"training-{len(plots)}", title, "", "small"))
     return plots
 
 
-def _blank() -> go.Figure:
+def blank() -> go.Figure:
     """Return a figure without Plotly's template, which every update of the figure would copy."""
     return go.Figure(layout={"template": {}})
 
 
-def _figure(figure: go.Figure, key: str, title: str, caption: str, size: str) -> Figure:
+def finished(figure: go.Figure, key: str, title: str, caption: str, size: str) -> Figure:
     """Apply the common layout and convert a Plotly figure to a `Figure`."""
     figure.update_layout(
         font={"family": FONT, "size": 14, "color": "#222"},

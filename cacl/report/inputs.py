@@ -18,7 +18,7 @@ from cacl.tables.schemas import ClassRow, FailureRow, MeasureRow
 
 log = logging.getLogger(__name__)
 
-STAGES = ("catalog", "acquire", "tile", "segment", "measure")
+STAGES = ("catalog", "acquire", "tile", "segment", "measure", "controls")
 MAX_CURVE_POINTS = 2000
 
 

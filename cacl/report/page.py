@@ -14,8 +14,8 @@ from plotly.offline import get_plotlyjs
 from cacl.image import palette
 from cacl.report import disagreement, figures, gallery, methods, page_data, text
 from cacl.report.content import ReportContent
-from cacl.report.thumbnails import write_bytes
-from cacl.tables import dictionary, write_text
+from cacl.report.controls import Controls
+from cacl.tables import dictionary, write_bytes, write_text
 
 STYLES = ("report.css", "sections.css", "panel.css", "media.css")
 SCRIPTS = ("common.js", "table.js", "panel.js", "report.js")
@@ -103,6 +103,7 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
             "flagged": int((images["qc"] != "").sum()),
             "failures": len(content.failures),
         },
+        "controls_table": _controls(content.controls),
         "has_curves": bool(curves),
         "networks": max((len(figure.spec["data"]) for figure in curves), default=0),
         "training": text.describe_training(content.model, images),
@@ -155,3 +156,23 @@ def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:
         "text_columns": sum(name in text.BENCHMARK_TEXT_COLUMNS for name in titles),
         "rows": [[text.format_number(value) for value in row] for row in rows],
     }
+
+
+def _controls(controls: Controls) -> list[dict[str, str]]:
+    """Return the rows of the table of controls, as text by title."""
+    return [
+        {
+            "Method": row.method,
+            "Width": f"{row.width_um:g} um",
+            "Density": f"{row.dose_od:g} OD" if row.dose_od else "not painted",
+            "Found": text.percent(row.recall),
+            "Precision": text.percent(row.precision),
+            "Dice": text.format_number(row.dice),
+            "Boundary F1": text.format_number(row.boundary_f1),
+            "Stained, % of cell area": text.format_number(row.found_percent),
+            "Painted, %": text.format_number(row.painted_percent if row.dose_od else 0.0),
+            "Slope": text.format_number(row.slope),
+            "CCC": text.format_number(row.ccc),
+        }
+        for row in controls.rows
+    ]

@@ -24,9 +24,9 @@ MAX_NAMED_TISSUES = 3
 NO_BREAK = "\u00a0"
 WORD_JOINER = "\u2060"
 DASH = "–"
-BENCHMARK_TEXT_COLUMNS = ("atlas", "method")
+BENCHMARK_TEXT_COLUMNS = ("evaluation_set", "method")
 BENCHMARK_TITLES = {
-    "atlas": "Test antibodies",
+    "evaluation_set": "Test antibodies",
     "method": "Method",
     "dice": "Dice, as in the paper",
     "dice_positive": "Dice, positive tiles",

@@ -22,7 +22,7 @@ from cacl.runtime.progress import track
 from cacl.runtime.resources import raise_if_short
 from cacl.store import Store
 from cacl.store.arrays import StoredArray
-from cacl.tables import write_atomically
+from cacl.tables import write_bytes
 
 log = logging.getLogger(__name__)
 
@@ -122,11 +122,6 @@ def write_thumbnail(store: Store, image_id: str, folder: Path) -> Thumbnail | No
     write_bytes(folder / core_path, encode_core(pixels))
     write_bytes(folder / mask_path, encode_mask(mask))
     return Thumbnail(core_path, mask_path, width=pixels.shape[2], height=pixels.shape[1])
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a binary file atomically."""
-    write_atomically(path, lambda temporary: temporary.write_bytes(data))
 
 
 def _downsample(array: StoredArray) -> NDArray[np.float32]:

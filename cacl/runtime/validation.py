@@ -45,6 +45,7 @@ BOUNDS = {
 }
 TYPE_NAMES = {
     "array": "a list of texts",
+    "numbers": "a list of numbers",
     "string": "a text",
     "object": "a mapping of keys to values",
     "integer": "a whole number",
@@ -94,6 +95,8 @@ def allowed(node: Mapping[str, Any]) -> str:
         return f"one of {', '.join(map(str, node['enum']))}"
     types = node["type"] if isinstance(node["type"], list) else [node["type"]]
     first = node.get("format", types[0])
+    if types[0] == "array" and node.get("items", {}).get("type") == "number":
+        first = "numbers"
     names = [node.get("form") or TYPE_NAMES.get(first, first)]
     names += [TYPE_NAMES.get(name, name) for name in types[1:]]
     bounds = [text.format(_number(node[key])) for key, text in BOUNDS.items() if key in node]

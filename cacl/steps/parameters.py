@@ -100,6 +100,18 @@ class ReportFiles:
     attempts: Path | None = field(
         default=None, metadata={"help": "Folder of the records of attempts, counted if it exists."}
     )
+    controls: Path | None = field(
+        default=None, metadata={"help": "Folder of `cacl controls`, shown if it exists."}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlFiles:
+    """What the spike-in controls are made from."""
+
+    tiles: Path = field(metadata={"help": "Table of `cacl select`."})
+    store: Path = field(metadata=STORE)
+    model: Path = field(metadata={"help": "Folder of the trained model."})
 
 
 @dataclass(frozen=True, kw_only=True)

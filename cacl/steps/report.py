@@ -13,6 +13,8 @@ from cacl.diagnostics.retries import Retries, count_retries
 from cacl.report import (
     aggregate,
     agreement,
+    control_figure,
+    controls,
     datapackage,
     disagreement,
     figures,
@@ -47,9 +49,10 @@ def report(
     """Write the tables (.csv, .parquet), their description, and `report.html`.
 
     Tables: `antibodies`, `genes`, `disagreements`, `review`, `agreement`, `images`, `classes`,
-    `failures`. `datapackage.json` and `columns.md` describe every column; `methods.md` is the
-    methods paragraph. `SHA256SUMS` has the digest of every file of the folder. The page opens from
-    disk without a network; its `images/`, `assets/` and `figures/` lie beside it.
+    `controls`, `limits`, `failures`. `datapackage.json` and `columns.md` describe every column;
+    `methods.md` is the methods paragraph. `SHA256SUMS` has the digest of every file of the folder.
+    The page opens from disk without a network; its `images/`, `assets/` and `figures/` lie beside
+    it.
 
     Parameters
     ----------
@@ -80,6 +83,7 @@ def report(
     reviewed = review.review_rows(images)
     image_store = Store(files.store)
     names = [name for column in NAME_COLUMNS for name in images[column].unique()]
+    spiked = controls.read_controls(files.controls, out)
     content = ReportContent(
         images=images,
         antibodies=antibodies,
@@ -98,9 +102,12 @@ def report(
             jobs,
         ),
         gallery=gallery.gallery_antibodies(antibodies),
-        figures=figures.report_figures(
-            antibodies, inputs.read_training_curves(files.model / "training.csv")
-        ),
+        figures=[
+            *filter(None, [control_figure.recall_by_dose(spiked.rows)]),
+            *figures.report_figures(
+                antibodies, inputs.read_training_curves(files.model / "training.csv")
+            ),
+        ],
         benchmark=inputs.read_benchmark(files.benchmark, files.model / "model.json"),
         model=inputs.read_model_description(files.model / "model.json"),
         settings=text.RunSettings(
@@ -114,6 +121,7 @@ def report(
         tables=dictionary.report_tables(cell_type),
         reading_notes=dictionary.reading_notes(names),
         retries=_describe_retries(files),
+        controls=spiked,
     )
     _write_tables(content, out)
     _write_descriptions(content, out)
@@ -136,6 +144,8 @@ def _write_tables(content: ReportContent, out: Path) -> None:
         "agreement": content.agreement,
         "images": content.images,
         "classes": content.classes,
+        "controls": content.controls.rows,
+        "limits": content.controls.limits,
         "failures": content.failures,
     }
     made_with = tables.made_with("report", **asdict(content.settings))

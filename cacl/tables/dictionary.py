@@ -10,6 +10,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from cacl.tables.cells import as_text
+from cacl.tables.control_schemas import ControlRow, LimitRow
 from cacl.tables.schemas import (
     AgreementRow,
     AntibodyRow,
@@ -135,6 +136,21 @@ def report_tables(cell_type: str) -> list[Table]:
             "single class is called `stain` and has the same values as in `images`.",
             "",
             names_antibody=True,
+        ),
+        Table(
+            "controls",
+            ControlRow,
+            "Spike-in controls",
+            "One row per method, width and density of a DAB band that was painted on negative "
+            "cores; empty if no core could be painted.",
+            "",
+        ),
+        Table(
+            "limits",
+            LimitRow,
+            "Detection limits",
+            "One row per method and width: the lowest density of which half is found.",
+            "",
         ),
         Table(
             "failures",

@@ -80,6 +80,8 @@ rule report:
         classes=per_shard("results/classes/{shard}.parquet"),
         catalog_failures=ancient(CATALOG_FAILURES),
         failures=failure_tables("acquire", "tile", "segment", "measure"),
+        controls=rules.controls.output.tables,
+        controls_failures=rules.controls.output.failures,
         images=ancient("results/catalog/images.parquet"),
         curves="results/model/training.csv",
     output:
@@ -117,6 +119,8 @@ rule report:
                 "disagreements",
                 "review",
                 "agreement",
+                "controls",
+                "limits",
                 "failures",
             ],
         ),
@@ -188,13 +192,14 @@ rule report:
         benchmark_digest=file_digest(Path(BENCHMARK_TABLE)),
         input_digest=digest_of_all(["results/catalog/images.parquet", CATALOG_FAILURES]),
         attempts=ATTEMPTS,
+        controls="results/controls",
     message:
         "Writing the report"
     shell:
         "cacl report $(printf -- '--census %s ' {input.census}) "
         "$(printf -- '--classes-table %s ' {input.classes}) "
-        "$(printf -- '--failures %s ' {input.catalog_failures} {input.failures}) --store {params.store} "
+        "$(printf -- '--failures %s ' {input.catalog_failures} {input.failures} {input.controls_failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
         "{params.cell_type} {params.min_tissue_fraction} {params.segment} "
-        "{params.benchmark} {params.seed} --attempts {params.attempts} --jobs {threads} "
+        "--controls {params.controls} {params.benchmark} {params.seed} --attempts {params.attempts} --jobs {threads} "
         "> {log} 2>&1"

@@ -216,6 +216,36 @@ def predict_masks(
     device_lock: DeviceLock | None = None,
     agreement: ViewAgreement | None = None,
 ) -> list[da.Array]:
+    """Return the mask of each class of an image in the store; see `predict_array_masks`.
+
+    Parameters
+    ----------
+    store, meta
+        The store, and the image in it.
+    model, morphology, device_lock, agreement
+        See `predict_array_masks`.
+    """
+    return predict_array_masks(
+        store.image(meta.image_id),
+        store.label(meta.image_id, "cell"),
+        meta.tile_px,
+        model,
+        morphology,
+        device_lock=device_lock,
+        agreement=agreement,
+    )
+
+
+def predict_array_masks(
+    image: Any,
+    cell: Any,
+    tile_px: int,
+    model: Model,
+    morphology: Morphology,
+    *,
+    device_lock: DeviceLock | None = None,
+    agreement: ViewAgreement | None = None,
+) -> list[da.Array]:
     """Return the mask of each class of one image, (y, x) bool, as lazy dask arrays.
 
     Blocks are computed when they are read. If all masks are read together, each block is computed
@@ -223,15 +253,18 @@ def predict_masks(
 
     Parameters
     ----------
-    store, meta
-        The store, and the image in it.
+    image
+        (3, y, x) uint8, an array or an object that can be read as one; whole tiles.
+    cell
+        (y, x) cell mask, above 0 in cells.
+    tile_px
+        Side of a tile in pixels.
     model, morphology, device_lock
         See `predict_block`.
     agreement
         Counts the pixels of each block that is computed; None for no counts.
     """
-    image, cell = store.image(meta.image_id), store.label(meta.image_id, "cell")
-    block = block_sides(meta.grid.height, meta.tile_px), block_sides(meta.grid.width, meta.tile_px)
+    block = block_sides(cell.shape[0], tile_px), block_sides(cell.shape[1], tile_px)
     interior = da.from_array(interior_mask(cell), chunks=block, name=False).astype(np.uint8)
     cell_layer = da.from_array(cell, chunks=block, name=False)
     rgb = da.from_array(image, chunks=((3,), *block), name=False)

@@ -1,0 +1,1 @@
+"""Spike-in controls: DAB bands of known place, width and density, painted on negative cores."""
