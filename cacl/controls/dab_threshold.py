@@ -21,10 +21,9 @@ def dab_mask_above(painted: PaintedCore, level: int) -> NDArray[np.bool_]:
 def dice_by_level(painted: PaintedCore) -> NDArray[np.float64]:
     """Return the sum of Dice over the painted tiles at each threshold, (`LEVELS`,)."""
     levels = np.where(painted.core.cell, _levels(painted), 0)
-    tiles = painted.crop(levels).reshape(len(painted.windows), -1)
-    true_tiles = painted.crop(painted.true_mask).reshape(tiles.shape).astype(bool)
     dice = np.zeros(LEVELS)
-    for tile, true_tile in zip(tiles, true_tiles, strict=True):
+    for window in painted.windows:
+        tile, true_tile = levels[window].ravel(), painted.true_mask[window].ravel()
         above, overlap = (
             np.bincount(values, minlength=LEVELS + 1)[::-1].cumsum()[::-1][1:]
             for values in (tile, tile[true_tile])

@@ -31,7 +31,7 @@ CYTOPLASM_UM, NUCLEI_UM = (2.0, 8.0), (9.0, 24.0)
 LAYER_SIGMA_UM = 15.0
 MIN_LAYER_CONTRAST = 0.2
 MIN_TISSUE_FRACTION = 0.8
-SURFACE_UM, MIN_STRETCH_UM2 = 3.2, 180.0
+SURFACE_PX, MIN_STRETCH_UM = 2, 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class ApicalBorder:
     lumen
         (y, x) bool: empty glass that tissue faces.
     surface
-        (y, x) bool: tissue within `SURFACE_UM` of the lumen whose layers are those of columnar
+        (y, x) bool: tissue within `SURFACE_PX` of the lumen whose layers are those of columnar
         epithelium.
     mpp
         Side of a pixel in um.
@@ -56,7 +56,7 @@ class ApicalBorder:
     @property
     def length_um(self) -> float:
         """Length of the border: its area over its width."""
-        return float(self.surface.sum()) * self.mpp**2 / SURFACE_UM
+        return float(self.surface.sum()) * self.mpp / SURFACE_PX
 
 
 def apical_border(rgb: UInt8, cell: Bool, mpp: float | None) -> ApicalBorder:
@@ -82,12 +82,12 @@ def apical_border(rgb: UInt8, cell: Bool, mpp: float | None) -> ApicalBorder:
     mpp = mpp or DEFAULT_MPP
     lumen = _lumen(rgb, cell, mpp)
     tissue = remove_small_objects(cell, round(MIN_TISSUE_UM2 / mpp**2))
-    depth_um = _distance(~lumen) * np.float32(mpp)
+    depth_px = _distance(~lumen)
     hematoxylin = np.maximum(separate_stains(rgb)[0], np.float32(0.0))
     sigma_px = LAYER_SIGMA_UM / mpp
 
     def layer(limits: tuple[float, float]) -> Bool:
-        inside: Bool = (depth_um > limits[0]) & (depth_um <= limits[1])
+        inside: Bool = (depth_px > limits[0] / mpp) & (depth_px <= limits[1] / mpp)
         return inside
 
     cytoplasm = _mean_within(hematoxylin, tissue & layer(CYTOPLASM_UM), sigma_px)
@@ -96,8 +96,9 @@ def apical_border(rgb: UInt8, cell: Bool, mpp: float | None) -> ApicalBorder:
     is_epithelium = (nuclei - cytoplasm > MIN_LAYER_CONTRAST * nuclei) & (
         filled > MIN_TISSUE_FRACTION
     )
-    surface = tissue & layer((0.0, SURFACE_UM)) & is_epithelium
-    return ApicalBorder(lumen, remove_small_objects(surface, round(MIN_STRETCH_UM2 / mpp**2)), mpp)
+    surface = tissue & (depth_px > 0) & (depth_px <= SURFACE_PX) & is_epithelium
+    min_px = round(SURFACE_PX * MIN_STRETCH_UM / mpp)
+    return ApicalBorder(lumen, remove_small_objects(surface, min_px), mpp)
 
 
 def _lumen(rgb: UInt8, cell: Bool, mpp: float) -> Bool:

@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from cacl.image.apical_border import ApicalBorder
+from cacl.image.apical_border import SURFACE_PX, ApicalBorder
 from cacl.image.local_dab import SHARP_EDGE_SIGMA_PX
 from cacl.image.stain import DAB_OD, Bool, Float32, UInt8
 
@@ -75,9 +75,7 @@ def band_fraction(
     because a brush border is hardly wider than a pixel.
     """
     fraction = np.zeros(painted.shape, np.float32)
-    reach = math.ceil(width_um / border.mpp) + 1
-    near = cv2.dilate(painted.astype(np.uint8), np.ones((2 * reach + 1,) * 2, np.uint8)) > 0
-    near &= cell
+    near = _nearest_is_painted(border, painted, width_um / border.mpp) & cell
     for top in range(0, painted.shape[0], BLOCK_PX):
         for left in range(0, painted.shape[1], BLOCK_PX):
             block = slice(top, top + BLOCK_PX), slice(left, left + BLOCK_PX)
@@ -115,6 +113,22 @@ def paint_dab(
     transmitted = 1.0 - absorbed.astype(np.float32)[:, None, None] * fraction
     painted: UInt8 = np.rint(rgb * transmitted).astype(np.uint8)
     return painted
+
+
+def _nearest_is_painted(border: ApicalBorder, painted: Bool, width_px: float) -> Bool:
+    """Return the pixels below the surface whose nearest pixel of the surface is painted."""
+    distance: Any
+    labels: Any
+    distance, labels = cv2.distanceTransformWithLabels(
+        (~border.surface).astype(np.uint8),
+        cv2.DIST_L2,
+        cv2.DIST_MASK_5,
+        labelType=cv2.DIST_LABEL_PIXEL,
+    )
+    is_painted = np.zeros(int(labels.max()) + 1, bool)
+    is_painted[labels[painted]] = True
+    below: Bool = is_painted[labels] & (distance <= max(width_px - SURFACE_PX, 0.0) + 1.0)
+    return below
 
 
 def _fill_block(

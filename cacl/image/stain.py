@@ -115,6 +115,8 @@ def dab_direction(pixels: UInt8) -> tuple[float, float, float] | None:
     The median direction of the pixels with a DAB density above `PURE_DAB_OD` and little
     haematoxylin; None with fewer than `MIN_PURE_PX` of them.
     """
+    if pixels.shape[1] < MIN_PURE_PX:
+        return None
     hematoxylin, dab = (_project(row, pixels[:, None, :])[0] for row in deconvolution_matrix()[:2])
     pure = (dab > PURE_DAB_OD) & (hematoxylin < MAX_HEMATOXYLIN_TO_DAB * dab)
     if int(pure.sum()) < MIN_PURE_PX:

@@ -104,13 +104,14 @@ def read_controls(folder: Path | None, out: Path) -> Controls:
     Raises
     ------
     TableError
-        A table is missing or damaged.
+        A table is missing or damaged, or a picture has changed.
     """
     if folder is None or not folder.is_dir():
         return Controls()
     pictures = []
     for path in sorted(folder.glob("picture-*.jpg")):
         pictures.append(f"images/controls-{path.stem.removeprefix('picture-')}.jpg")
+        tables.check_file(path)
         tables.write_bytes(out / pictures[-1], path.read_bytes())
     return Controls(
         rows=tables.read_parquet(folder / "controls.parquet", ControlRow),

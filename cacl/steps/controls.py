@@ -266,8 +266,8 @@ def _measure_threshold(
 
 def _write_pictures(results: Sequence[Controlled], out: Path) -> None:
     """Write the pictures, and remove those of an earlier run."""
-    for path in out.glob("picture-*.jpg"):
+    for path in out.glob("picture-*"):
         path.unlink()
     pictures = [one.picture for one in results if one.picture is not None]
     for number, data in enumerate(pictures, start=1):
-        tables.write_bytes(out / f"picture-{number}.jpg", data)
+        tables.write_checked_bytes(out / f"picture-{number}.jpg", data)

@@ -1,7 +1,12 @@
 """Tables: schemas, reading and writing, the data dictionary, CSV files of users."""
 
 from cacl.tables.atomic import write_atomically, write_bytes, write_text
-from cacl.tables.checksums import check_file, write_checked_text, write_sums
+from cacl.tables.checksums import (
+    check_file,
+    write_checked_bytes,
+    write_checked_text,
+    write_sums,
+)
 from cacl.tables.io import (
     arrow_schema,
     columns,
@@ -31,6 +36,7 @@ __all__ = [
     "to_table",
     "write_atomically",
     "write_bytes",
+    "write_checked_bytes",
     "write_checked_text",
     "write_csv",
     "write_parquet",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cacl.errors import TableError
-from cacl.tables.atomic import write_text
+from cacl.tables.atomic import write_bytes, write_text
 
 SUFFIX = ".sha256"
 SUMS = "SHA256SUMS"
@@ -25,16 +25,21 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_checked_text(path: Path, text: str) -> None:
-    """Write a UTF-8 text file and its digest beside it, each atomically.
+def write_checked_bytes(path: Path, data: bytes) -> None:
+    """Write a file and its digest beside it, each atomically.
 
     The former digest is removed first: a kill leaves a file without a digest, never one beside the
     digest of another.
     """
     digest_file = Path(f"{path}{SUFFIX}")
     digest_file.unlink(missing_ok=True)
-    write_text(path, text)
-    write_text(digest_file, _line(hashlib.sha256(text.encode()).hexdigest(), path.name))
+    write_bytes(path, data)
+    write_text(digest_file, _line(hashlib.sha256(data).hexdigest(), path.name))
+
+
+def write_checked_text(path: Path, text: str) -> None:
+    """Write a UTF-8 text file with its digest; see `write_checked_bytes`."""
+    write_checked_bytes(path, text.encode())
 
 
 def write_sums(folder: Path) -> None:

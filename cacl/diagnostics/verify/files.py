@@ -31,6 +31,8 @@ def list_items(results: Path) -> Iterator[Item]:
     paths = [
         *_files(results / "failures", "*.csv"),
         *_files(results / "model", "*.csv"),
+        *_files(results / "controls", "*.csv"),
+        *_files(results / "controls", "*.jpg"),
         *_files(results / "benchmark", "table.*"),
     ]
     for path in paths:
