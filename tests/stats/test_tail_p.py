@@ -69,7 +69,8 @@ def test_p_falls_with_the_ratio_without_a_jump_up_to_its_limit() -> None:
     ratios = np.linspace(0.0, 1.0, 20001)
     p_values = p_of(ratios, negatives)
     assert (np.diff(p_values) <= 0.0).all()
-    assert (p_values > 0.0).all() and (p_values <= 1.0).all()
+    assert (p_values > 0.0).all()
+    assert (p_values <= 1.0).all()
     above = p_of([np.nextafter(negatives.max(), 1.0)], negatives)
     np.testing.assert_allclose(above, 1 / 17)
     separated = p_values[ratios > negatives.max()]
@@ -80,7 +81,8 @@ def test_p_falls_with_the_ratio_without_a_jump_up_to_its_limit() -> None:
 
 def test_unknown_ratios_and_too_few_negatives_have_no_p() -> None:
     p_values = p_of([NAN, 0.5], [0.01, 0.02, 0.03, 0.04, 0.05, NAN])
-    assert np.isnan(p_values[0]) and 0.0 < p_values[1] < 1 / 6
+    assert np.isnan(p_values[0])
+    assert 0.0 < p_values[1] < 1 / 6
     assert np.isnan(p_of([0.5, NAN], [0.01] * (significance.MIN_NEGATIVES - 1))).all()
     assert tail_p.one_sided_p(np.zeros(0), np.zeros(0, dtype=bool)).size == 0
 
