@@ -226,12 +226,12 @@ def regimes() -> list[Regime]:
             holds=False,
         ),
         Regime(
-            name="10 % stained: 0.1 % or 2 %, sd 0.5",
+            name="10 % high: 0.1 % or 2 %, sd 0.5",
             draw=mixture(0.9, log_normal(0.001, 0.5), log_normal(0.02, 0.5)),
             holds=False,
         ),
         Regime(
-            name="3 % stained: 0.3 % or 5 %, sd 0.5",
+            name="3 % high: 0.3 % or 5 %, sd 0.5",
             draw=mixture(0.97, log_normal(0.003, 0.5), log_normal(0.05, 0.5)),
             known=False,
             holds=False,

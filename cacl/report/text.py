@@ -226,7 +226,7 @@ def _explain_extrapolation(antibodies: Sequence[AntibodyRow]) -> list[str]:
         "power law, and is at least the smallest empirical p divided by "
         f"{tail_p.MAX_EXTRAPOLATION:,.0f}. In simulations with unstained antibodies under this "
         "assumption, the fraction of p values up to a level was at most the level; with heavier "
-        f"tails, or stained antibodies among the negatives, up to {HEAVY_TAIL_FACTOR} times that."
+        f"tails, or rare artefacts with a high ratio, up to {HEAVY_TAIL_FACTOR} times that."
     ]
 
 

@@ -64,10 +64,10 @@ def one_sided_p(ratios: Float64, is_negative: Bool) -> Float64:
     Without any negative above `MIN_RATIO` (or with equal highest ones) there is no spacing: k is 1
     and S is `MIN_SCALE`, which further assumes a mean log excess of at most 1. S is never smaller.
 
-    Without the assumption, as with few strongly stained ones among many unstained negatives,
+    Without the assumption, as with rare artefacts of a much higher ratio than the others,
     P(p <= a) is still at most `MAX_EXTRAPOLATION` times a: only one of m + 1 exchangeable values
     is the highest. Simulated: at most 1.0 times a with the assumption; up to 3.8 times with log-t
-    tails, up to 8.0 times with stained ones among the negatives, for a from 0.05 to 0.00001
+    tails, up to 8.0 times if 3 % or 10 % have a much higher ratio, for a from 0.05 to 0.00001
     (`benchmarks/results/p_calibration.md`).
 
     Cores of an antibody are no further negatives: they share its background. They enter by the

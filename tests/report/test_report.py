@@ -304,7 +304,7 @@ def test_page_lists_limits_of_a_run_without_annotation(tmp_path: Path) -> None:
     page = html(run(made, failures=[]))
     assert "No antibody has an annotation of “enterocytes - microvilli”" in page
     assert "Patients are unknown, so intervals are over images." in page
-    assert "No figure of ratio against q" in page
+    assert "No figure of ratio against p" in page
     assert "fewer than two antibodies have both a ratio and an annotation or label" in page
     assert "patients unknown" in page
 
