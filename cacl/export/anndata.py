@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 NAME = "antibody_id"
+NUMPY_TYPES = {"integer": np.int64, "boolean": np.bool_}
 
 
 def write_antibodies(report: Path, out: Path) -> tuple[int, int]:
@@ -89,8 +90,8 @@ def to_anndata(antibodies: pd.DataFrame, images: pd.DataFrame) -> AnnData:
     index = _objects(antibodies[NAME])
     obs = pd.DataFrame(
         {
-            name: antibodies[name].to_numpy(dtype=np.int64)
-            if columns[name].kind == "integer"
+            name: antibodies[name].to_numpy(dtype=NUMPY_TYPES[columns[name].kind])
+            if columns[name].kind in NUMPY_TYPES
             else pd.Categorical(_objects(antibodies[name]))
             for name in other_columns
         },

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cacl.hpa.annotation import join_unique
-from cacl.stats import agreement, significance
+from cacl.stats import agreement, significance, tail_p
 from cacl.stats.ratios import dab_fraction_in_mask, mean_stained_od, pooled_ratio, ratio
 from cacl.tables.schemas import AntibodyRow, GeneRow
 
@@ -168,6 +168,7 @@ def _pooled_fields(group: Columns) -> dict[str, Any]:
         ),
         "z": None,
         "p_value": None,
+        "p_extrapolated": False,
         "q_value": None,
         "hpa_staining": _joined(group, "hpa_staining"),
     }
@@ -178,7 +179,8 @@ def _ranked(rows: Sequence[RankedRow], is_negative: NDArray[np.bool_]) -> list[R
     ratios = np.array(
         [np.nan if row.stained_to_cell_ratio is None else row.stained_to_cell_ratio for row in rows]
     )
-    p_values = significance.empirical_p(ratios, is_negative)
+    p_values = tail_p.one_sided_p(ratios, is_negative)
+    is_extrapolated = p_values < significance.empirical_p(ratios, is_negative)
     q_values = significance.benjamini_hochberg(p_values)
     z_values = significance.robust_z(ratios, is_negative)
     order = np.argsort(-ratios, kind="stable")
@@ -188,6 +190,7 @@ def _ranked(rows: Sequence[RankedRow], is_negative: NDArray[np.bool_]) -> list[R
             rank=rank,
             z=_or_none(z_values[index]),
             p_value=_or_none(p_values[index]),
+            p_extrapolated=bool(is_extrapolated[index]),
             q_value=_or_none(q_values[index]),
         )
         for rank, index in enumerate(order.tolist(), start=1)

@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from cacl.image import palette
+from cacl.report.aggregate import NEGATIVE
 from cacl.report.text import SIGNIFICANT_Q, describe_negatives
 from cacl.runtime.json_text import parse_json
 from cacl.tables.schemas import AntibodyRow
@@ -28,7 +29,7 @@ STAINING_ORDER = ("not detected", "low", "medium", "high")
 NOT_ANNOTATED = "not annotated"
 MAX_POINTS = 2000
 MAX_RANKED = 20
-MIN_PLOTTED_Q = 1e-12
+MIN_P_OF_DENSE_TICKS = 1e-4
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -188,39 +189,44 @@ def against_annotation(antibodies: Sequence[AntibodyRow]) -> Figure | None:
 
 
 def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
-    """Return ratio against q on a falling logarithmic axis; None if no antibody has both."""
+    """Return ratio against p on a falling logarithmic axis; None if no antibody has both.
+
+    The axis shows p and not q, because antibodies with different p often have equal q.
+    """
     rows = [
         row
         for row in antibodies
-        if row.stained_to_cell_ratio is not None and row.q_value is not None
+        if row.stained_to_cell_ratio is not None and row.p_value is not None
     ]
     if not rows:
         return None
     shown = thin(rows, MAX_POINTS)
-    figure = _points(
-        shown, lambda row: max(row.q_value or 0.0, MIN_PLOTTED_Q), "ratio %{x:.2%}, q %{y:.2g}"
-    )
-    lowest_q = min(min(row.q_value or 1.0 for row in rows), SIGNIFICANT_Q)
-    figure.add_hline(
-        y=SIGNIFICANT_Q,
-        line={"color": "#333", "width": 1, "dash": "dash"},
-    )
-    figure.add_annotation(
-        text=f"q = {SIGNIFICANT_Q}",
-        font={"size": 12},
-        x=1,
-        xref="paper",
-        xanchor="right",
-        y=math.log10(SIGNIFICANT_Q),
-        yanchor="bottom",
-        showarrow=False,
-    )
+    figure = _points(shown, lambda row: row.p_value, "ratio %{x:.2%}, p %{y:.2g}")
+    levels = {significant_p(rows): (f"q = {SIGNIFICANT_Q}", "dash")}
+    extrapolated = ""
+    if any(row.p_extrapolated for row in rows):
+        smallest = 1 / (1 + sum(row.label == NEGATIVE for row in rows))
+        levels |= {smallest: ("smallest empirical p", "dot")}
+        extrapolated = " Above the dotted line, p is extrapolated."
+    for level, (name, dash) in levels.items():
+        figure.add_hline(y=level, line={"color": "#333", "width": 1, "dash": dash})
+        figure.add_annotation(
+            text=name,
+            font={"size": 12},
+            x=1,
+            xref="paper",
+            xanchor="right",
+            y=math.log10(level),
+            yanchor="bottom" if level == min(levels) else "top",
+            showarrow=False,
+        )
+    lowest = min(*levels, *(row.p_value or 1.0 for row in rows))
     figure.update_yaxes(
-        title="q (smaller = more significant)",
+        title="p (smaller = more significant)",
         type="log",
-        range=[0.04, math.log10(max(lowest_q, MIN_PLOTTED_Q)) - 0.2],
+        range=[0.04, math.log10(lowest) - 0.2],
         tickformat=".2~g",
-        dtick="D2",
+        dtick="D2" if lowest > MIN_P_OF_DENSE_TICKS else 1,
         minor={"showgrid": False},
     )
     figure.update_layout(height=420)
@@ -229,10 +235,19 @@ def volcano(antibodies: Sequence[AntibodyRow]) -> Figure | None:
         "volcano",
         "Ratio and significance",
         "Further to the right, more of the cell area is stained. Further up, the ratio is less "
-        f"likely among the antibodies {describe_negatives(antibodies)}. Above the dashed line, "
-        f"q is below {SIGNIFICANT_Q}." + _thinned_note(shown, rows),
+        f"likely among the antibodies {describe_negatives(antibodies)}. On and above the dashed "
+        f"line, q is at most {SIGNIFICANT_Q}.{extrapolated}" + _thinned_note(shown, rows),
         "half",
     )
+
+
+def significant_p(rows: Sequence[AntibodyRow]) -> float:
+    """Return the threshold of Benjamini and Hochberg: q is at most 0.05 up to this p.
+
+    With n p values of which k have such a q, it is 0.05 k / n, and 0.05 / n if k is 0.
+    """
+    significant = sum(row.q_value is not None and row.q_value <= SIGNIFICANT_Q for row in rows)
+    return SIGNIFICANT_Q * max(significant, 1) / len(rows)
 
 
 def _thinned_note(shown: Sequence[AntibodyRow], rows: Sequence[AntibodyRow]) -> str:

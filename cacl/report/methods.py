@@ -14,7 +14,7 @@ from cacl.hpa.pixel_size import HPA_MPP
 from cacl.image import stain, tile_stats
 from cacl.report.text import NO_BREAK, RunSettings
 from cacl.runtime.file_digest import FILE_DIGEST
-from cacl.stats import intervals, significance
+from cacl.stats import intervals, significance, tail_p
 from cacl.tables.made_with import software_versions
 from cacl.tables.schemas import FailureRow
 
@@ -27,6 +27,7 @@ CITATIONS = (
     "Anal Quant Cytol Histol 2001; 23:291–299.",
     "Benjamini Y, Hochberg Y. Controlling the false discovery rate. J R Stat Soc B 1995; "
     "57:289–300.",
+    "Rényi A. On the theory of order statistics. Acta Math Acad Sci Hung 1953; 4:191–231.",
     "Bankhead P, Loughrey MB, Fernández JA, et al. QuPath: open source software for digital "
     "pathology image analysis. Sci Rep 2017; 7:16878.",
     "Yanai I, Benjamin H, Shmoish M, et al. Genome-wide midrange transcription profiles reveal "
@@ -112,7 +113,11 @@ def methods_paragraph(
         "with "
         f"{intervals.BOOTSTRAP_DRAWS} draws (Efron & Tibshirani 1993).",
         "p values are one-sided and empirical, against the antibodies labelled negative without "
-        "the antibody itself; q values are Benjamini–Hochberg; z is "
+        "the antibody itself; above the highest of their ratios, p is extrapolated with the "
+        "predictive distribution of an exponential tail of the log ratio, from the spacings of the "
+        f"{tail_p.MAX_EXCEEDANCES} highest (Rényi 1953; of half of them if there are fewer than "
+        f"{2 * tail_p.MAX_EXCEEDANCES}), which is conservative for lighter tails; q values are "
+        "Benjamini–Hochberg; z is "
         f"(ratio − median) / ({significance.MAD_TO_SIGMA} MAD) of the same antibodies.",
         f"CaCL Atlas {__version__}, {_software()}; seed {settings.seed}.",
     ]

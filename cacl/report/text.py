@@ -13,13 +13,15 @@ import pandas as pd
 
 from cacl.errors import Reason
 from cacl.report.aggregate import NEGATIVE
-from cacl.stats import significance
+from cacl.stats import significance, tail_p
 from cacl.tables.schemas import AntibodyRow, FailureRow
 
 ENSEMBL_ID = re.compile(r"ENSG[0-9]{11}")
 HPA_ANTIBODY_ID = re.compile(r"(HPA|CAB)[0-9]{6}")
 HPA_URL = "https://www.proteinatlas.org/"
 SIGNIFICANT_Q = 0.05
+# benchmarks/results/p_calibration.md: largest size of a p value over its level, rounded.
+HEAVY_TAIL_FACTOR = 8
 MAX_NAMED_TISSUES = 3
 NO_BREAK = "\u00a0"
 WORD_JOINER = "\u2060"
@@ -190,7 +192,8 @@ def explain_p_values(antibodies: Sequence[AntibodyRow]) -> str:
         )
     sentences = [
         f"p is the fraction of the {count} {negatives} that reach the same ratio (empirical, "
-        f"one-sided); the smallest possible p is 1/{count + 1} = {1 / (count + 1):.3g}.",
+        f"one-sided); the smallest empirical p is 1/{count + 1} = {1 / (count + 1):.3g}.",
+        *_explain_extrapolation(antibodies),
         "q is p after Benjamini–Hochberg correction.",
         "z is the distance from the median of the same antibodies in robust standard deviations.",
     ]
@@ -208,6 +211,23 @@ def explain_p_values(antibodies: Sequence[AntibodyRow]) -> str:
             "and q."
         )
     return " ".join(sentences)
+
+
+def _explain_extrapolation(antibodies: Sequence[AntibodyRow]) -> list[str]:
+    """Return how p is extrapolated and how far it holds; empty if no p is extrapolated."""
+    extrapolated = sum(row.p_extrapolated for row in antibodies)
+    if not extrapolated:
+        return []
+    count = "1 antibody" if extrapolated == 1 else f"{extrapolated} antibodies"
+    highest = max(row.stained_to_cell_ratio or 0.0 for row in antibodies if row.label == NEGATIVE)
+    return [
+        f"For {count} above the highest ratio of the negatives ({percent(highest)}), p is "
+        "extrapolated: it assumes that the tail of the negatives' ratios is at most as heavy as a "
+        "power law, and is at least the smallest empirical p divided by "
+        f"{tail_p.MAX_EXTRAPOLATION:,.0f}. In simulations with unstained antibodies under this "
+        "assumption, the fraction of p values up to a level was at most the level; with heavier "
+        f"tails, or rare artefacts with a high ratio, up to {HEAVY_TAIL_FACTOR} times that."
+    ]
 
 
 def failure_counts(failures: Sequence[FailureRow]) -> list[tuple[str, str, int, str]]:

@@ -12,6 +12,17 @@ from typing import Any
 
 from cacl.tables.cells import printable
 
+RATIO_LOW = (
+    "lower limit of the 95 % interval of the ratio over patients; empty with one patient or "
+    "without stain"
+)
+RATIO_HIGH = "upper limit of the 95 % interval of the ratio over patients"
+P_VALUE = (
+    "one-sided p-value relative to the rows that z compares with: empirical, or extrapolated for a "
+    "tail of their ratios that is at most as heavy as a power law"
+)
+P_EXTRAPOLATED = "whether p is extrapolated: the ratio exceeds those of all rows compared with"
+
 
 def column(meaning: str, unit: str = "", *, default: Any = MISSING) -> Any:
     """Declare a column.
@@ -125,9 +136,7 @@ class SegmentedRow:
 
     image_id: str = column("image")
     antibody_id: str = column("antibody")
-    digest: str = column(
-        "digest of the tiles, the model and the parameters that the mask was made from"
-    )
+    digest: str = column("digest of the tiles, model and parameters that the mask was made from")
     confidence: float | None = column(
         "Dice coefficient of the masks of two views (model, flip), over all pairs of views; empty "
         "if no view has a stained pixel",
@@ -243,14 +252,8 @@ class AntibodyRow:
     cell_area_px: int = column("sum of the cell areas", "analysis px")
     stained_area_px: int = column("sum of the stained areas", "analysis px")
     stained_to_cell_ratio: float | None = column("pooled stained area / cell area", "0-1")
-    ratio_low: float | None = column(
-        "lower limit of the 95 % interval of the ratio over patients; empty with one patient or "
-        "without stain",
-        "0-1",
-    )
-    ratio_high: float | None = column(
-        "upper limit of the 95 % interval of the ratio over patients", "0-1"
-    )
+    ratio_low: float | None = column(RATIO_LOW, "0-1")
+    ratio_high: float | None = column(RATIO_HIGH, "0-1")
     border_share: float | None = column("DAB-positive stained area / DAB-positive area", "0-1")
     stained_od: float | None = column(
         "mean DAB optical density in the stained area", "optical density", default=None
@@ -269,9 +272,8 @@ class AntibodyRow:
         "agreement of the antibodies of its gene; empty with one antibody", "up to 1", default=None
     )
     z: float | None = column("robust z-score relative to antibodies annotated as not detected")
-    p_value: float | None = column(
-        "one-sided empirical p-value relative to the same antibodies", "0-1"
-    )
+    p_value: float | None = column(P_VALUE, "0-1")
+    p_extrapolated: bool = column(P_EXTRAPOLATED, default=False)
     q_value: float | None = column("p-value adjusted by Benjamini-Hochberg", "0-1")
     hpa_staining: str = column("HPA staining in the configured cell type")
     hpa_intensity: str = column("HPA intensity")
@@ -292,14 +294,8 @@ class GeneRow:
     cell_area_px: int = column("sum of the cell areas", "analysis px")
     stained_area_px: int = column("sum of the stained areas", "analysis px")
     stained_to_cell_ratio: float | None = column("pooled stained area / cell area", "0-1")
-    ratio_low: float | None = column(
-        "lower limit of the 95 % interval of the ratio over patients; empty with one patient or "
-        "without stain",
-        "0-1",
-    )
-    ratio_high: float | None = column(
-        "upper limit of the 95 % interval of the ratio over patients", "0-1"
-    )
+    ratio_low: float | None = column(RATIO_LOW, "0-1")
+    ratio_high: float | None = column(RATIO_HIGH, "0-1")
     border_share: float | None = column("DAB-positive stained area / DAB-positive area", "0-1")
     agreement: float | None = column(
         "1 = its antibodies have equal ranks, 0 = as far apart as two random antibodies; empty with"
@@ -308,7 +304,8 @@ class GeneRow:
         default=None,
     )
     z: float | None = column("robust z-score relative to genes annotated as not detected")
-    p_value: float | None = column("one-sided empirical p-value relative to the same genes", "0-1")
+    p_value: float | None = column(P_VALUE, "0-1")
+    p_extrapolated: bool = column(P_EXTRAPOLATED, default=False)
     q_value: float | None = column("p-value adjusted by Benjamini-Hochberg", "0-1")
     hpa_staining: str = column("HPA staining in the configured cell type")
 

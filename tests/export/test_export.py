@@ -225,6 +225,7 @@ def test_anndata_reads_the_table(atlas: SmallAtlas, tmp_path: Path) -> None:
     assert table.var.loc["stained_to_cell_ratio", "unit"] == "0-1"
     assert table.obs["gene"].tolist() == ["SI", "SI"]
     assert table.obs["images"].tolist() == [row.images for row in rows]
+    assert table.obs["p_extrapolated"].tolist() == [False, False]
     assert list(table.uns["tissues"]) == ["duodenum"]
     np.testing.assert_allclose(table.obsm["ratio_by_tissue"][:, 0], ratio)
 

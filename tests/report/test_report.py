@@ -54,10 +54,15 @@ def test_pools_ranks_and_compares_antibodies(atlas: SmallAtlas) -> None:
         "high",
         "cytoplasmic/membranous",
     )
-    assert best.p_value == pytest.approx(1 / 7)
-    assert best.q_value == pytest.approx(
-        9 / 4 * 1 / 6
-    )  # Benjamini-Hochberg: p 1/6 is the fourth of nine
+    # Negatives of 5, 4, 3, 2, 1 and 0 rows of 96: three spacings above 2 rows.
+    scale = 2 * np.log(5 / 2) + np.log(4 / 2) + np.log(3 / 2)
+    beyond = [(1 + np.log(height / 5) / scale) ** -3 / 7 for height in (36, 24, 12)]
+    assert [row.p_value for row in rows[:3]] == pytest.approx(beyond)
+    assert [row.p_extrapolated for row in rows] == [True] * 3 + [False] * 6
+    # Benjamini-Hochberg: the third of nine p values is the smallest of them by its rank.
+    assert [row.q_value for row in rows[:3]] == pytest.approx(
+        [min(9 / rank * p for rank, p in enumerate(beyond, 1) if rank > i) for i in range(3)]
+    )
     assert best.z == pytest.approx((0.375 - 2.5 / 96) / (1.4826 * 1.5 / 96))
     assert [row.p_value for row in rows if row.antibody_id == "HPA000015"] == [1 / 6]
     assert (rows[1].ratio_low, rows[1].ratio_high) == (None, None)
@@ -70,6 +75,9 @@ def test_pools_genes_over_their_antibodies(atlas: SmallAtlas) -> None:
     assert best.stained_to_cell_ratio == pytest.approx(1 / 3)
     assert best.hpa_staining == "high; medium"
     assert len(genes) == 8
+    scale = 2 * np.log(5 / 2) + np.log(4 / 2) + np.log(3 / 2)
+    assert best.p_value == pytest.approx((1 + np.log(32 / 5) / scale) ** -3 / 7)
+    assert best.p_extrapolated
 
 
 def test_every_csv_has_an_equal_parquet_table(atlas: SmallAtlas) -> None:
@@ -296,7 +304,7 @@ def test_page_lists_limits_of_a_run_without_annotation(tmp_path: Path) -> None:
     page = html(run(made, failures=[]))
     assert "No antibody has an annotation of “enterocytes - microvilli”" in page
     assert "Patients are unknown, so intervals are over images." in page
-    assert "No figure of ratio against q" in page
+    assert "No figure of ratio against p" in page
     assert "fewer than two antibodies have both a ratio and an annotation or label" in page
     assert "patients unknown" in page
 

@@ -114,13 +114,37 @@ def test_negatives_are_named_by_annotation_or_label() -> None:
     assert [trace["name"] for trace in figure.spec["data"]] == ["labelled negative"]
 
 
-def test_volcano_needs_q_values_and_draws_the_threshold() -> None:
+def test_volcano_needs_p_values_and_draws_the_threshold_of_q() -> None:
     assert figures.volcano([antibody("a", 0.1)]) is None
-    rows = [antibody("a", 0.1, q_value=0.01), antibody("b", 0.2, q_value=0.0)]
+    rows = [
+        antibody("a", 0.3, p_value=0.01, q_value=0.03),
+        antibody("b", 0.2, p_value=0.02, q_value=0.03),
+        antibody("c", 0.1, p_value=0.9, q_value=0.9),
+    ]
     figure = figures.volcano(rows)
     assert figure is not None
-    assert figure.spec["data"][0]["y"] == [0.01, figures.MIN_PLOTTED_Q]
-    assert figure.spec["layout"]["shapes"][0]["y0"] == 0.05
+    assert figure.spec["data"][0]["y"] == [0.01, 0.02, 0.9]
+    (threshold,) = figure.spec["layout"]["shapes"]
+    assert threshold["y0"] == pytest.approx(0.05 * 2 / 3)
+    assert "dotted" not in figure.caption
+    assert figures.significant_p(rows[2:]) == 0.05
+
+
+def test_extrapolated_p_values_are_named_and_marked() -> None:
+    negatives = [
+        antibody(f"N{i}", 0.01, label="negative", p_value=1.0, q_value=1.0) for i in range(5)
+    ]
+    counted = antibody("A", 0.01, p_value=1.0, q_value=1.0)
+    beyond = antibody("B", 0.2, p_value=0.01, q_value=0.07, p_extrapolated=True)
+    assert "extrapolated" not in text.explain_p_values([counted, *negatives])
+    sentence = text.explain_p_values([beyond, counted, *negatives])
+    assert "For 1 antibody above the highest ratio of the negatives (1.00\u00a0%)" in sentence
+    assert "at most as heavy as a power law" in sentence
+    figure = figures.volcano([beyond, counted, *negatives])
+    assert figure is not None
+    threshold, smallest = (shape["y0"] for shape in figure.spec["layout"]["shapes"])
+    assert (threshold, smallest) == pytest.approx((0.05 / 7, 1 / 6))
+    assert "Above the dotted line, p is extrapolated." in figure.caption
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ window.Cacl.panel = (data, get, tableRows) => {
         [pValue(get(row, "p_value")), pValue(get(row, "q_value")), decimal(get(row, "z"))].join(
           " · ",
         ),
+        finePrint(get(row, "p_extrapolated") ? "p beyond all negatives: extrapolated" : ""),
       ),
       fact("Border share of DAB", percent(get(row, "border_share"))),
       fact(
