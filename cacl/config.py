@@ -6,23 +6,15 @@ options of the commands are derived from these models (`make docs`).
 
 from __future__ import annotations
 
-import json
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from cacl.errors import ConfigError
+from cacl.runtime.section import Section
+from cacl.runtime.section import key as _key
 from cacl.runtime.validation import (
     AnyCase,
     FilePath,
@@ -37,63 +29,6 @@ MAX_CLASSES = 8
 CLASS_NAME_FORM = "a short lower-case word of letters and digits, such as nucleus"
 Levels = Annotated[tuple[AnyCase, ...], Field(min_length=1), BeforeValidator(to_tuple)]
 ClassName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]{0,19}$")]
-
-
-def _key(default: Any, description: str, *, unit: str = "", form: str = "", **limits: Any) -> Any:
-    """Return a key; `form` says in words what a pattern asks for."""
-    extra: dict[str, Any] = {"unit": unit} if unit else {}
-    extra |= {"form": form} if form else {}
-    return Field(default, description=description, json_schema_extra=extra, **limits)
-
-
-class Section(BaseModel):
-    """A part of the configuration: frozen, with no other keys than its own, types taken strictly.
-
-    Raises
-    ------
-    ConfigError
-        On construction, with one line per problem.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=False
-    )
-
-    if not TYPE_CHECKING:  # type checkers use the fields
-
-        def __init__(self, /, **values: Any) -> None:
-            try:
-                super().__init__(**values)
-            except ValidationError as error:
-                raise ConfigError(error_sentences(type(self), error, self.section_name())) from None
-
-        # Nested sections are then validated with the whole, as for pydantic's RootModel.
-        __init__.__pydantic_base_init__ = True
-
-    @classmethod
-    def section_name(cls) -> str:
-        """Return the section's key in the configuration, such as `tiles`."""
-        return next(
-            (name for name, field in Config.model_fields.items() if field.annotation is cls), ""
-        )
-
-    def cli_args(self, *keys: str) -> str:
-        """Return keys (all if none is named) as options of a command: `--tile-px 128 ...`.
-
-        A list becomes a repeated option, and so does a mapping, as `name=<JSON>`. Null and empty
-        values are left out: a command takes a left-out option as null or as an empty list.
-        """
-        return " ".join(self._options(keys or tuple(type(self).model_fields)))
-
-    def _options(self, keys: Sequence[str]) -> Iterator[str]:
-        for key in keys:
-            value = getattr(self, key)
-            if isinstance(value, Mapping):
-                entries = ((name, json.dumps(entry.model_dump())) for name, entry in value.items())
-                value = tuple(f"{name}={text}" for name, text in entries)
-            for item in value if isinstance(value, tuple) else (value,):
-                if item is not None:
-                    yield f"--{key.replace('_', '-')} {shlex.quote(str(item))}"
 
 
 class SourceConfig(Section):
@@ -349,6 +284,17 @@ class CensusConfig(Section):
     )
 
 
+class BenchmarkConfig(Section):
+    """What the methods are compared with; read by `snakemake benchmark` alone."""
+
+    truth: FilePath | None = _key(
+        None,
+        "Folder of your own true masks, one file per image, named as its image_id (the / may be "
+        "_) and ending in .png (pixels that are not 0 are stained) or .geojson (polygons of "
+        "QuPath); see docs/usage.md. Null for the true masks of the phantom.",
+    )
+
+
 class Config(Section):
     """What to compute. Threads, memory, GPU and partition belong to a profile."""
 
@@ -359,6 +305,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     segment: SegmentConfig = SegmentConfig()
     census: CensusConfig = CensusConfig()
+    benchmark: BenchmarkConfig = BenchmarkConfig()
     seed: int = _key(
         0,
         "Seed of every random choice. Equal seeds give equal bytes on a CPU; a training also needs "

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
 
-from cacl.config import Config, LabelsConfig, Section, TilesConfig
+from cacl.config import Config, LabelsConfig, TilesConfig
 from cacl.errors import ConfigError
 from cacl.runtime.json_text import parse_json
 from cacl.runtime.printable import printable
 from cacl.runtime.resources import error_sentence
+from cacl.runtime.section import Section
 
 CLASS_EXAMPLE = 'nucleus={"cell_type": "enterocytes", "location": "nuclear", "shape": "area"}'
 

@@ -17,7 +17,7 @@ import torch
 from lightning_fabric import Fabric
 
 from cacl import config
-from cacl.config import Config, Section, SourceConfig
+from cacl.config import Config, SourceConfig
 from cacl.errors import ImageError
 from cacl.hpa import labels
 from cacl.hpa import provenance as provenance_module
@@ -38,6 +38,7 @@ from cacl.model.data.dataset import TileDataset
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training.run import TrainingRun
+from cacl.runtime.section import Section
 from cacl.store import ImageMeta, Store, is_safe_name
 from cacl.tables import read_csv, read_parquet
 from cacl.tables.schemas import FailureRow
