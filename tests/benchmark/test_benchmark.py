@@ -21,7 +21,7 @@ from cacl.benchmark.evaluation_set import (
     read_evaluation_set,
     sample_balanced_tiles,
 )
-from cacl.benchmark.ground_truth import read_ground_truth
+from cacl.benchmark.ground_truth import PhantomTruth, read_ground_truth
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
 from cacl.config import PhantomConfig, SegmentConfig, TilesConfig, TrainConfig
 from cacl.errors import ConfigError, TrainingError
@@ -66,8 +66,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
 
 
 def source(atlas: ModelAtlas) -> EvaluationSource:
-    names = ("training.parquet", "atlas.zarr", "truth")
-    return EvaluationSource(OWN_SET, *(atlas.path(name) for name in names))
+    tiles, store, truth = map(atlas.path, ("training.parquet", "atlas.zarr", "truth"))
+    return EvaluationSource(OWN_SET, tiles, store, PhantomTruth(truth))
 
 
 def read_set(atlas: ModelAtlas) -> EvaluationSet:
@@ -155,7 +155,11 @@ def test_table_ranks_cacl_above_the_baselines(atlas: ModelAtlas, tmp_path: Path)
 
 def test_reports_missing_ground_truth_and_test_split(atlas: ModelAtlas, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs a ground truth mask"):
-        run(atlas, tmp_path / "out", evaluation=replace(source(atlas), ground_truth=tmp_path))
+        run(
+            atlas,
+            tmp_path / "out",
+            evaluation=replace(source(atlas), ground_truth=PhantomTruth(tmp_path)),
+        )
     frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
     few = tmp_path / "few.parquet"
     tables.write_parquet(few, frame[frame["split"] != "test"], TileRow)
