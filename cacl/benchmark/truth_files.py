@@ -73,10 +73,10 @@ class TruthFiles:
         index = index_truth(self.folder, {*request.image_ids, *request.other_ids})
         if index.unknown:
             log.warning(
-                "benchmark: %d masks below %s are of no labelled image of this run and are not "
-                "used, such as %s",
-                len(index.unknown),
+                "benchmark: masks below %s of no labelled image of this run, which are not used: "
+                "%d (%s)",
                 self.folder,
+                len(index.unknown),
                 _examples(index.unknown),
             )
         masks, problems, counts = {}, [], _Counts()
@@ -102,8 +102,8 @@ class TruthFiles:
             )
         if counts.several_values:
             log.warning(
-                "benchmark: %d true masks have several values or colours, which all count as "
-                "stained, such as %s",
+                "benchmark: true masks with several values or colours, which all count as "
+                "stained: %d (%s)",
                 len(counts.several_values),
                 _examples(counts.several_values),
             )
@@ -112,9 +112,10 @@ class TruthFiles:
     def _no_mask_error(self, request: TruthRequest, index: TruthIndex) -> ConfigError:
         others = f" and {len(index.images)} of other images" if index.images else ""
         return ConfigError(
-            f"{self.folder} holds no true mask of a test image{others}; images of antibodies that "
-            f"training did not see need one: {_examples(request.image_ids)}; each is a file such "
-            f"as {self.folder / request.image_ids[0]}.png or .geojson"
+            f"{self.folder} holds no true mask of a test image{others}; draw some for the "
+            f"{len(request.image_ids)} images of antibodies that training did not see, such as "
+            f"{_examples(request.image_ids)}, in files such as "
+            f"{self.folder / request.image_ids[0]}.png or .geojson"
         )
 
     def _fact(self, request: TruthRequest, index: TruthIndex, empty: int, counts: _Counts) -> str:
@@ -122,20 +123,19 @@ class TruthFiles:
         total = len(request.image_ids)
         used = sum(image_id in index.images for image_id in request.image_ids)
         unused = len(index.images) - used
-        parts = [f"{used} of {total} test images have one", f"{total - used} are left out"]
+        parts = [f"{used} of {total} test images, {total - used} without a mask are left out"]
         if empty:
-            parts.append(f"{empty} masks are empty")
+            parts.append(f"empty: {empty}")
         if unused:
-            parts.append(f"{unused} further masks are of images that are not tested")
+            parts.append(f"of images that are not tested: {unused}")
         if index.unknown:
-            parts.append(f"{len(index.unknown)} further files are of no labelled image")
+            parts.append(f"of no labelled image: {len(index.unknown)}")
         if counts.ignored:
             names = sorted(name[:MAX_CLASS_CHARACTERS] for name in counts.ignored)
             parts.append(
-                f"{counts.ignored.total()} polygons of other classes are ignored "
-                f"({_examples(names)})"
+                f"ignored polygons of other classes: {counts.ignored.total()} ({_examples(names)})"
             )
-        return ", ".join(parts)
+        return "; ".join(parts)
 
 
 def _read(image_id: str, paths: MaskPaths, request: TruthRequest, counts: _Counts) -> TrueMasks:

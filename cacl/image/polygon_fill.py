@@ -41,7 +41,6 @@ def fill_polygons(polygons: Sequence[Polygon], height: int, width: int) -> Bool:
     ValueError
         The outlines cross more than `MAX_CROSSINGS` rows in total.
     """
-    mask = np.zeros((height, width), dtype=bool)
     edges = _edges(polygons, height)
     total = int(edges.counts.sum())
     if total > MAX_CROSSINGS:
@@ -49,6 +48,7 @@ def fill_polygons(polygons: Sequence[Polygon], height: int, width: int) -> Bool:
             f"its outlines cross rows of pixels {total:,} times, expected at most "
             f"{MAX_CROSSINGS:,}: simplify the polygons"
         )
+    mask = np.zeros((height, width), dtype=bool)
     if total:
         for start, stop in _bands(edges, height, width):
             mask[start:stop] = _fill_rows(edges, start, stop, width)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from cacl import tables
 from cacl.benchmark import classifier
@@ -23,6 +24,7 @@ from cacl.benchmark.evaluation_set import (
 )
 from cacl.benchmark.ground_truth import PhantomTruth, read_ground_truth
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
+from cacl.cli import app
 from cacl.config import PhantomConfig, SegmentConfig, TilesConfig, TrainConfig
 from cacl.errors import ConfigError, TrainingError
 from cacl.image.tile_grid import TileGrid
@@ -165,6 +167,39 @@ def test_reports_missing_ground_truth_and_test_split(atlas: ModelAtlas, tmp_path
     tables.write_parquet(few, frame[frame["split"] != "test"], TileRow)
     with pytest.raises(TrainingError, match="at least three antibodies"):
         run(atlas, tmp_path / "out", evaluation=replace(source(atlas), tiles=few))
+
+
+def test_users_masks_make_the_table_of_their_images(atlas: ModelAtlas, tmp_path: Path) -> None:
+    """The phantom's files without their cells, as the user's: equal scores; one image is left out.
+
+    The true ratio alone differs, because the cells are those of the store.
+    """
+    images = read_set(atlas).images
+    left_out = images[-1].image_id
+    for image in images[:-1]:
+        (tmp_path / "truth" / image.antibody_id).mkdir(parents=True)
+        mask = 255 * image.ground_truth.astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "truth" / f"{image.image_id}.png"), mask)
+    names = {
+        "tiles": "training.parquet", "store": "atlas.zarr", "model": "model"
+    }  # fmt: skip
+    options = [f"--{option}={atlas.path(name)}" for option, name in names.items()]
+    options += [f"--out={tmp_path / 'out'}", "--radius-px=0", "--threads=1"]
+    result = CliRunner().invoke(app, ["benchmark", *options, f"--truth={tmp_path / 'truth'}"])
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "out" / "table.csv").set_index(["evaluation_set", "method"])
+    final = table.loc[OWN_SET, "CaCL teacher"]
+    assert final["cores"] == final["antibodies"] == len(images) - 1
+    assert final["dice_positive_low"] <= final["dice_positive"] <= final["dice_positive_high"]
+    assert final["dice"] > 0.5
+    assert table.loc[OWN_SET, "empty mask"]["dice"] == 0.5
+    page = (tmp_path / "out" / "table.html").read_text()
+    assert f"True masks: {len(images) - 1} of {len(images)} test images, 1 without a mask" in page
+    assert left_out not in page
+
+    result = CliRunner().invoke(app, ["benchmark", *options])
+    assert result.exit_code == 1
+    assert "The benchmark has no true masks; name the folder of your own" in result.output
 
 
 def test_external_set_has_only_test_tiles_and_depends_on_the_seed(tmp_path: Path) -> None:

@@ -115,9 +115,9 @@ def annotation_digest(wildcards):
 
 
 def true_masks(wildcards):
-    """Return what writes the true masks of the phantom, as an input of the benchmark.
+    """Return what the phantom writes after its true masks, as an input of the benchmark.
 
-    The user's own masks count by content, see `truth_digest`.
+    The masks themselves count by content, see `truth_digest`.
 
     Raises
     ------
@@ -146,9 +146,12 @@ def truth_option():
 
 
 def truth_digest(wildcards):
-    """Return a digest of the names and bytes of the user's true masks; None without any."""
-    truth = settings.benchmark.truth
-    return None if truth is None else named_files_digest(truth, mask_names(truth))
+    """Return a digest of the names and bytes of the true masks; empty as long as there are none.
+
+    Snakemake evaluates it before a run and, if the phantom writes its masks in the run, afterwards.
+    """
+    truth = settings.benchmark.truth or Path(PHANTOM_TRUTH)
+    return named_files_digest(truth, mask_names(truth)) if truth.is_dir() else ""
 
 
 def attempt(step):
