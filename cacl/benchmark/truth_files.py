@@ -39,6 +39,7 @@ class _Counts:
     """What was found while the masks were read."""
 
     several_values: list[str] = field(default_factory=list)
+    only_ignored: list[str] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
 
 
@@ -97,16 +98,20 @@ class TruthFiles:
         if empty == len(masks):
             raise ConfigError(
                 f"None of the {empty} true masks of test images below {self.folder} has a stained "
-                "pixel, so methods cannot be compared; draw the stained pixels of at least one "
-                "image (in QuPath without a class, or with the class Positive)"
+                f"pixel{_classes(counts)}, so methods cannot be compared; draw the stained pixels "
+                "of at least one image (in QuPath without a class, or with the class Positive)"
             )
-        if counts.several_values:
-            log.warning(
-                "benchmark: true masks with several values or colours, which all count as "
-                "stained: %d (%s)",
-                len(counts.several_values),
-                _examples(counts.several_values),
-            )
+        for what, image_ids in (
+            ("with several values or colours, which all count as stained", counts.several_values),
+            (
+                "with polygons of other classes only, which count as negative images",
+                counts.only_ignored,
+            ),
+        ):
+            if image_ids:
+                log.warning(
+                    "benchmark: true masks %s: %d (%s)", what, len(image_ids), _examples(image_ids)
+                )
         return Truth(masks, {SUBJECT: self._fact(request, index, empty, counts)})
 
     def _no_mask_error(self, request: TruthRequest, index: TruthIndex) -> ConfigError:
@@ -131,10 +136,8 @@ class TruthFiles:
         if index.unknown:
             parts.append(f"of no labelled image: {len(index.unknown)}")
         if counts.ignored:
-            names = sorted(name[:MAX_CLASS_CHARACTERS] for name in counts.ignored)
-            parts.append(
-                f"ignored polygons of other classes: {counts.ignored.total()} ({_examples(names)})"
-            )
+            number = counts.ignored.total()
+            parts.append(f"ignored polygons of other classes: {number}{_classes(counts)}")
         return "; ".join(parts)
 
 
@@ -153,6 +156,8 @@ def _read(image_id: str, paths: MaskPaths, request: TruthRequest, counts: _Count
         drawing = read_drawing(paths.mask, grid, names)
         counts.ignored.update(drawing.ignored)
         stained = drawing.masks["stained"]
+        if drawing.ignored and not stained.any():
+            counts.only_ignored.append(image_id)
     if paths.cell is not None:
         if cell is not None:
             raise ConfigError(
@@ -173,6 +178,12 @@ def _read_png(path: Path, grid: TileGrid) -> MaskFile:
             f"{MAX_CORE_PX:,} px: remove it, or cut the image into smaller ones"
         )
     return read_mask(path, height, width)
+
+
+def _classes(counts: _Counts) -> str:
+    """Return the classes of ignored polygons in brackets; empty without any."""
+    names = sorted(name[:MAX_CLASS_CHARACTERS] for name in counts.ignored)
+    return f" (ignored classes: {_examples(names)})" if names else ""
 
 
 def _examples(names: Sequence[str]) -> str:

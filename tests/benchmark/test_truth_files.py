@@ -199,11 +199,25 @@ def test_images_without_a_mask_are_left_out_and_counted(
     assert evaluation_set.facts == {
         "True masks": f"2 of {len(tested)} test images, {len(tested) - 2} without a mask are left "
         "out; empty: 1; of images that are not tested: 1; of no labelled image: 2; ignored "
-        "polygons of other classes: 1 (Necrosis)"
+        "polygons of other classes: 1 (ignored classes: Necrosis)"
     }
     assert caplog.messages == [
         f"benchmark: masks below {tmp_path} of no labelled image of this run, which are not used: "
         "2 (HPA999998_y.png, HPA999999/x.png)"
+    ]
+
+
+def test_polygons_of_other_classes_only_are_a_warning(
+    atlas: ModelAtlas, tested: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mask = np.ones((9, 9), dtype=bool)
+    write_polygons(tmp_path / f"{tested[0]}.geojson", mask, "Border")
+    write_polygons(tmp_path / f"{tested[1]}.geojson", mask)
+    truth = read_truth(atlas, tmp_path, *tested)
+    assert not truth.masks[tested[0]].stained.any()
+    assert caplog.messages == [
+        "benchmark: true masks with polygons of other classes only, which count as negative "
+        f"images: 1 ({tested[0]})"
     ]
 
 
@@ -250,6 +264,10 @@ def test_folders_that_cannot_be_used(atlas: ModelAtlas, tested: list[str], tmp_p
     write_mask(tmp_path / f"{tested[0]}.png", np.zeros((128, 128), dtype=bool))
     with pytest.raises(ConfigError, match="None of the 1 true masks of test images"):
         read_set(atlas, tmp_path)
+    write_polygons(tmp_path / f"{tested[1]}.geojson", np.ones((9, 9), dtype=bool), "Border")
+    with pytest.raises(ConfigError, match=r"None of the 2 .* \(ignored classes: Border\), so"):
+        read_set(atlas, tmp_path)
+    (tmp_path / f"{tested[1]}.geojson").unlink()
     write_mask(tmp_path / f"{tested[0]}.png", np.ones((128, 128), dtype=bool))
     with pytest.raises(TrainingError, match=r"test tiles is negative.*or true masks of both"):
         read_set(atlas, tmp_path)

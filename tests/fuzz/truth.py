@@ -53,7 +53,7 @@ def geojson(genome: Genome) -> bytes:
 def _polygon(genome: Genome) -> list[Any]:
     repeats = 1 if not genome.chance(30) else 3000
     return [
-        [[_number(genome), _number(genome)] for _ in range(genome.below(12))] * repeats
+        [[_number(genome), _number(genome)] for _ in range(_points(genome))] * repeats
         for _ in range(1 + genome.below(3))
     ]
 
@@ -63,3 +63,7 @@ def _number(genome: Genome) -> Any:
     if genome.chance(200):
         return f"@{genome.choice(NUMBER_TEXTS).decode()}@"
     return genome.below(SIDE + 1) / genome.choice((1, 1, 2, 3))
+
+
+def _points(genome: Genome) -> int:
+    return genome.below(3) if genome.chance(30) else 3 + genome.below(9)
