@@ -317,6 +317,17 @@ class CensusConfig(Section):
     )
 
 
+class BenchmarkConfig(Section):
+    """What the methods are compared with; read by `snakemake benchmark` alone."""
+
+    truth: FilePath | None = key(
+        None,
+        "Folder of your own true masks, one file per image, named as its image_id (the / may be "
+        "_) and ending in .png (pixels that are not 0 are stained) or .geojson (polygons of "
+        "QuPath); see docs/usage.md. Null for the true masks of the phantom.",
+    )
+
+
 class Config(Section):
     """What to compute. Threads, memory, GPU and partition belong to a profile."""
 
@@ -328,6 +339,7 @@ class Config(Section):
     segment: SegmentConfig = SegmentConfig()
     controls: ControlsConfig = ControlsConfig()
     census: CensusConfig = CensusConfig()
+    benchmark: BenchmarkConfig = BenchmarkConfig()
     seed: int = key(
         0,
         "Seed of every random choice. Equal seeds give equal bytes on a CPU; a training also needs "

@@ -16,6 +16,7 @@ from cacl.benchmark.evaluation_set import (
     EvaluationSource,
     read_evaluation_set,
 )
+from cacl.benchmark.ground_truth import PhantomTruth
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import SUMS
 from cacl.model.checkpoint import Model
@@ -31,7 +32,7 @@ def evaluation_sets(run: Path, seed: int) -> list[EvaluationSet]:
     tiles, store = run / "results/training/tiles.parquet", run / "results/atlas.zarr"
     folders = sorted((run / EXTERNAL_SETS).iterdir())
     sources = [
-        EvaluationSource(OWN_SET, tiles, store, run / "resources/phantom/truth"),
+        EvaluationSource(OWN_SET, tiles, store, PhantomTruth(run / "resources/phantom/truth")),
         *(EvaluationSource.external(path) for path in folders if (path / EXTERNAL_TILES).exists()),
     ]
     return [read_evaluation_set(source, seed=seed) for source in sources]

@@ -31,6 +31,7 @@ from cacl.benchmark.evaluation_set import (
     EvaluationSource,
     read_evaluation_set,
 )
+from cacl.benchmark.ground_truth import PhantomTruth
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MetricSums, measures_with_intervals
 from cacl.config import (
@@ -157,9 +158,10 @@ class Run:
 
     def evaluation_set(self, target_class: str, seed: int) -> EvaluationSet:
         """Return the test cores with the ground truth of one class."""
-        paths = (self.path(name) for name in ("selected.parquet", "atlas.zarr", "truth"))
-        source = EvaluationSource(target_class, *paths)
-        return read_evaluation_set(source, seed=seed, value=MASK_VALUES[target_class])
+        tiles, store, folder = map(self.path, ("selected.parquet", "atlas.zarr", "truth"))
+        truth = PhantomTruth(folder, MASK_VALUES[target_class])
+        source = EvaluationSource(target_class, tiles, store, truth)
+        return read_evaluation_set(source, seed=seed)
 
 
 def stored(name: str, core: EvaluationImage) -> NDArray[np.float32]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cacl import tables
-from cacl.benchmark.ground_truth import STAINED_VALUE, read_ground_truth
+from cacl.benchmark.ground_truth import GroundTruth, PhantomTruth, TrueMasks, TruthRequest
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
 from cacl.errors import TrainingError
+from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.store import Store
 from cacl.tables.schemas import TileRow
 from cacl.tables.selection import Split
@@ -40,20 +41,19 @@ class EvaluationSource:
     store
         The OME-Zarr store.
     ground_truth
-        Folder of ground truth masks; see `ground_truth.read_ground_truth`.
+        What gives the true masks.
     """
 
     name: str
     tiles: Path
     store: Path
-    ground_truth: Path
+    ground_truth: GroundTruth
 
     @classmethod
     def external(cls, folder: Path) -> EvaluationSource:
         """Return the files of a synthetic external set, named as its folder."""
-        return cls(
-            folder.name, folder / EXTERNAL_TILES, folder / EXTERNAL_STORE, folder / EXTERNAL_TRUTH
-        )
+        truth = PhantomTruth(folder / EXTERNAL_TRUTH)
+        return cls(folder.name, folder / EXTERNAL_TILES, folder / EXTERNAL_STORE, truth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,17 +111,30 @@ class TileSample:
 
 @dataclass(frozen=True, eq=False)
 class EvaluationSet:
-    """Images of test antibodies, and the sample of their tiles."""
+    """Images of test antibodies, and the sample of their tiles.
+
+    Parameters
+    ----------
+    name
+        Name in the table.
+    images
+        Images with true masks.
+    sample
+        Tiles of the images.
+    facts
+        What the table must be read with, as text by subject.
+    """
 
     name: str
     images: tuple[EvaluationImage, ...]
     sample: TileSample
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_evaluation_set(
-    source: EvaluationSource, *, seed: int, value: int = STAINED_VALUE
+    source: EvaluationSource, *, seed: int, target_class: str = SINGLE_CLASS.name
 ) -> EvaluationSet:
-    """Read the test split of a store with its ground truth.
+    """Read the test split of a store with its ground truth; images without any are left out.
 
     Parameters
     ----------
@@ -129,38 +142,41 @@ def read_evaluation_set(
         The files.
     seed
         Seed of the sample.
-    value
-        Value of the class in the ground truth masks.
+    target_class
+        Name of the target class.
 
     Raises
     ------
     TrainingError
         There is no test tile, or no positive or no negative one.
     ConfigError
-        A ground truth mask is missing.
+        The true masks cannot be used.
     StoreError
         An image is missing.
     """
-    rows = tables.read_frame([source.tiles], TileRow)
-    rows = rows[(rows["split"] == Split.TEST) & rows["selected"]]
+    all_rows = tables.read_frame([source.tiles], TileRow)
+    rows = all_rows[(all_rows["split"] == Split.TEST) & all_rows["selected"]]
     if rows.empty:
         raise TrainingError(
             f"{source.tiles} has no tile in its test split, so there is nothing to evaluate; a "
             "label needs at least three antibodies for one of them to be in the test split"
         )
     store = Store(source.store)
+    image_ids = tuple(sorted(map(str, rows["image_id"].unique())))
+    other_ids = frozenset(map(str, all_rows["image_id"].unique())) - {*image_ids}
+    truth = source.ground_truth.read(TruthRequest(image_ids, other_ids, store, target_class))
     images = tuple(
-        _read_image(store, source.ground_truth, str(image_id), group, value)
+        _read_image(store, str(image_id), group, truth.masks[str(image_id)])
         for image_id, group in rows.groupby("image_id")
+        if image_id in truth.masks
     )
-    return EvaluationSet(source.name, images, sample_balanced_tiles(images, seed))
+    return EvaluationSet(source.name, images, sample_balanced_tiles(images, seed), truth.facts)
 
 
 def _read_image(
-    store: Store, folder: Path, image_id: str, rows: pd.DataFrame, value: int
+    store: Store, image_id: str, rows: pd.DataFrame, true_masks: TrueMasks
 ) -> EvaluationImage:
     grid = store.meta(image_id).grid
-    ground_truth, true_cell = read_ground_truth(folder, image_id, grid, value)
     tiles = sorted((int(row), int(col)) for row, col in zip(rows["row"], rows["col"], strict=True))
     return EvaluationImage(
         store=store,
@@ -168,8 +184,8 @@ def _read_image(
         antibody_id=image_id.split("/")[0],
         rgb=np.asarray(store.image(image_id)[:], dtype=np.uint8),
         cell=np.asarray(store.label(image_id, "cell")[:]) > 0,
-        ground_truth=ground_truth,
-        true_cell=true_cell,
+        ground_truth=true_masks.stained,
+        true_cell=true_masks.cell,
         windows=tuple(grid.window(row, col) for row, col in tiles),
     )
 
@@ -205,7 +221,7 @@ def sample_balanced_tiles(
         label = "positive" if positive.empty else "negative"
         raise TrainingError(
             f"None of the {len(frame)} test tiles is {label}, so methods cannot be compared; add "
-            "antibodies of both labels"
+            "antibodies of both labels, or true masks of both"
         )
     sampled: list[int] = []
     for group in (positive, negative):

@@ -8,8 +8,20 @@ from typing import Annotated
 import typer
 
 from cacl.cli import options as opt
-from cacl.config import ControlsConfig, PhantomConfig, SegmentConfig, TilesConfig
+from cacl.config import (
+    BenchmarkConfig,
+    ControlsConfig,
+    PhantomConfig,
+    SegmentConfig,
+    TilesConfig,
+)
+from cacl.errors import ConfigError
 from cacl.steps.parameters import ControlFiles, EvaluationFiles, TrainedModels
+
+NO_TRUTH = (
+    "The benchmark has no true masks; name the folder of your own with --truth (benchmark.truth), "
+    "or that of synthetic images with --phantom-truth"
+)
 
 
 def controls(
@@ -68,6 +80,7 @@ def benchmark(
     config: SegmentConfig,
     seed: opt.Seed,
     files: EvaluationFiles,
+    masks: BenchmarkConfig,
     models: TrainedModels,
     out: opt.Out,
     external: Annotated[
@@ -78,15 +91,24 @@ def benchmark(
     """Compare the model and the baselines with ground truth.
 
     Example: cacl benchmark --tiles chosen.parquet --store atlas.zarr --model model
-    --truth phantom/truth --external benchmark/external/duodenum-b --out benchmark
+    --phantom-truth phantom/truth --external benchmark/external/duodenum-b --out benchmark
     """
     from cacl.benchmark.evaluation_set import OWN_SET, EvaluationSource
+    from cacl.benchmark.ground_truth import GroundTruth, PhantomTruth
+    from cacl.benchmark.truth_files import TruthFiles
     from cacl.steps import benchmark as step
 
     with opt.report_errors():
+        truth: GroundTruth
+        if masks.truth is not None:
+            truth = TruthFiles(masks.truth)
+        elif files.phantom_truth is not None:
+            truth = PhantomTruth(files.phantom_truth)
+        else:
+            raise ConfigError(NO_TRUTH)
         step.benchmark(
             [
-                EvaluationSource(OWN_SET, files.tiles, files.store, files.truth),
+                EvaluationSource(OWN_SET, files.tiles, files.store, truth),
                 *(EvaluationSource.external(folder) for folder in external or ()),
             ],
             models,

@@ -56,6 +56,20 @@ def folder_digest(paths: Iterable[Path]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def named_files_digest(folder: Path, names: Iterable[str]) -> str:
+    """Return a SHA-256 over the names and bytes of files whose names say what they are.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    names
+        Paths relative to it.
+    """
+    text = "\n".join(f"{name}\0{file_digest(folder / name)}" for name in names)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 # Rules are evaluated several times in a run; a file that has not changed is read once.
 @cache
 def _table_digest(state: FileState, columns: tuple[str, ...]) -> bytes:

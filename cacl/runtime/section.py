@@ -1,4 +1,4 @@
-"""The base class of the configuration's sections."""
+"""A section of the typed configuration: a frozen model whose keys become options of commands."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from cacl.errors import ConfigError
 from cacl.runtime.validation import error_sentences
-
-SUFFIX = "Config"
 
 
 def key(default: Any, description: str, *, unit: str = "", form: str = "", **limits: Any) -> Any:
@@ -48,8 +46,8 @@ class Section(BaseModel):
 
     @classmethod
     def section_name(cls) -> str:
-        """Return the section's key in the configuration: `tiles` for the class `TilesConfig`."""
-        return cls.__name__.removesuffix(SUFFIX).lower()
+        """Return the section's key in the configuration: `tiles` for `TilesConfig`."""
+        return cls.__name__.removesuffix("Config").lower()
 
     def cli_args(self, *keys: str) -> str:
         """Return keys (all if none is named) as options of a command: `--tile-px 128 ...`.
@@ -59,8 +57,8 @@ class Section(BaseModel):
         """
         return " ".join(self._options(keys or tuple(type(self).model_fields)))
 
-    def _options(self, names: Sequence[str]) -> Iterator[str]:
-        for name in names:
+    def _options(self, keys: Sequence[str]) -> Iterator[str]:
+        for name in keys:
             value = getattr(self, name)
             if isinstance(value, Mapping):
                 entries = ((each, json.dumps(entry.model_dump())) for each, entry in value.items())

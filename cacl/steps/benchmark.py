@@ -62,7 +62,7 @@ def benchmark(
     TrainingError
         There is no test antibody, or no positive or no negative one.
     ConfigError
-        A ground truth mask is missing.
+        The true masks cannot be used.
     StoreError
         An image is missing.
     CheckpointError
@@ -78,7 +78,8 @@ def benchmark(
     sums: list[MetricSums] = []
     galleries: list[Gallery] = []
     for source in sources:
-        evaluation_set = read_evaluation_set(source, seed=seed)
+        evaluation_set = read_evaluation_set(source, seed=seed, target_class=model.classes[0].name)
+        facts |= evaluation_set.facts
         if network is not None:
             facts[f"Classifier, {source.name}"] = describe_accuracy_on(network, evaluation_set)
         methods = [

@@ -116,11 +116,14 @@ class ControlFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationFiles:
-    """The test split of a run, and the true masks of its images."""
+    """The test split of a run, and the true masks of synthetic images."""
 
     tiles: Path = field(metadata={"help": "Table of `cacl select`."})
     store: Path = field(metadata=STORE)
-    truth: Path = field(metadata={"help": "Folder of true masks of `cacl phantom`."})
+    phantom_truth: Path | None = field(
+        default=None,
+        metadata={"help": "Folder of true masks of `cacl phantom`, used without --truth."},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ from cacl.benchmark.evaluation_set import (
     EvaluationSource,
     read_evaluation_set,
 )
+from cacl.benchmark.ground_truth import PhantomTruth
 from cacl.benchmark.method import Method, empty_mask
 from cacl.errors import CheckpointError, TrainingError
 from cacl.image import stain
@@ -58,8 +59,9 @@ def image(atlas: ModelAtlas) -> EvaluationImage:
 
 
 def images(atlas: ModelAtlas) -> tuple[EvaluationImage, ...]:
-    paths = (atlas.path(name) for name in ("training.parquet", "atlas.zarr", "truth"))
-    return read_evaluation_set(EvaluationSource("own", *paths), seed=0).images
+    tiles, store, truth = map(atlas.path, ("training.parquet", "atlas.zarr", "truth"))
+    source = EvaluationSource("own", tiles, store, PhantomTruth(truth))
+    return read_evaluation_set(source, seed=0).images
 
 
 def mask_of(method: Method, image: EvaluationImage) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from cacl import tables
 from cacl.benchmark import classifier
@@ -21,8 +22,9 @@ from cacl.benchmark.evaluation_set import (
     read_evaluation_set,
     sample_balanced_tiles,
 )
-from cacl.benchmark.ground_truth import read_ground_truth
+from cacl.benchmark.ground_truth import PhantomTruth, read_ground_truth
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
+from cacl.cli import app
 from cacl.config import PhantomConfig, SegmentConfig, TilesConfig, TrainConfig
 from cacl.errors import ConfigError, TrainingError
 from cacl.image.tile_grid import TileGrid
@@ -66,8 +68,8 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
 
 
 def source(atlas: ModelAtlas) -> EvaluationSource:
-    names = ("training.parquet", "atlas.zarr", "truth")
-    return EvaluationSource(OWN_SET, *(atlas.path(name) for name in names))
+    tiles, store, truth = map(atlas.path, ("training.parquet", "atlas.zarr", "truth"))
+    return EvaluationSource(OWN_SET, tiles, store, PhantomTruth(truth))
 
 
 def read_set(atlas: ModelAtlas) -> EvaluationSet:
@@ -155,12 +157,51 @@ def test_table_ranks_cacl_above_the_baselines(atlas: ModelAtlas, tmp_path: Path)
 
 def test_reports_missing_ground_truth_and_test_split(atlas: ModelAtlas, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="needs a ground truth mask"):
-        run(atlas, tmp_path / "out", evaluation=replace(source(atlas), ground_truth=tmp_path))
+        run(
+            atlas,
+            tmp_path / "out",
+            evaluation=replace(source(atlas), ground_truth=PhantomTruth(tmp_path)),
+        )
     frame = tables.read_frame([atlas.path("training.parquet")], TileRow)
     few = tmp_path / "few.parquet"
     tables.write_parquet(few, frame[frame["split"] != "test"], TileRow)
     with pytest.raises(TrainingError, match="at least three antibodies"):
         run(atlas, tmp_path / "out", evaluation=replace(source(atlas), tiles=few))
+
+
+def test_users_masks_make_the_table_of_their_images(atlas: ModelAtlas, tmp_path: Path) -> None:
+    """The phantom's files without their cells, as the user's: equal scores; one image is left out.
+
+    The true ratio alone differs, because the cells are those of the store.
+    """
+    images = read_set(atlas).images
+    left_out = images[-1].image_id
+    for image in images[:-1]:
+        (tmp_path / "truth" / image.antibody_id).mkdir(parents=True)
+        mask = 255 * image.ground_truth.astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "truth" / f"{image.image_id}.png"), mask)
+    names = {
+        "tiles": "training.parquet", "store": "atlas.zarr", "model": "model"
+    }  # fmt: skip
+    options = [f"--{option}={atlas.path(name)}" for option, name in names.items()]
+    options += [f"--out={tmp_path / 'out'}", "--radius-px=0", "--threads=1"]
+    result = CliRunner().invoke(app, ["benchmark", *options, f"--truth={tmp_path / 'truth'}"])
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(tmp_path / "out" / "table.csv")
+    assert set(table["evaluation_set"]) == {OWN_SET}
+    table = table.set_index("method")
+    final = table.loc["CaCL teacher"]
+    assert final["cores"] == final["antibodies"] == len(images) - 1
+    assert final["dice_positive_low"] <= final["dice_positive"] <= final["dice_positive_high"]
+    assert final["dice"] > 0.5
+    assert table.loc["empty mask"]["dice"] == 0.5
+    page = (tmp_path / "out" / "table.html").read_text()
+    assert f"True masks: {len(images) - 1} of {len(images)} test images, 1 without a mask" in page
+    assert left_out not in page
+
+    result = CliRunner().invoke(app, ["benchmark", *options])
+    assert result.exit_code == 1
+    assert "The benchmark has no true masks; name the folder of your own" in result.output
 
 
 def test_external_set_has_only_test_tiles_and_depends_on_the_seed(tmp_path: Path) -> None:

@@ -30,7 +30,9 @@ from cacl.hpa.http.download import download_file
 from cacl.hpa.http.limits import HttpLimits
 from cacl.hpa.manifest import read_manifest
 from cacl.hpa.target_class import SINGLE_CLASS
+from cacl.image.polygon_file import read_drawing
 from cacl.image.readers import check_size, open_source
+from cacl.image.readers.mask import read_mask
 from cacl.image.tile_grid import TileGrid
 from cacl.model.checkpoint import load_model, save_model
 from cacl.model.config import ROBUST, NetworkConfig, Preset
@@ -43,7 +45,7 @@ from cacl.store import ImageMeta, Store, is_safe_name
 from cacl.tables import read_csv, read_parquet
 from cacl.tables.schemas import FailureRow
 from tests.fixtures.hpa_server import jpeg
-from tests.fuzz import http, markup, tables
+from tests.fuzz import http, images, markup, tables, truth
 from tests.fuzz.genome import Genome
 from tests.fuzz.mutations import edited
 from tests.fuzz.products import Files, damaged, files_below
@@ -334,6 +336,25 @@ def image(folder: Path) -> None:
         assert pixels.dtype == np.uint8
         assert pixels.shape == (3, 16 * len(rows), 16 * len(cols))
         assert source.mpp is None or 0.05 <= source.mpp <= 5
+
+
+def truth_geojson(folder: Path) -> None:
+    """Read the masks of polygons; both have the size of the stored image."""
+    grid = TileGrid(truth.SIDE, truth.SIDE, 16, 6)
+    names = {"stained": ("", "positive", "stained"), "clean": ("negative",)}
+    drawing = read_drawing(folder / "drawn.geojson", grid, names)
+    for mask in drawing.masks.values():
+        assert mask.dtype == bool
+        assert mask.shape == (18, 18)
+    assert all(count > 0 for count in drawing.ignored.values())
+
+
+def truth_png(folder: Path) -> None:
+    """Read a mask; it has the size of the image."""
+    found = read_mask(folder / "mask.png", images.SIDE + 4, images.SIDE)
+    assert found.mask.dtype == bool
+    assert found.mask.shape == (images.SIDE + 4, images.SIDE)
+    assert found.second is None or found.second.shape == found.mask.shape
 
 
 def packed(name: str, header: tuple[str, ...], seed: bytes) -> Callable[[Genome], Files]:

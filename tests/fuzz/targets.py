@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fuzz import images, markup, products, readers, tables
+from tests.fuzz import images, markup, products, readers, tables, truth
 from tests.fuzz.genome import Genome
 from tests.fuzz.products import Files
 
@@ -194,6 +194,19 @@ TARGETS = (
         "bytes and tags of pyramids edited",
         _file("slide.svs", images.slide),
         readers.image,
+        IMAGE_MB,
+    ),
+    Target(
+        "truth_geojson",
+        "valid GeoJSON edited; rings of any numbers",
+        _file("drawn.geojson", truth.geojson),
+        readers.truth_geojson,
+    ),
+    Target(
+        "truth_png",
+        "bytes and chunks (checksums fit) edited",
+        _file("mask.png", images.png),
+        readers.truth_png,
         IMAGE_MB,
     ),
     Target(

@@ -55,6 +55,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "segment.morphology": ("dilation", SEGMENTED),
     "segment.radius_px": (2, SEGMENTED),
     "census.shards": (3, RETILED),
+    "benchmark.truth": ("truth", set()),
     "seed": (1, {"phantom", "catalog", "acquire", *TILED}),
 }
 """Another value of each key, and the rules that run again.

@@ -2,6 +2,9 @@
 
 from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 
+# Synthetic images say nothing about the user's own.
+EXTERNAL_SETTINGS = BRUSH_BORDER_SETTINGS if source.kind == "phantom" else ()
+
 
 rule synthesise_external:
     """Write and tile synthetic images that no model is trained on."""
@@ -84,8 +87,9 @@ rule benchmark:
         paper=rules.train_paper.output.checkpoint,
         classifier=rules.train_classifier.output.weights,
         external=expand(
-            rules.synthesise_external.output.tiles, setting=BRUSH_BORDER_SETTINGS
+            rules.synthesise_external.output.tiles, setting=EXTERNAL_SETTINGS
         ),
+        truth=true_masks,
     output:
         table=report(
             BENCHMARK_TABLE,
@@ -114,9 +118,10 @@ rule benchmark:
         classifier=subpath(input.classifier, parent=True),
         external=expand(
             "--external results/benchmark/external/{setting}",
-            setting=BRUSH_BORDER_SETTINGS,
+            setting=EXTERNAL_SETTINGS,
         ),
-        truth=PHANTOM_TRUTH,
+        truth=literally(truth_option()),
+        truth_digest=truth_digest,
         out=subpath(output.table, parent=True),
         segment=settings.segment.cli_args(),
         seed=settings.cli_args("seed"),
@@ -124,6 +129,6 @@ rule benchmark:
         "Comparing methods"
     shell:
         "cacl benchmark --tiles {input.tiles} --store {params.store} "
-        "--model {params.model} --truth {params.truth} {params.external} "
+        "--model {params.model} {params.truth} {params.external} "
         "--paper {params.paper} --classifier {params.classifier} --out {params.out} "
         "{params.segment} {params.seed} --threads {threads} > {log} 2>&1"

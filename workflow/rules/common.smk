@@ -1,5 +1,6 @@
 """Shared by all rules: the checked configuration, the shards, helpers for inputs and options."""
 
+from cacl.benchmark.truth_index import mask_names
 from cacl.config import resolve
 from cacl.errors import ConfigError, Reason
 from cacl.diagnostics.retries import Retries
@@ -11,6 +12,7 @@ from cacl.diagnostics.workflow_triggers import (
     file_digest,
     files_digest,
     folder_digest,
+    named_files_digest,
     training_settings,
 )
 from cacl.hpa.gene_list_files import list_files
@@ -110,6 +112,46 @@ def annotation_digest(wildcards):
     if source.kind != "mirror" or not source.mirror.is_dir():
         return ""
     return folder_digest(Mirror(source.mirror).annotation_files())
+
+
+def true_masks(wildcards):
+    """Return what the phantom writes after its true masks, as an input of the benchmark.
+
+    The masks themselves count by content, see `truth_digest`.
+
+    Raises
+    ------
+    WorkflowError
+        There are no true masks; Snakemake finds out before it trains anything.
+    """
+    truth = settings.benchmark.truth
+    if truth is None and source.kind != "phantom":
+        raise WorkflowError(
+            f"The benchmark compares masks with true masks, which images of source.kind "
+            f"{source.kind} do not have. Set benchmark.truth to a folder of your own masks, see "
+            "docs/usage.md"
+        )
+    if truth is not None and not truth.is_dir():
+        raise WorkflowError(
+            f"benchmark.truth: there is no folder {truth}; name one with one true mask per image"
+        )
+    return [] if truth else ["resources/phantom/done"]
+
+
+def truth_option():
+    """Return the option that names the true masks."""
+    if settings.benchmark.truth is None:
+        return f"--phantom-truth {PHANTOM_TRUTH}"
+    return settings.benchmark.cli_args()
+
+
+def truth_digest(wildcards):
+    """Return a digest of the names and bytes of the true masks; empty as long as there are none.
+
+    Snakemake evaluates it before a run and, if the phantom writes its masks in the run, afterwards.
+    """
+    truth = settings.benchmark.truth or Path(PHANTOM_TRUTH)
+    return named_files_digest(truth, mask_names(truth)) if truth.is_dir() else ""
 
 
 def attempt(step):

@@ -121,7 +121,7 @@ def _decode_png(path: Path, data: bytes) -> Pixels:
             raise several_images(path, f"{frames} frames of an animation")
         with PngImagePlugin.PngImageFile(io.BytesIO(png.relevant_bytes(data))) as image:
             image.load()
-            return tiff.upright(on_white(image), _orientation(image))
+            return tiff.upright(on_white(image), orientation_of(image))
     except PILLOW_ERRORS as error:
         raise damaged(path, error) from error
 
@@ -136,12 +136,13 @@ def _exif_orientation(data: bytes) -> int:
     # The plug-in is used directly: Image.open warns of sizes that check_pixels accepts.
     try:
         with JpegImagePlugin.JpegImageFile(io.BytesIO(data)) as image:
-            return _orientation(image)
+            return orientation_of(image)
     except PILLOW_ERRORS:
         return 1
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """Return the EXIF orientation of an open image, 1 to 8; 1 if it states none that is valid."""
     try:
         value = image.getexif().get(EXIF_ORIENTATION, 1)
     except PILLOW_ERRORS:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from cacl.errors import ImageError, Reason
 from cacl.image.readers.files import (
@@ -36,6 +38,8 @@ from cacl.image.readers.tiff.segments import PageReader
 from cacl.image.readers.tiff.tags import check_directories, tag
 from cacl.runtime.resources import raise_if_short
 from cacl.runtime.source_files import unreadable
+
+Value = TypeVar("Value", bound=np.generic)
 
 COLOURS = {
     tifffile.PHOTOMETRIC.MINISBLACK: ("grey pixels", SAVE_IN_COLOUR),
@@ -129,13 +133,13 @@ def check_tiled(path: Path) -> TiledPage | None:
         return TiledPage(page.imagelength, page.imagewidth, mpp)
 
 
-def upright(pixels: Pixels, orientation: int) -> Pixels:
+def upright(pixels: NDArray[Value], orientation: int) -> NDArray[Value]:
     """Rotate and mirror an image as viewers do.
 
     Parameters
     ----------
     pixels
-        `(height, width, 3)` as stored.
+        `(height, width, ...)` as stored.
     orientation
         1 - 8 as defined by TIFF 6.0, section 8, and EXIF; anything else counts as 1.
     """
