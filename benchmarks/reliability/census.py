@@ -28,6 +28,7 @@ STEPS = {
     "tile": "results/tiles/{shard}.parquet",
     "select": "results/training/config.txt",
     "train": "results/model/model.json",
+    "controls": "results/controls/controls.csv",
     "segment": "results/segmented/{shard}.parquet",
     "measure": "results/census/{shard}.parquet",
     "report": "results/report/report.html",

@@ -1,6 +1,6 @@
 """Kill and disturb a census in every step, and compare it with one that nothing disturbed.
 
-Usage: python -m benchmarks.reliability.chaos [--kills 25] [--single 9] [--seed 0]
+Usage: python -m benchmarks.reliability.chaos [--kills 25] [--single 10] [--seed 0]
     [--presets paper robust] [--no-faults] [--folder FOLDER] [--out FILE]
 
 For each preset one census runs undisturbed. A second one is killed: `--kills` times as a whole,
@@ -111,7 +111,7 @@ def main() -> None:
     """Disturb censuses and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=25)
-    parser.add_argument("--single", type=int, default=9)
+    parser.add_argument("--single", type=int, default=len(STEPS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--presets", nargs="+", default=[*PRESETS], choices=[*PRESETS])
     parser.add_argument("--no-faults", action="store_true")

@@ -23,6 +23,7 @@ QUOTIENTS = {
     "dice": ("dice_sum", "tiles"),
     "boundary_f1": ("boundary_f1_sum", "tiles"),
 }
+WITH_INTERVAL = ("recall", "dice")
 MIN_CORES_FOR_SLOPE = 3
 
 
@@ -46,7 +47,8 @@ def control_rows(measures: pd.DataFrame, thresholds: dict[str, float]) -> list[C
         for name, quotient in QUOTIENTS.items():
             resampled = _quotient(sums, quotient, weights)
             values[name] = _or_none(_quotient(sums, quotient, np.ones((1, len(sums))))[0])
-            values[f"{name}_low"], values[f"{name}_high"] = _interval(resampled)
+            if name in WITH_INTERVAL:
+                values[f"{name}_low"], values[f"{name}_high"] = _interval(resampled)
         slope, ccc = _agreement(group["painted_ratio"], group["found_ratio"])
         rows.append(
             ControlRow(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cacl import tables
-from cacl.config import Config
+from cacl.config import Config, ControlsConfig
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
@@ -24,6 +24,7 @@ ANTIBODIES = 4
 PATIENTS = 2
 FIRST_ANTIBODY = "HPA900001"
 TRAIN_THREADS = 2
+CONTROL_THREADS = 2
 TRAIN_STEPS = 120
 INPUT_SCHEMAS = {
     "acquire": ImageRow,
@@ -88,7 +89,24 @@ def calibrate(settings: Config, folder: Path, *, cores: int) -> Calibration:
     }
     tracked = track(steps.items(), "estimate: calibrating, steps", len(steps))
     rates = {name: measure_rate() for name, measure_rate in tracked}
+    report = rates.pop("report")
+    rates |= {"controls": controls_rate(rates["segment"], settings.controls), "report": report}
     return Calibration(rates, cores)
+
+
+def controls_rate(segment: Rate, controls: ControlsConfig) -> Rate:
+    """Return the rate of the spike-in controls per core, which is segmented with every band.
+
+    It is derived: eight cores have no antibody that the training does not see. The job has two
+    threads; segmentation is measured with one.
+    """
+    images = len(controls.widths_um) * (1 + len(controls.doses_od))
+    return dataclasses.replace(
+        segment,
+        unit_s=images * segment.unit_s / CONTROL_THREADS,
+        unit_cpu_s=images * segment.unit_cpu_s,
+        unit_bytes=0.0,
+    )
 
 
 def networks_of(settings: Config) -> list[PlannedNetwork]:

@@ -40,6 +40,8 @@ class Workload:
         Whether the run draws its images.
     basis
         How the number of images is known.
+    controls
+        Number of cores of the spike-in controls.
     requests_per_second
         Rate limit of the HPA host; None if the images come from elsewhere.
     """
@@ -49,6 +51,7 @@ class Workload:
     train_steps: int
     synthetic: bool
     basis: str
+    controls: int = 0
     requests_per_second: float | None = None
 
 
@@ -88,6 +91,7 @@ def workload_of(settings: Config, folder: Path) -> Workload:
         train_steps=sum(planned.steps for planned in networks_of(settings)),
         synthetic=source.kind == "phantom",
         basis=basis,
+        controls=min(settings.controls.cores, images),
         requests_per_second=source.requests_per_second if source.kind == "hpa" else None,
     )
 
@@ -156,7 +160,12 @@ def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[St
 
 def _units(name: str, work: Workload) -> int:
     """Return the number of units of a step; for the report, thumbnails take most of the time."""
-    units = {"train": work.train_steps, "select": 1, "report": min(work.images, MAX_THUMBNAILS)}
+    units = {
+        "train": work.train_steps,
+        "select": 1,
+        "controls": work.controls,
+        "report": min(work.images, MAX_THUMBNAILS),
+    }
     return units.get(name, work.images)
 
 

@@ -8,6 +8,8 @@ from cacl.tables.schemas import column
 
 MODEL = "CaCL"
 """Value of `method` for the run's model."""
+LOW = "lower limit of its 95 % interval over antibodies"
+HIGH = "upper limit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ class ControlMeasureRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ControlRow:
-    """One method, width and dose; `_low` and `_high`: 95 % intervals over antibodies."""
+    """One method, width and dose, over all cores."""
 
     method: str = column("method that made the mask")
     threshold: float | None = column(
@@ -58,17 +60,13 @@ class ControlRow:
     cores: int = column("cores")
     tiles: int = column("tiles with at least 20 painted pixels")
     recall: float | None = column("painted area that was found", "0-1")
-    recall_low: float | None = column("", "0-1")
-    recall_high: float | None = column("", "0-1")
+    recall_low: float | None = column(LOW, "0-1")
+    recall_high: float | None = column(HIGH, "0-1")
     precision: float | None = column("mask on painted tiles that is painted", "0-1")
-    precision_low: float | None = column("", "0-1")
-    precision_high: float | None = column("", "0-1")
     dice: float | None = column("mean over painted tiles", "0-1")
-    dice_low: float | None = column("", "0-1")
-    dice_high: float | None = column("", "0-1")
+    dice_low: float | None = column(LOW, "0-1")
+    dice_high: float | None = column(HIGH, "0-1")
     boundary_f1: float | None = column("mean over painted tiles, within 2 px", "0-1")
-    boundary_f1_low: float | None = column("", "0-1")
-    boundary_f1_high: float | None = column("", "0-1")
     found_percent: float = column("mean over cores of mask / cell area", "%")
     painted_percent: float = column("mean over cores of painted area / cell area", "%")
     slope: float | None = column(

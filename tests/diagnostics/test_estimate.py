@@ -14,6 +14,7 @@ from cacl import config, tables
 from cacl.diagnostics.calibrate import (
     Calibration,
     Rate,
+    controls_rate,
     rate_between,
     seconds_per_step,
 )
@@ -40,11 +41,14 @@ MACHINE = Calibration(
         "train": rate(10, 0.5),
         "segment": rate(4, 1.0),
         "measure": rate(1, 0.1),
+        "controls": rate(4, 2.5),
         "report": rate(5, 0.02),
     },
     cores=2,
 )
-WORK = Workload(images=1200, shards=12, train_steps=100, synthetic=False, basis="given")
+WORK = Workload(
+    images=1200, shards=12, train_steps=100, synthetic=False, basis="given", controls=24
+)
 
 
 def test_known_rates_give_known_times() -> None:
@@ -56,6 +60,13 @@ def test_known_rates_give_known_times() -> None:
     assert steps["train"].one_node_s == steps["train"].all_nodes_s == 10 + 100 * 0.5
     assert steps["report"].one_node_s == 5 + 1200 * 0.02
     assert steps["segment"].cpu_s == 12 * 4 + 1200
+    assert steps["controls"].one_node_s == 4 + 24 * 2.5
+
+
+def test_controls_segment_each_core_with_every_band() -> None:
+    settings = config.ControlsConfig(doses_od=(0.1, 0.2, 0.4), widths_um=(2.0, 4.0))
+    controls = controls_rate(Rate(4.0, 1.0, 3.0, 0.9, 800.0, 5.0), settings)
+    assert controls == Rate(4.0, 4.0, 3.0, pytest.approx(7.2), 800.0, 0.0)
 
 
 def test_more_nodes_help_until_every_job_has_a_core() -> None:
@@ -76,7 +87,7 @@ def test_table_has_one_row_per_step_and_a_sum() -> None:
     assert [column.header for column in table.columns] == [
         *("step", "jobs", "one job", "this machine", "on 2 machines", "memory", "disk")
     ]
-    assert table.row_count == 9
+    assert table.row_count == 10
 
 
 @pytest.mark.parametrize(
@@ -186,7 +197,7 @@ def test_calibrates_this_machine_with_the_demo_configuration(tmp_path: Path) -> 
     steps = {step["name"]: step for step in costs}
     assert list(steps) == [
         *("phantom", "catalog", "acquire", "tile"),
-        *("select", "train", "segment", "measure", "report"),
+        *("select", "train", "segment", "measure", "controls", "report"),
     ]
     assert max(costs, key=lambda step: step["one_node_s"]) == steps["train"]
     assert all(step["memory_mb"] > 50 for step in costs)

@@ -18,7 +18,8 @@ SHARDS = 2
 FILES_WITHOUT_SUFFIX = ("done", "SHA256SUMS")
 ADDED = {"catalog"}
 SEGMENTED = {"segment", "measure", "report"}
-TRAINED = {"train", *SEGMENTED}
+CONTROLLED = {"controls", "report"}
+TRAINED = {"train", *CONTROLLED, *SEGMENTED}
 SELECTED = {"select", *TRAINED}
 TILED = {"tile", "list_tile_tables", *SELECTED}
 RETILED = {"catalog", "acquire", "tile", "list_tile_tables", *SEGMENTED}
@@ -52,8 +53,11 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "train.max_steps": (7, TRAINED),
     "train.max_minutes": (7, TRAINED),
     "train.max_tiles": (7, SELECTED),
-    "segment.morphology": ("dilation", SEGMENTED),
-    "segment.radius_px": (2, SEGMENTED),
+    "segment.morphology": ("dilation", CONTROLLED | SEGMENTED),
+    "segment.radius_px": (2, CONTROLLED | SEGMENTED),
+    "controls.cores": (7, CONTROLLED),
+    "controls.doses_od": ([0.3], CONTROLLED),
+    "controls.widths_um": ([2.0, 4.0], CONTROLLED),
     "census.shards": (3, RETILED),
     "benchmark.truth": ("truth", set()),
     "seed": (1, {"phantom", "catalog", "acquire", *TILED}),

@@ -20,7 +20,8 @@ def workflow(checkout: Path, tmp_path: Path) -> Workflow:
 def test_plain_snakemake_is_the_demo(workflow: Workflow) -> None:
     per_shard = dict.fromkeys(("acquire", "tile", "segment", "measure"), 4)
     once = dict.fromkeys(
-        ("all", "phantom", "catalog", "list_tile_tables", "select", "train", "report"), 1
+        ("all", "phantom", "catalog", "list_tile_tables", "select", "train", "controls", "report"),
+        1,
     )
     assert workflow.jobs() == per_shard | once
 
@@ -69,7 +70,7 @@ def test_run_completes_resumes_and_reruns_only_what_changed(workflow: Workflow) 
 
     wider = workflow.configure(**TINY, segment={"morphology": "dilation"})
     jobs = workflow.jobs("--configfile", wider)
-    assert jobs == {"all": 1, "segment": 2, "measure": 2, "report": 1}
+    assert jobs == {"all": 1, "controls": 1, "segment": 2, "measure": 2, "report": 1}
     assert workflow("--configfile", wider).returncode == 0
 
     tables_before = (workflow.folder / "results/report/images.csv").read_bytes()

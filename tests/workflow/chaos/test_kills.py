@@ -16,9 +16,9 @@ KILLS, SINGLE_JOBS, SEED = 5, 2, 0
 
 
 def test_kills_are_spread_over_all_steps() -> None:
-    planned = plan_kills(25, 9, seed=0)
-    assert planned == plan_kills(25, 9, seed=0)
-    assert planned != plan_kills(25, 9, seed=1)
+    planned = plan_kills(25, 10, seed=0)
+    assert planned == plan_kills(25, 10, seed=0)
+    assert planned != plan_kills(25, 10, seed=1)
     whole = Counter(kill.step for kill in planned if not kill.single)
     assert whole.total() == 25
     assert set(whole) == {PLANNING, *STEPS}

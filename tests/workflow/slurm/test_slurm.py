@@ -22,7 +22,7 @@ def test_demo_runs_with_the_resources_of_the_profile(finished: Run, checkout: Pa
     jobs = finished.jobs()
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     rules = [job["Comment"].split("_")[1] for job in jobs]
-    single = ["phantom", "report", "select", "train"]
+    single = ["controls", "phantom", "report", "select", "train"]
     assert sorted(rules) == sorted(single + 2 * list(PER_SHARD))
 
     profile = yaml.safe_load((checkout / "profiles/slurm-gpu/config.yaml").read_text())
