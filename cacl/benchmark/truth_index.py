@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cacl.errors import ConfigError
+from cacl.image.image_files import ImageNames, list_files
 
 MASK_SUFFIXES = (".png", ".geojson")
+WHAT = "true mask"
 CELL_MARK = ".cell"
 """Ends the name of a PNG of cells: `<image_id>.cell.png`."""
 
@@ -66,21 +67,19 @@ def index_truth(folder: Path, image_ids: Iterable[str]) -> TruthIndex:
         The folder does not exist or cannot be read, an image has several masks, or a name with `_`
         for `/` is that of several images.
     """
-    by_name: dict[str, set[str]] = {}
-    for image_id in image_ids:
-        for name in (image_id, image_id.replace("/", "_")):
-            by_name.setdefault(name, set()).add(image_id)
+    names = ImageNames.of(image_ids)
     masks: dict[str, list[Path]] = {}
     cells: dict[str, list[Path]] = {}
     unknown = []
     for name in mask_names(folder):
         suffix = PurePosixPath(name).suffix
         stem = name.removesuffix(suffix)
-        if stem in by_name:
-            masks.setdefault(_image_of(folder / name, by_name[stem]), []).append(folder / name)
-        elif suffix.lower() == ".png" and stem.removesuffix(CELL_MARK) in by_name:
-            image_id = _image_of(folder / name, by_name[stem.removesuffix(CELL_MARK)])
-            cells.setdefault(image_id, []).append(folder / name)
+        path = folder / name
+        if stem in names:
+            masks.setdefault(names.image_of(path, stem, WHAT), []).append(path)
+        elif suffix.lower() == ".png" and stem.removesuffix(CELL_MARK) in names:
+            image_id = names.image_of(path, stem.removesuffix(CELL_MARK), WHAT)
+            cells.setdefault(image_id, []).append(path)
         else:
             unknown.append(name)
     for of_kind in (masks, cells):
@@ -98,16 +97,6 @@ def index_truth(folder: Path, image_ids: Iterable[str]) -> TruthIndex:
     return TruthIndex(images, tuple(sorted(unknown)))
 
 
-def _image_of(path: Path, image_ids: set[str]) -> str:
-    if len(image_ids) > 1:
-        first, second, *_ = sorted(image_ids)
-        raise ConfigError(
-            f"{path} can be the true mask of {first} and of {second}; move it to "
-            "<antibody_id>/<name>, with a folder for the antibody"
-        )
-    return next(iter(image_ids))
-
-
 def mask_names(folder: Path) -> list[str]:
     """Return the paths of masks relative to a folder, with `/`, at most one folder deep; sorted.
 
@@ -116,19 +105,6 @@ def mask_names(folder: Path) -> list[str]:
     ConfigError
         The folder does not exist or cannot be read.
     """
-    names = []
-    try:
-        for entry in os.scandir(folder):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                inner = (f"{entry.name}/{each.name}" for each in os.scandir(entry.path))
-                names += [name for name in inner if "/." not in name]
-            else:
-                names.append(entry.name)
-    except OSError as error:
-        raise ConfigError(
-            f"benchmark.truth: the folder {folder} cannot be read ({error.strerror or error}); "
-            "name a folder with one mask per image"
-        ) from error
-    return sorted(name for name in names if PurePosixPath(name).suffix.lower() in MASK_SUFFIXES)
+    return list_files(
+        folder, MASK_SUFFIXES, "benchmark.truth", "name a folder with one mask per image"
+    )
