@@ -179,6 +179,12 @@ class LabelsConfig(Section):
         "label is positive, negative or empty (leave out). With several classes it applies to the "
         "first.",
     )
+    drawn: FilePath | None = key(
+        None,
+        "Folder of corrections drawn in QuPath, one file <image_id>.geojson per image (the / may "
+        "be _), with areas of the classes positive and negative: labels of pixels, from which the "
+        "first class learns beside the labels of images; see docs/usage.md.",
+    )
     classes: dict[ClassName, TargetClassConfig] = key(
         {},
         "Several classes in order, each with a codebook and a mask of its own; empty for one "
@@ -350,6 +356,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.labels.drawn and self.train.preset == "paper":
+            raise ConfigError(
+                "labels.drawn cannot be used with train.preset paper, which learns from labels of "
+                "images alone; set train.preset to robust, or remove labels.drawn"
+            )
         if self.source.kind != "phantom":  # a phantom's mirror is drawn by the workflow
             self.source.check_catalogable()
         return self

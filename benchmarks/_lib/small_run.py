@@ -12,7 +12,13 @@ from cacl.runtime.compute import Compute
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
 from cacl.steps.measure import measure
-from cacl.steps.parameters import AcquireOptions, ImageJobs, MeasureFiles, ReportFiles
+from cacl.steps.parameters import (
+    AcquireOptions,
+    ImageJobs,
+    MeasureFiles,
+    ReportFiles,
+    SelectionFiles,
+)
 from cacl.steps.report import report
 from cacl.steps.segment import segment
 from cacl.steps.select import select
@@ -102,8 +108,11 @@ def _read_images(source: SourceConfig, tiles: TilesConfig) -> None:
 
 def _learn(tiles: TilesConfig, steps: int, seed: int) -> None:
     select(
-        RESULTS / "catalog/images.parquet",
-        [RESULTS / "tiles/0.parquet"],
+        SelectionFiles(
+            images=RESULTS / "catalog/images.parquet",
+            tiles=[RESULTS / "tiles/0.parquet"],
+            store=RESULTS / "atlas.zarr",
+        ),
         RESULTS / "training/tiles.parquet",
         min_tissue_fraction=tiles.min_tissue_fraction,
         seed=seed,

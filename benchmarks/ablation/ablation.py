@@ -40,7 +40,7 @@ from cacl.image import pixel_flags
 from cacl.image.pixel_flags import EDGE_PX
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.data.dataset import calibration_tiles, read_rows, training_tiles
-from cacl.model.training.train import TrainingLimits, train
+from cacl.model.training.train import TrainingFiles, TrainingLimits, train
 from cacl.runtime.compute import Compute
 from cacl.stats.intervals import BOOTSTRAP_DRAWS
 from cacl.store import Store
@@ -139,8 +139,7 @@ def trained(plan: Plan, name: str, seed: int) -> Model:
     pixel_flags.EDGE_PX = EDGE_WIDTHS_PX.get(name, EDGE_PX)
     with tempfile.TemporaryDirectory() as folder:
         train(
-            plan.tiles,
-            plan.store,
+            TrainingFiles(plan.tiles, plan.store),
             Path(folder),
             preset=variant,
             limits=TrainingLimits(plan.steps),

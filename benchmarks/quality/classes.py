@@ -43,13 +43,13 @@ from cacl.config import (
     TilesConfig,
 )
 from cacl.hpa.target_class import label_name
-from cacl.model.training.train import TrainingLimits, train
+from cacl.model.training.train import TrainingFiles, TrainingLimits, train
 from cacl.phantom import write_phantom
 from cacl.phantom.imaging import MASK_VALUES
 from cacl.runtime.compute import Compute
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
-from cacl.steps.parameters import AcquireOptions, ImageJobs
+from cacl.steps.parameters import AcquireOptions, ImageJobs, SelectionFiles
 from cacl.steps.segment import segment
 from cacl.steps.select import select
 from cacl.steps.tile import tile
@@ -113,8 +113,11 @@ class Run:
             ImageJobs(jobs=options.threads, strict=True),
         )
         select(
-            shard,
-            [self.path("tiles.parquet")],
+            SelectionFiles(
+                images=shard,
+                tiles=[self.path("tiles.parquet")],
+                store=self.path("atlas.zarr"),
+            ),
             self.path("selected.parquet"),
             min_tissue_fraction=MIN_TISSUE,
             seed=options.seed,
@@ -128,8 +131,7 @@ class Run:
             return 0.0
         start = time.monotonic()
         train(
-            self.path("selected.parquet"),
-            self.path("atlas.zarr"),
+            TrainingFiles(self.path("selected.parquet"), self.path("atlas.zarr")),
             self.path(name),
             classes=classes,
             limits=TrainingLimits(options.steps),

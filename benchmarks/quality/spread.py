@@ -22,7 +22,7 @@ from benchmarks.quality.quality import SHOWN
 from cacl.benchmark.evaluation_set import EvaluationSet
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.training.train import train
+from cacl.model.training.train import TrainingFiles, train
 from cacl.runtime.compute import Compute
 
 
@@ -30,9 +30,9 @@ def trained(run: Path, seed: int, run_seed: int, threads: int) -> Model:
     """Return the run's own model, or one trained on the same tiles with another seed."""
     if seed == run_seed:
         return load_model(run / "results/model")
-    tiles, store = run / "results/training/tiles.parquet", run / "results/atlas.zarr"
+    files = TrainingFiles(run / "results/training/tiles.parquet", run / "results/atlas.zarr")
     with tempfile.TemporaryDirectory() as folder:
-        train(tiles, store, Path(folder), seed=seed, compute=Compute(threads=threads))
+        train(files, Path(folder), seed=seed, compute=Compute(threads=threads))
         return load_model(Path(folder))
 
 

@@ -21,7 +21,8 @@ from cacl.benchmark.method import Method
 from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import Preset
 from cacl.model.data.batches import InstanceLabels, sample_batch
-from cacl.model.data.dataset import PseudoLabel, TileDataset
+from cacl.model.data.dataset import TileDataset
+from cacl.model.data.pixel_labels import PseudoLabel
 
 log = logging.getLogger(__name__)
 FEATURES = (24, 24, 48, 96, 192, 24)

@@ -32,7 +32,8 @@ from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.pixel_flags import PixelFlag, pixel_flags
 from cacl.model.checkpoint import Model
 from cacl.model.config import PAPER, ROBUST, Preset
-from cacl.model.data.dataset import PseudoLabel, TileDataset
+from cacl.model.data.dataset import TileDataset
+from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.device import default_device, make_fabric, prepare_for_device
 from cacl.model.inference.masks import Morphology, Thresholds
 from cacl.model.inference.predict import predict_block

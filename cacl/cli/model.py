@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
-
-import typer
 
 from cacl.cli import options as opt
 from cacl.config import LabelsConfig, TrainConfig
 from cacl.runtime.compute import Compute
+from cacl.steps.parameters import SelectionFiles
 
-Overrides = Annotated[Path | None, opt.Key(LabelsConfig, "overrides")]
 MaxTiles = Annotated[int, opt.Key(TrainConfig, "max_tiles")]
 
 
 def select(
     min_tissue_fraction: opt.MinTissueFraction,
-    overrides: Overrides,
+    labels: Annotated[LabelsConfig, opt.Keys(("overrides", "drawn"))],
     max_tiles: MaxTiles,
     seed: opt.Seed,
-    images: Annotated[Path, typer.Option(help="The catalog's images.parquet.")],
-    tiles: Annotated[list[Path], typer.Option(help="Tables of `cacl tile`; repeat.")],
+    files: SelectionFiles,
     out: opt.Out,
 ) -> None:
     """Choose the tiles for training and test, split by antibody.
 
-    Example: cacl select --images catalog/images.parquet --tiles tiles.parquet --out chosen.parquet
+    Example: cacl select --images catalog/images.parquet --tiles tiles.parquet --store atlas.zarr
+    --out chosen.parquet
     """
     from cacl.steps import select as step
 
     with opt.report_errors():
         step.select(
-            images,
-            tiles,
+            files,
             out,
             min_tissue_fraction=min_tissue_fraction,
-            overrides=overrides,
+            overrides=labels.overrides,
+            drawn=labels.drawn,
             max_tiles=max_tiles,
             seed=seed,
         )
@@ -44,7 +41,7 @@ def select(
 
 def train(
     config: Annotated[TrainConfig, opt.Keys(("preset", "seeds", "max_steps", "max_minutes"))],
-    labels: Annotated[LabelsConfig, opt.Keys(("classes",))],
+    labels: Annotated[LabelsConfig, opt.Keys(("classes", "drawn"))],
     seed: opt.Seed,
     tiles: opt.SelectedTiles,
     store: opt.StorePath,
@@ -64,6 +61,7 @@ def train(
             out,
             config,
             classes=labels.target_classes,
+            drawn=labels.drawn,
             seed=seed,
             compute=compute,
         )

@@ -12,6 +12,7 @@ from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig,
 from cacl.steps.parameters import AcquireOptions, AttemptOptions, ImageJobs
 
 CATALOG_KEYS = tuple(name for name in SourceConfig.model_fields if name != "max_minutes")
+CATALOG_LABELS = tuple(name for name in LabelsConfig.model_fields if name != "drawn")
 ACQUIRE_KEYS = (
     *("kind", "hpa_version", "mirror", "requests_per_second", "allowed_hosts", "host"),
     "max_minutes",
@@ -37,7 +38,7 @@ def phantom(
 
 def catalog(
     source: Annotated[SourceConfig, opt.Keys(CATALOG_KEYS)],
-    labels: LabelsConfig,
+    labels: Annotated[LabelsConfig, opt.Keys(CATALOG_LABELS)],
     census: CensusConfig,
     out: opt.Out,
     failures: opt.Failures,

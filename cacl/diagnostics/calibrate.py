@@ -152,7 +152,8 @@ class _Runner:
         images = ("--images", self.path("catalog/images.parquet"))
         out = ("--out", self.path("chosen.parquet"))
         tiles = ("--tiles", self.step_table("tile"))
-        cost = measure_commands([_command("select", *images, *out, *tiles)])
+        store = ("--store", self.path("0/atlas.zarr"))
+        cost = measure_commands([_command("select", *images, *store, *out, *tiles)])
         return Rate(cost.seconds, 0.0, cost.cpu_s, 0.0, cost.memory_mb)
 
     def shard_step(self, step: str, cores: int) -> Rate:

@@ -28,7 +28,7 @@ def timing_preset(name: str) -> Preset:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and train."""
-    from cacl.model.training.train import TrainingLimits, train
+    from cacl.model.training.train import TrainingFiles, TrainingLimits, train
 
     parser = argparse.ArgumentParser(prog="python -m cacl.diagnostics.timing")
     parser.add_argument("command", choices=["train"])
@@ -39,8 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(name, type=int, required=True)
     options = parser.parse_args(arguments)
     train(
-        options.tiles,
-        options.store,
+        TrainingFiles(options.tiles, options.store),
         options.out,
         preset=dataclasses.replace(timing_preset(options.preset), n_ensemble=options.seeds),
         limits=TrainingLimits(options.max_steps),

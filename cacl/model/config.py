@@ -125,7 +125,7 @@ class LossWeights:
     """Weight of each loss of `cacl.model.training.losses`; a loss without a weight is not computed.
 
     `mapping` needs a critic, `hard_negative_bce` and `topk_positive` need `mil`, and
-    `pseudo_label_bce` needs tiles with pseudo-labels.
+    `pseudo_label_bce` needs tiles with pseudo-labels, `drawn_bce` tiles with drawn labels.
     """
 
     commitment: float = 0.25
@@ -138,6 +138,7 @@ class LossWeights:
     topk_positive: float | None = None
     self_training: float | None = None
     pseudo_label_bce: float | None = None
+    drawn_bce: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +320,7 @@ TEACHER = Preset(
         background_bce=0.3,
         topk_positive=1.0,
         self_training=0.3,
+        drawn_bce=1.0,
     ),
     augment=AugmentConfig(stain_jitter=0.45, blur=0.5, cutmix=0.4),
     mil=MilConfig(
@@ -350,7 +352,7 @@ ROBUST = Preset(
     codebook=dataclasses.replace(
         TEACHER.codebook, min_separation=0.4, shared_from_background_only=True
     ),
-    loss=LossWeights(reconstruction=2.0, background_bce=0.3, pseudo_label_bce=1.0),
+    loss=LossWeights(reconstruction=2.0, background_bce=0.3, pseudo_label_bce=1.0, drawn_bce=1.0),
     augment=AugmentConfig(stain_jitter=0.45, blur=1.0),
     distill=DistillConfig(teacher=TEACHER, n_teachers=8, top_k=2),
     post=dataclasses.replace(TEACHER.post, high_recall=0.9),

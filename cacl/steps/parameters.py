@@ -72,6 +72,15 @@ class AcquireOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelectionFiles:
+    """What tiles are selected from."""
+
+    images: Path = field(metadata={"help": "The catalog's images.parquet."})
+    tiles: list[Path] = field(metadata={"help": "Tables of `cacl tile`; repeat."})
+    store: Path = field(metadata=STORE)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasureFiles:
     """What a shard is measured from."""
 

@@ -7,6 +7,9 @@ stained elsewhere, the first criterion alone selects little. Training relabels t
 (docs/method.md). HPA shows the same patients for many antibodies, so the split is by antibody: no
 test antibody is seen in training.
 
+Drawings (`labels.drawn`) label pixels of training tiles: their antibodies are for training whatever
+the split says, and their tiles are selected whatever the rules say.
+
 With several classes an image is of the kind `positive` if it is positive in any class, and
 `negative` if it is negative in every class in which it has a label; the criteria use that kind.
 """
@@ -23,7 +26,11 @@ import pandas as pd
 from cacl import tables
 from cacl.errors import ConfigError, TableError, TrainingError
 from cacl.hpa.labels import read_overrides
-from cacl.hpa.target_class import split_labels, with_first
+from cacl.hpa.target_class import split_labels
+from cacl.steps.drawn_tiles import move_to_training, read_drawn_tiles, select_drawn
+from cacl.steps.parameters import SelectionFiles
+from cacl.steps.tile_labels import kind_of, label_tile, tile_index
+from cacl.store import Store
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
 from cacl.tables.selection import LABELS, NEGATIVE, POSITIVE, SelectionReason, Split
 
@@ -33,16 +40,17 @@ TEST_FRACTION = 0.25
 VALIDATION_FRACTION = 0.125
 MIN_ANTIBODIES_TO_SPLIT = 3
 MAX_IMBALANCE = 2
+KEPT_REASONS = (str(SelectionReason.OVERRIDE), str(SelectionReason.DRAWN))
 SPLIT_CYCLE = (*(Split.TRAIN, Split.TEST, Split.TRAIN) * 2, Split.VALIDATION, Split.TRAIN)
 
 
 def select(
-    images: Path,
-    tiles: Sequence[Path],
+    files: SelectionFiles,
     out: Path,
     *,
     min_tissue_fraction: float,
     overrides: Path | None = None,
+    drawn: Path | None = None,
     max_tiles: int = 6000,
     seed: int = 0,
 ) -> None:
@@ -50,10 +58,9 @@ def select(
 
     Parameters
     ----------
-    images
-        The catalog's table of images (`ImageRow`).
-    tiles
-        Tables of all tiles (`TileStatRow`), one per shard.
+    files
+        The catalog's table of images (`ImageRow`), tables of all tiles (`TileStatRow`), one per
+        shard, and the store, which is read only for drawings.
     out
         Path of the table that is written.
     min_tissue_fraction
@@ -61,6 +68,9 @@ def select(
     overrides
         CSV `image_id,row,col,label` of single tiles with known labels (see `read_overrides`).
         Rows without `row` and `col` are labels of whole images, which the catalog applies.
+    drawn
+        Folder of drawings; see `read_drawn`. Tiles with a drawn pixel are selected; those with a
+        positive one are positive, and the others keep their label.
     max_tiles
         Maximum number of tiles in the training split.
     seed
@@ -71,10 +81,11 @@ def select(
     TrainingError
         No positive or no negative image has tiles, in one of the classes.
     ConfigError
-        The overrides cannot be read or name tiles that do not exist.
+        The overrides cannot be read or name tiles that do not exist, or a drawing cannot be used.
     TableError
         A table is missing or damaged, or is given twice.
     """
+    images, tiles = files.images, files.tiles
     if len(set(tiles)) < len(tiles):
         twice = next(path for path in tiles if tiles.count(path) > 1)
         raise TableError(
@@ -87,14 +98,23 @@ def select(
     several_classes = bool(frame["class_labels"].ne("").any())
     split = stratified_group_split if several_classes else split_antibodies
     frame["split"] = frame["antibody_id"].map(split(labels, seed))
+    strokes = None if drawn is None else read_drawn_tiles(drawn, files, frame)
+    if strokes is not None:
+        frame = move_to_training(frame, strokes)
     frame = _apply_rules(frame, min_tissue_fraction)
     if overrides is not None:
         frame = _override(frame, overrides)
+    if strokes is not None:
+        frame = select_drawn(frame, strokes, Store(files.store))
     max_imbalance = None if several_classes else MAX_IMBALANCE
     frame = _balance(frame, max_tiles, max_imbalance, np.random.default_rng(seed))
     frame = frame.sort_values(["image_id", "row", "col"], kind="stable")
     made_with = tables.made_with(
-        "select", min_tissue_fraction=min_tissue_fraction, max_tiles=max_tiles, seed=seed
+        "select",
+        min_tissue_fraction=min_tissue_fraction,
+        max_tiles=max_tiles,
+        seed=seed,
+        **({} if strokes is None else {"drawn": strokes.digest}),
     )
     tables.write_parquet(out, frame, TileRow, made_with)
     _log_counts(frame)
@@ -107,12 +127,6 @@ def _labelled_tiles(images: Path, tiles: Sequence[Path]) -> pd.DataFrame:
     stats = tables.read_frame(tiles, TileStatRow)
     frame = stats.merge(labels[labels["kind"].isin(LABELS)], on="image_id", validate="m:1")
     return frame.sort_values(["image_id", "row", "col"], kind="stable").reset_index(drop=True)
-
-
-def kind_of(label: str, class_labels: str) -> str:
-    """Return the kind of an image or tile: `positive`, `negative` or empty; see the module."""
-    labels = [*split_labels(class_labels).values()] or [label]
-    return next((kind for kind in LABELS if kind in labels), "")
 
 
 def _require_both_labels(frame: pd.DataFrame, images: Path) -> None:
@@ -217,11 +231,7 @@ def _apply_rules(frame: pd.DataFrame, min_tissue_fraction: float) -> pd.DataFram
 
 def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Apply labels of single tiles, whatever the rules decide; an empty label leaves a tile out."""
-    keys = zip(frame["image_id"], frame["row"], frame["col"], strict=True)
-    index_of = {
-        (str(image_id), int(row), int(col)): index
-        for index, (image_id, row, col) in enumerate(keys)
-    }
+    index_of = tile_index(frame)
     for override in read_overrides(path):
         if override.row is None or override.col is None:
             continue
@@ -237,10 +247,7 @@ def _override(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         frame.loc[index, "selected"] = bool(label)
         if not label:
             continue
-        class_labels = with_first(str(frame.loc[index, "class_labels"]), label)
-        frame.loc[index, "label"] = label
-        frame.loc[index, "class_labels"] = class_labels
-        frame.loc[index, "kind"] = kind_of(label, class_labels)
+        label_tile(frame, index, label)
     return frame
 
 
@@ -261,7 +268,7 @@ def _balance(
     reason = SelectionReason.LIMIT if limit == half else SelectionReason.BALANCE
     for label in LABELS:
         members = frame.index[training & (frame["kind"] == label)]
-        free = members[frame.loc[members, "reason"] != str(SelectionReason.OVERRIDE)]
+        free = members[~frame.loc[members, "reason"].isin(KEPT_REASONS)]
         surplus = min(len(members) - limit, len(free))
         if surplus <= 0:
             continue

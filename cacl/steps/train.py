@@ -18,6 +18,7 @@ def train(
     config: TrainConfig,
     *,
     classes: Sequence[TargetClass] = (),
+    drawn: Path | None = None,
     seed: int = 0,
     compute: Compute = DEFAULT_COMPUTE,
 ) -> None:
@@ -35,6 +36,8 @@ def train(
         Preset, number of seeds, and limits.
     classes
         Target classes; none for one class, the column `label`.
+    drawn
+        Folder of drawings (`labels.drawn`); None for image-wise labels only.
     seed
         Seed of all random numbers.
     compute
@@ -47,13 +50,13 @@ def train(
     TrainingError
         A class has no or too few tiles, a loss is not finite, or a codebook has collapsed.
     ConfigError
-        The tiles have no labels of a class.
+        The tiles have no labels of a class, a drawing cannot be used, or the preset cannot learn
+        from drawings.
     CheckpointError
         The file of a saved run is damaged.
     """
     training.train(
-        tiles,
-        store,
+        training.TrainingFiles(tiles, store, drawn),
         out,
         preset=get_preset(config.preset, config.seeds),
         classes=classes,

@@ -21,6 +21,7 @@ class SelectionReason(StrEnum):
     """Why a tile is selected or left out."""
 
     OVERRIDE = "override"
+    DRAWN = "drawn"
     LITTLE_TISSUE = "little tissue"
     NEGATIVE_IMAGE = "negative image"
     DAB_ABOVE = "DAB share above the negatives' median"

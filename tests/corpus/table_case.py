@@ -14,6 +14,7 @@ from cacl import tables
 from cacl.config import LabelsConfig, SourceConfig, load
 from cacl.errors import CaclError
 from cacl.steps.catalog import catalog
+from cacl.steps.parameters import SelectionFiles
 from cacl.steps.select import select
 from cacl.tables.schemas import AnnotationRow, FailureRow, ImageRow, TileRow, TileStatRow
 from tests.fixtures.catalogs import HEADER, image_url, make_mirror
@@ -190,7 +191,8 @@ def _overrides(path: Path, folder: Path) -> dict[str, Any]:
         for col in range(2)
     ]
     tables.write_parquet(stats, tiles, TileStatRow)
-    select(images, [stats], out, min_tissue_fraction=0.2, overrides=path)
+    files = SelectionFiles(images=images, tiles=[stats], store=folder / "atlas.zarr")
+    select(files, out, min_tissue_fraction=0.2, overrides=path)
     chosen = tables.read_parquet(out, TileRow)
     return {
         "images": {row.image_id: row.label for row in rows},

@@ -17,7 +17,8 @@ from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
 from cacl.model.config import PAPER, ROBUST, TEACHER, DistillConfig, with_classes
 from cacl.model.data.batches import InstanceLabels
-from cacl.model.data.dataset import PseudoLabel, TileDataset, read_rows, training_tiles
+from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
+from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.device import make_fabric
 from cacl.model.inference.masks import MASKED_LOGIT
 from cacl.model.inference.predict import predict_logits

@@ -126,7 +126,7 @@ STEPS = {
         build_training,
         (
             *("select", "--images", "images.parquet", "--tiles", "tiles.parquet"),
-            *("--out", "chosen.parquet"),
+            *("--store", "atlas.zarr", "--out", "chosen.parquet"),
         ),
         ("chosen.parquet",),
     ),

@@ -10,6 +10,7 @@ import pytest
 
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
+from cacl.steps.parameters import SelectionFiles
 from cacl.steps.select import select, split_antibodies
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
 from cacl.tables.selection import SelectionReason
@@ -41,8 +42,7 @@ def selected(
     tables.write_parquet(images, [image_row(*item) for item in labels.items()], ImageRow)
     tables.write_parquet(tiles, list(stats), TileStatRow)
     select(
-        images,
-        [tiles],
+        SelectionFiles(images=images, tiles=[tiles], store=folder / "atlas.zarr"),
         out,
         min_tissue_fraction=0.2,
         overrides=overrides,

@@ -11,7 +11,9 @@ import pytest
 from cacl import tables
 from cacl.errors import TrainingError
 from cacl.hpa.target_class import split_labels
-from cacl.steps.select import kind_of, select, stratified_group_split
+from cacl.steps.parameters import SelectionFiles
+from cacl.steps.select import select, stratified_group_split
+from cacl.steps.tile_labels import kind_of
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
 from cacl.tables.selection import SelectionReason, Split
 from tests.fixtures.model_atlas import image_row
@@ -41,7 +43,8 @@ def selected(
     images, tiles, out = (folder / f"{name}.parquet" for name in ("images", "tiles", "out"))
     tables.write_parquet(images, rows, ImageRow)
     tables.write_parquet(tiles, stats, TileStatRow)
-    select(images, [tiles], out, min_tissue_fraction=0.2, overrides=overrides, max_tiles=max_tiles)
+    files = SelectionFiles(images=images, tiles=[tiles], store=folder / "atlas.zarr")
+    select(files, out, min_tissue_fraction=0.2, overrides=overrides, max_tiles=max_tiles)
     return tables.read_frame([out], TileRow)
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from cacl.image.pixel_flags import candidate_mask, edge_mask
 from cacl.model.config import AugmentConfig, Preset
 from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, TileDataset
+from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.networks.autoencoder import DOWNSCALE
 from cacl.model.networks.preprocess import jitter_stain, random_blur, random_dihedral
 
@@ -60,6 +61,8 @@ class Batch:
         (b, k) fraction of each tile that must show each class; see `InstanceLabels`.
     pseudo_label
         (b, k, y, x) uint8 of `PseudoLabel`; (b, 0, y, x) without pseudo-labels.
+    drawn
+        (b, y, x) uint8 of `PseudoLabel` that a person drew for the first class; None without any.
     """
 
     rgb: Tensor
@@ -72,6 +75,7 @@ class Batch:
     cutmix_negative: Tensor
     positive_fraction: Tensor
     pseudo_label: Tensor
+    drawn: Tensor | None = None
 
     @property
     def candidate_positions(self) -> Tensor:
@@ -80,9 +84,14 @@ class Batch:
 
     @property
     def class_positions(self) -> Tensor:
-        """(b, k, y / 2, x / 2) bool: interior positions that may show each class."""
+        """(b, k, y / 2, x / 2) bool: interior positions that may show each class.
+
+        Positions whose candidate pixels a person drew negative cannot show the first class.
+        """
         labelled = self.instance_positive[:, :, None, None] & ~self._cutmix_positions
         interior = self.candidate & ~self.edge[:, None]
+        if self.drawn is not None:
+            interior[:, 0] &= self.drawn != int(PseudoLabel.NEGATIVE)
         return (F.max_pool2d(interior.float(), DOWNSCALE) > 0) & labelled
 
     @property
@@ -142,16 +151,19 @@ def sample_batch(
             *_per_class(tiles.negative, size - n_positive, step, rng),
         ]
     )
-    pixels = random_dihedral(tiles.pixels[indices].to(device), rng)
+    pixels = random_dihedral(_pixels(tiles, indices, device), rng)
     positive, negative = (label[indices].to(device) for label in (tiles.positive, tiles.negative))
     cutmix_negative = negative
     cutmix = torch.zeros_like(pixels[:, 0], dtype=torch.bool)
     if augment.cutmix is not None:
         others = _choose(torch.nonzero(tiles.negative.any(1)).flatten(), len(indices), rng)
-        other_pixels = random_dihedral(tiles.pixels[others].to(device), rng)
+        other_pixels = random_dihedral(_pixels(tiles, others, device), rng)
         cutmix_negative = tiles.negative[others].to(device)
         cutmix = cutmix_mask(pixels, augment.cutmix, rng) & positive.any(1)[:, None, None]
         pixels = torch.where(cutmix[:, None], other_pixels, pixels)
+    drawn = None
+    if tiles.drawn is not None:
+        pixels, drawn = pixels[:, :-1], pixels[:, -1]
     rgb, flags = pixels[:, :FLAGS].float(), pixels[:, FLAGS]
     if augment.stain_jitter is not None:
         rgb = jitter_stain(rgb, augment.stain_jitter, rng)
@@ -169,7 +181,16 @@ def sample_batch(
         cutmix_negative=cutmix_negative,
         positive_fraction=labels.positive_fraction[indices].to(device),
         pseudo_label=pixels[:, PSEUDO_LABELS:],
+        drawn=drawn,
     )
+
+
+def _pixels(tiles: TileDataset, indices: Tensor, device: torch.device) -> Tensor:
+    """Return the pixels of some tiles, with the drawn labels, if there are any, as last channel."""
+    pixels = tiles.pixels[indices].to(device)
+    if tiles.drawn is None:
+        return pixels
+    return torch.cat([pixels, tiles.drawn[indices, None].to(device)], dim=1)
 
 
 def cutmix_mask(pixels: Tensor, fraction: float, rng: torch.Generator) -> Tensor:

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from torch import Tensor
 
 from cacl import tables
 from cacl.config import TargetClass
-from cacl.errors import TrainingError
+from cacl.errors import ConfigError, TrainingError
 from cacl.hpa.target_class import SINGLE_CLASS, class_labels_of
 from cacl.image.local_dab import edge_blur_sigma
-from cacl.image.pixel_flags import interior_mask, pixel_flags
+from cacl.image.pixel_flags import candidate_mask, interior_mask, pixel_flags
+from cacl.model.data.pixel_labels import DrawnLabels, PseudoLabel
 from cacl.model.networks.autoencoder import SIZE_DIVISOR
 from cacl.runtime.digest import digest_of
 from cacl.store import Store
@@ -35,14 +35,6 @@ CENTRE_PX = 1024
 UNSELECTED_PER_SELECTED = 1
 MAX_CALIBRATION_TILES = 2000
 CALIBRATION_SPLITS = (Split.VALIDATION, Split.TRAIN)
-
-
-class PseudoLabel(IntEnum):
-    """Label of a pixel in one class, from the predictions of teachers."""
-
-    IGNORE = 0
-    NEGATIVE = 1
-    POSITIVE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +56,9 @@ class TileDataset:
         (n, k) bool: tiles with a label of their own, which relabelling keeps.
     classes
         The k classes.
+    drawn
+        (n, y, x) uint8: `PseudoLabel` of the pixels in the first class that a person drew; None
+        without any.
     """
 
     pixels: Tensor
@@ -73,6 +68,7 @@ class TileDataset:
     image_index: Tensor
     manual: Tensor
     classes: tuple[TargetClass, ...]
+    drawn: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -83,7 +79,7 @@ class TileDataset:
         return (self.pixels[:, PSEUDO_LABELS:] == int(PseudoLabel.POSITIVE)).flatten(2).any(2)
 
     def for_classes(self, class_indices: Sequence[int]) -> TileDataset:
-        """Return the same tiles with the labels of some classes."""
+        """Return the same tiles with the labels of some classes, in order."""
         indices = list(class_indices)
         return dataclasses.replace(
             self,
@@ -91,6 +87,7 @@ class TileDataset:
             negative=self.negative[:, indices],
             manual=self.manual[:, indices],
             classes=tuple(self.classes[class_index] for class_index in indices),
+            drawn=self.drawn if indices[0] == 0 else None,
         )
 
     def describe(self, class_index: int) -> str:
@@ -111,11 +108,12 @@ def read_rows(path: Path) -> pd.DataFrame:
     return tables.read_frame([path], TileRow)
 
 
-def data_digest(rows: pd.DataFrame, store: Store) -> str:
-    """Return a digest of the rows and of the images that they refer to."""
+def data_digest(rows: pd.DataFrame, store: Store, drawn: DrawnLabels | None = None) -> str:
+    """Return a digest of the rows, of the images that they refer to, and of drawn labels."""
     table = hashlib.sha256(rows.to_csv(index=False).encode()).hexdigest()
     images = sorted(set(rows["image_id"]))
-    return digest_of(table, *(store.meta(image_id).digest for image_id in images))
+    labels = [] if drawn is None else [drawn.digest]
+    return digest_of(table, *(store.meta(image_id).digest for image_id in images), *labels)
 
 
 def class_labels(rows: pd.DataFrame, classes: Sequence[TargetClass]) -> pd.DataFrame:
@@ -135,7 +133,11 @@ def class_labels(rows: pd.DataFrame, classes: Sequence[TargetClass]) -> pd.DataF
 
 
 def training_tiles(
-    rows: pd.DataFrame, store: Store, seed: int, classes: Sequence[TargetClass] = (SINGLE_CLASS,)
+    rows: pd.DataFrame,
+    store: Store,
+    seed: int,
+    classes: Sequence[TargetClass] = (SINGLE_CLASS,),
+    drawn: DrawnLabels | None = None,
 ) -> TileDataset:
     """Read the selected tiles of the training split, and unselected tiles of its positive images.
 
@@ -144,9 +146,11 @@ def training_tiles(
     TrainingError
         A class has no selected tile of one label.
     ConfigError
-        The rows have no labels of a class.
+        The rows have no labels of a class, or tiles with drawn labels are not selected.
     """
     train = rows[rows["split"] == Split.TRAIN]
+    if drawn is not None:
+        _check_drawn(train, store, drawn)
     labels = class_labels(train, classes)
     selected = train[train["selected"]]
     for target_class in classes:
@@ -162,7 +166,36 @@ def training_tiles(
     unselected = unselected[unselected["reason"] != SelectionReason.LITTLE_TISSUE]
     limit = min(len(unselected), UNSELECTED_PER_SELECTED * len(selected))
     sample = unselected.sample(limit, random_state=seed)
-    return _read_tiles(pd.concat([selected, sample]), store, classes)
+    return _read_tiles(pd.concat([selected, sample]), store, classes, drawn)
+
+
+def _check_drawn(train: pd.DataFrame, store: Store, drawn: DrawnLabels) -> None:
+    """Check that tiles with drawn labels are selected for training, as `cacl select` does."""
+    selected = train[train["selected"]]
+    tiles = set(zip(selected["image_id"], selected["row"], selected["col"], strict=True))
+    missing = [
+        image_id
+        for image_id in drawn.labels
+        for row, col in drawn.touched_tiles(image_id, store.meta(image_id).tile_px)
+        if (image_id, row, col) not in tiles
+    ]
+    if missing:
+        raise ConfigError(
+            f"{len(missing)} tiles with drawn labels, the first of {missing[0]}, are not selected "
+            "for training; run `cacl select` with the same --drawn, then train again"
+        )
+
+
+def count_drawn(tiles: TileDataset) -> dict[str, int]:
+    """Return the number of candidate pixels of the first class that are drawn, by label.
+
+    A training learns only from these; `drawn` is not None.
+    """
+    candidate = candidate_mask(tiles.pixels[:, FLAGS], tiles.classes[0].shape)
+    return {
+        f"{label.name.lower()}_candidate_px": int(((tiles.drawn == int(label)) & candidate).sum())
+        for label in (PseudoLabel.POSITIVE, PseudoLabel.NEGATIVE)
+    }
 
 
 def calibration_tiles(
@@ -204,7 +237,12 @@ def _sorted(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(["image_id", "row", "col"], kind="stable")
 
 
-def _read_tiles(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]) -> TileDataset:
+def _read_tiles(
+    rows: pd.DataFrame,
+    store: Store,
+    classes: Sequence[TargetClass],
+    drawn: DrawnLabels | None = None,
+) -> TileDataset:
     """Read tiles image by image, padded with white to a multiple of `SIZE_DIVISOR`."""
     rows = _sorted(rows)
     sizes = {store.meta(image_id).tile_px for image_id in sorted(set(rows["image_id"]))}
@@ -217,10 +255,12 @@ def _read_tiles(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]
     padded = -(-size // SIZE_DIVISOR) * SIZE_DIVISOR
     pixels = np.zeros((len(rows), 4, padded, padded), np.uint8)
     pixels[:, :3] = WHITE
+    labels_drawn = np.zeros((len(rows) if drawn else 0, padded, padded), np.uint8)
     index = 0
     for image_id, of_image in rows.groupby("image_id", sort=False):
         image, cell = store.image(str(image_id)), store.label(str(image_id), "cell")
         interior, blur_sigma_px = interior_mask(cell), edge_blur_sigma(_centre(image))
+        of_person = drawn.labels.get(str(image_id)) if drawn else None
         for row in sorted({int(row) for row in of_image["row"]}):
             # The row of tiles with a margin, as flags depend on the surroundings.
             top = max(0, row * size - MARGIN_PX)
@@ -233,10 +273,16 @@ def _read_tiles(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]
                 tile_cols = slice(col * size, (col + 1) * size)
                 pixels[index, :FLAGS, :size, :size] = rgb[:, tile_rows, tile_cols]
                 pixels[index, FLAGS, :size, :size] = flags[:, tile_cols]
+                if of_person is not None:
+                    labels_drawn[index, :size, :size] = of_person[
+                        row * size : (row + 1) * size, tile_cols
+                    ]
                 index += 1
     labels = class_labels(rows, classes)
     manual = np.zeros((len(rows), len(classes)), bool)
     manual[:, 0] = rows["reason"] == SelectionReason.OVERRIDE
+    if drawn is not None:
+        manual[:, 0] |= (labels_drawn == int(PseudoLabel.POSITIVE)).any(axis=(1, 2))
     return TileDataset(
         pixels=torch.from_numpy(pixels),
         positive=torch.tensor((labels == POSITIVE).to_numpy(bool)),
@@ -245,6 +291,7 @@ def _read_tiles(rows: pd.DataFrame, store: Store, classes: Sequence[TargetClass]
         image_index=torch.from_numpy(pd.factorize(rows["image_id"])[0]),
         manual=torch.from_numpy(manual),
         classes=tuple(classes),
+        drawn=None if drawn is None else torch.from_numpy(labels_drawn),
     )
 
 

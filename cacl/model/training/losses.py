@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from cacl.model.config import Preset
 from cacl.model.data.batches import Batch
-from cacl.model.data.dataset import PseudoLabel
+from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.networks.autoencoder import DOWNSCALE, AutoEncoder, class_logits
 from cacl.model.networks.codebook import SHARED
 from cacl.model.networks.critic import REAL_NEGATIVE, REAL_POSITIVE, Critic
@@ -154,14 +154,14 @@ def self_training(logits: Tensor, allowed: Tensor, min_logit: float) -> Tensor:
 
 
 def pseudo_label_bce(logits: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
-    """Return the mean BCE over the pixels with a pseudo-label.
+    """Return the mean BCE over the pixels with a label, of teachers or drawn.
 
     Parameters
     ----------
     logits
         (b, y, x) of a class.
     positive, negative
-        (b, y, x) bool: pixels of each pseudo-label.
+        (b, y, x) bool: pixels of each label.
     """
     cost = F.softplus(-logits) * positive + F.softplus(logits) * negative
     return cost.sum() / (positive | negative).sum().clamp_min(1)
@@ -283,12 +283,20 @@ def _class_losses(
         confident = self_training(logits, allowed, SELF_TRAINING_LOGIT)
         losses["self_training"] = weights.self_training * confident
     if weights.pseudo_label_bce is not None and batch.pseudo_label.shape[1]:
-        pixels = F.interpolate(logits[:, None], scale_factor=float(DOWNSCALE), mode="bilinear")
-        label = batch.pseudo_label[:, class_index]
-        positive, negative = label == int(PseudoLabel.POSITIVE), label == int(PseudoLabel.NEGATIVE)
-        bce = pseudo_label_bce(pixels[:, 0], positive, negative)
+        bce = _pixel_bce(logits, batch.pseudo_label[:, class_index])
         losses["pseudo_label_bce"] = weights.pseudo_label_bce * bce
+    if weights.drawn_bce is not None and batch.drawn is not None and class_index == 0:
+        # A person draws an area around the stain: only the pixels that a mask can hold count.
+        bce = _pixel_bce(logits, batch.drawn * batch.candidate[:, 0])
+        losses["drawn_bce"] = weights.drawn_bce * bce
     return losses
+
+
+def _pixel_bce(logits: Tensor, label: Tensor) -> Tensor:
+    """Return `pseudo_label_bce` of logits (b, y / 2, x / 2) and `PseudoLabel`s (b, y, x)."""
+    pixels = F.interpolate(logits[:, None], scale_factor=float(DOWNSCALE), mode="bilinear")
+    positive, negative = label == int(PseudoLabel.POSITIVE), label == int(PseudoLabel.NEGATIVE)
+    return pseudo_label_bce(pixels[:, 0], positive, negative)
 
 
 def allowed_codes(codebook_id: Tensor, positive: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ LOSSES = (
     "topk_positive",
     "self_training",
     "pseudo_label_bce",
+    "drawn_bce",
 )
 COLUMNS = (
     "step",

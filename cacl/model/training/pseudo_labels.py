@@ -25,7 +25,8 @@ from cacl.errors import ConfigError, TrainingError
 from cacl.image.pixel_flags import candidate_mask, edge_mask
 from cacl.model.config import PostConfig, Preset
 from cacl.model.data.batches import InstanceLabels
-from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, PseudoLabel, TileDataset
+from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, TileDataset
+from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.inference.masks import MASKED_LOGIT, Thresholds, hysteresis_mask, mask_logits
 from cacl.model.inference.predict import interior_only, predict_logits, spread_indices
 from cacl.model.inference.thresholds import threshold_at_recall
@@ -264,6 +265,9 @@ def add_pseudo_labels(
     positive classes no pixel is negative, because what the teachers of one class miss may still be
     that class, and a pixel that is positive in several classes is ignored.
 
+    What a person drew takes the place of the first class's labels, also at the edge of a core, but
+    only on candidate pixels: a mask holds no others, and an area drawn around the stain does.
+
     Parameters
     ----------
     models
@@ -288,7 +292,7 @@ def add_pseudo_labels(
             f"The teacher preset {teacher.name} has no post.high_recall, expected a fraction: it "
             "sets the score of positive pseudo-labels"
         )
-    channels = []
+    channels, candidates = [], []
     several = tiles.positive.sum(1).numpy() > 1
     all_tiles, edge = torch.arange(len(tiles)), edge_mask(tiles.pixels[:, FLAGS]).numpy()
     for class_index, class_models in enumerate(models):
@@ -307,6 +311,8 @@ def add_pseudo_labels(
         for index in np.flatnonzero(positive):
             mask = hysteresis_mask(scores[index], strict, teacher.post) & ~edge[index]
             labels[index][mask] = int(PseudoLabel.POSITIVE)
+        if class_index == 0 and tiles.drawn is not None:
+            override_labels(labels, tiles.drawn.numpy(), candidate)
         n_tiles = int((labels == int(PseudoLabel.POSITIVE)).any(axis=(1, 2)).sum())
         log.info(
             "train: %d of %d tiles of positive images have positive pseudo-labels%s, above %.2f",
@@ -322,8 +328,22 @@ def add_pseudo_labels(
                 "(train.max_steps), with another seed, or with more antibodies of each label"
             )
         channels.append(torch.from_numpy(labels))
+        candidates.append(candidate)
     stacked = torch.stack(channels, dim=1)
     is_positive = stacked == int(PseudoLabel.POSITIVE)
     stacked[is_positive & (is_positive.sum(1, keepdim=True) > 1)] = int(PseudoLabel.IGNORE)
+    if tiles.drawn is not None:
+        override_labels(stacked[:, 0].numpy(), tiles.drawn.numpy(), candidates[0])
     pixels = torch.cat([tiles.pixels[:, :PSEUDO_LABELS], stacked], dim=1)
     return dataclasses.replace(tiles, pixels=pixels)
+
+
+def override_labels(
+    labels: NDArray[np.uint8], drawn: NDArray[np.uint8], candidate: NDArray[np.bool_]
+) -> None:
+    """Replace labels by drawn ones on candidate pixels; arrays (n, y, x) of `PseudoLabel`, bool.
+
+    `labels` is changed in place.
+    """
+    is_drawn = candidate & (drawn != int(PseudoLabel.IGNORE))
+    labels[is_drawn] = drawn[is_drawn]

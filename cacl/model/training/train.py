@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cacl.config import TargetClass
-from cacl.errors import StoppedError
+from cacl.errors import ConfigError, StoppedError
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
 from cacl.model.config import ROBUST, Preset, with_classes
 from cacl.model.data.dataset import (
     TileDataset,
     calibration_tiles,
+    count_drawn,
     data_digest,
     read_rows,
     training_tiles,
 )
+from cacl.model.data.pixel_labels import DrawnLabels, read_drawn
 from cacl.model.device import describe_arithmetic, make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
@@ -39,6 +43,7 @@ from cacl.runtime.digest import digest_of
 from cacl.runtime.distributed import World, launch
 from cacl.runtime.signals import StopFlag
 from cacl.store import Store
+from cacl.tables.selection import LABELS
 
 log = logging.getLogger(__name__)
 STATES = "states"
@@ -62,6 +67,25 @@ class TrainingLimits:
 
 
 NO_LIMITS = TrainingLimits()
+
+
+@dataclass(frozen=True)
+class TrainingFiles:
+    """What a model is trained on.
+
+    Parameters
+    ----------
+    tiles
+        Table of `cacl select` (`TileRow`).
+    store
+        The OME-Zarr store.
+    drawn
+        Folder of drawings, see `read_drawn`; None for image-wise labels only.
+    """
+
+    tiles: Path
+    store: Path
+    drawn: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +121,7 @@ class TrainingPlan:
 
 
 def train(
-    tiles: Path,
-    store: Path,
+    files: TrainingFiles,
     out: Path,
     *,
     preset: Preset = ROBUST,
@@ -109,17 +132,15 @@ def train(
 ) -> None:
     """Train a model on labelled tiles and write it to the folder `out`.
 
-    Equal tiles, preset, steps and seed give equal bytes on CPUs with equal threads and instruction
-    set; `trained_on` in `model.json` states both. A stopped run resumes at
-    its last saved step; SIGTERM saves one more before it stops. With several devices, each step
-    uses one batch per device. Only image labels are read, no mask.
+    Equal tiles, drawings, preset, steps and seed give equal bytes on CPUs with equal threads and
+    instruction set; `trained_on` in `model.json` states both. A stopped run resumes at its last
+    saved step; SIGTERM saves one more before it stops. With several devices, each step
+    uses one batch per device. Only labels of images and of drawn pixels are read, no mask.
 
     Parameters
     ----------
-    tiles
-        Table of `cacl select` (`TileRow`).
-    store
-        The OME-Zarr store.
+    files
+        Tiles, store and drawings.
     out
         Gets `checkpoint.safetensors`, `model.json`, `training.csv` and `speed.csv`.
     preset
@@ -141,23 +162,27 @@ def train(
     TrainingError
         A class has no or too few tiles, a loss is not finite, or a codebook has collapsed.
     ConfigError
-        The tiles have no labels of a class.
+        The tiles have no labels of a class, a drawing cannot be used, or the preset cannot learn
+        from drawings.
     CheckpointError
         The file of a saved run is damaged.
     """
     classes = tuple(classes) or (SINGLE_CLASS,)
     preset = with_classes(preset, len(classes))
-    opened, rows = Store(store), read_rows(tiles)
-    training = training_tiles(rows, opened, seed, classes)
+    opened, rows = Store(files.store), read_rows(files.tiles)
+    drawn = None if files.drawn is None else _drawn(files.drawn, opened, rows, preset)
+    training = training_tiles(rows, opened, seed, classes, drawn)
     if preset.distill:
         require_tiles(training)
     held_out, split = calibration_tiles(rows, opened, seed, classes)
     source = f"image-wise labels, {split} negatives" if preset.post.high_recall else "nearest code"
-    attributes = {
-        "training_data_digest": data_digest(rows, opened),
+    attributes: dict[str, Any] = {
+        "training_data_digest": data_digest(rows, opened, drawn),
         "seed": seed,
         "threshold_source": source,
     }
+    if drawn is not None:
+        attributes["drawn"] = _describe(drawn, training)
     (out / STATES).mkdir(parents=True, exist_ok=True)
     networks = stages(preset, limits.max_steps)
     plan = TrainingPlan(
@@ -169,6 +194,34 @@ def train(
             f"Training was stopped by SIGTERM and saved in {out / STATES}; the same "
             "command resumes it"
         )
+
+
+def _drawn(folder: Path, store: Store, rows: pd.DataFrame, preset: Preset) -> DrawnLabels | None:
+    """Return the drawn labels of the images of the rows; None if no pixel is labelled."""
+    if preset.loss.drawn_bce is None:
+        raise ConfigError(
+            f"The preset {preset.name} learns from labels of images alone and cannot use drawings; "
+            "set train.preset to robust, or remove labels.drawn"
+        )
+    drawn = read_drawn(folder, store, sorted(set(rows["image_id"])))
+    if not drawn.labels:
+        log.warning("train: no drawing below %s labels a pixel of a training image", folder)
+        return None
+    return drawn
+
+
+def _describe(drawn: DrawnLabels, tiles: TileDataset) -> dict[str, int | str]:
+    """Return the entry of `model.json`: what is drawn, and its candidate pixels."""
+    entry = drawn.describe() | count_drawn(tiles)
+    log.info("train: drawn labels: %s", ", ".join(f"{name} {entry[name]}" for name in entry))
+    for label in LABELS:
+        if entry[f"{label}_px"] and not entry[f"{label}_candidate_px"]:
+            log.warning(
+                "train: no pixel that is drawn %s has more DAB than its surroundings on a cell, as "
+                "masks need, so these drawings change nothing",
+                label,
+            )
+    return entry
 
 
 def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -> bool:
