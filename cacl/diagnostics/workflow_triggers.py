@@ -10,6 +10,7 @@ from pathlib import Path
 from cacl.config import Config
 from cacl.errors import TableError
 from cacl.hpa.image_state import MISSING, FileState
+from cacl.image.image_files import drawing_names
 from cacl.runtime.file_digest import BLANK_DIGEST, embed_digest
 
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
@@ -70,6 +71,13 @@ def named_files_digest(folder: Path, names: Iterable[str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def drawings_digest(folder: Path | None) -> str:
+    """Return a digest of the drawings of `labels.drawn`; empty without a folder."""
+    if folder is None or not folder.is_dir():
+        return ""
+    return named_files_digest(folder, drawing_names(folder))
+
+
 # Rules are evaluated several times in a run; a file that has not changed is read once.
 @cache
 def _table_digest(state: FileState, columns: tuple[str, ...]) -> bytes:
@@ -93,7 +101,7 @@ def _file_digest(state: FileState) -> str:
 def training_settings(config: Config) -> str:
     """Return, as text, the settings that a model depends on, besides those of the training itself.
 
-    The content of `labels.overrides` is one of them. Genes and antibodies are left out: further
+    The contents of `labels.overrides` and `labels.drawn` are among them. Genes and antibodies are left out: further
     ones do not change a model that exists. The text ends with its own digest, because a file keeps
     it.
     """
@@ -107,4 +115,6 @@ def training_settings(config: Config) -> str:
     settings += [config.train.cli_args("max_tiles"), config.cli_args("seed")]
     if config.labels.overrides:
         settings.append(file_digest(config.labels.overrides))
+    if config.labels.drawn:
+        settings.append(drawings_digest(config.labels.drawn))
     return embed_digest(" ".join([*settings, BLANK_DIGEST]).encode()).decode()

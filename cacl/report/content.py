@@ -110,11 +110,6 @@ class ReportContent:
         return text.explain_p_values(self.antibodies)
 
     @property
-    def preset(self) -> str:
-        """Preset of the model; empty if unknown."""
-        return str(self.model.get("preset", ""))
-
-    @property
     def is_synthetic(self) -> bool:
         """Whether there are images and all of them are synthetic."""
         return methods.is_synthetic(self.catalog)

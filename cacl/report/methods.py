@@ -61,7 +61,7 @@ HPA_CREDIT = (
 
 
 def methods_paragraph(
-    settings: RunSettings, images: pd.DataFrame, tiling: str, preset: str
+    settings: RunSettings, images: pd.DataFrame, tiling: str, model: Mapping[str, Any]
 ) -> list[str]:
     """Return the methods paragraph, one sentence per item.
 
@@ -73,8 +73,8 @@ def methods_paragraph(
         Columns of `MeasureRow`, one row per image.
     tiling
         Tile size in words; empty if unknown.
-    preset
-        Preset of the model; empty if unknown.
+    model
+        Content of `model.json`; empty if unknown.
     """
     min_tissue = settings.min_tissue_fraction
     tiles = (
@@ -90,8 +90,8 @@ def methods_paragraph(
         "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
         f"pixels with a DAB density above {stain.DAB_THRESHOLD_OD} OD are DAB-positive.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
-        f"trained with image-wise labels only{_labels(settings, images)}"
-        f"{_morphology(settings)}{'' if preset == PAPER else POSTPROCESSING}.",
+        f"trained with image-wise labels{_labels(settings, images, model)}"
+        f"{_morphology(settings)}{'' if model.get('preset') == PAPER else POSTPROCESSING}.",
         f"{tiles} tissue were counted; the stained-to-cell ratio is the area of the mask inside "
         "the cell area divided by the cell area.",
         "Cell area is classified by DAB density: weak above "
@@ -123,10 +123,17 @@ def methods_paragraph(
     ]
 
 
-def _labels(settings: RunSettings, images: pd.DataFrame) -> str:
-    """Return the source of the labels; empty if the user provided them."""
+def _labels(settings: RunSettings, images: pd.DataFrame, model: Mapping[str, Any]) -> str:
+    """Return the source of the image-wise labels, unless the user gave them, and drawn pixels."""
     annotated = bool((images["hpa_staining"] != "").any())
-    return f" (annotation of “{settings.cell_type}”)" if annotated else ""
+    source = f" (annotation of “{settings.cell_type}”)" if annotated else ""
+    drawn = model.get("drawn")
+    if not isinstance(drawn, Mapping):
+        return f" only{source}"
+    return (
+        f"{source} and with pixels that a person labelled on {drawn.get('images')} images "
+        f"({drawn.get('positive_px')} px positive, {drawn.get('negative_px')} px negative)"
+    )
 
 
 def _scale(images: pd.DataFrame) -> list[str]:
@@ -228,8 +235,7 @@ def markdown(
     `p_values` is the sentence of `text.explain_p_values`; the other parameters are those of
     `ReportContent`.
     """
-    preset = str(model.get("preset", ""))
-    paragraph = " ".join(methods_paragraph(settings, images, tiling, preset)).replace(NO_BREAK, " ")
+    paragraph = " ".join(methods_paragraph(settings, images, tiling, model)).replace(NO_BREAK, " ")
     has_radius = settings.morphology not in (None, "none")
     thresholds = model.get("thresholds", {})
     parameters = {

@@ -84,7 +84,7 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
         "colours": {name: palette.hex_code(colour) for name, colour in COLOURS.items()},
         "limitations": text.limitations(content.antibodies, images, content.settings.cell_type),
         "methods": methods.methods_paragraph(
-            content.settings, images, content.tiling, content.preset
+            content.settings, images, content.tiling, content.model
         ),
         "credits": methods.credit_lines(content.catalog),
         "citations": methods.CITATIONS,

@@ -98,14 +98,14 @@ def select(
     several_classes = bool(frame["class_labels"].ne("").any())
     split = stratified_group_split if several_classes else split_antibodies
     frame["split"] = frame["antibody_id"].map(split(labels, seed))
-    strokes = None if drawn is None else read_drawn_tiles(drawn, files, frame)
-    if strokes is not None:
-        frame = move_to_training(frame, strokes)
+    drawn_labels = None if drawn is None else read_drawn_tiles(drawn, files, frame)
+    if drawn_labels is not None:
+        frame = move_to_training(frame, drawn_labels)
     frame = _apply_rules(frame, min_tissue_fraction)
     if overrides is not None:
         frame = _override(frame, overrides)
-    if strokes is not None:
-        frame = select_drawn(frame, strokes, Store(files.store))
+    if drawn_labels is not None:
+        frame = select_drawn(frame, drawn_labels, Store(files.store))
     max_imbalance = None if several_classes else MAX_IMBALANCE
     frame = _balance(frame, max_tiles, max_imbalance, np.random.default_rng(seed))
     frame = frame.sort_values(["image_id", "row", "col"], kind="stable")
@@ -114,7 +114,7 @@ def select(
         min_tissue_fraction=min_tissue_fraction,
         max_tiles=max_tiles,
         seed=seed,
-        **({} if strokes is None else {"drawn": strokes.digest}),
+        **({} if drawn_labels is None else {"drawn": drawn_labels.digest}),
     )
     tables.write_parquet(out, frame, TileRow, made_with)
     _log_counts(frame)

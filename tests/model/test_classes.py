@@ -277,12 +277,15 @@ def test_paper_preset_trains_with_several_classes(atlas: ModelAtlas) -> None:
 
 
 def test_rejects_class_without_labels_in_the_table(atlas: ModelAtlas, tmp_path: Path) -> None:
-    given = atlas.path("training.parquet"), atlas.path("atlas.zarr"), tmp_path
+    files = train.TrainingFiles(atlas.path("training.parquet"), atlas.path("atlas.zarr"))
     with pytest.raises(
         ConfigError, match=r"No label for the class 'disk'; the table has ring, disc"
     ):
         train.train(
-            *given, limits=train.TrainingLimits(2), classes=(RING, TargetClass(name="disk"))
+            files,
+            tmp_path,
+            limits=train.TrainingLimits(2),
+            classes=(RING, TargetClass(name="disk")),
         )
 
 
@@ -292,8 +295,7 @@ def test_rejects_class_with_labels_of_one_sort(atlas: ModelAtlas, tmp_path: Path
     tables.write_parquet(tmp_path / "training.parquet", frame, TileRow)
     with pytest.raises(TrainingError, match=r"no positive tile of the class disc.*labels\.overri"):
         train.train(
-            tmp_path / "training.parquet",
-            atlas.path("atlas.zarr"),
+            train.TrainingFiles(tmp_path / "training.parquet", atlas.path("atlas.zarr")),
             tmp_path / "model",
             limits=train.TrainingLimits(2),
             classes=CLASSES,

@@ -217,7 +217,9 @@ def test_rejects_training_split_without_tiles_of_a_label(
     tables.write_parquet(table, frame[frame["label"] != label], TileRow)
     with pytest.raises(TrainingError, match=rf"no {label} tile.*labels\.overrides"):
         train.train(
-            table, atlas.path("atlas.zarr"), tmp_path / "model", limits=train.TrainingLimits(5)
+            train.TrainingFiles(table, atlas.path("atlas.zarr")),
+            tmp_path / "model",
+            limits=train.TrainingLimits(5),
         )
 
 
@@ -227,7 +229,7 @@ def test_rejects_one_tile_per_label(atlas: ModelAtlas, tmp_path: Path, preset: P
     learned = frame[frame["selected"] & (frame["split"] == "train")]
     table = tmp_path / "training.parquet"
     tables.write_parquet(table, learned.groupby("label").head(1), TileRow)
-    given = table, atlas.path("atlas.zarr"), tmp_path / "model"
+    given = train.TrainingFiles(table, atlas.path("atlas.zarr")), tmp_path / "model"
     if preset == ROBUST:
         with pytest.raises(TrainingError, match=r"has 1 tiles of positive .*at least 8; label"):
             train.train(*given, preset=preset, limits=train.TrainingLimits(90))
@@ -244,7 +246,9 @@ def test_rejects_tiles_without_tissue(atlas: ModelAtlas, tmp_path: Path) -> None
     tables.write_parquet(table, blank, TileRow)
     with pytest.raises(TrainingError, match=r"no positive tile.*min_tissue_fraction"):
         train.train(
-            table, atlas.path("atlas.zarr"), tmp_path / "model", limits=train.TrainingLimits(5)
+            train.TrainingFiles(table, atlas.path("atlas.zarr")),
+            tmp_path / "model",
+            limits=train.TrainingLimits(5),
         )
 
 

@@ -45,6 +45,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "labels.negative": (["low"], {"catalog", *SELECTED}),
     "labels.classes": ({"nuclei": {"cell_type": "glandular cells"}}, {"catalog", *SELECTED}),
     "labels.overrides": ("labels.csv", {"catalog", *SELECTED}),
+    "labels.drawn": ("drawn", SELECTED),
     "tiles.source_px": (750, TILED),
     "tiles.tile_px": (64, TILED),
     "tiles.min_tissue_fraction": (0.5, TILED),
@@ -88,6 +89,7 @@ def finished(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Workfl
     workflow = Workflow(checkout, tmp_path_factory.mktemp("finished"))
     (workflow.folder / "labels.csv").touch()
     (workflow.folder / "other.csv").touch()
+    (workflow.folder / "drawn").mkdir()
     path = workflow.configure(census={"shards": SHARDS})
     summary = workflow("--configfile", path, "--summary")
     for line in summary.stdout.splitlines()[1:]:

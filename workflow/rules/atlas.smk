@@ -64,7 +64,9 @@ checkpoint catalog:
                 "host",
             )
         ),
-        labels=literally(labels.cli_args()),
+        labels=literally(
+            labels.cli_args("cell_type", "positive", "negative", "overrides", "classes")
+        ),
         census=settings.census.cli_args(),
         out=subpath(output.images, parent=True),
         lists_digest=digest_of_all(user_lists()),

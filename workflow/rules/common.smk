@@ -9,6 +9,7 @@ from cacl.diagnostics.workflow_lock import explain_lock, record_run, remove_reco
 from cacl.diagnostics.workflow_triggers import (
     SOURCE_COLUMNS,
     content_digest,
+    drawings_digest,
     file_digest,
     files_digest,
     folder_digest,
@@ -165,6 +166,22 @@ def attempt(step):
         return retries.attempt_number(step, wildcards.get("shard", "all"))
 
     return number
+
+
+def drawings(wildcards):
+    """Return a digest of the drawings, of names and bytes, as a parameter.
+
+    Raises
+    ------
+    WorkflowError
+        The folder does not exist; Snakemake finds out before it runs anything.
+    """
+    if labels.drawn is not None and not labels.drawn.is_dir():
+        raise WorkflowError(
+            f"labels.drawn: there is no folder {labels.drawn}; name one with one GeoJSON file per "
+            "drawn image, see docs/usage.md"
+        )
+    return drawings_digest(labels.drawn)
 
 
 def per_shard(pattern):

@@ -46,9 +46,11 @@ rule select:
         "../../environment.yml"
     params:
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
-        overrides=literally(labels.cli_args("overrides")),
+        labels=literally(labels.cli_args("overrides", "drawn")),
         max_tiles=settings.train.cli_args("max_tiles"),
         seed=settings.cli_args("seed"),
+        store="results/atlas.zarr",
+        drawings=drawings,
         training_settings=literally(training_settings(settings)),
         images_digest=digest_with_manifest("results/catalog/images.parquet"),
         tables_digest=digest_with_manifest("results/tiles/tables.txt"),
@@ -56,13 +58,13 @@ rule select:
         "Selecting tiles"
     shell:
         "cacl select --images {input.images} $(sed '/^#/d; s/^/--tiles /' {input.tables}) "
-        "--out {output.tiles} {params.min_tissue_fraction} {params.overrides} "
+        "--store {params.store} --out {output.tiles} {params.min_tissue_fraction} {params.labels} "
         "{params.max_tiles} {params.seed} > {log} 2>&1 && "
         "printf '%s' {params.training_settings:q} > {output.config}"
 
 
 rule train:
-    """Train CaCL from image-wise labels; no mask is read."""
+    """Train CaCL from labels of images, and of pixels that the user drew; no mask is read."""
     input:
         tiles="results/training/tiles.parquet",
     output:
@@ -78,7 +80,8 @@ rule train:
     threads: 2
     params:
         train=settings.train.cli_args("preset", "seeds", "max_steps", "max_minutes"),
-        classes=literally(labels.cli_args("classes")),
+        labels=literally(labels.cli_args("classes", "drawn")),
+        drawings=drawings,
         seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         out=subpath(output.checkpoint, parent=True),
@@ -86,4 +89,4 @@ rule train:
         "Training the model"
     shell:
         "cacl train --tiles {input.tiles} --store {params.store} --out {params.out} "
-        "{params.train} {params.classes} {params.seed} --threads {threads} > {log} 2>&1"
+        "{params.train} {params.labels} {params.seed} --threads {threads} > {log} 2>&1"
