@@ -108,6 +108,10 @@ def test_every_key_has_a_description_and_a_valid_default() -> None:
         ({"labels": {"positive": []}}, "labels.positive: expected a list of texts, at least 1"),
         ({"labels": {"positive": ["low"], "negative": ["Low"]}}, "['low'] cannot be both"),
         (
+            {"labels": {"drawn": "strokes"}, "train": {"preset": "paper"}},
+            "labels.drawn cannot be used with train.preset paper, which learns from labels of images",
+        ),
+        (
             {"labels": {"classes": {"Brush Border": {"cell_type": "x"}}}},
             "labels.classes: the name 'Brush Border' cannot be used; expected a short lower-case",
         ),

@@ -231,29 +231,47 @@ def _dilated(mask: Bool) -> Bool:
 
 
 def write_areas(path: Path, areas: dict[str, list[Bool]], downsample: float) -> int:
-    """Write areas as GeoJSON of QuPath; return the number of polygons."""
-    features = []
-    for label, masks in areas.items():
-        for mask in masks:
-            contours, _ = cv2.findContours(
-                mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-            )
-            for contour in contours:
-                ring = ((contour[:, 0] + 0.5) * downsample).tolist()
-                if len(ring) >= MIN_AREA_PX:
-                    geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
-                    properties = {"classification": {"name": label}}
-                    features.append(
-                        {"type": "Feature", "geometry": geometry, "properties": properties}
-                    )
+    """Write areas along pixels as GeoJSON of QuPath; return the number of areas.
+
+    Parameters
+    ----------
+    path
+        The file; not written without any area.
+    areas
+        Areas (y, x) in analysis pixels by label.
+    downsample
+        Pixels of the source per analysis pixel.
+    """
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {"type": "MultiPolygon", "coordinates": boxes(area, downsample)},
+            "properties": {"classification": {"name": label}},
+        }
+        for label, masks in areas.items()
+        for area in masks
+        if area.any()
+    ]
     if features:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        text = json.dumps({"type": "FeatureCollection", "features": features})
+        path.write_text(text, encoding="utf-8")
     return len(features)
 
 
+def boxes(mask: Bool, scale: float) -> list[list[list[list[float]]]]:
+    """Return one polygon per run of each row of a mask, with coordinates times `scale`."""
+    polygons = []
+    for y in np.flatnonzero(mask.any(axis=1)).tolist():
+        ends = np.flatnonzero(np.diff(mask[y].astype(np.int8), prepend=0, append=0)).tolist()
+        for left, right in zip(ends[::2], ends[1::2], strict=True):
+            ring = [[left, y], [right, y], [right, y + 1], [left, y + 1], [left, y]]
+            polygons.append([[[scale * x, scale * row] for x, row in ring]])
+    return polygons
+
+
 def draw(run: Run, image_ids: Sequence[str], folder: Path) -> dict[str, int]:
-    """Draw on the images where the stored masks are most wrong; return polygons by image.
+    """Draw on the images where the stored masks are most wrong; return areas by image.
 
     Parameters
     ----------
@@ -266,16 +284,16 @@ def draw(run: Run, image_ids: Sequence[str], folder: Path) -> dict[str, int]:
     """
     masks = {name: np.asarray(run.store.label(name, "stain")[:]) > 0 for name in image_ids}
     wrong = {name: int((masks[name] ^ run.true_mask(name)).sum()) for name in image_ids}
-    polygons = {}
+    drawn = {}
     for name in sorted(image_ids, key=lambda image_id: (-wrong[image_id], image_id)):
-        if len(polygons) == run.options.cores:
+        if len(drawn) == run.options.cores:
             break
         areas = areas_to_draw(masks[name], run.true_mask(name))
         downsample = run.store.meta(name).grid.downsample
         count = write_areas(folder / f"{name}.geojson", areas, downsample)
         if count:
-            polygons[name] = count
-    return polygons
+            drawn[name] = count
+    return drawn
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,8 +15,9 @@ from frictionless import Package, system
 from cacl import tables
 from cacl.hpa.licence import SYNTHETIC
 from cacl.report import datapackage, methods
+from cacl.report.text import RunSettings
 from cacl.tables import dictionary
-from cacl.tables.schemas import FailureRow
+from cacl.tables.schemas import FailureRow, MeasureRow
 from tests.fixtures.reports import empty_atlas, failed, hostile_atlas, run
 from tests.fixtures.small_atlas import Core, SmallAtlas, build
 
@@ -199,3 +200,18 @@ def test_methods_explain_tau_for_several_tissues(tmp_path: Path) -> None:
     images = pd.DataFrame({"tissue": ["colon", "duodenum"]})
     assert "tau" in methods._tissues(images)[0]
     assert methods._tissues(images[:1]) == []
+
+
+def test_methods_state_pixels_that_a_person_labelled(atlas: SmallAtlas) -> None:
+    images = tables.read_frame([atlas.path("report/images.parquet")], MeasureRow)
+    drawn = {"images": 3, "positive_px": 120, "negative_px": 45}
+    settings = RunSettings("enterocytes - microvilli", 0.2, None, None, 0)
+    only, both = (
+        " ".join(methods.methods_paragraph(settings, images, "", model))
+        for model in ({"preset": "robust"}, {"preset": "robust", "drawn": drawn})
+    )
+    assert "trained with image-wise labels only (annotation of “enterocytes - microvilli”)" in only
+    assert (
+        "trained with image-wise labels (annotation of “enterocytes - microvilli”) and with pixels "
+        "that a person labelled on 3 images (120 px positive, 45 px negative)"
+    ) in both
