@@ -109,7 +109,7 @@ def test_every_key_has_a_description_and_a_valid_default() -> None:
         ({"labels": {"positive": ["low"], "negative": ["Low"]}}, "['low'] cannot be both"),
         (
             {"labels": {"drawn": "strokes"}, "train": {"preset": "paper"}},
-            "labels.drawn cannot be used with train.preset paper, which learns from labels of images",
+            "labels.drawn cannot be used with train.preset paper, which learns from labels of",
         ),
         (
             {"labels": {"classes": {"Brush Border": {"cell_type": "x"}}}},

@@ -111,7 +111,7 @@ class Run:
         )
 
     def select(self, name: str, antibodies: Sequence[str] | None, drawn: Path | None) -> None:
-        """Select tiles as `<name>.parquet`; of the training ones those of some antibodies, or all."""
+        """Select tiles as `<name>.parquet`, for training of some antibodies or, if None, all."""
         files = SelectionFiles(
             images=self.path("catalog/images.parquet"),
             tiles=[self.path("tiles.parquet")],
@@ -185,7 +185,9 @@ def confounded(run: Run, rows: pd.DataFrame, per_label: int) -> list[str]:
     per_label
         Number of antibodies of each label.
     """
-    images = rows[rows["split"] == Split.TRAIN].groupby("image_id")[["antibody_id", "label"]].first()
+    images = (
+        rows[rows["split"] == Split.TRAIN].groupby("image_id")[["antibody_id", "label"]].first()
+    )
     fractions = {}
     for image_id in images.index:
         cell = np.asarray(run.store.label(image_id, "cell")[:]) > 0

@@ -101,9 +101,9 @@ def _file_digest(state: FileState) -> str:
 def training_settings(config: Config) -> str:
     """Return, as text, the settings that a model depends on, besides those of the training itself.
 
-    The contents of `labels.overrides` and `labels.drawn` are among them. Genes and antibodies are left out: further
-    ones do not change a model that exists. The text ends with its own digest, because a file keeps
-    it.
+    The contents of `labels.overrides` and `labels.drawn` are among them. Genes and antibodies are
+    left out: further ones do not change a model that exists. The text ends with its own digest,
+    because a file keeps it.
     """
     source = config.source
     if source.kind == "phantom":

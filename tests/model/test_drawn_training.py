@@ -56,9 +56,7 @@ def drawn(atlas: ModelAtlas) -> DrawnLabels:
 
 @pytest.fixture(scope="module")
 def tiles(atlas: ModelAtlas, drawn: DrawnLabels) -> TileDataset:
-    return training_tiles(
-        read_rows(atlas.path("training.parquet")), atlas.store, 0, drawn=drawn
-    )
+    return training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0, drawn=drawn)
 
 
 def labels_of(tiles: TileDataset) -> Tensor:
@@ -113,7 +111,9 @@ def test_tiles_that_were_selected_without_the_drawing_are_an_error(
         rows.assign(selected=rows["selected"] & (rows["image_id"] != image_id)),
         rows.assign(split=rows["split"].mask(rows["image_id"] == image_id, "test")),
     ):
-        with pytest.raises(ConfigError, match=rf"16 tiles .* {image_id}, are not selected .*--drawn"):
+        with pytest.raises(
+            ConfigError, match=rf"16 tiles .* {image_id}, are not selected .*--drawn"
+        ):
             training_tiles(wrong, atlas.store, 0, drawn=drawn)
 
 

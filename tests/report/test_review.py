@@ -134,7 +134,10 @@ def test_report_lists_cores_to_review(tmp_path: Path) -> None:
     page = page_of(folder)
     assert "single views have a mean Dice of only 0.30" in page
     assert page.count('class="thumbnail"') == 10
-    assert "drawn/&lt;image_id&gt;.geojson</code>, set <code>labels.drawn: drawn</code> and run" in page
+    assert (
+        "drawn/&lt;image_id&gt;.geojson</code>, set <code>labels.drawn: drawn</code> and run"
+        in page
+    )
     assert "Dice coefficient between the masks of two" in (folder / "methods.md").read_text()
 
 

@@ -65,7 +65,9 @@ checkpoint catalog:
             )
         ),
         labels=literally(
-            labels.cli_args("cell_type", "positive", "negative", "overrides", "classes")
+            labels.cli_args(
+                "cell_type", "positive", "negative", "overrides", "classes"
+            )
         ),
         census=settings.census.cli_args(),
         out=subpath(output.images, parent=True),
