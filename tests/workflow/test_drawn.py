@@ -10,12 +10,10 @@ from typing import Any
 import pytest
 
 from cacl import config, tables
-from cacl.diagnostics.workflow_triggers import training_settings
+from cacl.diagnostics.workflow_triggers import drawings_digest, training_settings
 from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.drawings import area, write_drawing
 from tests.fixtures.workflow import Workflow
-
-pytestmark = pytest.mark.slow
 
 TRAINED_AGAIN = dict.fromkeys(
     ("all", "select", "train", "segment", "measure", "controls", "report"), 1
@@ -38,11 +36,7 @@ def finished(
         write_drawing(workflow.folder / "drawn", name, [area("positive", (0, 0, 9, 9))])
     settings = sections(request.param)
     path = workflow.configure(**settings)
-    summary = workflow("--configfile", path, "--summary")
-    for line in summary.stdout.splitlines()[1:]:
-        product = workflow.folder / line.split("\t")[0]
-        product.parent.mkdir(parents=True, exist_ok=True)
-        product.touch()
+    workflow.make_empty_products("--configfile", path)
     lists = workflow.folder / "results/catalog"
     tables.write_parquet(lists / "shards/0.parquet", [], ImageRow)
     tables.write_parquet(lists / "annotations/0.parquet", [], AnnotationRow)
@@ -58,33 +52,39 @@ def finished(
     return workflow
 
 
-@pytest.fixture
-def run(finished: Workflow, tmp_path: Path, checkout: Path) -> Workflow:
+@pytest.mark.slow
+def test_changed_drawings_train_again_whatever_the_source(
+    finished: Workflow, checkout: Path, tmp_path: Path
+) -> None:
     shutil.copytree(finished.folder, tmp_path / "run")
-    return Workflow(checkout, tmp_path / "run")
-
-
-def plan(workflow: Workflow) -> dict[str, int]:
-    return workflow.jobs("--configfile", workflow.folder / "config.yaml")
-
-
-def test_changed_drawings_train_again_whatever_the_source(run: Workflow) -> None:
-    folder = run.folder / "drawn"
-    assert plan(run) == {}
+    run = Workflow(checkout, tmp_path / "run")
+    folder, path = run.folder / "drawn", run.folder / "config.yaml"
     (folder / "notes.txt").touch()
     os.utime(folder / "A_1.geojson", (2e9, 2e9))
-    assert plan(run) == {}
-    text = (folder / "A_1.geojson").read_text()
-    (folder / "A_1.geojson").write_text(text.replace("positive", "negative"))
-    assert plan(run) == TRAINED_AGAIN
-    (folder / "A_1.geojson").write_text(text)
-    assert plan(run) == {}
-    (folder / "A_1.geojson").rename(folder / "A_2.geojson")
-    assert plan(run) == TRAINED_AGAIN
+    assert run.jobs("--configfile", path) == {}
+    write_drawing(folder, "A_1", [area("negative", (0, 0, 9, 9))])
+    assert run.jobs("--configfile", path) == TRAINED_AGAIN
 
 
-def test_missing_folder_is_found_before_anything_runs(run: Workflow) -> None:
-    shutil.rmtree(run.folder / "drawn")
-    result = run("--configfile", run.folder / "config.yaml", "--dry-run")
+@pytest.mark.slow
+def test_missing_folder_is_found_before_anything_runs(checkout: Path, tmp_path: Path) -> None:
+    workflow = Workflow(checkout, tmp_path)
+    path = workflow.configure(**sections("phantom"))
+    result = workflow("--configfile", path, "--dry-run")
     assert result.returncode == 1
     assert "labels.drawn: there is no folder drawn; name one" in result.stdout + result.stderr
+
+
+def test_names_and_bytes_of_drawings_count(tmp_path: Path) -> None:
+    assert drawings_digest(None) == drawings_digest(tmp_path / "nowhere") == ""
+    path = write_drawing(tmp_path, "A/1", [area("positive", (0, 0, 9, 9))])
+    settings = config.resolve({"labels": {"drawn": tmp_path}})
+    before, trained = drawings_digest(tmp_path), training_settings(settings)
+    (tmp_path / "notes.txt").touch()
+    os.utime(path, (2e9, 2e9))
+    assert (drawings_digest(tmp_path), training_settings(settings)) == (before, trained)
+    path.rename(tmp_path / "A_1.geojson")
+    renamed = drawings_digest(tmp_path)
+    write_drawing(tmp_path, "A_1", [area("negative", (0, 0, 9, 9))])
+    assert len({before, renamed, drawings_digest(tmp_path)}) == 3
+    assert training_settings(settings) != trained
