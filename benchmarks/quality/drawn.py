@@ -286,7 +286,7 @@ def draw(run: Run, image_ids: Sequence[str], folder: Path) -> dict[str, int]:
     """
     masks = {name: np.asarray(run.store.label(name, "stain")[:]) > 0 for name in image_ids}
     wrong = {name: int((masks[name] ^ run.true_mask(name)).sum()) for name in image_ids}
-    drawn = {}
+    drawn: dict[str, int] = {}
     for name in sorted(image_ids, key=lambda image_id: (-wrong[image_id], image_id)):
         if len(drawn) == run.options.cores:
             break

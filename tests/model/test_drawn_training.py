@@ -15,7 +15,7 @@ from cacl.config import TargetClass
 from cacl.errors import ConfigError
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
-from cacl.model.config import PAPER, ROBUST, TEACHER
+from cacl.model.config import PAPER, ROBUST, TEACHER, AugmentConfig
 from cacl.model.data.batches import InstanceLabels, sample_batch
 from cacl.model.data.dataset import (
     FLAGS,
@@ -26,6 +26,7 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.data.pixel_labels import DrawnLabels, PseudoLabel, read_drawn
+from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training import losses, pseudo_labels
 from cacl.tables.selection import Split
 from tests.fixtures.drawings import area, write_drawing
@@ -65,7 +66,8 @@ def labels_of(tiles: TileDataset) -> Tensor:
 
 
 def candidates(tiles: TileDataset) -> Tensor:
-    return candidate_mask(tiles.pixels[:, FLAGS], tiles.classes[0].shape)
+    mask: Tensor = candidate_mask(tiles.pixels[:, FLAGS], tiles.classes[0].shape)
+    return mask
 
 
 def test_tiles_hold_the_labels_of_their_windows(
@@ -120,9 +122,7 @@ def test_tiles_that_were_selected_without_the_drawing_are_an_error(
 def test_augmentation_moves_drawn_labels_with_their_pixels(tiles: TileDataset) -> None:
     marked = tiles.pixels.clone()
     marked[:, 0] = 100 * labels_of(tiles)
-    preset = dataclasses.replace(
-        TEACHER, augment=dataclasses.replace(TEACHER.augment, stain_jitter=None, blur=None)
-    )
+    preset = dataclasses.replace(TEACHER, augment=AugmentConfig(cutmix=0.4))
     labels = InstanceLabels(
         positive=tiles.positive,
         positive_fraction=torch.zeros(tiles.positive.shape),
@@ -155,7 +155,7 @@ def test_drawn_bce_is_the_mean_over_drawn_candidate_pixels(tiles: TileDataset) -
     rng, device = torch.Generator().manual_seed(0), torch.device("cpu")
     batch = sample_batch(tiles, labels, TEACHER, 0, rng, device)
     torch.manual_seed(0)
-    network = pseudo_labels.AutoEncoder(TEACHER.network).eval()
+    network = AutoEncoder(TEACHER.network).eval()
     found = losses.batch_losses(network, batch, TEACHER, None)
     assert batch.drawn is not None
     logits = torch.nn.functional.interpolate(found.logits, scale_factor=2.0, mode="bilinear")[:, 0]

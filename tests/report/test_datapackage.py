@@ -205,7 +205,13 @@ def test_methods_explain_tau_for_several_tissues(tmp_path: Path) -> None:
 def test_methods_state_pixels_that_a_person_labelled(atlas: SmallAtlas) -> None:
     images = tables.read_frame([atlas.path("report/images.parquet")], MeasureRow)
     drawn = {"images": 3, "positive_px": 120, "negative_px": 45}
-    settings = RunSettings("enterocytes - microvilli", 0.2, None, None, 0)
+    settings = RunSettings(
+        cell_type="enterocytes - microvilli",
+        min_tissue_fraction=0.2,
+        morphology=None,
+        radius_px=None,
+        seed=0,
+    )
     only, both = (
         " ".join(methods.methods_paragraph(settings, images, "", model))
         for model in ({"preset": "robust"}, {"preset": "robust", "drawn": drawn})

@@ -105,8 +105,13 @@ def test_touched_tiles_are_selected_and_positive_only_under_positive_areas(
         (image_id, *tile) for image_id in (positive, negative) for tile in touched
     )
     assert drawn["selected"].all()
-    assert drawn.loc[positive, "label"].tolist() == ["positive"] * 4
-    assert drawn.loc[negative, "label"].tolist() == ["negative", "positive", "positive", "negative"]
+    labels: dict[str, list[str]] = {str(key[0]): [] for key in drawn.index}
+    for (image_id, *_), label in zip(drawn.index, drawn["label"], strict=True):
+        labels[str(image_id)].append(str(label))
+    assert labels == {
+        positive: ["positive"] * 4,
+        negative: ["negative", "positive", "positive", "negative"],
+    }
     others = rows.index.difference(drawn.index)
     assert rows.loc[others, "label"].equals(before.loc[others, "label"])
 
@@ -132,11 +137,12 @@ def test_drawings_count_before_overrides_of_tiles(
     overrides.write_text("\n".join(["image_id,row,col,label", *lines]))
     areas = [area("negative", IN_TILE_0_0, IN_TILE_3_3), area("positive", IN_TILES_2_2_AND_2_3)]
     write_drawing(tmp_path / "drawn", image_id, areas)
-    rows = selected(atlas, tmp_path, overrides=overrides).loc[image_id]
-    columns = ["label", "reason", "selected"]
-    assert rows.loc[(0, 0), columns].tolist() == ["positive", SelectionReason.OVERRIDE, True]
-    assert rows.loc[(2, 2), columns].tolist() == ["positive", SelectionReason.DRAWN, True]
-    assert rows.loc[(3, 3), columns].tolist() == ["negative", SelectionReason.DRAWN, True]
+    rows = selected(atlas, tmp_path, overrides=overrides)
+    columns = zip(rows["label"], rows["reason"], rows["selected"], strict=True)
+    of_tile = dict(zip(rows.index, columns, strict=True))
+    assert of_tile[image_id, 0, 0] == ("positive", SelectionReason.OVERRIDE, True)
+    assert of_tile[image_id, 2, 2] == ("positive", SelectionReason.DRAWN, True)
+    assert of_tile[image_id, 3, 3] == ("negative", SelectionReason.DRAWN, True)
 
 
 def test_equal_drawings_give_equal_bytes_and_no_labelled_pixel_changes_nothing(
@@ -192,7 +198,8 @@ def test_a_drawing_changes_the_label_of_the_first_class(
     labels[TILE, TILE] = PseudoLabel.POSITIVE
     drawn = DrawnLabels({image_id: labels}, {}, {})
     rows = select_drawn(frame, drawn, atlas.store).set_index(["row", "col"])
-    changed = rows.loc[(1, 1), ["label", "class_labels", "kind"]].tolist()
-    assert changed == ["positive", "ring=positive;disc=", "positive"]
+    columns = zip(rows["label"], rows["class_labels"], rows["kind"], strict=True)
+    of_tile = dict(zip(rows.index, columns, strict=True))
+    assert of_tile[1, 1] == ("positive", "ring=positive;disc=", "positive")
     assert (rows["class_labels"] == "ring=negative;disc=").sum() == 15
     assert set(frame["class_labels"]) == {"ring=negative;disc="}
