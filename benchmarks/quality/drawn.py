@@ -336,9 +336,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tested = rows[rows["split"] == Split.TEST].groupby("label")["antibody_id"].nunique()
     notes = [
         f"seed {options.seed}; {options.antibodies} antibodies x {options.patients} cores of "
-        f"{options.core_px} px of the setting duodenum-a; preset robust (a collapsed codebook is no "
-        "error), steps: "
-        f"{options.max_steps or 'the preset'}",
+        f"{options.core_px} px of the setting duodenum-a; preset robust (a collapsed codebook "
+        f"is no error), steps: {options.max_steps or 'those of the preset'}",
         f"trained on {options.per_label} antibodies of each label ({len(trained)} cores), whose "
         "labels are confounded with other DAB; tested on "
         + " and ".join(f"{tested[label]} {label}" for label in LABELS)
