@@ -33,11 +33,11 @@ from cacl.benchmark.ground_truth import read_ground_truth
 from cacl.benchmark.method import Method
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.errors import StoppedError
+from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma, local_dab_mask
 from cacl.model.checkpoint import Model, load_model, save_model
 from cacl.model.config import ROBUST
 from cacl.model.data.dataset import TileDataset, calibration_tiles, read_rows, training_tiles
-from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.device import make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.training.loop import Stage, train_stage

@@ -18,11 +18,11 @@ from torch import nn
 
 from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
+from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.cell_mask import remove_small_objects
 from cacl.model.config import Preset
 from cacl.model.data.batches import InstanceLabels, sample_batch
 from cacl.model.data.dataset import TileDataset
-from cacl.model.data.pixel_labels import PseudoLabel
 
 log = logging.getLogger(__name__)
 FEATURES = (24, 24, 48, 96, 192, 24)

@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks._lib.images import TILE_PX, UInt8, analysis_pixels, cores
 from benchmarks._lib.report import RESULTS, load_note, write_table
 from benchmarks.speed.released import Released, Trainer, make_critic, masks
+from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.image.cell_mask import cell_mask
 from cacl.image.local_dab import edge_blur_sigma
@@ -33,7 +34,6 @@ from cacl.image.pixel_flags import PixelFlag, pixel_flags
 from cacl.model.checkpoint import Model
 from cacl.model.config import PAPER, ROBUST, Preset
 from cacl.model.data.dataset import TileDataset
-from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.device import default_device, make_fabric, prepare_for_device
 from cacl.model.inference.masks import Morphology, Thresholds
 from cacl.model.inference.predict import predict_block

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from cacl import tables
-from cacl.model.data.pixel_labels import DrawnLabels, read_drawn
+from cacl.hpa.pixel_labels import DrawnLabels, read_drawn
 from cacl.steps.parameters import SelectionFiles
 from cacl.steps.tile_labels import label_tile, tile_index
 from cacl.store import Store

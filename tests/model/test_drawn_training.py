@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cacl.config import TargetClass
 from cacl.errors import ConfigError
+from cacl.hpa.pixel_labels import DrawnLabels, PseudoLabel, read_drawn
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
 from cacl.model.config import PAPER, ROBUST, TEACHER, AugmentConfig
@@ -25,7 +26,6 @@ from cacl.model.data.dataset import (
     read_rows,
     training_tiles,
 )
-from cacl.model.data.pixel_labels import DrawnLabels, PseudoLabel, read_drawn
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training import losses, pseudo_labels
 from cacl.tables.selection import Split

@@ -13,12 +13,12 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from cacl.config import TargetClass
+from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
 from cacl.model.config import PAPER, ROBUST, TEACHER, DistillConfig, with_classes
 from cacl.model.data.batches import InstanceLabels
 from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
-from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.device import make_fabric
 from cacl.model.inference.masks import MASKED_LOGIT
 from cacl.model.inference.predict import predict_logits

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from cacl import tables
-from cacl.model.data.pixel_labels import DrawnLabels, PseudoLabel
+from cacl.hpa.pixel_labels import DrawnLabels, PseudoLabel
 from cacl.steps.drawn_tiles import select_drawn
 from cacl.steps.parameters import SelectionFiles
 from cacl.steps.select import select

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask, edge_mask
 from cacl.model.config import AugmentConfig, Preset
 from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, TileDataset
-from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.networks.autoencoder import DOWNSCALE
 from cacl.model.networks.preprocess import jitter_stain, random_blur, random_dihedral
 

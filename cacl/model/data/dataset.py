@@ -18,10 +18,10 @@ from torch import Tensor
 from cacl import tables
 from cacl.config import TargetClass
 from cacl.errors import ConfigError, TrainingError
+from cacl.hpa.pixel_labels import DrawnLabels, PseudoLabel
 from cacl.hpa.target_class import SINGLE_CLASS, class_labels_of
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.pixel_flags import candidate_mask, interior_mask, pixel_flags
-from cacl.model.data.pixel_labels import DrawnLabels, PseudoLabel
 from cacl.model.networks.autoencoder import SIZE_DIVISOR
 from cacl.runtime.digest import digest_of
 from cacl.store import Store

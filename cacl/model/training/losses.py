@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.model.config import Preset
 from cacl.model.data.batches import Batch
-from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.networks.autoencoder import DOWNSCALE, AutoEncoder, class_logits
 from cacl.model.networks.codebook import SHARED
 from cacl.model.networks.critic import REAL_NEGATIVE, REAL_POSITIVE, Critic

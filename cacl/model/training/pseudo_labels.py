@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cacl.errors import ConfigError, TrainingError
+from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask, edge_mask
 from cacl.model.config import PostConfig, Preset
 from cacl.model.data.batches import InstanceLabels
 from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, TileDataset
-from cacl.model.data.pixel_labels import PseudoLabel
 from cacl.model.inference.masks import MASKED_LOGIT, Thresholds, hysteresis_mask, mask_logits
 from cacl.model.inference.predict import interior_only, predict_logits, spread_indices
 from cacl.model.inference.thresholds import threshold_at_recall

@@ -15,6 +15,7 @@ import pandas as pd
 
 from cacl.config import TargetClass
 from cacl.errors import ConfigError, StoppedError
+from cacl.hpa.pixel_labels import DrawnLabels, read_drawn
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
 from cacl.model.config import ROBUST, Preset, with_classes
@@ -26,7 +27,6 @@ from cacl.model.data.dataset import (
     read_rows,
     training_tiles,
 )
-from cacl.model.data.pixel_labels import DrawnLabels, read_drawn
 from cacl.model.device import describe_arithmetic, make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder

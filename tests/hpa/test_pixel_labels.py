@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from cacl.errors import ConfigError
+from cacl.hpa.pixel_labels import PseudoLabel, read_drawn, read_labels
 from cacl.image.tile_grid import TileGrid
-from cacl.model.data.pixel_labels import PseudoLabel, read_drawn, read_labels
 from cacl.store import ImageMeta, Store
 from tests.fixtures.drawings import area, write_drawing
 
