@@ -30,6 +30,8 @@ NAMES = [
     "agreement",
     "images",
     "classes",
+    "controls",
+    "limits",
     "failures",
 ]
 
