@@ -90,7 +90,7 @@ def test_each_has_a_caption_and_a_label_of_its_own(carried: Any, checkout: Path)
     assert captions == {
         "workflow",
         *("benchmark", "figures", "columns", "methods", "agreement", "disagreements", "review"),
-        *("antibodies", "failures", "genes", "images", "classes"),
+        *("antibodies", "controls", "failures", "genes", "images", "classes"),
     }
 
 
