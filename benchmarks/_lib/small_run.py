@@ -5,15 +5,25 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from cacl.config import LabelsConfig, SegmentConfig, SourceConfig, TilesConfig, TrainConfig, resolve
+from cacl.config import (
+    ControlsConfig,
+    LabelsConfig,
+    SegmentConfig,
+    SourceConfig,
+    TilesConfig,
+    TrainConfig,
+    resolve,
+)
 from cacl.diagnostics.workflow_triggers import files_digest, training_settings
 from cacl.phantom.host import write_phantom
 from cacl.runtime.compute import Compute
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
+from cacl.steps.controls import controls
 from cacl.steps.measure import measure
 from cacl.steps.parameters import (
     AcquireOptions,
+    ControlFiles,
     ImageJobs,
     MeasureFiles,
     ReportFiles,
@@ -154,6 +164,19 @@ def _take_census(tiles: TilesConfig, morphology: SegmentConfig, seed: int) -> No
         min_tissue_fraction=tiles.min_tissue_fraction,
         classes_table=RESULTS / "classes/0.parquet",
     )
+    controls(
+        ControlFiles(
+            tiles=RESULTS / "training/tiles.parquet",
+            store=RESULTS / "atlas.zarr",
+            model=RESULTS / "model",
+        ),
+        RESULTS / "controls",
+        RESULTS / "failures" / "controls.csv",
+        ControlsConfig(cores=1, doses_od=(0.8,)),
+        morphology,
+        seed=seed,
+        threads=1,
+    )
     report(
         ReportFiles(
             census=[RESULTS / "census/0.parquet"],
@@ -162,6 +185,7 @@ def _take_census(tiles: TilesConfig, morphology: SegmentConfig, seed: int) -> No
             model=RESULTS / "model",
             catalog=RESULTS / "catalog",
             classes_table=[RESULTS / "classes/0.parquet"],
+            controls=RESULTS / "controls",
         ),
         RESULTS / "report",
         cell_type=LabelsConfig().cell_type,

@@ -49,7 +49,9 @@ def control_rows(measures: pd.DataFrame, thresholds: dict[str, float]) -> list[C
             values[name] = _or_none(_quotient(sums, quotient, np.ones((1, len(sums))))[0])
             if name in WITH_INTERVAL:
                 values[f"{name}_low"], values[f"{name}_high"] = _interval(resampled)
-        slope, ccc = _agreement(group["painted_ratio"], group["found_ratio"])
+        slope, ccc = None, None
+        if dose_od:
+            slope, ccc = _agreement(group["painted_ratio"], group["found_ratio"])
         rows.append(
             ControlRow(
                 method=str(method),

@@ -54,7 +54,7 @@ def recall_by_dose(rows: Sequence[ControlRow]) -> Figure | None:
     return finished(
         figure,
         "controls",
-        "Spike-in controls",
+        "Painted area that is found",
         "DAB bands of known density, painted on the apical border of negative cores. Bars show the "
         "95 % interval over antibodies. The detection limit is where a line crosses half. The DAB "
         "threshold is the best one for these very cores; its precision is in the table.",

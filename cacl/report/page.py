@@ -164,7 +164,7 @@ def _controls(controls: Controls) -> list[dict[str, str]]:
         {
             "Method": row.method,
             "Width": f"{row.width_um:g} um",
-            "Density": f"{row.dose_od:g} OD" if row.dose_od else "not painted",
+            "Density": f"{row.dose_od:g} OD",
             "Found": text.percent(row.recall),
             "Precision": text.percent(row.precision),
             "Dice": text.format_number(row.dice),

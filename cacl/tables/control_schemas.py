@@ -70,9 +70,11 @@ class ControlRow:
     found_percent: float = column("mean over cores of mask / cell area", "%")
     painted_percent: float = column("mean over cores of painted area / cell area", "%")
     slope: float | None = column(
-        "slope of the regression of the found on the painted ratio, over cores"
+        "slope of the regression of the found on the painted ratio, over cores; empty without paint"
     )
-    ccc: float | None = column("Lin's concordance of the found and the painted ratio", "-1-1")
+    ccc: float | None = column(
+        "Lin's concordance of the found and the painted ratio; empty without paint", "-1-1"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

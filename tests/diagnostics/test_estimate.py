@@ -65,8 +65,8 @@ def test_known_rates_give_known_times() -> None:
 
 def test_controls_segment_each_core_with_every_band() -> None:
     settings = config.ControlsConfig(doses_od=(0.1, 0.2, 0.4), widths_um=(2.0, 4.0))
-    controls = controls_rate(Rate(4.0, 1.0, 3.0, 0.9, 800.0, 5.0), settings)
-    assert controls == Rate(4.0, 4.0, 3.0, pytest.approx(7.2), 800.0, 0.0)
+    controls = controls_rate(Rate(4.0, 1.0, 3.0, 0.5, 800.0, 5.0), settings)
+    assert controls == Rate(4.0, 4.0, 3.0, 4.0, 800.0, 0.0)
 
 
 def test_more_nodes_help_until_every_job_has_a_core() -> None:

@@ -25,12 +25,12 @@ pytestmark = pytest.mark.slow
 
 CHECKED = {
     "image": 6,
-    "table": 19,
-    "list": 9,
+    "table": 25,
+    "list": 14,
     "store": 1,
     "image in the store": 6,
     "model file": 2,
-    "report file": 57,
+    "report file": 64,
 }
 
 
@@ -71,7 +71,7 @@ def test_command_names_the_first_bad_of_each_kind_and_exits_with_1(results: Path
     assert f"First bad image: {image} has changed since it was acquired" in text
     assert "run `cacl acquire` again (`snakemake --forcerun acquire`)" in text
     assert f"First bad report file: {page} has changed" in text
-    assert "2 of 100 are bad" in text
+    assert "2 of 118 are bad" in text
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -31,6 +31,8 @@ NAMES = [
     "agreement",
     "images",
     "classes",
+    "controls",
+    "limits",
     "failures",
 ]
 

@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from cacl import tables
+from cacl.tables.control_schemas import ControlRow
 from tests.fixtures.reports import cores, run, write_model
 from tests.fixtures.small_atlas import build
 from tests.fixtures.workflow import TINY, Workflow
 
 CATEGORIES = {
     "Benchmark": {"results/benchmark/table.csv", "results/benchmark/table.html"},
+    "Controls": {"results/controls/controls.csv"},
     "Figures": {"results/report/figures/index.html"},
     "Methods": {"results/report/columns.md", "results/report/methods.md"},
     "Agreement": {
@@ -45,6 +48,7 @@ def carried(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     table = folder / "results" / "benchmark" / "table.csv"
     table.parent.mkdir(parents=True)
     table.write_text("method,dice\nCaCL robust,0.9\n")
+    tables.write_csv(folder / "results" / "controls" / "controls.csv", [], ControlRow)
     table.with_suffix(".html").write_text("<!doctype html><title>Benchmark</title><p>0.9")
     run(atlas, out="../results/report", failures=[], benchmark=table)
     workflow = Workflow(checkout, folder)
@@ -86,7 +90,7 @@ def test_each_has_a_caption_and_a_label_of_its_own(carried: Any, checkout: Path)
     assert captions == {
         "workflow",
         *("benchmark", "figures", "columns", "methods", "agreement", "disagreements", "review"),
-        *("antibodies", "failures", "genes", "images", "classes"),
+        *("antibodies", "controls", "failures", "genes", "images", "classes"),
     }
 
 

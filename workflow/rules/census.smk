@@ -80,7 +80,10 @@ rule report:
         classes=per_shard("results/classes/{shard}.parquet"),
         catalog_failures=ancient(CATALOG_FAILURES),
         failures=failure_tables("acquire", "tile", "segment", "measure"),
-        controls=rules.controls.output.tables,
+        controls="results/controls/controls.parquet",
+        control_tables=expand(
+            "results/controls/{name}.parquet", name=["cores", "limits"]
+        ),
         controls_failures=rules.controls.output.failures,
         images=ancient("results/catalog/images.parquet"),
         curves="results/model/training.csv",
@@ -192,7 +195,7 @@ rule report:
         benchmark_digest=file_digest(Path(BENCHMARK_TABLE)),
         input_digest=digest_of_all(["results/catalog/images.parquet", CATALOG_FAILURES]),
         attempts=ATTEMPTS,
-        controls="results/controls",
+        controls=subpath(input.controls, parent=True),
     message:
         "Writing the report"
     shell:

@@ -26,6 +26,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "agreement": ("measure",),
     "images": ("image_id",),
     "classes": ("image_id", "class_name"),
+    "controls": ("method", "width_um", "dose_od"),
+    "limits": ("method", "width_um"),
     "failures": ("image_id", "stage"),
 }
 """Columns that identify a row, also where its rank differs."""
