@@ -34,7 +34,10 @@ MIN_RELATIVE_DEPTH, MIN_RIDGE_DEPTH, MIN_MEAN_DEPTH = 0.55, 0.85, 0.74
 
 # Size: an opening separates vacuoles that touch the lumen.
 OPENING_RADIUS_UM, MIN_LUMEN_UM2, MIN_GLAND_UM2 = 2.2, 50.0, 1500.0
+VACUOLE_RADIUS_UM = 1.2
 MAX_HOLE_UM2, MIN_BORDER_UM = 400.0, 20.0
+# A vacuole that opens into the lumen has a neck; what remains of it after an erosion is small.
+NECK_RADIUS_UM, MIN_PART_UM2 = 2.6, 90.0
 # Small round components at some distance from the medial axis are vacuoles.
 VACUOLE_UM2, VACUOLE_SOLIDITY, MIN_ROUND_DEPTH = 300.0, 0.9, 0.84
 # Strands between pale, torn or cut vacuoles make a ragged component.
@@ -97,7 +100,8 @@ def find_glands(rgb: UInt8, counterstained: UInt8, gland: Bool, mpp: float) -> G
     near_surface = _dilated(surface, round(2.5 / mpp))
     apical = ring & cell & (_dilated(lumen, 1) | near_surface)
     apical = remove_small_objects(apical, round(MIN_BORDER_UM / mpp))
-    return Glands(all_lumens, apical, vacuole & cell, cell)
+    # The blurred rim of a lumen is no vacuole.
+    return Glands(all_lumens, apical, _opened(vacuole & cell, VACUOLE_RADIUS_UM / mpp), cell)
 
 
 def smooth_density(rgb: UInt8, mpp: float) -> Float32:
@@ -202,6 +206,7 @@ def _lumen_of_gland(
     opened = _opened(bright, OPENING_RADIUS_UM / mpp)
     count, labels, _, _ = _components(opened)
     components = [labels == index for index in range(1, count)]
+    components = [without_vacuoles(one, relative, mpp) for one in components]
     components = [one for one in components if is_lumen(one, relative, mpp)]
     components.sort(key=lambda one: float(relative[one].sum() * relative[one].mean()), reverse=True)
     reach = 2 * round(RIDGE_UM / mpp) + 1
@@ -235,6 +240,30 @@ def is_lumen(component: Bool, relative_depth: Float32, mpp: float) -> bool:
         return False
     is_round = area > VACUOLE_SOLIDITY * hull
     return not (area < VACUOLE_UM2 and is_round and depths.mean() < MIN_ROUND_DEPTH)
+
+
+def without_vacuoles(component: Bool, relative_depth: Float32, mpp: float) -> Bool:
+    """Return a pale component without the vacuoles that open into it through a neck.
+
+    Of the parts that remain after an erosion, the one nearest to the medial axis is the lumen, and
+    so is every part that is too large for a vacuole.
+
+    Parameters
+    ----------
+    component, relative_depth, mpp
+        See `is_lumen`.
+    """
+    kernel = _disc(NECK_RADIUS_UM / mpp)
+    count, labels, stats, _ = _components(
+        np.asarray(cv2.erode(component.astype(np.uint8), kernel) > 0)
+    )
+    if count <= 2:
+        return component
+    depths = [float(relative_depth[labels == index].mean()) for index in range(1, count)]
+    is_large = stats[1:, cv2.CC_STAT_AREA] * mpp**2 > MIN_PART_UM2
+    keep = is_large | (np.arange(1, count) == 1 + int(np.argmax(depths)))
+    parts = np.concatenate([[False], keep])[labels]
+    return component & _dilated(parts, round(NECK_RADIUS_UM / mpp) + 1)
 
 
 def _components(mask: Bool) -> tuple[int, Any, Any, Any]:

@@ -43,7 +43,7 @@ NUCLEUS_RAMP = (0.85, 1.4)
 STROMA_SIGMA_UM, STROMA_PITCH_UM = 1.3, 4.5
 CLUMPS, PIECES, SPECKS = (2, 9), (6, 40), (10, 40)
 EDGE_UM: Range = (4.0, 12.0)
-MIN_CLEFT_UM2 = 300.0
+MIN_CLEFT_UM2, MAX_CLEFT_RADIUS_UM = 300.0, 14.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,14 +266,21 @@ def noise(rng: np.random.Generator, shape: tuple[int, ...], scale_px: float) -> 
 
 
 def _edge(rng: np.random.Generator, tissue: Tissue, patches: Float32) -> Float32:
-    """Return the stain of the edges of tears and clefts, which no apical border faces."""
-    width = within(rng, EDGE_UM) / tissue.mpp
-    gaps = remove_small_objects(~tissue.glands.cell, round(MIN_CLEFT_UM2 / tissue.mpp**2))
+    """Return the stain of the edges of narrow tears and clefts, which no apical border faces.
+
+    A wide gap may be a lumen whose border was not found.
+    """
+    mpp = tissue.mpp
+    width = within(rng, EDGE_UM) / mpp
+    gaps = remove_small_objects(~tissue.glands.cell, round(MIN_CLEFT_UM2 / mpp**2))
     _, labels = cv2.connectedComponents(gaps.astype(np.uint8))
     beside: Any = cv2.dilate(tissue.glands.apical.astype(np.uint8), np.ones((5, 5), np.uint8))
-    clefts = gaps & ~np.isin(labels, labels[beside > 0])
+    left_out = (beside > 0) | (_distance(gaps) > MAX_CLEFT_RADIUS_UM / mpp)
+    clefts = gaps & ~np.isin(labels, labels[left_out])
+    if not clefts.any():
+        return np.zeros_like(patches)
     stain = (1.0 - ramp(_distance(~clefts), 0.0, width)) * ramp(patches, -0.8, 0.8)
-    return np.asarray(stain if clefts.any() else np.zeros_like(stain), np.float32)
+    return np.asarray(stain, np.float32)
 
 
 def _nuclear_region(tissue: Tissue, nuclei_in: str) -> Bool:

@@ -140,7 +140,7 @@ def flag_counts(paths: Sequence[Path]) -> Counter[str]:
         unstained = np.zeros_like(cell)
         slices = [slice(row * TILE_PX, (row + 1) * TILE_PX) for row in range(grid.rows)]
         rows = [compute_row_stats(rgb[:, part], cell[part], unstained[part]) for part in slices]
-        counts.update(map(str, quality_flags(rows, grid, MPP * grid.downsample)) or ["none"])
+        counts.update(map(str, quality_flags(rows, grid, MPP * grid.downsample) or ["none"]))
     return counts
 
 
@@ -195,6 +195,36 @@ def evaluate(folder: Path, seed: int, threads: int) -> None:
     draw_tiles(folder, read_evaluation_set(source, seed=seed))
 
 
+def report(folder: Path, out: Path, seed: int, further_notes: Sequence[str]) -> None:
+    """Write the table of a finished run."""
+    frame = tables.read_frame([folder / "results/benchmark/antibodies.parquet"], MetricSums)
+    rows, ranking = summarise(frame), inversions(frame)
+    stained = int((frame.groupby("antibody_id")["true_sum"].max() > 0).sum())
+    manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
+    selected = tables.read_frame([folder / TILES], TileRow)
+    training = selected[selected["selected"] & (selected["split"] == Split.TRAIN)]
+    notes = [
+        "colon of GlaS (H&E, 0.62 um/px), counterstained with haematoxylin and painted with DAB",
+        f"seed {seed}; {len(manifest)} cores of {manifest['antibody_id'].nunique()} antibodies, "
+        f"half of them positive; trained on {len(training)} tiles of "
+        f"{training['antibody_id'].nunique()} antibodies",
+        f"test: {rows[0].antibodies} antibodies, {stained} of them stained, {rows[0].cores} cores, "
+        f"of patients that no other antibody has; {rows[0].tiles} tiles in the sample",
+        f"preset robust with default settings; tiles of {SOURCE_PX} source px, stored as "
+        f"{TILE_PX} px",
+        "in brackets: 95 % bootstrap intervals over antibodies",
+        "best: at the threshold that is best on the test tiles; CaCL's comes from training data",
+        f"{RANKING}: by the mean ratio of their cores, equal ratios included",
+        *further_notes,
+    ]
+    header = ["method", *SHOWN.values(), RANKING]
+    cells = [
+        [*line(row)[2 : 3 + len(SHOWN)], f"{ranking[row.method]} of {row.antibodies - stained}"]
+        for row in rows
+    ]
+    write_table(out, "Real tissue with a painted stain", notes, header, cells)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, paint the cores, run the workflow, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -222,33 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     snakemake(folder, list(MODELS.values()))
     evaluate(folder, options.seed, options.threads)
-    frame = tables.read_frame([folder / "results/benchmark/antibodies.parquet"], MetricSums)
-    ranking = inversions(frame)
-    rows = summarise(frame)
-    stained = int((frame.groupby("antibody_id")["true_sum"].max() > 0).sum())
-    selected = tables.read_frame([folder / TILES], TileRow)
-    training = selected[selected["selected"] & (selected["split"] == Split.TRAIN)]
-    notes = [
-        "colon of GlaS (H&E, 0.62 um/px), counterstained with haematoxylin and painted with DAB",
-        f"seed {options.seed}; {len(images)} cores of {options.antibodies} antibodies, half of "
-        f"them positive; trained on {len(training)} tiles of "
-        f"{training['antibody_id'].nunique()} antibodies",
-        f"test: {rows[0].antibodies} antibodies, {stained} of them stained, {rows[0].cores} cores, "
-        "of patients that no other antibody has",
-        f"preset robust with default settings; tiles of {SOURCE_PX} source px, stored as "
-        f"{TILE_PX} px",
-        "in brackets: 95 % bootstrap intervals over antibodies",
-        "best: at the threshold that is best on the test tiles; CaCL's comes from training data",
-        f"{RANKING}: by the mean ratio of their cores, equal ratios included",
-        f"quality flags: {flags}",
-        load_note(load),
-    ]
-    header = ["method", *SHOWN.values(), RANKING]
-    shown = [
-        [*line(row)[2 : 3 + len(SHOWN)], f"{ranking[row.method]} of {row.antibodies - stained}"]
-        for row in rows
-    ]
-    write_table(options.out, "Real tissue with a painted stain", notes, header, shown)
+    report(folder, options.out, options.seed, [f"quality flags: {flags}", load_note(load)])
 
 
 def _write_picture(path: Path, rgb: UInt8) -> None:
