@@ -47,6 +47,7 @@ MAX_PALE_FRACTION = 0.6
 
 # Empty glass inside a gland is a lumen wherever it lies.
 GLASS_OD, MIN_GLASS_UM2, GLASS_DEPTH_UM = 0.045, 350.0, 4.0
+GLASS_RADIUS_UM = 3.2
 
 ANALYSIS_MPP = 1.17
 PADDING_UM = 50.0
@@ -144,7 +145,7 @@ def crypt_lumens(density: Float32, gland: Bool, mpp: float) -> tuple[Bool, Bool]
     depth, ridge = gland_depth(gland, mpp)
     glass = gland & (density < GLASS_OD) & (depth > GLASS_DEPTH_UM)
     glass = remove_small_objects(
-        _opened(glass, OPENING_RADIUS_UM / mpp), round(MIN_GLASS_UM2 / mpp**2)
+        _opened(glass, GLASS_RADIUS_UM / mpp), round(MIN_GLASS_UM2 / mpp**2)
     )
     for index in range(1, count):
         if stats[index, cv2.CC_STAT_AREA] * mpp**2 < MIN_GLAND_UM2:

@@ -31,6 +31,10 @@ from cacl.steps.select import split_antibodies
 from cacl.tables.selection import NEGATIVE, POSITIVE, Split
 
 MPP = 0.62
+SOURCE_PX, TILE_PX = 242, 128
+"""Sides of a tile: a pixel of the store is 1.17 um wide, as that of HPA's cores."""
+MIN_TILES = 2
+"""Smallest height and width of a section, in tiles; cores are whole tiles."""
 JPEG_QUALITY = 85
 TEST_PATIENTS = ("4", "9")
 # Lumens cannot be told from vacuoles: the crypts of patient 3 are torn, those of patient 13 full.
@@ -88,6 +92,8 @@ def read_sections(folder: Path) -> list[Section]:
                 continue
             rgb = read_image(folder / "images" / f"{row['name']}.png")
             mask = read_image(folder / "masks" / f"{row['name']}.png")[..., 0] > 0
+            if min(mask.shape) < MIN_TILES * SOURCE_PX:
+                continue
             section = Section(row["name"], row["patient_id"], find_tissue(rgb, mask, MPP))
             if section.border_um >= MIN_BORDER_UM:
                 sections.append(section)
@@ -238,18 +244,31 @@ def write_cores(
 def paint_core(
     tissue: Tissue, antibody: Antibody, seed: tuple[int, int, int]
 ) -> tuple[UInt8, UInt8]:
-    """Return image (y, x, 3) and ground truth (y, x) of one core, in one of eight symmetries."""
+    """Return image (y, x, 3) and ground truth (y, x) of one core.
+
+    The core is a cut of whole tiles from the section, at a random place, in one of eight
+    symmetries.
+    """
     rng = generator("painted core", *seed)
     coverage = antibody.staining.coverage * within(rng, SETTING.densities.patient_coverage)
     camera = draw_camera(rng, antibody.dab)
     hematoxylin = counterstain(tissue.he, within(rng, NUCLEUS_OD), within(rng, CYTOPLASM_OD))
     dab, truth = paint(rng, tissue, antibody, coverage)
     rgb = render(hematoxylin, dab, camera, rng)
+    cut = tuple(_whole_tiles(rng, side) for side in truth.shape)
+    rgb, truth = rgb[cut], truth[cut]
     turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
     rgb, truth = np.rot90(rgb, turns), np.rot90(truth, turns)
     if mirrored:
         rgb, truth = rgb[:, ::-1], truth[:, ::-1]
     return np.ascontiguousarray(rgb), np.ascontiguousarray(truth)
+
+
+def _whole_tiles(rng: np.random.Generator, side_px: int) -> slice:
+    """Return as many whole tiles of a side as fit, at a random place."""
+    length = side_px // SOURCE_PX * SOURCE_PX
+    start = int(rng.integers(side_px - length + 1))
+    return slice(start, start + length)
 
 
 def antibody_name(number: int) -> str:

@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 
 from benchmarks._lib.external_sets import final_method
 from benchmarks._lib.images import UInt8
-from benchmarks._lib.painted_cores import MPP, Core, read_image, read_sections, write_cores
+from benchmarks._lib.painted_cores import (
+    MPP,
+    SOURCE_PX,
+    TILE_PX,
+    Core,
+    read_image,
+    read_sections,
+    write_cores,
+)
 from benchmarks._lib.process import environment
 from benchmarks._lib.report import CHECKOUT, RESULTS, load_note, write_table
 from benchmarks.quality.picture import BLUE, GREEN, overlay
@@ -50,8 +58,6 @@ from cacl.tables.selection import Split
 
 GLAS = CHECKOUT.parent / "shared" / "data" / "glas"
 SET = "painted colon"
-SOURCE_PX, TILE_PX = 242, 128
-"""A pixel of the store is 1.17 um wide, as that of HPA's cores."""
 MODELS = {
     "model": "results/model/checkpoint.safetensors",
     "paper": "results/benchmark/paper/checkpoint.safetensors",
@@ -140,7 +146,8 @@ def flag_counts(paths: Sequence[Path]) -> Counter[str]:
         unstained = np.zeros_like(cell)
         slices = [slice(row * TILE_PX, (row + 1) * TILE_PX) for row in range(grid.rows)]
         rows = [compute_row_stats(rgb[:, part], cell[part], unstained[part]) for part in slices]
-        counts.update(map(str, quality_flags(rows, grid, MPP * grid.downsample) or ["none"]))
+        flags = quality_flags(rows, grid, MPP * grid.downsample)
+        counts.update(list(map(str, flags)) or ["none"])
     return counts
 
 

@@ -24,7 +24,7 @@ NUCLEUS_OD, CYTOPLASM_OD, VACUOLE_OD = 0.5, 0.25, 0.08
 def disc(centre: tuple[int, int], radius_px: int) -> Bool:
     mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     cv2.circle(mask, centre, radius_px, 1, cv2.FILLED)
-    return mask > 0
+    return np.asarray(mask > 0)
 
 
 def vacuoles(distance_px: int = 50) -> Bool:
@@ -33,14 +33,14 @@ def vacuoles(distance_px: int = 50) -> Bool:
         (round(160 + distance_px * np.cos(angle)), round(160 + distance_px * np.sin(angle)))
         for angle in angles
     ]
-    return np.any([disc(centre, VACUOLE_PX) for centre in centres], axis=0)
+    return np.asarray(np.any([disc(centre, VACUOLE_PX) for centre in centres], axis=0))
 
 
 def he_image(hematoxylin: Float32, eosin: Float32) -> UInt8:
     vectors = np.array([counterstain.HEMATOXYLIN_IN_HE, counterstain.EOSIN])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     density = np.stack([hematoxylin, eosin], axis=-1) @ vectors
-    return np.rint(256.0 * 10.0**-density - 1.0).clip(0, 255).astype(np.uint8)
+    return np.asarray(np.rint(256.0 * 10.0**-density - 1.0).clip(0, 255), np.uint8)
 
 
 def drawn_gland(*, lumen: bool = True) -> tuple[UInt8, Bool, Bool]:
@@ -249,6 +249,8 @@ def test_real_crypts_are_painted_around_their_lumens(shared_data: Path) -> None:
     again = painted_cores.paint_core(tissue, antibody(positive=True), (0, 1, 1))
     assert np.array_equal(core[0], again[0])
     assert np.array_equal(core[1], again[1])
+    assert sorted(core[1].shape) == [2 * 242, 3 * 242]
+    assert core[0].shape == (*core[1].shape, 3)
     _, truth = painted_tissue.paint(
         np.random.default_rng(0), tissue, antibody(positive=True), coverage=1.0
     )
