@@ -40,7 +40,7 @@ from benchmarks.quality.picture import BLUE, GREEN, overlay
 from benchmarks.quality.quality import SHOWN, line
 from cacl import tables
 from cacl.benchmark.evaluation_set import EvaluationSet, EvaluationSource, read_evaluation_set
-from cacl.benchmark.ground_truth import STAINED_VALUE
+from cacl.benchmark.ground_truth import STAINED_VALUE, PhantomTruth
 from cacl.benchmark.metric_sums import MetricSums
 from cacl.benchmark.table import summarise
 from cacl.config import SegmentConfig
@@ -189,7 +189,9 @@ def evaluate(folder: Path, seed: int, threads: int) -> None:
     rows = tables.read_frame([folder / TILES], TileRow)
     manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
     check_split(rows, manifest.set_index("antibody_id")["patient_id"])
-    source = EvaluationSource(SET, folder / TILES, folder / "results/atlas.zarr", folder / "truth")
+    source = EvaluationSource(
+        SET, folder / TILES, folder / "results/atlas.zarr", PhantomTruth(folder / "truth")
+    )
     models = {name: (folder / path).parent for name, path in MODELS.items()}
     benchmark(
         [source],
