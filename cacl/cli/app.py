@@ -10,6 +10,7 @@ import typer
 from cacl import __version__
 from cacl.cli import benchmark, census, diagnostics, export, integrity, model, results, source
 from cacl.cli.options import with_config_options
+from cacl.runtime.openmp import limit_active_waiting
 from cacl.runtime.printable import LogFormatter
 
 HELP = "Quantify a diffuse stain across the Human Protein Atlas from image-wise labels."
@@ -53,7 +54,8 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Set up logging for every step."""
+    """Set up logging and threads for every step."""
+    limit_active_waiting()
     level = logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
