@@ -58,17 +58,13 @@ class SourceConfig(Section):
         "Gene symbols, synonyms or Ensembl ids; the path of a list of them (a text, or a table "
         "with a column gene or ensembl_id); or all. Empty means all for a phantom and a mirror.",
     )
-    antibodies: Texts = key(
-        (), "Only these antibodies, such as HPA001873; empty for all of the genes."
-    )
+    antibodies: Texts = key((), "Only these antibodies, such as HPA001873; empty for all.")
     tissues: Texts = key(
         ("duodenum",),
         "Tissues as the Human Protein Atlas names them, in any case; empty for all. A manifest "
         "ignores it.",
     )
-    mirror: FilePath | None = key(
-        None, "For kind mirror: a folder laid out as the Human Protein Atlas's host."
-    )
+    mirror: FilePath | None = key(None, "For kind mirror: a folder laid out as HPA's host.")
     manifest: FilePath | None = key(
         None,
         "For kind manifest: a CSV with image_path, antibody_id and patient_id, and optionally "
@@ -267,8 +263,16 @@ class TrainConfig(Section):
         unit="minutes",
         gt=0,
     )
-    max_tiles: int = key(
-        4000, "Maximum number of training tiles, half of them positive; chosen by seed.", ge=2
+    max_tiles: int = key(4000, "Maximum number of training tiles, half positive; by seed.", ge=2)
+    model: FilePath | None = key(
+        None,
+        "Model of another run that is used as it is: its folder results/model, or a file of cacl "
+        "export --model. The other keys of train then count for nothing.",
+    )
+    start_from: FilePath | None = key(
+        None,
+        "Model, as for model, from whose weights training continues on this run's labels, in a "
+        "quarter of the steps.",
     )
 
 
@@ -288,9 +292,7 @@ class SegmentConfig(Section):
 class ControlsConfig(Section):
     """Spike-in controls: DAB bands painted on negative cores of antibodies that no model saw."""
 
-    cores: int = key(
-        24, "Maximum number of cores, spread over the antibodies; 0 for no controls.", ge=0, le=500
-    )
+    cores: int = key(24, "Maximum number of cores over all antibodies; 0 for none.", ge=0, le=500)
     doses_od: Densities = key(
         (0.1, 0.2, 0.4, 0.8),
         "Optical densities of DAB that are added, rising.",
@@ -361,6 +363,12 @@ class Config(Section):
                 "labels.drawn cannot be used with train.preset paper, which learns from labels of "
                 "images alone; set train.preset to robust, or remove labels.drawn"
             )
+        further = {"labels.drawn": self.labels.drawn, "train.start_from": self.train.start_from}
+        for name, value in further.items():
+            if self.train.model and value:
+                raise ConfigError(
+                    f"{name} cannot be used with train.model, which trains nothing; remove one"
+                )
         if self.source.kind != "phantom":  # a phantom's mirror is drawn by the workflow
             self.source.check_catalogable()
         return self

@@ -28,6 +28,7 @@ from cacl.steps.parameters import (
     MeasureFiles,
     ReportFiles,
     SelectionFiles,
+    TrainFiles,
 )
 from cacl.steps.report import report
 from cacl.steps.segment import segment
@@ -130,10 +131,10 @@ def _learn(tiles: TilesConfig, steps: int, seed: int) -> None:
     settings = training_settings(resolve({}))
     (RESULTS / "training/config.txt").write_text(settings, encoding="utf-8")
     train(
-        RESULTS / "training/tiles.parquet",
-        RESULTS / "atlas.zarr",
+        TrainFiles(tiles=RESULTS / "training/tiles.parquet", store=RESULTS / "atlas.zarr"),
         RESULTS / "model",
         TrainConfig(preset="paper", max_steps=steps),
+        LabelsConfig(),
         seed=seed,
         compute=Compute(threads=1),
     )

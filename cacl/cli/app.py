@@ -21,6 +21,7 @@ COMMANDS = (
     source.tile,
     model.select,
     model.train,
+    model.reuse_model,
     census.segment,
     census.measure,
     benchmark.controls,

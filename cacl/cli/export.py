@@ -9,6 +9,7 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import SourceConfig
+from cacl.steps.parameters import ModelExport
 
 Labels = Annotated[
     list[str] | None,
@@ -29,10 +30,16 @@ def export(
     h5ad: Annotated[
         Path | None, typer.Option(help="File for antibodies x measures as AnnData.")
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="File for the model, for train.model of another run.")
+    ] = None,
+    model_folder: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path(
+        "results/model"
+    ),
     label: Labels = None,
     jobs: opt.Jobs = 1,
 ) -> None:
-    """Export masks for QuPath (GeoJSON) and the table for scanpy (AnnData).
+    """Export masks for QuPath (GeoJSON), the table for scanpy (AnnData), the model as one file.
 
     Example: cacl export --report results/report --store results/atlas.zarr --geojson masks
     --h5ad atlas.h5ad
@@ -45,6 +52,7 @@ def export(
             store,
             geojson=geojson,
             h5ad=h5ad,
+            model=None if model is None else ModelExport(model_folder, model),
             labels=label or (),
             antibodies=antibodies,
             jobs=jobs,
@@ -54,3 +62,5 @@ def export(
             typer.echo(f"{h5ad}: {rows} antibodies x {columns} measures")
         if summary.images is not None:
             typer.echo(f"{geojson}: masks of {summary.images} images")
+        if summary.model is not None:
+            typer.echo(f"{model}: the model {summary.model}")

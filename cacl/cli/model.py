@@ -1,13 +1,16 @@
-"""Commands from tiles to a trained model: select, train."""
+"""Commands from tiles to a model: select, train, reuse-model."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
+
+import typer
 
 from cacl.cli import options as opt
 from cacl.config import LabelsConfig, TrainConfig
 from cacl.runtime.compute import Compute
-from cacl.steps.parameters import SelectionFiles
+from cacl.steps.parameters import EarlierModel, SelectionFiles, TrainFiles
 
 MaxTiles = Annotated[int, opt.Key(TrainConfig, "max_tiles")]
 
@@ -18,6 +21,7 @@ def select(
     max_tiles: MaxTiles,
     seed: opt.Seed,
     files: SelectionFiles,
+    earlier: EarlierModel,
     out: opt.Out,
 ) -> None:
     """Choose the tiles for training and test, split by antibody.
@@ -36,15 +40,17 @@ def select(
             drawn=labels.drawn,
             max_tiles=max_tiles,
             seed=seed,
+            earlier=earlier,
         )
 
 
 def train(
-    config: Annotated[TrainConfig, opt.Keys(("preset", "seeds", "max_steps", "max_minutes"))],
+    config: Annotated[
+        TrainConfig, opt.Keys(("preset", "seeds", "max_steps", "max_minutes", "start_from"))
+    ],
     labels: Annotated[LabelsConfig, opt.Keys(("classes", "drawn"))],
     seed: opt.Seed,
-    tiles: opt.SelectedTiles,
-    store: opt.StorePath,
+    files: TrainFiles,
     out: opt.Out,
     compute: Compute,
 ) -> None:
@@ -55,13 +61,21 @@ def train(
     from cacl.steps import train as step
 
     with opt.report_errors():
-        step.train(
-            tiles,
-            store,
-            out,
-            config,
-            classes=labels.target_classes,
-            drawn=labels.drawn,
-            seed=seed,
-            compute=compute,
-        )
+        step.train(files, out, config, labels, seed=seed, compute=compute)
+
+
+def reuse_model(
+    labels: Annotated[LabelsConfig, opt.Keys(("classes",))],
+    model: Annotated[
+        Path, typer.Option(help="Folder of a model, or a file of `cacl export --model`.")
+    ],
+    out: opt.Out,
+) -> None:
+    """Use a model of another run: check it and copy it, in the place of training.
+
+    Example: cacl reuse-model --model ../other/results/model --out model
+    """
+    from cacl.steps import reuse_model as step
+
+    with opt.report_errors():
+        step.reuse_model(model, out, labels.target_classes)

@@ -16,7 +16,7 @@ from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
 from cacl.model.config import NetworkConfig, get_preset, with_classes
-from cacl.model.training.plan import PlannedNetwork, stages
+from cacl.model.training.plan import PlannedNetwork, continued_stages, stages
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -113,7 +113,7 @@ def networks_of(settings: Config) -> list[PlannedNetwork]:
     """Return the networks that a configuration trains, in the order of training."""
     train, classes = settings.train, max(1, len(settings.labels.classes))
     preset = with_classes(get_preset(train.preset, train.seeds), classes)
-    return stages(preset, train.max_steps)
+    return (continued_stages if train.start_from else stages)(preset, train.max_steps)
 
 
 @dataclass(frozen=True)

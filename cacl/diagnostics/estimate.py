@@ -35,7 +35,7 @@ class Workload:
     shards
         Number of shards.
     train_steps
-        Steps of all networks that are trained.
+        Steps of all networks that are trained; 0 with a model of another run.
     synthetic
         Whether the run draws its images.
     basis
@@ -88,7 +88,9 @@ def workload_of(settings: Config, folder: Path) -> Workload:
     return Workload(
         images=images,
         shards=settings.census.shards,
-        train_steps=sum(planned.steps for planned in networks_of(settings)),
+        train_steps=0
+        if settings.train.model
+        else sum(planned.steps for planned in networks_of(settings)),
         synthetic=source.kind == "phantom",
         basis=basis,
         controls=min(settings.controls.cores, images),
@@ -133,6 +135,8 @@ def estimate(work: Workload, machine: Calibration, *, nodes: int = 1) -> list[St
     costs = []
     for name, rate in machine.rates.items():
         if name == "phantom" and not work.synthetic:
+            continue
+        if name == "train" and not work.train_steps:
             continue
         jobs = work.shards if name in SHARD_STEPS else 1
         units = shard_images if name in SHARD_STEPS else _units(name, work)

@@ -14,6 +14,9 @@ from cacl.image.image_files import drawing_names
 from cacl.runtime.file_digest import BLANK_DIGEST, embed_digest
 
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
+MODEL_FILES = ("checkpoint.safetensors", "model.json", "training.csv")
+"""As `cacl.model.model_file.FILES`, whose import is slow: every job reads the rules."""
+
 SOURCE_COLUMNS = ("image_id", "antibody_id", "url", "path", "hpa_version", "licence", "mpp")
 
 
@@ -76,6 +79,11 @@ def drawings_digest(folder: Path | None) -> str:
     if folder is None or not folder.is_dir():
         return ""
     return named_files_digest(folder, drawing_names(folder))
+
+
+def model_digest(model: Path) -> str:
+    """Return a digest of the files of a model elsewhere: of a folder, or of one file."""
+    return named_files_digest(model, MODEL_FILES) if model.is_dir() else file_digest(model)
 
 
 # Rules are evaluated several times in a run; a file that has not changed is read once.

@@ -118,12 +118,20 @@ def sharpness(brightness_sums: Float64) -> float:
 
 
 def core_diameter(rows: Sequence[TileRowStats]) -> float | None:
+    """Return the diameter of a core in analysis pixels from all its rows of tiles, from the top.
+
+    See `fitted_diameter`.
+    """
+    return fitted_diameter(np.concatenate([row.row_extent for row in rows]))
+
+
+def fitted_diameter(extents: Int64) -> float | None:
     """Return the diameter of the circle through a core's edge, in analysis pixels.
 
     Parameters
     ----------
-    rows
-        Every row of tiles, from the top.
+    extents
+        (y, 2) of `tile_stats.row_extent`.
 
     Returns
     -------
@@ -137,7 +145,6 @@ def core_diameter(rows: Sequence[TileRowStats]) -> float | None:
     (iteratively reweighted least squares; Schlossmacher, J Am Stat Assoc 1973), which are robust
     to missing pieces and to debris beside the core.
     """
-    extents = np.concatenate([row.row_extent for row in rows])
     y = np.flatnonzero(extents[:, 0] >= 0)
     if y.size < 2:
         return None

@@ -101,7 +101,7 @@ def compute_row_stats(rgb: UInt8, cell: Bool, stained: Bool) -> TileRowStats:
         hematoxylin_map=_downsampled_map(hematoxylin_od * cell),
         dab_map=_downsampled_map(dab_od * cell),
         brightness_sums=_brightness_sums(rgb, cell),
-        row_extent=_row_extent(cell),
+        row_extent=row_extent(cell),
     )
 
 
@@ -145,7 +145,11 @@ def _brightness_sums(rgb: UInt8, cell: Bool) -> Float64:
     return np.array([brightness.size, saturated.sum(), *(value.sum() for value in values)])
 
 
-def _row_extent(cell: Bool) -> Int64:
+def row_extent(cell: Bool) -> Int64:
+    """Return the first and last column of a cell mask (y, x) in each row of pixels: (y, 2).
+
+    Rows without cell area have -1.
+    """
     first = cell.argmax(axis=1)
     last = cell.shape[1] - 1 - cell[:, ::-1].argmax(axis=1)
     extent: Int64 = np.stack([first, last], axis=1).astype(np.int64)

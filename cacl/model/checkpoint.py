@@ -43,12 +43,13 @@ MODEL_VERSION = 5
 MAX_ENSEMBLE = 16
 CHECKPOINT = "checkpoint.safetensors"
 DESCRIPTION = "model.json"
+CURVES = "training.csv"
 METADATA = "cacl"
 """The only key of the metadata of a safetensors file; JSON."""
 PICKLE_MAGIC = (b"\x80", b"PK\x03\x04")
 # A safetensors file starts with eight bytes, the length of its JSON header, which may be any.
 HEADER_START = b"{"
-MAX_DESCRIPTION_BYTES = 1 << 20
+MAX_DESCRIPTION_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)

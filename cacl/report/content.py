@@ -11,6 +11,7 @@ import pandas as pd
 from cacl.report import methods, text
 from cacl.report.controls import Controls
 from cacl.report.figures import Figure
+from cacl.report.model_origin import ModelOrigin
 from cacl.report.thumbnails import Thumbnail
 from cacl.tables import dictionary
 from cacl.tables.schemas import (
@@ -56,6 +57,8 @@ class ReportContent:
         The benchmark's table as text; None if there is none.
     model
         Content of `model.json`; empty if there is none.
+    origin
+        Where a model of another run comes from.
     controls
         The spike-in controls.
     settings
@@ -87,6 +90,7 @@ class ReportContent:
     tables: Sequence[dictionary.Table]
     reading_notes: Sequence[str]
     controls: Controls
+    origin: ModelOrigin
     retries: str = ""
 
     @property

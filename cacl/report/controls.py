@@ -77,8 +77,7 @@ class Controls:
             return (
                 "There are no spike-in controls: no negative core belongs to an antibody that the "
                 "training did not see, or the first class is no thin border, or controls.cores is "
-                "0. At least three negative antibodies are needed for one of them to be left out "
-                "of the training."
+                "0. A training leaves out one of at least three negative antibodies."
             )
         return (
             f"There are no spike-in controls: none of the {len(self.cores)} negative cores of "

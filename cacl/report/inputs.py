@@ -13,7 +13,7 @@ from cacl import tables
 from cacl.errors import CheckpointError, StoreError, TableError
 from cacl.runtime.file_digest import read_json_with_digest
 from cacl.runtime.resources import raise_if_short
-from cacl.store import Store
+from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import ClassRow, FailureRow, MeasureRow
 
 log = logging.getLogger(__name__)
@@ -129,11 +129,20 @@ def read_model_description(path: Path) -> dict[str, Any]:
 
 def describe_tiling(store: Store, images: pd.DataFrame) -> str:
     """Return the tile size of the first image in words; empty if there is no image."""
+    meta = _first_meta(store, images)
+    return f"tiles of {meta.source_px} px, stored as {meta.tile_px} px" if meta else ""
+
+
+def read_tile_px(store: Store, images: pd.DataFrame) -> int | None:
+    """Return the side of a tile of the first image in the store; None if there is no image."""
+    meta = _first_meta(store, images)
+    return meta.tile_px if meta else None
+
+
+def _first_meta(store: Store, images: pd.DataFrame) -> ImageMeta | None:
     for image_id in images["image_id"][:1]:
         try:
-            meta = store.meta(image_id)
+            return store.meta(image_id)
         except StoreError as error:
             raise_if_short(error, f"report: {image_id}")
-            return ""
-        return f"tiles of {meta.source_px} px, stored as {meta.tile_px} px"
-    return ""
+    return None

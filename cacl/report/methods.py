@@ -82,6 +82,7 @@ def methods_paragraph(
         if min_tissue is None
         else f"Tiles with at least {100 * min_tissue:g}{NO_BREAK}%"
     )
+    origin = "with the model of another run, " if settings.reused_model else ""
     cores = f"{len(images)} images of {images['antibody_id'].nunique()} antibodies"
     return [
         f"{cores} were measured{f', each cut into {tiling}' if tiling else ''}.",
@@ -90,7 +91,7 @@ def methods_paragraph(
         "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
         f"pixels with a DAB density above {stain.DAB_THRESHOLD_OD} OD are DAB-positive.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
-        f"trained with image-wise labels{_labels(settings, images, model)}"
+        f"{origin}trained with image-wise labels{_labels(settings, images, model)}"
         f"{_morphology(settings)}{'' if model.get('preset') == PAPER else POSTPROCESSING}.",
         f"{tiles} tissue were counted; the stained-to-cell ratio is the area of the mask inside "
         "the cell area divided by the cell area.",
@@ -125,7 +126,7 @@ def methods_paragraph(
 
 def _labels(settings: RunSettings, images: pd.DataFrame, model: Mapping[str, Any]) -> str:
     """Return the source of the image-wise labels, unless the user gave them, and drawn pixels."""
-    annotated = bool((images["hpa_staining"] != "").any())
+    annotated = bool((images["hpa_staining"] != "").any()) and settings.reused_model is None
     source = f" (annotation of “{settings.cell_type}”)" if annotated else ""
     drawn = model.get("drawn")
     if not isinstance(drawn, Mapping):
@@ -248,6 +249,8 @@ def markdown(
         "training steps": model.get("steps"),
         "trained on": model.get("trained_on"),
         "model digest (SHA-256)": model.get(FILE_DIGEST),
+        "model of another run": settings.reused_model,
+        "training continued from the model": model.get("start_from"),
         "threshold source": model.get("threshold_source"),
         "minimum fraction of cell area above the high threshold": thresholds.get(
             "min_area_fraction"

@@ -82,7 +82,10 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
     return {
         "content": content,
         "colours": {name: palette.hex_code(colour) for name, colour in COLOURS.items()},
-        "limitations": text.limitations(content.antibodies, images, content.settings.cell_type),
+        "limitations": [
+            *content.origin.warnings,
+            *text.limitations(content.antibodies, images, content.settings.cell_type),
+        ],
         "methods": methods.methods_paragraph(
             content.settings, images, content.tiling, content.model
         ),
@@ -106,7 +109,9 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
         "controls_table": _controls(content.controls),
         "has_curves": bool(curves),
         "networks": max((len(figure.spec["data"]) for figure in curves), default=0),
-        "training": text.describe_training(content.model, images),
+        "training": " ".join(
+            filter(None, [content.origin.sentence, text.describe_training(content.model, images)])
+        ),
         "figure_keys": {figure.key for figure in content.figures},
         "cores": _gallery_cores(content),
         "percent_range": text.percent_range,

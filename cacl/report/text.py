@@ -23,6 +23,7 @@ SIGNIFICANT_Q = 0.05
 # benchmarks/results/p_calibration.md: largest size of a p value over its level, rounded.
 HEAVY_TAIL_FACTOR = 8
 MAX_NAMED_TISSUES = 3
+MAX_LISTED = 20
 NO_BREAK = "\u00a0"
 WORD_JOINER = "\u2060"
 DASH = "–"
@@ -52,6 +53,8 @@ class RunSettings:
         Morphological operation on the masks and its radius, in analysis px.
     seed
         Seed of the run.
+    reused_model
+        Where the model of another run comes from; None if this run trained its model.
     """
 
     cell_type: str
@@ -59,6 +62,7 @@ class RunSettings:
     morphology: str | None
     radius_px: int | None
     seed: int
+    reused_model: str | None = None
 
 
 def percent(value: float | None) -> str:
@@ -247,13 +251,17 @@ def quality_flag_counts(column: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield a JSON object's leaves as (dotted name, text), in the order of the document."""
+    """Yield a JSON object's leaves as (dotted name, text), in the order of the document.
+
+    A list longer than `MAX_LISTED` is cut short.
+    """
     for key, value in document.items():
         name = f"{prefix}{key}"
         if isinstance(value, dict):
             yield from flatten(value, f"{name}.")
         elif isinstance(value, list):
-            yield name, ", ".join(str(item) for item in value)
+            shown = ", ".join(str(item) for item in value[:MAX_LISTED])
+            yield name, f"{shown}, ... ({len(value):,})" if len(value) > MAX_LISTED else shown
         else:
             yield name, "" if value is None else str(value)
 
@@ -266,8 +274,10 @@ def describe_training(model: Mapping[str, Any], images: pd.DataFrame) -> str:
     tiles = model.get("positive_tiles")
     positive = f" At the end of training, {tiles:,} tiles counted as positive." if tiles else ""
     warnings = "".join(f" Warning: {warning}." for warning in model.get("warnings", ()))
+    continued = model.get("start_from")
+    start = f", continued from the model of digest {continued[:12]}" if continued else ""
     return (
-        f"Preset {model['preset']}, {model['steps']} steps. Labels of the measured images: "
+        f"Preset {model['preset']}, {model['steps']} steps{start}. Labels of the measured images: "
         f"{labels['positive']:,} positive, {labels['negative']:,} negative, {labels['']:,} without "
         f"a label.{positive}{warnings}"
     )

@@ -1,4 +1,4 @@
-"""Export the census for other software: masks for QuPath, the antibody table for scanpy."""
+"""Export the census: masks for QuPath, the antibody table for scanpy, the model as one file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from cacl.errors import ConfigError
 from cacl.export import anndata, masks
+from cacl.model.model_file import write_model_file
+from cacl.steps.parameters import ModelExport
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,13 @@ class ExportSummary:
         Number of antibodies and of measures in the AnnData file.
     images
         Number of GeoJSON files.
+    model
+        Digest of the model.
     """
 
     table_shape: tuple[int, int] | None
     images: int | None
+    model: str | None
 
 
 def export(
@@ -32,11 +37,12 @@ def export(
     *,
     geojson: Path | None = None,
     h5ad: Path | None = None,
+    model: ModelExport | None = None,
     labels: Sequence[str] = (),
     antibodies: Sequence[str] = (),
     jobs: int = 1,
 ) -> ExportSummary:
-    """Write the masks of a report as GeoJSON, its antibodies as AnnData, or both.
+    """Write the masks of a report as GeoJSON, its antibodies as AnnData, the model as one file.
 
     Parameters
     ----------
@@ -48,6 +54,8 @@ def export(
         Folder for the masks; see `cacl.export.masks.write_masks`.
     h5ad
         File for the antibodies; see `cacl.export.anndata.write_antibodies`.
+    model
+        The model and its file; see `cacl.model.model_file.write_model_file`.
     labels
         Masks to write as GeoJSON; all if empty.
     antibodies
@@ -63,13 +71,18 @@ def export(
         Some masks could not be exported; the log lists the reasons, all other files are written.
     TableError
         The folder contains no report of this version.
+    CheckpointError
+        The folder of the model contains none that can be used.
     """
-    if geojson is None and h5ad is None:
-        raise ConfigError("Nothing to export: name --geojson FOLDER, --h5ad FILE, or both")
+    if geojson is None and h5ad is None and model is None:
+        raise ConfigError(
+            "Nothing to export: name one or more of --geojson FOLDER, --h5ad FILE, --model FILE"
+        )
+    digest = None if model is None else write_model_file(model.folder, model.file)
     shape = None if h5ad is None else anndata.write_antibodies(report, h5ad)
     images = None
     if geojson is not None:
         images = masks.write_masks(
             report, store, geojson, labels=labels, antibodies=antibodies, jobs=jobs
         )
-    return ExportSummary(table_shape=shape, images=images)
+    return ExportSummary(table_shape=shape, images=images, model=digest)

@@ -81,6 +81,42 @@ class SelectionFiles:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EarlierModel:
+    """A model whose training antibodies keep their split; at most one of both."""
+
+    model: Path | None = field(
+        default=None,
+        metadata={
+            "help": "Model of another run that is used again: antibodies that it has not seen are "
+            "test antibodies, and no label is required."
+        },
+    )
+    start_from: Path | None = field(
+        default=None, metadata={"help": "Model of another run whose training continues."}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainFiles:
+    """What a model is trained on."""
+
+    tiles: Path = field(metadata={"help": "Table of `cacl select`."})
+    store: Path = field(metadata=STORE)
+    catalog: Path | None = field(
+        default=None,
+        metadata={"help": "The catalog's images.parquet; the model then records pixel sizes."},
+    )
+
+
+@dataclass(frozen=True)
+class ModelExport:
+    """The folder of a model, and the file that it is written to."""
+
+    folder: Path
+    file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasureFiles:
     """What a shard is measured from."""
 
@@ -111,6 +147,10 @@ class ReportFiles:
     )
     controls: Path | None = field(
         default=None, metadata={"help": "Folder of `cacl controls`, shown if it exists."}
+    )
+    reused_model: Path | None = field(
+        default=None,
+        metadata={"help": "Where the model comes from, if another run trained it (train.model)."},
     )
 
 

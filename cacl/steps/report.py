@@ -21,6 +21,7 @@ from cacl.report import (
     gallery,
     inputs,
     methods,
+    model_origin,
     page,
     review,
     text,
@@ -84,6 +85,7 @@ def report(
     image_store = Store(files.store)
     names = [name for column in NAME_COLUMNS for name in images[column].unique()]
     spiked = controls.read_controls(files.controls, out)
+    model = inputs.read_model_description(files.model / "model.json")
     content = ReportContent(
         images=images,
         antibodies=antibodies,
@@ -109,13 +111,17 @@ def report(
             ),
         ],
         benchmark=inputs.read_benchmark(files.benchmark, files.model / "model.json"),
-        model=inputs.read_model_description(files.model / "model.json"),
+        model=model,
+        origin=model_origin.describe_origin(
+            files.reused_model, model, images, inputs.read_tile_px(image_store, images)
+        ),
         settings=text.RunSettings(
             cell_type=cell_type,
             min_tissue_fraction=min_tissue_fraction,
             morphology=segment.morphology if segment else None,
             radius_px=segment.radius_px if segment else None,
             seed=seed,
+            reused_model=str(files.reused_model) if files.reused_model else None,
         ),
         tiling=inputs.describe_tiling(image_store, images),
         tables=dictionary.report_tables(cell_type),

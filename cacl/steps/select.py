@@ -28,7 +28,8 @@ from cacl.errors import ConfigError, TableError, TrainingError
 from cacl.hpa.labels import read_overrides
 from cacl.hpa.target_class import split_labels
 from cacl.steps.drawn_tiles import move_to_training, read_drawn_tiles, select_drawn
-from cacl.steps.parameters import SelectionFiles
+from cacl.steps.earlier_model import NO_MODEL, read_splits
+from cacl.steps.parameters import EarlierModel, SelectionFiles
 from cacl.steps.tile_labels import kind_of, label_tile, tile_index
 from cacl.store import Store
 from cacl.tables.schemas import ImageRow, TileRow, TileStatRow
@@ -53,6 +54,7 @@ def select(
     drawn: Path | None = None,
     max_tiles: int = 6000,
     seed: int = 0,
+    earlier: EarlierModel = NO_MODEL,
 ) -> None:
     """Write `training/tiles.parquet`: one `TileRow` for each tile of a labelled image.
 
@@ -75,6 +77,9 @@ def select(
         Maximum number of tiles in the training split.
     seed
         Seed of the split and of the tiles that are left out.
+    earlier
+        A model whose training antibodies keep their split. If it is used again, all others are test
+        antibodies, and no label is required.
 
     Raises
     ------
@@ -84,6 +89,8 @@ def select(
         The overrides cannot be read or name tiles that do not exist, or a drawing cannot be used.
     TableError
         A table is missing or damaged, or is given twice.
+    CheckpointError
+        The earlier model cannot be used, or has no record of its training data.
     """
     images, tiles = files.images, files.tiles
     if len(set(tiles)) < len(tiles):
@@ -93,11 +100,15 @@ def select(
             "results/tiles/tables.txt and run the same command again)"
         )
     frame = _labelled_tiles(images, tiles)
-    _require_both_labels(frame, images)
+    if earlier.model is None:
+        _require_both_labels(frame, images)
+    known = read_splits(earlier)
     labels = _labels_of_antibodies(frame)
+    new = {antibody: text for antibody, text in labels.items() if antibody not in known.splits}
     several_classes = bool(frame["class_labels"].ne("").any())
     split = stratified_group_split if several_classes else split_antibodies
-    frame["split"] = frame["antibody_id"].map(split(labels, seed))
+    splits = dict.fromkeys(new, Split.TEST) if earlier.model else split(new, seed)
+    frame["split"] = frame["antibody_id"].map(known.splits | splits)
     drawn_labels = None if drawn is None else read_drawn_tiles(drawn, files, frame)
     if drawn_labels is not None:
         frame = move_to_training(frame, drawn_labels)
@@ -115,6 +126,7 @@ def select(
         max_tiles=max_tiles,
         seed=seed,
         **({} if drawn_labels is None else {"drawn": drawn_labels.digest}),
+        **known.parameters,
     )
     tables.write_parquet(out, frame, TileRow, made_with)
     _log_counts(frame)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from cacl.config import TargetClass, TrainConfig
+from cacl.config import LabelsConfig, TrainConfig
 from cacl.model.config import get_preset
 from cacl.model.training import train as training
 from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
+from cacl.steps.parameters import TrainFiles
 
 
 def train(
-    tiles: Path,
-    store: Path,
+    files: TrainFiles,
     out: Path,
     config: TrainConfig,
+    labels: LabelsConfig,
     *,
-    classes: Sequence[TargetClass] = (),
-    drawn: Path | None = None,
     seed: int = 0,
     compute: Compute = DEFAULT_COMPUTE,
 ) -> None:
@@ -26,18 +24,14 @@ def train(
 
     Parameters
     ----------
-    tiles
-        Table of `cacl select` (`TileRow`).
-    store
-        The OME-Zarr store.
+    files
+        Table of `cacl select` (`TileRow`), the OME-Zarr store, the catalog.
     out
         Folder of the model.
     config
-        Preset, number of seeds, and limits.
-    classes
-        Target classes; none for one class, the column `label`.
-    drawn
-        Folder of drawings (`labels.drawn`); None for image-wise labels only.
+        Preset, number of seeds, limits, and the model from which training continues.
+    labels
+        Target classes and drawings.
     seed
         Seed of all random numbers.
     compute
@@ -53,13 +47,15 @@ def train(
         The tiles have no labels of a class, a drawing cannot be used, or the preset cannot learn
         from drawings.
     CheckpointError
-        The file of a saved run is damaged.
+        The file of a saved run is damaged, or training cannot continue from the given model.
     """
     training.train(
-        training.TrainingFiles(tiles, store, drawn),
+        training.TrainingFiles(
+            files.tiles, files.store, labels.drawn, files.catalog, config.start_from
+        ),
         out,
         preset=get_preset(config.preset, config.seeds),
-        classes=classes,
+        classes=labels.target_classes,
         limits=training.TrainingLimits(config.max_steps, config.max_minutes),
         seed=seed,
         compute=compute,

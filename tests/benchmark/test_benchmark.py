@@ -25,12 +25,12 @@ from cacl.benchmark.evaluation_set import (
 from cacl.benchmark.ground_truth import PhantomTruth, read_ground_truth
 from cacl.benchmark.metrics import MIN_POSITIVE_PX
 from cacl.cli import app
-from cacl.config import PhantomConfig, SegmentConfig, TilesConfig, TrainConfig
+from cacl.config import LabelsConfig, PhantomConfig, SegmentConfig, TilesConfig, TrainConfig
 from cacl.errors import ConfigError, TrainingError
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.compute import Compute
 from cacl.steps.benchmark import benchmark
-from cacl.steps.parameters import TrainedModels
+from cacl.steps.parameters import TrainedModels, TrainFiles
 from cacl.steps.synthesise_external import synthesise_external
 from cacl.steps.train import train
 from cacl.store import Store
@@ -120,7 +120,8 @@ def test_rejects_evaluation_set_without_positive_tiles(atlas: ModelAtlas) -> Non
 def test_table_ranks_cacl_above_the_baselines(atlas: ModelAtlas, tmp_path: Path) -> None:
     inputs = atlas.path("training.parquet"), atlas.path("atlas.zarr")
     config = TrainConfig(preset="paper", max_steps=1)
-    train(*inputs, tmp_path / "paper", config, compute=Compute(threads=1))
+    files = TrainFiles(tiles=inputs[0], store=inputs[1])
+    train(files, tmp_path / "paper", config, LabelsConfig(), compute=Compute(threads=1))
     classifier.train_classifier(*inputs, tmp_path / "classifier", steps=4, threads=1)
     folders = {"paper": tmp_path / "paper", "classifier": tmp_path / "classifier"}
     table = run(atlas, tmp_path / "one", folders=folders).loc[OWN_SET]

@@ -53,6 +53,8 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "train.max_steps": (7, TRAINED),
     "train.max_minutes": (7, TRAINED),
     "train.max_tiles": (7, SELECTED),
+    "train.model": ("other_model", {"reuse_model", "select_test", *CONTROLLED, *SEGMENTED}),
+    "train.start_from": ("other_model", SELECTED),
     "segment.morphology": ("dilation", CONTROLLED | SEGMENTED),
     "segment.radius_px": (2, CONTROLLED | SEGMENTED),
     "controls.cores": (7, CONTROLLED),
@@ -89,6 +91,7 @@ def finished(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Workfl
     (workflow.folder / "labels.csv").touch()
     (workflow.folder / "other.csv").touch()
     (workflow.folder / "drawn").mkdir()
+    (workflow.folder / "other_model").mkdir()
     path = workflow.configure(census={"shards": SHARDS})
     workflow.make_empty_products("--configfile", path)
     for shard in range(SHARDS + 1):

@@ -145,3 +145,27 @@ rule tile:
         "--out {output.tiles} --failures {output.failures} {params.tiles} "
         "--jobs {threads} --attempt {params.attempt} --attempt-record {output.attempt} "
         "> {log} 2>&1"
+
+
+checkpoint list_tile_tables:
+    """List the tables of tiles, and the digest of their content; see `select`.
+
+    It is a checkpoint so that Snakemake decides only after it whether the model is trained again:
+    a step that was repeated and wrote the same tables changes no model.
+    """
+    input:
+        tables=per_shard("results/tiles/{shard}.parquet"),
+    output:
+        list="results/tiles/tables.txt",
+    log:
+        "logs/list_tile_tables.log",
+    benchmark:
+        "logs/benchmarks/list_tile_tables.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        input_digest=digest_of_all(per_shard("results/tiles/{shard}.parquet")),
+    message:
+        "Listing the tables of tiles"
+    shell:
+        "printf '%s\\n' {input.tables} '# sha256 {params.input_digest}' > {output.list} 2> {log}"

@@ -78,14 +78,25 @@ rule train_classifier:
         "--out {params.out} {params.seed} --threads {threads} > {log} 2>&1"
 
 
+# With a model of another run nothing is trained, and all labelled antibodies may be test ones.
+TRAINED_BASELINES, BASELINE_OPTIONS = [], ""
+if settings.train.model is None:
+    TRAINED_BASELINES = [
+        rules.train_paper.output.checkpoint,
+        rules.train_classifier.output.weights,
+    ]
+    BASELINE_OPTIONS = (
+        "--paper results/benchmark/paper --classifier results/benchmark/classifier"
+    )
+
+
 rule benchmark:
     """Compare the model and the baselines on test antibodies, as in the paper's Table 1."""
     input:
         tiles="results/training/tiles.parquet",
         checkpoint="results/model/checkpoint.safetensors",
         description="results/model/model.json",
-        paper=rules.train_paper.output.checkpoint,
-        classifier=rules.train_classifier.output.weights,
+        baselines=TRAINED_BASELINES,
         external=expand(
             rules.synthesise_external.output.tiles, setting=EXTERNAL_SETTINGS
         ),
@@ -114,8 +125,7 @@ rule benchmark:
     params:
         store="results/atlas.zarr",
         model=subpath(input.checkpoint, parent=True),
-        paper=subpath(input.paper, parent=True),
-        classifier=subpath(input.classifier, parent=True),
+        baselines=BASELINE_OPTIONS,
         external=expand(
             "--external results/benchmark/external/{setting}",
             setting=EXTERNAL_SETTINGS,
@@ -130,5 +140,5 @@ rule benchmark:
     shell:
         "cacl benchmark --tiles {input.tiles} --store {params.store} "
         "--model {params.model} {params.truth} {params.external} "
-        "--paper {params.paper} --classifier {params.classifier} --out {params.out} "
+        "{params.baselines} --out {params.out} "
         "{params.segment} {params.seed} --threads {threads} > {log} 2>&1"

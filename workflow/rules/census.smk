@@ -196,6 +196,7 @@ rule report:
         input_digest=digest_of_all(["results/catalog/images.parquet", CATALOG_FAILURES]),
         attempts=ATTEMPTS,
         controls=subpath(input.controls, parent=True),
+        reused_model=literally(reused_model_option()),
     message:
         "Writing the report"
     shell:
@@ -204,5 +205,6 @@ rule report:
         "$(printf -- '--failures %s ' {input.catalog_failures} {input.failures} {input.controls_failures}) --store {params.store} "
         "--model {params.model} --catalog {params.catalog} --out {params.out} "
         "{params.cell_type} {params.min_tissue_fraction} {params.segment} "
-        "--controls {params.controls} {params.benchmark} {params.seed} --attempts {params.attempts} --jobs {threads} "
+        "--controls {params.controls} {params.benchmark} {params.seed} --attempts {params.attempts} "
+        "{params.reused_model} --jobs {threads} "
         "> {log} 2>&1"

@@ -1,5 +1,7 @@
 """Shared by all rules: the checked configuration, the shards, helpers for inputs and options."""
 
+import shlex
+
 from cacl.benchmark.truth_index import mask_names
 from cacl.config import resolve
 from cacl.errors import ConfigError, Reason
@@ -13,6 +15,7 @@ from cacl.diagnostics.workflow_triggers import (
     file_digest,
     files_digest,
     folder_digest,
+    model_digest,
     named_files_digest,
     training_settings,
 )
@@ -44,6 +47,7 @@ SHARDS = [str(shard) for shard in range(settings.census.shards)]
 PHANTOM_HOST = "resources/phantom/host"
 PHANTOM_TRUTH = "resources/phantom/truth"
 TRAINING_CONFIG = "results/training/config.txt"
+MODEL = "results/model"
 BENCHMARK_TABLE = "results/benchmark/table.csv"
 CATALOG_FAILURES = "results/failures/catalog.csv"
 ATTEMPTS = "results/attempts"
@@ -182,6 +186,37 @@ def drawings(wildcards):
             "drawn image, see docs/usage.md"
         )
     return drawings_digest(labels.drawn)
+
+
+def earlier_model(wildcards):
+    """Return a digest of the model that is used again or trained further; empty without one.
+
+    Raises
+    ------
+    WorkflowError
+        It does not exist, or is this run's own; Snakemake finds out before it runs anything.
+    """
+    model = settings.train.model or settings.train.start_from
+    if model is None:
+        return ""
+    key = "model" if settings.train.model else "start_from"
+    if not model.exists():
+        raise WorkflowError(
+            f"train.{key}: there is no model {model}; name the folder results/model of another "
+            "run, or a file of `cacl export --model`"
+        )
+    if model.resolve().is_relative_to(Path(MODEL).resolve()):
+        raise WorkflowError(
+            f"train.{key}: {model} is this run's own model, which the run replaces; write it to a "
+            f"file first with `cacl export --model model.safetensors`, and name that file"
+        )
+    return model_digest(model)
+
+
+def reused_model_option():
+    """Return the report's option that says where the model comes from, if it is used again."""
+    model = settings.train.model
+    return f"--reused-model {shlex.quote(str(model))}" if model else ""
 
 
 def per_shard(pattern):

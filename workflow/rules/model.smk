@@ -1,28 +1,4 @@
-"""From tiles to a trained model."""
-
-
-checkpoint list_tile_tables:
-    """List the tables of tiles, and the digest of their content; see `select`.
-
-    It is a checkpoint so that Snakemake decides only after it whether the model is trained again:
-    a step that was repeated and wrote the same tables changes no model.
-    """
-    input:
-        tables=per_shard("results/tiles/{shard}.parquet"),
-    output:
-        list="results/tiles/tables.txt",
-    log:
-        "logs/list_tile_tables.log",
-    benchmark:
-        "logs/benchmarks/list_tile_tables.tsv"
-    conda:
-        "../../environment.yml"
-    params:
-        input_digest=digest_of_all(per_shard("results/tiles/{shard}.parquet")),
-    message:
-        "Listing the tables of tiles"
-    shell:
-        "printf '%s\\n' {input.tables} '# sha256 {params.input_digest}' > {output.list} 2> {log}"
+"""From tiles to a trained model; `reuse.smk` takes its place for a model of another run."""
 
 
 rule select:
@@ -51,6 +27,8 @@ rule select:
         seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         drawings=drawings,
+        start_from=literally(settings.train.cli_args("start_from")),
+        start_digest=earlier_model,
         training_settings=literally(training_settings(settings)),
         images_digest=digest_with_manifest("results/catalog/images.parquet"),
         tables_digest=digest_with_manifest("results/tiles/tables.txt"),
@@ -59,7 +37,7 @@ rule select:
     shell:
         "cacl select --images {input.images} $(sed '/^#/d; s/^/--tiles /' {input.tables}) "
         "--store {params.store} --out {output.tiles} {params.min_tissue_fraction} {params.labels} "
-        "{params.max_tiles} {params.seed} > {log} 2>&1 && "
+        "{params.max_tiles} {params.seed} {params.start_from} > {log} 2>&1 && "
         "printf '%s' {params.training_settings:q} > {output.config}"
 
 
@@ -67,6 +45,7 @@ rule train:
     """Train CaCL from labels of images, and of pixels that the user drew; no mask is read."""
     input:
         tiles="results/training/tiles.parquet",
+        images=ancient("results/catalog/images.parquet"),
     output:
         checkpoint="results/model/checkpoint.safetensors",
         description="results/model/model.json",
@@ -80,6 +59,8 @@ rule train:
     threads: 2
     params:
         train=settings.train.cli_args("preset", "seeds", "max_steps", "max_minutes"),
+        start_from=literally(settings.train.cli_args("start_from")),
+        start_digest=earlier_model,
         labels=literally(labels.cli_args("classes", "drawn")),
         drawings=drawings,
         seed=settings.cli_args("seed"),
@@ -88,5 +69,6 @@ rule train:
     message:
         "Training the model"
     shell:
-        "cacl train --tiles {input.tiles} --store {params.store} --out {params.out} "
-        "{params.train} {params.labels} {params.seed} --threads {threads} > {log} 2>&1"
+        "cacl train --tiles {input.tiles} --store {params.store} --catalog {input.images} "
+        "--out {params.out} {params.train} {params.start_from} {params.labels} {params.seed} "
+        "--threads {threads} > {log} 2>&1"

@@ -55,6 +55,9 @@ class Stage:
         Time of `time.monotonic` at which it stops.
     path, fingerprint
         File of the saved run, and what identifies the run.
+    start
+        Network whose weights and codes it starts with; None for random weights, and codes that are
+        set after the warm-up.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Stage:
     deadline: float
     path: Path
     fingerprint: str
+    start: AutoEncoder | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,10 +113,10 @@ def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageRe
     preset, steps, fabric = stage.preset, stage.steps, world.fabric
     optim, codes, mil = preset.optim, preset.codebook, preset.mil
     tiles = dataclasses.replace(stage.tiles, pixels=stage.tiles.pixels.to(fabric.device))
-    run = TrainingRun.create(preset, stage.tiles, fabric, stage.seed)
+    run = TrainingRun.create(preset, stage.tiles, fabric, stage.seed, stage.start)
     run.resume(stage.path, stage.fingerprint)
     network, codebook, labels = run.network, run.network.codebook, run.labels
-    warmup_steps = min(codes.warmup_steps or 0, steps // 4)
+    warmup_steps = 0 if stage.start else min(codes.warmup_steps or 0, steps // 4)
     relabel_steps = {round(fraction * steps) for fraction in mil.relabel_at} if mil else set()
     tiles_per_step = optim.batch_size * world.size
     metrics = MetricsLog(run, stage.name, stage.class_indices, tiles_per_step, steps)
@@ -129,7 +133,7 @@ def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageRe
         batch = sample_batch(tiles, labels, preset, step, rng, fabric.device)
         positive = batch.positive.any(1)
 
-        if step == warmup_steps:
+        if step == warmup_steps and stage.start is None:
             with torch.no_grad():
                 features = network.embed(batch.rgb)
             if codes.warmup_steps is None:

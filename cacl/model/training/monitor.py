@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cacl.errors import TrainingError
+from cacl.model.checkpoint import CURVES
 from cacl.model.config import PostConfig
 from cacl.model.data.dataset import FLAGS, TileDataset
 from cacl.model.inference.predict import predict_logits, tile_logits
@@ -28,7 +29,7 @@ from cacl.tables import write_checked_text
 log = logging.getLogger(__name__)
 MAX_TILE_LOSS = 10.0
 MIN_USAGE, MAX_USAGE = 0.0005, 0.9
-CURVES, SPEED = "training.csv", "speed.csv"
+SPEED = "speed.csv"
 STEPS_PER_ROW = 10
 SECONDS_BETWEEN_LINES = 10.0
 LOSSES = (

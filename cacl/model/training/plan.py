@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from cacl.model.config import DistillConfig, Preset
 
+STEPS_DIVISOR = 4
+
 
 @dataclass(frozen=True)
 class PlannedNetwork:
@@ -43,6 +45,18 @@ def stages(preset: Preset, max_steps: int | None) -> list[PlannedNetwork]:
         for network, number in zip(model, steps, strict=True)
     ]
     return plan * preset.n_ensemble
+
+
+def continued_stages(preset: Preset, max_steps: int | None) -> list[PlannedNetwork]:
+    """Return the networks whose training continues from a model: the models of the ensemble alone.
+
+    The model takes the place of the teachers. Each network has a quarter of the steps of
+    `stages(preset, None)`, or `max_steps`.
+    """
+    class_indices = tuple(range(len(preset.network.class_codes)))
+    from_scratch = sum(network.steps for network in _with_teachers(preset, class_indices))
+    steps = max_steps or max(1, from_scratch // STEPS_DIVISOR)
+    return [PlannedNetwork(preset, steps, class_indices)] * preset.n_ensemble
 
 
 def teacher_classes(distill: DistillConfig, class_indices: Sequence[int]) -> list[int]:

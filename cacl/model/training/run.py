@@ -87,10 +87,23 @@ class TrainingRun:
     recent: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
-    def create(cls, preset: Preset, tiles: TileDataset, fabric: Fabric, seed: int) -> TrainingRun:
-        """Return a new run; equal seeds give equal runs in every process."""
+    def create(
+        cls,
+        preset: Preset,
+        tiles: TileDataset,
+        fabric: Fabric,
+        seed: int,
+        start: AutoEncoder | None = None,
+    ) -> TrainingRun:
+        """Return a new run; equal seeds give equal runs in every process.
+
+        Its weights and codes are those of `start`, if there is one.
+        """
         torch.manual_seed(seed)
-        network = prepare_for_device(AutoEncoder(preset.network), fabric.device)
+        network = AutoEncoder(preset.network)
+        if start is not None:
+            network.load_state_dict(start.state_dict())
+        prepare_for_device(network, fabric.device)
         ema_model = None
         if preset.optim.ema_decay is not None:
             start = AutoEncoder(preset.network)

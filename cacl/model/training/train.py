@@ -27,6 +27,7 @@ from cacl.model.data.dataset import (
     read_rows,
     training_tiles,
 )
+from cacl.model.data.training_record import describe_training_data
 from cacl.model.device import describe_arithmetic, make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
@@ -36,8 +37,15 @@ from cacl.model.training.monitor import (
     raise_if_collapsed,
     write_metrics,
 )
-from cacl.model.training.plan import PlannedNetwork, stages, teacher_classes
+from cacl.model.training.plan import (
+    PlannedNetwork,
+    continued_stages,
+    stages,
+    teacher_classes,
+)
 from cacl.model.training.pseudo_labels import add_pseudo_labels, require_tiles
+from cacl.model.training.start import as_teachers, read_start
+from cacl.model.training_data import ENTRY
 from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
 from cacl.runtime.digest import digest_of
 from cacl.runtime.distributed import World, launch
@@ -81,11 +89,18 @@ class TrainingFiles:
         The OME-Zarr store.
     drawn
         Folder of drawings, see `read_drawn`; None for image-wise labels only.
+    catalog
+        Table of the catalog, for the record of pixel sizes; see `describe_training_data`.
+    start_from
+        Model whose training continues: a folder, or a file of `write_model_file`; None to start
+        from random weights.
     """
 
     tiles: Path
     store: Path
     drawn: Path | None = None
+    catalog: Path | None = None
+    start_from: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +123,9 @@ class TrainingPlan:
         Seed of the first network; the others count on.
     max_minutes
         Time limit; None for no limit.
+    start
+        Networks of the ensemble whose training continues, which also take the place of the
+        teachers; none to train from random weights.
     """
 
     preset: Preset
@@ -118,6 +136,7 @@ class TrainingPlan:
     attributes: dict[str, Any]
     seed: int
     max_minutes: float | None = None
+    start: tuple[AutoEncoder, ...] = ()
 
 
 def train(
@@ -140,7 +159,7 @@ def train(
     Parameters
     ----------
     files
-        Tiles, store and drawings.
+        Tiles, store, drawings, and a model whose training continues; see `continued_stages`.
     out
         Gets `checkpoint.safetensors`, `model.json`, `training.csv` and `speed.csv`.
     preset
@@ -165,10 +184,11 @@ def train(
         The tiles have no labels of a class, a drawing cannot be used, or the preset cannot learn
         from drawings.
     CheckpointError
-        The file of a saved run is damaged.
+        The file of a saved run is damaged, or training cannot continue from the given model.
     """
     classes = tuple(classes) or (SINGLE_CLASS,)
     preset = with_classes(preset, len(classes))
+    start = None if files.start_from is None else read_start(files.start_from, preset, classes)
     opened, rows = Store(files.store), read_rows(files.tiles)
     drawn = None if files.drawn is None else _drawn(files.drawn, opened, rows, preset)
     training = training_tiles(rows, opened, seed, classes, drawn)
@@ -176,17 +196,29 @@ def train(
         require_tiles(training)
     held_out, split = calibration_tiles(rows, opened, seed, classes)
     source = f"image-wise labels, {split} negatives" if preset.post.high_recall else "nearest code"
+    record = describe_training_data(rows, training, opened, files.catalog)
     attributes: dict[str, Any] = {
         "training_data_digest": data_digest(rows, opened, drawn),
         "seed": seed,
         "threshold_source": source,
     }
+    if start is not None:
+        record = record.merge(start.training_data)
+        attributes["start_from"] = start.model.digest
+    attributes[ENTRY] = record.model_dump(mode="json")
     if drawn is not None:
         attributes["drawn"] = _describe(drawn, training)
     (out / STATES).mkdir(parents=True, exist_ok=True)
-    networks = stages(preset, limits.max_steps)
     plan = TrainingPlan(
-        preset, networks, training, held_out, out, attributes, seed, limits.max_minutes
+        preset=preset,
+        networks=(stages if start is None else continued_stages)(preset, limits.max_steps),
+        tiles=training,
+        held_out=held_out,
+        out=out,
+        attributes=attributes,
+        seed=seed,
+        max_minutes=limits.max_minutes,
+        start=start.model.networks if start else (),
     )
     fabric = make_fabric(compute.devices, deterministic=compute.deterministic)
     if not launch(fabric, compute.threads, train_networks, plan):
@@ -239,17 +271,21 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
     for number, planned in enumerate(plan.networks):
         preset, class_indices = planned.preset, planned.class_indices
         tiles = plan.tiles.for_classes(class_indices)
-        if preset.distill:
-            class_of_teacher = teacher_classes(preset.distill, class_indices)
-            count = len(class_of_teacher)
-            if final.post.fail_on_collapse:
-                raise_if_collapsed(warnings[-count:])
-            teachers, networks = networks[-count:], networks[:-count]
-            pairs = list(zip(teachers, class_of_teacher, strict=True))
-            by_class = [
-                [model for model, index in pairs if index == wanted] for wanted in class_indices
-            ]
-            distill = preset.distill
+        start = plan.start[number] if plan.start else None
+        distill = preset.distill
+        if distill:
+            if start is None:
+                class_of_teacher = teacher_classes(distill, class_indices)
+                count = len(class_of_teacher)
+                if final.post.fail_on_collapse:
+                    raise_if_collapsed(warnings[-count:])
+                teachers, networks = networks[-count:], networks[:-count]
+                pairs = list(zip(teachers, class_of_teacher, strict=True))
+                by_class = [
+                    [model for model, index in pairs if index == wanted] for wanted in class_indices
+                ]
+            else:
+                by_class = as_teachers(start, world.fabric.device)
             tiles = add_pseudo_labels(by_class, tiles, distill.teacher, distill.top_k)
             world.broadcast([tiles.pixels])
         deadline = max(deadline, time.monotonic()) + seconds * planned.steps / total_steps
@@ -268,6 +304,7 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
             deadline=deadline,
             path=plan.out / STATES / f"{number}.safetensors",
             fingerprint=fingerprint,
+            start=start,
         )
         result = train_stage(stage, world, stop_requested)
         if result is None:

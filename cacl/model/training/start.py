@@ -1,0 +1,82 @@
+"""The model from which a training continues; it also takes the place of the teachers."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cacl.config import TargetClass
+from cacl.errors import CheckpointError
+from cacl.model.checkpoint import DESCRIPTION, Model, load_model, read_description
+from cacl.model.config import Preset
+from cacl.model.device import prepare_for_device
+from cacl.model.model_file import model_folder, require_classes
+from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.training_data import TrainingData, read_training_data
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A model, and what it was trained on."""
+
+    model: Model
+    training_data: TrainingData
+
+
+def read_start(path: Path, preset: Preset, classes: Sequence[TargetClass]) -> Start:
+    """Read the model from which the training of a preset continues.
+
+    Parameters
+    ----------
+    path
+        Its folder, or a file of `write_model_file`.
+    preset
+        Preset of the training, with its classes.
+    classes
+        Target classes of the training.
+
+    Raises
+    ------
+    CheckpointError
+        The model is missing, damaged, without a record of its training data, or has another
+        preset, architecture, list of classes or number of networks.
+    """
+    with model_folder(path) as folder:
+        description = read_description(folder / DESCRIPTION)
+        if description.get("preset") != preset.name:
+            raise CheckpointError(
+                f"{path} is of the preset {description.get('preset')!r}, but train.preset is "
+                f"{preset.name}; training continues with equal presets only: set train.preset to "
+                "that of the model"
+            )
+        model = load_model(folder, preset)
+        training_data = read_training_data(description, path)
+    require_classes(model, classes, path)
+    if len(model.networks) != preset.n_ensemble:
+        raise CheckpointError(
+            f"{path} has {len(model.networks)} network(s), but train.seeds is {preset.n_ensemble}; "
+            f"set train.seeds to {len(model.networks)}"
+        )
+    return Start(model, training_data)
+
+
+def as_teachers(network: AutoEncoder, device: torch.device) -> list[list[AutoEncoder]]:
+    """Return a copy of a network for each of its classes, with the codes of the others as shared.
+
+    Their logits are those of the network in that class. They are in evaluation mode, for
+    `add_pseudo_labels`.
+    """
+    class_codes = network.architecture.class_codes
+    teachers = []
+    for class_id, codes in enumerate(class_codes, start=1):
+        teacher = copy.deepcopy(network).eval()
+        is_class = teacher.codebook.codebook_id == class_id
+        teacher.codebook.codebook_id.copy_(is_class.to(teacher.codebook.codebook_id.dtype))
+        teacher.architecture = dataclasses.replace(network.architecture, class_codes=(codes,))
+        teachers.append([prepare_for_device(teacher, device)])
+    return teachers
