@@ -112,6 +112,14 @@ def test_every_key_has_a_description_and_a_valid_default() -> None:
             "labels.drawn cannot be used with train.preset paper, which learns from labels of",
         ),
         (
+            {"labels": {"drawn": "strokes"}, "train": {"model": "m"}},
+            "labels.drawn cannot be used with train.model, which trains nothing; remove one",
+        ),
+        (
+            {"train": {"start_from": "m", "model": "m"}},
+            "train.start_from cannot be used with train.model, which trains nothing; remove one",
+        ),
+        (
             {"labels": {"classes": {"Brush Border": {"cell_type": "x"}}}},
             "labels.classes: the name 'Brush Border' cannot be used; expected a short lower-case",
         ),

@@ -275,7 +275,7 @@ def describe_training(model: Mapping[str, Any], images: pd.DataFrame) -> str:
     positive = f" At the end of training, {tiles:,} tiles counted as positive." if tiles else ""
     warnings = "".join(f" Warning: {warning}." for warning in model.get("warnings", ()))
     continued = model.get("start_from")
-    start = f", continued from the model of digest {continued[:12]}" if continued else ""
+    start = f", continued from the model of digest {str(continued)[:12]}" if continued else ""
     return (
         f"Preset {model['preset']}, {model['steps']} steps{start}. Labels of the measured images: "
         f"{labels['positive']:,} positive, {labels['negative']:,} negative, {labels['']:,} without "

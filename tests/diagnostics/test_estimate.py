@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -80,6 +81,19 @@ def test_request_rate_does_not_depend_on_the_number_of_nodes() -> None:
     work = Workload(1200, 12, 100, synthetic=False, basis="", requests_per_second=4)
     steps = {step.name: step for step in estimate(work, MACHINE, nodes=50)}
     assert steps["acquire"].one_node_s == steps["acquire"].all_nodes_s == 300
+
+
+def test_model_of_another_run_trains_nothing_and_a_continued_one_a_quarter(
+    tmp_path: Path,
+) -> None:
+    steps = {
+        name: workload_of(config.resolve({"train": train}), tmp_path).train_steps
+        for name, train in (("all", {}), ("quarter", {"start_from": "m"}), ("none", {"model": "m"}))
+    }
+    assert steps["quarter"] == steps["all"] // 4 > 0
+    assert steps["none"] == 0
+    work = dataclasses.replace(WORK, train_steps=0)
+    assert "train" not in {step.name for step in estimate(work, MACHINE)}
 
 
 def test_table_has_one_row_per_step_and_a_sum() -> None:

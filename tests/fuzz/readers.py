@@ -34,15 +34,17 @@ from cacl.image.polygon_file import read_drawing
 from cacl.image.readers import check_size, open_source
 from cacl.image.readers.mask import read_mask
 from cacl.image.tile_grid import TileGrid
-from cacl.model.checkpoint import load_model, save_model
-from cacl.model.config import ROBUST, NetworkConfig, Preset
+from cacl.model.checkpoint import CURVES, load_model, save_model
+from cacl.model.config import ROBUST, TEACHER, NetworkConfig, Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training.run import TrainingRun
+from cacl.model.training_data import ENTRY, TrainingData
 from cacl.runtime.section import Section
+from cacl.steps.reuse_model import reuse_model
 from cacl.store import ImageMeta, Store, is_safe_name
-from cacl.tables import read_csv, read_parquet
+from cacl.tables import read_csv, read_parquet, write_checked_text
 from cacl.tables.schemas import FailureRow
 from tests.fixtures.hpa_server import jpeg
 from tests.fuzz import http, images, markup, tables, truth
@@ -63,6 +65,9 @@ LIMITS = HttpLimits(
     max_file_bytes=8 * 2**20,
 )
 MAX_FILE_BYTES = 2**20
+TRAINING_DATA = TrainingData(
+    train=("A", "B"), validation=(), mpp=None, tissue_fraction=(0.2, 0.9), dab_fraction=(0.0, 0.1)
+)
 
 
 def gene_xml(folder: Path) -> None:
@@ -187,18 +192,20 @@ def small_preset() -> Preset:
 
 
 @cache
-def model_files() -> Files:
-    """Return the files of a model."""
+def model_files(preset: Preset | None = None) -> Files:
+    """Return the files of a model, by default of `small_preset`."""
+    preset = preset or small_preset()
     thresholds = Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0)
     with TemporaryDirectory() as folder:
         save_model(
             Path(folder) / "model",
-            [AutoEncoder(small_preset().network)],
-            small_preset(),
+            [AutoEncoder(preset.network)],
+            preset,
             classes=(SINGLE_CLASS,),
             thresholds=(thresholds,),
-            attributes={},
+            attributes={ENTRY: TRAINING_DATA.model_dump(mode="json")},
         )
+        write_checked_text(Path(folder) / "model" / CURVES, "step,total\n10,0.5\n")
         return files_below(Path(folder))
 
 
@@ -212,6 +219,18 @@ def checkpoint(folder: Path) -> None:
     model = load_model(folder / "model", small_preset())
     assert all(map(np.isfinite, (model.thresholds[0].low, model.thresholds[0].high)))
     assert all(bool(torch.isfinite(weight).all()) for weight in model.networks[0].parameters())
+
+
+def reused_model_case(genome: Genome) -> Files:
+    """Return a model of a preset that this version knows, damaged unless the genome is empty."""
+    files = model_files(TEACHER)
+    return damaged(genome, files) if genome.below(256) else files
+
+
+def reused_model(folder: Path) -> None:
+    """Check the model and copy it; the copy is as good."""
+    reuse_model(folder / "model", folder / "copy")
+    assert load_model(folder / "copy").digest == load_model(folder / "model").digest
 
 
 @cache

@@ -133,6 +133,12 @@ TARGETS = (
         readers.checkpoint,
     ),
     Target(
+        "reused_model",
+        "files of a model of another run edited, exchanged, removed",
+        readers.reused_model_case,
+        readers.reused_model,
+    ),
+    Target(
         "training_state",
         "safetensors, its header, tensors and progress edited",
         readers.training_case,

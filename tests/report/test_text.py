@@ -40,6 +40,19 @@ def test_describes_labels_and_warnings_of_the_training() -> None:
         {"preset": "paper", "steps": 9, "warnings": ["C is lost"]}, images
     )
     assert warned.endswith("1 without a label. Warning: C is lost.")
+    continued = text.describe_training(
+        {"preset": "robust", "steps": 9, "start_from": "0123456789abcdef"}, images
+    )
+    assert continued.startswith("Preset robust, 9 steps, continued from the model of digest 01234")
+
+
+def test_long_lists_of_a_description_are_cut_short() -> None:
+    leaves = dict(text.flatten({"few": [1, 2], "many": {"names": list("abcdefghijklmnopqrstuvw")}}))
+    assert leaves["few"] == "1, 2"
+    assert (
+        leaves["many.names"]
+        == "a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, ... (23)"
+    )
 
 
 def test_figures_escape_names() -> None:

@@ -1,6 +1,10 @@
 """A model of another run (`train.model`), in the place of `model.smk`."""
 
 
+localrules:
+    reuse_model,
+
+
 rule reuse_model:
     """Check the model of another run and copy it, in the place of training."""
     output:
