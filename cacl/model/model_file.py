@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
+import safetensors.torch
 import torch
 
 from cacl.config import TargetClass
@@ -17,10 +19,10 @@ from cacl.model.checkpoint import (
     CHECKPOINT,
     CURVES,
     DESCRIPTION,
+    METADATA,
     Model,
     load_model,
     read_tensors,
-    write_tensors,
 )
 from cacl.tables import check_file, write_bytes, write_checked_bytes
 
@@ -30,6 +32,9 @@ FILES = (CHECKPOINT, CURVES, DESCRIPTION)
 
 def write_model_file(folder: Path, path: Path) -> str:
     """Write a model as one safetensors file, which holds the bytes of its files; return its digest.
+
+    Its metadata hold the SHA-256 of each. It has no digest of its own bytes as the files of
+    `write_tensors`, whose place would be ambiguous: `model.json` in it has one.
 
     Parameters
     ----------
@@ -46,9 +51,12 @@ def write_model_file(folder: Path, path: Path) -> str:
         `training.csv` has changed since it was written.
     """
     model = load_model(folder)
-    contents = {name: np.frombuffer(data, np.uint8) for name, data in _read_files(folder).items()}
-    tensors = {name: torch.from_numpy(content.copy()) for name, content in contents.items()}
-    write_tensors(path, tensors, {})
+    files = _read_files(folder)
+    tensors = {
+        name: torch.frombuffer(bytearray(data), dtype=torch.uint8) for name, data in files.items()
+    }
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    write_bytes(path, safetensors.torch.save(tensors, {METADATA: json.dumps(digests)}))
     return model.digest
 
 
@@ -66,12 +74,12 @@ def model_folder(path: Path) -> Iterator[Path]:
     Raises
     ------
     CheckpointError
-        There is neither, or the file is no file of `write_model_file`.
+        There is neither, the file is no file of `write_model_file`, or its bytes have changed.
     """
     if path.is_dir():
         yield path
         return
-    tensors, _ = read_tensors(path)
+    tensors, digests = read_tensors(path, check=False)
     if set(tensors) != set(FILES) or any(
         tensor.dtype != torch.uint8 or tensor.ndim != 1 for tensor in tensors.values()
     ):
@@ -79,9 +87,16 @@ def model_folder(path: Path) -> Iterator[Path]:
             f"{path} is not a model in one file; write one with `cacl export --model`, or name the "
             "model's folder"
         )
+    files = {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+    for name, data in files.items():
+        if not isinstance(digests, dict) or hashlib.sha256(data).hexdigest() != digests.get(name):
+            raise CheckpointError(
+                f"{path} is damaged ({name} in it has changed); write it again with `cacl export "
+                "--model`"
+            )
     with tempfile.TemporaryDirectory(prefix="cacl-model-") as temporary:
-        for name in FILES:
-            write_bytes(Path(temporary) / name, tensors[name].numpy().tobytes())
+        for name, data in files.items():
+            write_bytes(Path(temporary) / name, data)
         try:
             yield Path(temporary)
         except CheckpointError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.torch
 import torch
 from typer.testing import CliRunner
 
@@ -19,17 +21,28 @@ from cacl import tables
 from cacl.cli import app
 from cacl.config import TargetClass
 from cacl.errors import CheckpointError
+from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.image import stain
-from cacl.model.checkpoint import load_model, read_description, read_tensors, write_tensors
+from cacl.model.checkpoint import (
+    METADATA,
+    load_model,
+    read_description,
+    read_tensors,
+    write_tensors,
+)
 from cacl.model.config import ROBUST, TEACHER, with_classes
-from cacl.model.data.dataset import read_rows, training_tiles
+from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
 from cacl.model.data.training_record import describe_training_data
+from cacl.model.device import make_fabric
 from cacl.model.inference.predict import pixel_logits
 from cacl.model.model_file import FILES, model_folder, write_model_file
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.training.plan import continued_stages, stages
+from cacl.model.training.run import TrainingRun
 from cacl.model.training.start import as_teachers, read_start
+from cacl.model.training.train import TrainingFiles, TrainingLimits, train
 from cacl.model.training_data import TrainingData, read_training_data
+from cacl.runtime.compute import Compute
 from cacl.runtime.file_digest import json_with_digest
 from cacl.steps.parameters import EarlierModel, SelectionFiles
 from cacl.steps.reuse_model import reuse_model
@@ -173,11 +186,7 @@ def test_refuses_other_models_with_a_remedy_and_writes_nothing(
     assert "\n" not in str(error.value)
     assert not out.exists()
     with pytest.raises(CheckpointError):
-        read_start(model, TEACHER, load_model_classes())
-
-
-def load_model_classes() -> tuple[TargetClass, ...]:
-    return (TargetClass(name="stain"),)
+        read_start(model, TEACHER, (SINGLE_CLASS,))
 
 
 def test_classes_of_the_configuration_must_be_those_of_the_model(
@@ -194,15 +203,15 @@ def test_file_that_is_no_model_is_refused(model: Path, tmp_path: Path) -> None:
         reuse_model(path, tmp_path / "out")
     whole = tmp_path / "whole.safetensors"
     write_model_file(model, whole)
-    tensors, _ = read_tensors(whole)
-    for name, content in (("model.json", torch.zeros(3)), ("model.json", torch.zeros(()))):
-        write_tensors(tmp_path / "odd.safetensors", tensors | {name: content}, {})
+    tensors, _ = read_tensors(whole, check=False)
+    for content in (torch.zeros(3), torch.zeros((), dtype=torch.uint8)):
+        write_tensors(tmp_path / "odd.safetensors", tensors | {"model.json": content}, {})
         with pytest.raises(CheckpointError, match="not a model in one file"):
             reuse_model(tmp_path / "odd.safetensors", tmp_path / "out")
     data = bytearray(whole.read_bytes())
     data[-1000] ^= 1
     whole.write_bytes(bytes(data))
-    with pytest.raises(CheckpointError, match="is damaged"):
+    with pytest.raises(CheckpointError, match=r"is damaged \(.* in it has changed\); write it"):
         reuse_model(whole, tmp_path / "out")
     (model / "training.csv").unlink()
     with pytest.raises(CheckpointError, match=r"no complete model .*; name a folder that `cacl tr"):
@@ -213,9 +222,10 @@ def test_file_that_is_no_model_is_refused(model: Path, tmp_path: Path) -> None:
 def test_error_in_a_file_names_the_file(model: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     write_model_file(model, path)
-    tensors, _ = read_tensors(path)
+    tensors, digests = read_tensors(path, check=False)
     tensors["model.json"] = torch.frombuffer(bytearray(b"{}"), dtype=torch.uint8)
-    write_tensors(path, tensors, {})
+    digests["model.json"] = hashlib.sha256(b"{}").hexdigest()
+    path.write_bytes(safetensors.torch.save(tensors, {METADATA: json.dumps(digests)}))
     with pytest.raises(CheckpointError, match=f"^{path}/model.json describes a model of version"):
         reuse_model(path, tmp_path / "out")
 
@@ -293,3 +303,74 @@ def test_teachers_of_a_class_have_the_logits_of_the_network_in_it() -> None:
             assert logits.shape[1] == 1
             torch.testing.assert_close(logits[:, 0], expected[:, class_index], rtol=1e-3, atol=1e-3)
         assert network.codebook.codebook_id.max() == 2
+
+
+@pytest.fixture(scope="module")
+def robust(atlas: ModelAtlas) -> Path:
+    """A student of two teachers."""
+    assert ROBUST.distill is not None
+    distill = dataclasses.replace(ROBUST.distill, n_teachers=2, top_k=1)
+    preset = dataclasses.replace(ROBUST, distill=distill)
+    return atlas.train("robust", preset=preset, max_steps=160)
+
+
+def continue_from(atlas: ModelAtlas, model: Path, out: str, seed: int = 0) -> Path:
+    train(
+        TrainingFiles(atlas.path("training.parquet"), atlas.path("atlas.zarr"), start_from=model),
+        atlas.path(out),
+        limits=TrainingLimits(20),
+        seed=seed,
+        compute=Compute(threads=1),
+    )
+    return atlas.path(out)
+
+
+def test_training_continues_from_the_weights_without_teachers(
+    atlas: ModelAtlas, robust: Path, tmp_path: Path
+) -> None:
+    describe(robust, lambda d: d["training_data"].update(train=["HPA000001", "OTHER"]))
+    whole = tmp_path / "robust.safetensors"
+    write_model_file(robust, whole)
+    folder = continue_from(atlas, whole, "continued")
+    description = read_description(folder / "model.json")
+    assert description["start_from"] == load_model(robust).digest
+    assert (description["preset"], description["steps"]) == ("robust", 20)
+    own, earlier = record(atlas.path("model")), record(robust)
+    assert record(folder).train == tuple(sorted({*own.train, *earlier.train}))
+    before, after = (pd.read_csv(each / "training.csv") for each in (robust, folder))
+    assert after["network"].unique().tolist() == [1]
+    assert after["pseudo_label_bce"].notna().all()
+    student = before[before["network"] == before["network"].max()]
+    assert after["reconstruction"].iloc[0] < 0.5 * student["reconstruction"].iloc[0]
+    again = continue_from(atlas, robust, "again")
+    for name in ("checkpoint.safetensors", "model.json", "training.csv"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_run_starts_with_the_weights_and_codes_of_the_model(robust: Path) -> None:
+    (start,) = load_model(robust).networks
+    fabric = make_fabric(1)
+    tiles = TileDataset(
+        pixels=torch.zeros(2, 5, 32, 32, dtype=torch.uint8),
+        positive=torch.tensor([[True], [False]]),
+        negative=torch.tensor([[False], [True]]),
+        selected=torch.tensor([True, True]),
+        image_index=torch.tensor([0, 1]),
+        manual=torch.zeros(2, 1, dtype=torch.bool),
+        classes=(SINGLE_CLASS,),
+    )
+    run = TrainingRun.create(ROBUST, tiles, fabric, 0, start)
+    for network in (run.network, run.final_network):
+        for name, tensor in start.state_dict().items():
+            assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def test_training_does_not_continue_from_other_presets_and_ensembles(
+    model: Path, robust: Path
+) -> None:
+    classes = (SINGLE_CLASS,)
+    with pytest.raises(CheckpointError, match=r"preset 'teacher', but train.preset is robust;"):
+        read_start(model, ROBUST, classes)
+    twice = dataclasses.replace(ROBUST, n_ensemble=2)
+    with pytest.raises(CheckpointError, match=r"1 network\(s\), .* is 2; set train.seeds to 1"):
+        read_start(robust, twice, classes)
