@@ -50,7 +50,7 @@ from cacl.steps.select import select
 from cacl.tables.schemas import ImageRow, TileRow
 from tests.fixtures.model_atlas import ModelAtlas, image_row
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LENIENT = dataclasses.replace(
     TEACHER, post=dataclasses.replace(TEACHER.post, fail_on_collapse=False)
 )
