@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT_MODULES = {"__init__", "__main__", "config", "errors"}
-MODEL_MODULES = 20
+MODEL_MODULES = 24
 MAX_LINES = 400
 
 

@@ -31,11 +31,9 @@ def export(
         Path | None, typer.Option(help="File for antibodies x measures as AnnData.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="File for the model, for train.model of another run.")
+        Path | None,
+        typer.Option(help="File for the model beside the report, for train.model of another run."),
     ] = None,
-    model_folder: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path(
-        "results/model"
-    ),
     label: Labels = None,
     jobs: opt.Jobs = 1,
 ) -> None:
@@ -52,7 +50,7 @@ def export(
             store,
             geojson=geojson,
             h5ad=h5ad,
-            model=None if model is None else ModelExport(model_folder, model),
+            model=None if model is None else ModelExport(report.parent / "model", model),
             labels=label or (),
             antibodies=antibodies,
             jobs=jobs,

@@ -140,7 +140,7 @@ def test_one_file_holds_the_model_byte_by_byte(model: Path, tmp_path: Path) -> N
 
 def test_export_writes_the_file(model: Path, tmp_path: Path) -> None:
     out = tmp_path / "exported.safetensors"
-    options = ["export", "--model", str(out), "--model-folder", str(model)]
+    options = ["export", "--model", str(out), "--report", str(model.parent / "report")]
     result = CliRunner().invoke(app, options)
     assert result.exit_code == 0, result.output
     assert load_model(model).digest in result.output.replace("\n", "")
