@@ -268,6 +268,8 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
             deadline=deadline,
             path=plan.out / STATES / f"{number}.safetensors",
             fingerprint=fingerprint,
+            steps_before=sum(each.steps for each in plan.networks[:number]),
+            all_steps=total_steps,
         )
         result = train_stage(stage, world, stop_requested)
         if result is None:
