@@ -7,8 +7,10 @@ import logging
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from snakemake.settings.types import OutputSettings
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from cacl.launch.display import RunDisplay
@@ -106,8 +108,8 @@ def test_plugin_shows_steps_warnings_and_errors_and_no_more(
     monkeypatch: pytest.MonkeyPatch, out: io.StringIO
 ) -> None:
     monkeypatch.setattr(sys, "stderr", out)
-    handler = LogHandler(None, None)
-    job = {"jobid": 1, "rule_name": "tile", "log": []}
+    handler = LogHandler(OutputSettings(), None)
+    job: dict[str, Any] = {"jobid": 1, "rule_name": "tile", "log": []}
     for each in (
         record("Building DAG of jobs..."),
         record("Job stats", event=LogEvent.RUN_INFO, stats={"tile": 1, "total": 1}),
