@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 FOLDERS = ("config", "profiles", "workflow")
 
 
-def run(command: Sequence[object], folder: Path, timeout_s: float = 300.0) -> str:
+def run(command: Sequence[object], folder: Path, timeout_s: float = 300.0, status: int = 0) -> str:
     """Run a command without the checkout on any path, and return what it prints."""
     hidden = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONHOME")
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
@@ -28,7 +28,7 @@ def run(command: Sequence[object], folder: Path, timeout_s: float = 300.0) -> st
         list(map(str, command)), cwd=folder, env=environment | {"PATH": "/usr/bin:/bin"},
         capture_output=True, text=True, check=False, timeout=timeout_s,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -84,6 +84,13 @@ def test_package_is_used_from_its_environment(scripts: Path, tmp_path: Path) -> 
     assert Path(path).is_relative_to(scripts.parent)
     assert Path(path).is_file()
     assert profiles == ["default", "slurm-gpu"]
+
+
+def test_conda_environments_are_those_of_a_checkout(scripts: Path, tmp_path: Path) -> None:
+    run([scripts / "cacl", "init", "demo"], tmp_path)
+    options = ["--", "--software-deployment-method", "conda", "--dry-run"]
+    printed = run([scripts / "cacl", "run", *options], tmp_path, status=1)
+    assert "Conda environments need a checkout of the repository" in printed
 
 
 def test_three_commands_lead_to_a_report_on_own_images(scripts: Path, tmp_path: Path) -> None:
