@@ -73,7 +73,7 @@ def test_wheel_holds_the_whole_workflow_and_nothing_besides(checkout: Path, whee
         for folder in FOLDERS
         for path in (checkout / folder).rglob("*")
         if path.is_file()
-    }
+    } | {"cacl/workflow_files/environment.yml"}
     assert expected == {name for name in names if name.startswith("cacl/workflow_files/")}
     assert {name.split("/")[0] for name in names} == {"cacl", "cacl_atlas-0.1.0.dist-info"}
 

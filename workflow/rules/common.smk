@@ -258,7 +258,7 @@ if workflow.non_local_exec:
     workflow.global_resources["_cores"] = None
 
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
-    if not (CHECKOUT / "environment.yml").exists():
+    if not (CHECKOUT / "cacl").is_dir():
         raise WorkflowError(
             "Conda environments need a checkout of the repository, and this workflow is that of an "
             "installed package; leave out --software-deployment-method, or run snakemake in a "
