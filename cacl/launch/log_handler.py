@@ -18,7 +18,7 @@ NOTHING_TO_DO = "Nothing to be done"
 LOG_HINT = "Complete log(s): "
 REPEATED = re.compile(
     r"Exiting because a job execution failed|At least one job did not complete"
-    r"|Command '.*' returned non-zero exit status",
+    r"|Command '.*' (returned non-zero exit status|died with)",
     re.DOTALL,
 )
 """What Snakemake says of a failed job, whose own sentence the display shows."""
