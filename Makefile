@@ -7,14 +7,13 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
 
-.PHONY: help demo test test-fast test-slurm check lock audit docs benchmark profile clean
+.PHONY: help demo test test-fast test-slurm check package lock audit docs benchmark profile clean
 
 help:       ## This list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
 demo: $(VENV)/run.stamp       ## Environment, then the whole workflow on a synthetic atlas
-	$(RUN) snakemake --quiet host reason
-	$(RUN) cacl top --report results/report
+	@$(RUN) cacl run --configfile config/config.yaml
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
 	$(RUN) OMP_WAIT_POLICY=PASSIVE pytest -n 2 --dist loadfile \
@@ -36,6 +35,12 @@ check: $(VENV)/dev.stamp      ## Formatting, types, import order, lint
 	$(RUN) snakemake --lint
 	@command -v npx >/dev/null || { echo "Biome needs npx: apt-get install nodejs npm"; exit 1; }
 	npm_config_cache=$(VENV)/npm npx --yes $(BIOME) ci --error-on-warnings
+
+package: $(VENV)/dev.stamp    ## Build dist/ (wheel, source distribution) and check it
+	rm -rf dist
+	$(RUN) python -m hatchling build
+	$(RUN) twine check --strict dist/*
+	$(RUN) check-wheel-contents dist/*.whl
 
 lock: $(VENV)/dev.stamp       ## Write requirements.lock: dependencies with hashes for a container
 	$(RUN) UV_CUSTOM_COMPILE_COMMAND="make lock" uv pip compile pyproject.toml --quiet --upgrade \
@@ -63,8 +68,8 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "Installing into $(VENV) (some minutes the first time)"
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp

@@ -3,42 +3,63 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from cacl import __version__
-from cacl.cli import benchmark, census, diagnostics, export, integrity, model, results, source
+from cacl.cli import (
+    benchmark,
+    census,
+    diagnostics,
+    export,
+    integrity,
+    model,
+    results,
+    source,
+    workflow,
+)
 from cacl.cli.options import with_config_options
 from cacl.runtime.openmp import limit_active_waiting
 from cacl.runtime.printable import LogFormatter
 
 HELP = "Quantify a diffuse stain across the Human Protein Atlas from image-wise labels."
-COMMANDS = (
-    source.phantom,
-    source.catalog,
-    source.acquire,
-    source.tile,
-    model.select,
-    model.train,
-    model.reuse_model,
-    census.segment,
-    census.measure,
-    benchmark.controls,
-    results.report,
-    benchmark.benchmark_data,
-    benchmark.train_classifier,
-    benchmark.benchmark,
-    results.top,
-    export.export,
-    results.docs,
-    diagnostics.status,
-    diagnostics.unlock,
-    diagnostics.doctor,
-    diagnostics.estimate,
-    integrity.verify,
-    integrity.compare,
-)
+PANELS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Start here": (
+        workflow.init,
+        workflow.run,
+        diagnostics.status,
+        results.top,
+        diagnostics.doctor,
+    ),
+    "Before and after a run": (
+        diagnostics.estimate,
+        diagnostics.unlock,
+        export.export,
+        integrity.verify,
+        integrity.compare,
+    ),
+    "Steps, which the workflow calls": (
+        source.phantom,
+        source.catalog,
+        source.acquire,
+        source.tile,
+        model.select,
+        model.train,
+        model.reuse_model,
+        census.segment,
+        census.measure,
+        benchmark.controls,
+        results.report,
+        benchmark.benchmark_data,
+        benchmark.train_classifier,
+        benchmark.benchmark,
+    ),
+    "Development": (results.docs,),
+}
+"""Commands by the heading under which `cacl` lists them."""
+
 app = typer.Typer(help=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
@@ -65,5 +86,7 @@ def main(
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-for command in COMMANDS:
-    app.command(command.__name__.replace("_", "-"))(with_config_options(command))
+for panel, commands in PANELS.items():
+    for command in commands:
+        name = command.__name__.replace("_", "-")
+        app.command(name, rich_help_panel=panel)(with_config_options(command))

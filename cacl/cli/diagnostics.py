@@ -51,7 +51,7 @@ def unlock(directory: Directory = Path()) -> None:
 
     with opt.report_errors():
         if workflow_lock.unlock(directory):
-            typer.echo("Unlocked. Run the same snakemake command again: it continues.")
+            typer.echo("Unlocked. Run the same command again: it continues.")
         else:
             typer.echo(f"{directory.resolve()} is not locked")
 

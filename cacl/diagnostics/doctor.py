@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -98,7 +99,9 @@ def _check_packages(pinned: Mapping[str, str]) -> Iterator[CheckResult]:
 
 def _check_programs() -> Iterator[CheckResult]:
     for program in ("snakemake", "cacl"):
-        path = shutil.which(program)
+        # `cacl run` finds programs beside its interpreter too.
+        search = os.pathsep.join((sysconfig.get_path("scripts"), os.environ.get("PATH", "")))
+        path = shutil.which(program, path=search)
         remedy = "activate the environment: . .venv/bin/activate"
         yield check(f"program {program}", path is not None, path or "not on PATH", remedy)
 

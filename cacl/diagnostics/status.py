@@ -173,7 +173,7 @@ def read_status(folder: Path) -> RunStatus:
     shards = sorted(int(path.stem) for path in lists.glob("*.parquet") if path.stem.isdigit())
     if not shards:
         raise TableError(
-            f"{lists} has no list of images, so the run has not started; start `snakemake`, or "
+            f"{lists} has no list of images, so the run has not started; start `cacl run`, or "
             "give the run's folder with --directory"
         )
     return RunStatus(

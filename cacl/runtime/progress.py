@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from rich.console import Console
@@ -23,6 +25,40 @@ log = logging.getLogger(__name__)
 LOG_INTERVAL_S = 10.0
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class LoggedProgress:
+    """Progress of a step as its log states it; `str()` is the text of the log.
+
+    Parameters
+    ----------
+    description
+        Step and kind of the items: "tile: images".
+    done, total
+        Number of items that are done, and of all.
+    """
+
+    description: str
+    done: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.description}: {self.done} of {self.total}"
+
+    @property
+    def items(self) -> str:
+        """The kind of the items: "images"."""
+        return self.description.rpartition(": ")[2]
+
+    @classmethod
+    def last_of(cls, text: str) -> LoggedProgress | None:
+        """Return the progress that a log stated last; None if it states none."""
+        lines = _LOGGED.findall(text)
+        return cls(lines[-1][0], int(lines[-1][1]), int(lines[-1][2])) if lines else None
+
+
+_LOGGED = re.compile(r" INFO ([a-z][\w -]*(?:: [\w -]+)+): (\d+) of (\d+), ")
 
 
 def track(
@@ -103,12 +139,7 @@ def _log_lines(
         throughput.add(item)
         now = time.monotonic()
         if now - last >= LOG_INTERVAL_S or throughput.done == total:
-            log.info(
-                "%s: %d of %d, %s, %.0f s left",
-                description,
-                throughput.done,
-                total,
-                throughput,
-                throughput.remaining_s(total),
-            )
+            progress = LoggedProgress(description, throughput.done, total)
+            left_s = throughput.remaining_s(total)
+            log.info("%s, %s, %.0f s left", progress, throughput, left_s)
             last = now

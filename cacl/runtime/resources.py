@@ -176,6 +176,11 @@ def error_sentence(error: BaseException, command: str) -> str | None:
         return str(shortage_error(*found, command))
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         return str(disk_error(error, command))
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "cacl":
+        return (
+            f"{command}: a package cannot be imported ({_one_line(error)}); `cacl doctor` names "
+            "what the environment lacks"
+        )
     name_error = not_utf8_error(error)
     return None if name_error is None else str(name_error)
 

@@ -137,7 +137,7 @@ def test_reports_last_saved_step_of_unfinished_training(run: Path) -> None:
 
 
 def test_rejects_folder_without_catalog(tmp_path: Path) -> None:
-    with pytest.raises(TableError, match="the run has not started; start `snakemake`"):
+    with pytest.raises(TableError, match="the run has not started; start `cacl run`"):
         read_status(tmp_path)
 
 

@@ -26,6 +26,7 @@ from cacl.model.training import loop, monitor, train
 from cacl.model.training.losses import LossBreakdown
 from cacl.model.training.run import TrainingRun, learning_rate
 from cacl.model.training.train import STATES
+from cacl.runtime.progress import LoggedProgress
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas, make_codebook_diverge
 
@@ -165,12 +166,23 @@ def test_writes_description_metrics_and_progress_line(
     ]
     assert last["total"] == pytest.approx(last[parts].sum(), rel=1e-4)
     assert list(pd.read_csv(folder / "speed.csv")) == ["step", "tiles_per_second"]
+    assert "train: steps: 32 of 32, teacher" in caplog.messages
     [line] = [text for text in caplog.messages if "step 32 of 32" in text]
     assert re.search(r"train: teacher: step 32 of 32, \d+\.\d tiles/s, ", line)
     for name in ("total", *parts, "perplexity_s", "perplexity_c", "dead_codes", "c_fraction"):
         [shown] = re.findall(rf", {name} ([-+.e\d]+)", line)
         # Four digits of the value against six in the file: each is off by half a unit.
         assert float(shown) == pytest.approx(last[name], rel=5.1e-4, abs=1e-12)
+
+
+@pytest.mark.usefixtures("lenient")
+def test_progress_counts_the_steps_of_all_networks(
+    atlas: ModelAtlas, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    atlas.train("two", seeds=2, max_steps=12)
+    stated = [LoggedProgress.last_of(f" INFO {text}\n") for text in caplog.messages]
+    assert [(each.done, each.total) for each in stated if each] == [(12, 24), (24, 24)]
 
 
 @pytest.mark.usefixtures("lenient")

@@ -202,3 +202,13 @@ def test_sentence_of_a_command() -> None:
     missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(Path("x")))
     assert "No such file or directory: 'x'" in str(error_sentence(missing, "cacl top"))
     assert error_sentence(ZeroDivisionError("0"), "cacl top") is None
+
+
+def test_missing_package_is_a_fault_of_the_environment_and_a_missing_module_is_ours() -> None:
+    absent = ModuleNotFoundError("No module named 'openslide'", name="openslide.lowlevel")
+    assert str(error_sentence(absent, "cacl tile")) == (
+        "cacl tile: a package cannot be imported (No module named 'openslide'); `cacl doctor` "
+        "names what the environment lacks"
+    )
+    ours = ModuleNotFoundError("No module named 'cacl.x'", name="cacl.x")
+    assert error_sentence(ours, "cacl tile") is None

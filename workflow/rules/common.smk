@@ -6,6 +6,7 @@ from cacl.benchmark.truth_index import mask_names
 from cacl.config import resolve
 from cacl.errors import ConfigError, Reason
 from cacl.diagnostics.retries import Retries
+from cacl.diagnostics.run_source import record_source
 from cacl.diagnostics.slurm_errors import explain
 from cacl.diagnostics.workflow_lock import explain_lock, record_run, remove_record
 from cacl.diagnostics.workflow_triggers import (
@@ -292,6 +293,12 @@ if workflow.non_local_exec:
     workflow.global_resources["_cores"] = None
 
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    if not (CHECKOUT / "cacl").is_dir():
+        raise WorkflowError(
+            "Conda environments need a checkout of the repository, and this workflow is that of an "
+            "installed package; leave out --software-deployment-method, or run snakemake in a "
+            "checkout"
+        )
     # environment.yml has the dependencies; the package itself is that of this checkout.
     # Snakemake formats a prefix: {{ and }} become braces.
     shell.prefix(
@@ -308,6 +315,7 @@ if workflow.is_main_process and not workflow.dryrun:
 
 onstart:
     record_run(Path.cwd())
+    record_source(Path.cwd(), settings.source)
 
 
 onsuccess:

@@ -58,6 +58,8 @@ class Stage:
     start
         Network whose weights and codes it starts with; None for random weights, and codes that are
         set after the warm-up.
+    steps_before, all_steps
+        Steps of the networks before this one and of all networks, for messages; 0 for this alone.
     """
 
     name: str
@@ -71,6 +73,8 @@ class Stage:
     path: Path
     fingerprint: str
     start: AutoEncoder | None = None
+    steps_before: int = 0
+    all_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +124,7 @@ def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageRe
     relabel_steps = {round(fraction * steps) for fraction in mil.relabel_at} if mil else set()
     tiles_per_step = optim.batch_size * world.size
     metrics = MetricsLog(run, stage.name, stage.class_indices, tiles_per_step, steps)
+    metrics.steps_before, metrics.all_steps = stage.steps_before, stage.all_steps or steps
 
     while run.step < steps:
         stop_early = optim.patience is not None and run.bad_checks >= optim.patience

@@ -24,6 +24,7 @@ from cacl.model.networks.codebook import SHARED, ClassAwareCodebook, perplexity
 from cacl.model.training.losses import LossBreakdown
 from cacl.model.training.pseudo_labels import REFERENCE_TILES, highest_logits, sample_tiles
 from cacl.model.training.run import TrainingRun
+from cacl.runtime.progress import LoggedProgress
 from cacl.tables import write_checked_text
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,11 @@ class MetricsLog:
         Tiles per step, over all processes.
     steps
         Steps of the network.
+
+    Attributes
+    ----------
+    steps_before, all_steps
+        Steps of the networks before it, and of all networks, for the progress of the training.
     """
 
     def __init__(
@@ -170,6 +176,7 @@ class MetricsLog:
     ) -> None:
         self.run, self.name, self.class_indices = run, name, class_indices
         self.tiles_per_step, self.steps = tiles_per_step, steps
+        self.steps_before, self.all_steps = 0, steps
         self.speed: list[tuple[int, float]] = []
         self.row_start = self.line_time = time.monotonic()
 
@@ -225,6 +232,8 @@ class MetricsLog:
                 rate,
                 ", ".join(metrics),
             )
+            done = self.steps_before + run.step
+            log.info("%s, %s", LoggedProgress("train: steps", done, self.all_steps), self.name)
 
 
 def write_metrics(

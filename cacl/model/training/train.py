@@ -305,6 +305,8 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
             path=plan.out / STATES / f"{number}.safetensors",
             fingerprint=fingerprint,
             start=start,
+            steps_before=sum(each.steps for each in plan.networks[:number]),
+            all_steps=total_steps,
         )
         result = train_stage(stage, world, stop_requested)
         if result is None:
