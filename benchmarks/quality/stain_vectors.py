@@ -129,7 +129,7 @@ def main() -> None:
         "the next columns show them",
         "DAB of pure pixels: the median direction of pixels with DAB alone, as the controls use it",
         f"the QC flag `stain vectors` needs a fraction above {MAX_RESIDUAL_FRACTION} with the "
-        "vectors of the run, which are the fixed ones by default",
+        "fixed vectors",
     ]
     write_table(options.out, "Fit of the stain vectors", notes, HEADER, rows)
 
