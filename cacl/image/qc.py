@@ -20,6 +20,9 @@ from cacl.image.tile_stats import BLOCKS_PER_TILE, Float64, Int64, TileRowStats
 MIN_SHARPNESS = 0.05
 MIN_TISSUE_TILES = 4
 MAX_SATURATED_FRACTION = 0.01
+# Twice that of the worst fitting of five real cores, which have 0.07 to 0.10; images stained with
+# haematoxylin and eosin have 0.25 or more (`benchmarks/results/stain_vectors.md`).
+MAX_RESIDUAL_FRACTION = 0.2
 MIN_DIAMETER_FRACTION = 0.6
 MAX_ASPECT_RATIO = 1.1
 CORE_UM_FACTORS = (0.7, 1.3)
@@ -38,6 +41,7 @@ class Flag(StrEnum):
     FOLD = "fold"
     LITTLE_TISSUE = "little tissue"
     SATURATED = "saturated"
+    STAIN_VECTORS = "stain vectors"
     UNUSUAL_SIZE = "unusual core size"
 
 
@@ -84,6 +88,10 @@ def quality_flags(
     saturated
         More than `MAX_SATURATED_FRACTION` of the cell area has a channel at
         `tile_stats.SATURATED_LEVEL` or below, where the density cannot be measured.
+    stain vectors
+        The root mean square of the residual's optical density exceeds `MAX_RESIDUAL_FRACTION` of
+        that of all density, over the cell area; see `residual_fraction`. The colours are not
+        mixtures of the two stains: another stain, or another white balance.
     unusual core size
         The diameter of the circle with the area of the tissue's convex hull is less than
         `MIN_DIAMETER_FRACTION` of the image's shorter side, or the image's aspect ratio exceeds
@@ -103,6 +111,7 @@ def quality_flags(
         Flag.FOLD: tissue_folds.fold_fraction(*maps) > tissue_folds.MAX_FOLD_FRACTION,
         Flag.LITTLE_TISSUE: cell_px < MIN_TISSUE_TILES * grid.tile_px**2,
         Flag.SATURATED: saturated_px > MAX_SATURATED_FRACTION * cell_px,
+        Flag.STAIN_VECTORS: residual_fraction(rows) > MAX_RESIDUAL_FRACTION,
         Flag.UNUSUAL_SIZE: core_um is not None
         and (_unusual_extent(cell_per_block, grid) or _unusual_diameter(rows, mpp, core_um)),
     }
@@ -115,6 +124,16 @@ def sharpness(brightness_sums: Float64) -> float:
     variance = total_squared / pixels - (total / pixels) ** 2
     laplacian_variance = laplacian_squared / pixels - (laplacian / pixels) ** 2
     return float(laplacian_variance / variance) if variance > 0 else 0.0
+
+
+def residual_fraction(rows: Sequence[TileRowStats]) -> float:
+    """Return how much of an image's optical density the two stains do not explain, 0 to 1.
+
+    It is the root mean square of the residual's density over the root mean square of the norm of
+    the densities of R, G and B, over the cell area; 0 without density.
+    """
+    residual, total = np.sum([row.residual_sums for row in rows], axis=0)
+    return float(np.sqrt(residual / total)) if total > 0 else 0.0
 
 
 def core_diameter(rows: Sequence[TileRowStats]) -> float | None:

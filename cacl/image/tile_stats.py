@@ -52,6 +52,9 @@ class TileRowStats:
     brightness_sums
         Over the cell area, (6,): pixels, saturated pixels, and sums of brightness, brightness
         squared, Laplacian, Laplacian squared.
+    residual_sums
+        Over the cell area, (2,): squares of the residual's optical density, see
+        `cacl.image.stain.deconvolution_matrix`, and squares of the densities of R, G and B.
     row_extent
         First and last column of the cell area in each row of pixels, int64 (tile_px, 2); -1 in
         rows without cell area.
@@ -68,6 +71,7 @@ class TileRowStats:
     hematoxylin_map: Float16
     dab_map: Float16
     brightness_sums: Float64
+    residual_sums: Float64
     row_extent: Int64
 
 
@@ -83,7 +87,7 @@ def compute_row_stats(rgb: UInt8, cell: Bool, stained: Bool) -> TileRowStats:
     """
     tile_px = cell.shape[0]
     stained = stained & cell
-    hematoxylin_od, dab_od = stain.separate_stains(rgb)
+    hematoxylin_od, dab_od, residual_od = stain.separate_with_residual(rgb)
     dab = (dab_od > stain.DAB_THRESHOLD_OD) & cell
     above_weak, above_moderate, strong = (
         area_per_tile((dab_od > threshold) & cell, tile_px)
@@ -101,6 +105,12 @@ def compute_row_stats(rgb: UInt8, cell: Bool, stained: Bool) -> TileRowStats:
         hematoxylin_map=_downsampled_map(hematoxylin_od * cell),
         dab_map=_downsampled_map(dab_od * cell),
         brightness_sums=_brightness_sums(rgb, cell),
+        residual_sums=np.array(
+            [
+                _sum_of_squares(residual_od[cell]),
+                _sum_of_squares(stain.optical_density(rgb[:, cell])),
+            ]
+        ),
         row_extent=row_extent(cell),
     )
 
@@ -115,6 +125,10 @@ def area_per_tile(mask: Bool, tile_px: int) -> Int64:
 def _sum_per_tile(values: NDArray[np.floating], tile_px: int) -> Float64:
     sums: Float64 = values.sum(axis=0, dtype=np.float64).reshape(-1, tile_px).sum(axis=1)
     return sums
+
+
+def _sum_of_squares(values: NDArray[np.float32]) -> float:
+    return float(np.square(values).sum(dtype=np.float64))
 
 
 def _sum_per_block(values: NDArray[np.floating], tile_px: int) -> Float64:

@@ -17,10 +17,13 @@ Bool = NDArray[np.bool_]
 BLUR_SIGMA = 1.5
 MIN_RELATIVE_LAYERS, MIN_RELATIVE_PEAK = 1.5, 2.0
 MIN_SPREADS = 3.5
+# Where stained nuclei are packed, as in crypts, one layer reaches the density of a nucleus and both
+# stains exceed twice their median. Two layers exceed it.
+DENSE_QUANTILE, MIN_PEAK_TO_DENSE = 0.98, 1.1
 MIN_FOLD_SQUARES = 12
 EDGE_SQUARES = 12
-# Of five real cores, the folded one has 0.025 and the others up to 0.002; 84 synthetic cores
-# without folds, some of them with stained nuclei, up to 0.0087.
+# Of five real cores, the folded one has 0.025 and the others up to 0.002; see also
+# `benchmarks/results/artefacts.md`.
 MAX_FOLD_FRACTION = 0.01
 
 
@@ -45,8 +48,9 @@ def fold_fraction(cell: Float16, hematoxylin: Float16, dab: Float16) -> float:
     the edge dries, curls and takes up more of both stains in most cores.
 
     Most folds narrower than about 16 analysis pixels are missed. Wider ones are missed in some
-    cores: where only one stain is present, or where the tissue is so loose that the second layer
-    covers gaps. For detection rates see `benchmarks/results/artefacts.md`.
+    cores: where only one stain is present, where one layer has packed nuclei and pale tissue, or
+    where the tissue is so loose that the second layer covers gaps. For detection rates see
+    `benchmarks/results/artefacts.md`.
     """
     filled = _filled(cell)
     if not filled.any():
@@ -66,8 +70,11 @@ def fold_mask(cell: Float16, hematoxylin: Float16, dab: Float16) -> Bool:
     its mean and DAB / its mean, blurred with `BLUR_SIGMA`. A fold is a component above
     `MIN_RELATIVE_LAYERS` times the median and above the median plus `MIN_SPREADS` times the
     distance from the median to the upper quartile, with a peak above `MIN_RELATIVE_PEAK` times the
-    median, and larger than a clump of cells. Kothari et al. (J Pathol Inform 2013) and HistoQC
-    detect saturated and dark regions instead, which strong DAB is as well.
+    median, and larger than a clump of cells. Its peak must also exceed, by a factor of
+    `MIN_PEAK_TO_DENSE`, the `DENSE_QUANTILE` of single squares elsewhere, which are smaller than a
+    nucleus: packed cells are as dense as the densest cell, two layers are denser. Kothari et al. (J
+    Pathol Inform 2013) and HistoQC detect saturated and dark regions instead, which strong DAB is
+    as well.
     """
     filled = _filled(cell)
     if not filled.any():
@@ -78,14 +85,17 @@ def fold_mask(cell: Float16, hematoxylin: Float16, dab: Float16) -> Bool:
     layers = _blur(smaller) / np.maximum(_blur(tissue), np.float32(1e-6))
     median, upper_quartile = np.quantile(layers[filled], [0.5, 0.75])
     threshold = max(MIN_RELATIVE_LAYERS * median, median + MIN_SPREADS * (upper_quartile - median))
+    dark = filled & (layers > threshold)
+    single = filled & ~dark
+    dense = np.quantile(smaller[single] / tissue[single], DENSE_QUANTILE)
     stats: Any
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (filled & (layers > threshold)).astype(np.uint8), connectivity=8
+        dark.astype(np.uint8), connectivity=8
     )
     peaks = np.zeros(count, dtype=np.float32)
     np.maximum.at(peaks, labels.ravel(), layers.ravel())
     is_fold = stats[:, cv2.CC_STAT_AREA] >= MIN_FOLD_SQUARES
-    is_fold &= peaks > max(MIN_RELATIVE_PEAK * median, threshold)
+    is_fold &= peaks > max(MIN_RELATIVE_PEAK * median, MIN_PEAK_TO_DENSE * dense, threshold)
     is_fold[0] = False
     folded: Bool = is_fold[labels]
     return folded

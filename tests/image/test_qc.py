@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cacl.image import qc
+from cacl.image import qc, stain
 from cacl.image.cell_mask import cell_mask
 from cacl.image.qc import Flag
 from cacl.image.tile_grid import TileGrid
@@ -122,6 +122,27 @@ def test_saturated_pixels_in_the_cell_area_are_flagged() -> None:
     rgb, cell = core()
     rgb[:, :20, :20] = 0
     assert Flag.SATURATED not in flags(rgb, cell)
+
+
+@pytest.mark.parametrize(("residual_od", "flagged"), [(0.0, False), (0.1, True), (-0.1, True)])
+def test_colours_that_are_no_mixture_of_the_two_stains_are_flagged(
+    residual_od: float, flagged: bool
+) -> None:
+    """Tissue of 0.4 OD of haematoxylin, and a third colour at right angles to both stains."""
+    rgb, cell = core()
+    third, hematoxylin = (
+        np.array(vector) / np.linalg.norm(vector)
+        for vector in (np.cross(stain.HEMATOXYLIN_OD, stain.DAB_OD), stain.HEMATOXYLIN_OD)
+    )
+    darker = rgb.copy()
+    for density in (0.4, 0.2):
+        levels = 256 * 10 ** -(density * hematoxylin + residual_od * third) - 1
+        pixels = cell & (np.indices(cell.shape).sum(0) // 4 % 2 == round(density * 5 - 1))
+        darker[:, pixels] = np.rint(levels)[:, None]
+    rows = row_stats(darker, cell)
+    expected = abs(residual_od) / np.sqrt((0.4**2 + 0.2**2) / 2 + residual_od**2)
+    assert qc.residual_fraction(rows) == pytest.approx(expected, abs=0.01)
+    assert flags(darker, cell) == ([Flag.STAIN_VECTORS] if flagged else [])
 
 
 def test_small_core_and_oblong_image_are_flagged() -> None:

@@ -1,0 +1,156 @@
+"""How well stain vectors fit: residual optical density of fixed and of estimated vectors.
+
+Images: the real cores of the Human Protein Atlas, fields of Ki67, scikit-image's example of
+immunohistochemistry, and synthetic cores; colon stained with haematoxylin and eosin (GlaS) shows
+what a misfit is. Images of Ki67 and GlaS are for measuring only; nothing of them is kept.
+
+Usage: python -m benchmarks.quality.stain_vectors [--ki67 FOLDER] [--glas FOLDER] [--out FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.data import immunohistochemistry
+
+from benchmarks._lib.images import UInt8, real_cores
+from benchmarks._lib.painted_cores import read_image
+from benchmarks._lib.report import RESULTS, write_table
+from benchmarks.quality.artefacts import in_analysis_px
+from benchmarks.quality.cell_area import synthetic_core
+from benchmarks.quality.ki67 import KI67
+from benchmarks.quality.ki67 import SOURCE_PX as KI67_PX
+from benchmarks.quality.ki67 import TILE_PX as KI67_TILE_PX
+from benchmarks.quality.real_tissue import GLAS
+from cacl.image import stain
+from cacl.image.cell_mask import cell_mask
+from cacl.image.qc import MAX_RESIDUAL_FRACTION
+from cacl.image.readers import open_source
+from cacl.image.tile_grid import TileGrid
+from cacl.phantom.settings import SETTINGS
+
+Float64 = NDArray[np.float64]
+
+# As QuPath's default: pixels of this total density, and 1 % of the angles left out on either side.
+MIN_OD, MAX_OD = 0.05, 1.0
+IGNORED_PERCENT = 1.0
+EVERY_NTH_COLON = 6
+HEADER = (
+    "image",
+    "residual, fixed",
+    "of all density",
+    "residual, of its set",
+    "of all density",
+    "residual, estimated",
+    "of all density",
+    "haematoxylin",
+    "DAB",
+    "DAB of pure pixels",
+)
+Row = tuple[str, UInt8]
+
+
+def images(ki67: Path, glas: Path) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the name of a set, and names and images (3, y, x) in pixels of about 1 um."""
+    yield "HPA core", list(real_cores())
+    fields = [(path.stem, _read(path, KI67_PX, KI67_TILE_PX)) for path in _files(ki67, "*.jpg")]
+    yield "Ki67", fields
+    example = np.ascontiguousarray(immunohistochemistry().transpose(2, 0, 1))
+    yield "scikit-image", [("immunohistochemistry", example)]
+    yield "phantom", [(name, synthetic_core(of, 1, 1).rgb) for name, of in SETTINGS.items()]
+    colon = _files(glas / "images", "*.png")[::EVERY_NTH_COLON]
+    yield "H&E colon", [(path.stem, in_analysis_px(read_image(path))) for path in colon]
+
+
+def densities(rgb: UInt8) -> Float64:
+    """Return the optical density of R, G and B in the cell area, (3, n)."""
+    return stain.optical_density(rgb)[:, cell_mask(rgb)].astype(np.float64)
+
+
+def estimate(density: Float64) -> Float64:
+    """Return the vectors of haematoxylin and DAB, (2, 3) of norm 1, as QuPath estimates them.
+
+    The densities are projected on the plane of their two largest components; the vectors are the
+    extreme directions in it (Macenko et al., ISBI 2009). Haematoxylin absorbs more red.
+    """
+    total = density.mean(axis=0)
+    used = density[:, (total > MIN_OD) & (total < MAX_OD)]
+    _, axes = np.linalg.eigh(np.cov(used))
+    plane = axes[:, [2, 1]]
+    plane[:, 0] *= np.sign(plane[:, 0].sum())
+    angles = np.arctan2(*(plane.T @ used)[::-1])
+    ends = np.percentile(angles, [IGNORED_PERCENT, 100.0 - IGNORED_PERCENT])
+    vectors = (plane @ np.stack([np.cos(ends), np.sin(ends)])).T
+    return np.asarray(vectors[np.argsort(-vectors[:, 0])], np.float64)
+
+
+def residual(density: Float64, vectors: Float64) -> tuple[float, float]:
+    """Return the root mean square of the residual's density, and its fraction of all density."""
+    normal = np.cross(*vectors)
+    amount = normal / np.linalg.norm(normal) @ density
+    squares = float(np.square(amount).mean())
+    return float(np.sqrt(squares)), float(np.sqrt(squares / np.square(density).sum(0).mean()))
+
+
+def line(name: str, rgb: UInt8, of_set: Float64) -> list[str]:
+    """Return the table's row of an image."""
+    density = densities(rgb)
+    own = estimate(density)
+    fixed = np.array([stain.HEMATOXYLIN_OD, stain.DAB_OD])
+    cells = [name]
+    for vectors in (fixed, of_set, own):
+        rms, fraction = residual(density, vectors)
+        cells += [f"{rms:.3f}", f"{fraction:.3f}"]
+    pure = stain.dab_direction(rgb[:, cell_mask(rgb)])
+    return [*cells, _shown(own[0]), _shown(own[1]), "" if pure is None else _shown(pure)]
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ki67", type=Path, default=KI67, help="folder of the Ki67 fields")
+    parser.add_argument("--glas", type=Path, default=GLAS, help="folder of the GlaS images")
+    parser.add_argument("--out", type=Path, default=RESULTS / "stain_vectors.md")
+    options = parser.parse_args()
+    rows = []
+    for kind, named in images(options.ki67, options.glas):
+        of_set = estimate(np.concatenate([densities(rgb) for _, rgb in named], axis=1))
+        rows += [line(f"{kind} {name}", rgb, of_set) for name, rgb in named]
+    notes = [
+        "residual: root mean square over the cell area of the optical density at right angles to "
+        "both vectors; of all density: over the root mean square of the norm of R, G and B",
+        f"fixed: haematoxylin {_shown(stain.HEMATOXYLIN_OD)}, DAB {_shown(stain.DAB_OD)} (Ruifrok "
+        "& Johnston 2001), of norm 1; of its set: estimated from all images of the set together",
+        "estimated: from the image itself, the extreme directions of its densities as in QuPath; "
+        "the next columns show them",
+        "DAB of pure pixels: the median direction of pixels with DAB alone, as the controls use it",
+        f"the QC flag `stain vectors` needs a fraction above {MAX_RESIDUAL_FRACTION} with the "
+        "fixed vectors",
+    ]
+    write_table(options.out, "Fit of the stain vectors", notes, HEADER, rows)
+
+
+def _files(folder: Path, pattern: str) -> list[Path]:
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise FileNotFoundError(f"{folder} holds no images {pattern}; name their folder")
+    return paths
+
+
+def _read(path: Path, source_px: int, tile_px: int) -> UInt8:
+    with open_source(path) as source:
+        grid = TileGrid(source.height, source.width, source_px, tile_px)
+        return source.read(grid, range(grid.rows), range(grid.cols))
+
+
+def _shown(vector: Sequence[float] | Float64) -> str:
+    unit = np.asarray(vector) / np.linalg.norm(vector)
+    return " ".join(f"{value:.2f}" for value in unit)
+
+
+if __name__ == "__main__":
+    main()
