@@ -15,10 +15,12 @@ from cacl.model.config import PAPER, TEACHER
 from cacl.model.inference.masks import (
     CELL_BIT,
     FIRST_VIEW_BIT,
+    MASKED_LOGIT,
     BlockMasks,
     Morphology,
     Thresholds,
     block_mask,
+    can_have_mask,
     hysteresis_mask,
 )
 
@@ -100,3 +102,17 @@ def test_packed_masks_have_one_bit_per_mask() -> None:
     cell, first, second, view = np.eye(4, dtype=bool)[:, None]
     packed = BlockMasks(cell, (first, second), (view,)).pack()
     assert packed.tolist() == [[1 << CELL_BIT, 1 << 0, 1 << 1, 1 << FIRST_VIEW_BIT]]
+
+
+@pytest.mark.parametrize(("interior_px", "possible"), [(0, False), (9, False), (10, True)])
+def test_mask_needs_enough_interior_candidates(interior_px: int, possible: bool) -> None:
+    candidate, interior = np.zeros((2, 40, 40), bool)
+    candidate[:5] = True
+    interior[:5].flat[:interior_px] = True
+    thresholds = Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.1)
+    assert can_have_mask(candidate, interior, 100, thresholds) == possible
+    best = np.where(candidate, np.float32(99.0), MASKED_LOGIT)
+    assert block_mask(best, interior, 100, thresholds, TEACHER.post).any() == possible
+    no_gate = replace(thresholds, min_area_fraction=0.0)
+    assert can_have_mask(candidate, interior, 100, no_gate)
+    assert not can_have_mask(np.zeros_like(candidate), interior, 100, no_gate)

@@ -64,6 +64,22 @@ def test_views_equal_the_network_on_transformed_images(name: str, mode: str) -> 
     assert (views[0] - views[1]).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("name", ["robust", "paper"])
+@torch.no_grad()
+def test_scores_of_used_pixels_equal_those_of_all_pixels(name: str) -> None:
+    network, rgb = make_network(name, n_classes=2), make_rgb()[:1]
+    used = torch.zeros(rgb.shape[-2:], dtype=torch.bool)
+    used[0, 0] = used[31, 40] = used[-1, 17] = True
+    used[10:25, 50:] = True
+    everything = list(predict.view_logits([network], rgb, 8))
+    views = list(predict.view_logits([network], rgb, 8, used))
+    for view, expected in zip(views, everything, strict=True):
+        assert torch.equal(view[..., used], expected[..., used])
+        assert not torch.equal(view, expected)
+    nothing = torch.zeros_like(used)
+    assert not any(view.any() for view in predict.view_logits([network], rgb, 2, nothing))
+
+
 @torch.no_grad()
 def test_pointwise_convolution_of_a_single_image_equals_that_of_a_batch() -> None:
     layer = PointwiseConv2d(5, 7, 1)

@@ -11,9 +11,11 @@ import pytest
 
 from cacl import tables
 from cacl.errors import CheckpointError, ConfigError, StrictError
+from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma
+from cacl.image.pixel_flags import candidate_mask, interior_mask, pixel_flags
 from cacl.model.checkpoint import load_model
 from cacl.model.inference import predict
-from cacl.model.inference.masks import Morphology
+from cacl.model.inference.masks import Morphology, block_mask, mask_logits
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 from tests.fixtures.model_atlas import ModelAtlas, render_core
 
@@ -103,6 +105,46 @@ def test_predicts_a_block_whose_size_is_no_multiple_of_the_divisor(trained: Mode
     assert masks.classes[0].shape == masks.pack().shape == (70, 61)
     assert set(np.unique(masks.classes[0])) == {False, True}
     assert masks.cell.all()
+
+
+def test_masks_equal_those_from_the_scores_of_all_pixels(trained: ModelAtlas) -> None:
+    model = load_model(trained.path("model"))
+    post, (thresholds,) = model.preset.post, model.thresholds
+    for image_id in (POSITIVE, NEGATIVE):
+        rgb = np.asarray(trained.store.image(image_id)[:])
+        cell = np.asarray(trained.store.label(image_id, "cell")[:])
+        interior = interior_mask(cell)
+        flags = pixel_flags(rgb, cell, interior, edge_blur_sigma(rgb), MASK_LEVEL)
+        views = predict.image_logits(model.networks, rgb, None, post.n_tta)[:, 0]
+        expected = [
+            block_mask(
+                mask_logits(logits, candidate_mask(flags, "line"), post),
+                interior,
+                int((cell > 0).sum()),
+                thresholds,
+                post,
+            )
+            for logits in (views.mean(0), *views)
+        ]
+        masks = predict.predict_block(rgb, cell, interior, model, Morphology())
+        assert np.array_equal([*masks.classes, *masks.views], expected)
+        assert expected[0].any() == (image_id == POSITIVE)
+
+
+def test_network_does_not_run_without_candidate_pixels(trained: ModelAtlas) -> None:
+    model = load_model(trained.path("model"))
+    (network,) = model.networks
+    calls: list[str] = []
+    network.encoder.register_forward_pre_hook(lambda *_: calls.append("encoder"))
+    rgb = render_core(30, positive=True)[0]
+    cell, interior = np.ones(rgb.shape[1:], np.uint8), np.ones(rgb.shape[1:], bool)
+    masks = predict.predict_block(np.full_like(rgb, 240), cell, interior, model, Morphology())
+    assert not calls
+    assert len(masks.views) == model.preset.post.n_tta
+    assert not np.any([*masks.classes, *masks.views])
+    assert masks.cell.all()
+    predict.predict_block(rgb, cell, interior, model, Morphology())
+    assert len(calls) == model.preset.post.n_tta
 
 
 def test_image_missing_in_the_store_is_a_failure(atlas: ModelAtlas) -> None:

@@ -145,6 +145,20 @@ def mask_logits(logits: Float32, candidate: Bool, post: PostConfig) -> Float32:
     return np.where(candidate, logits, MASKED_LOGIT)
 
 
+def can_have_mask(candidate: Bool, interior: Bool, cell_px: int, thresholds: Thresholds) -> bool:
+    """Return whether some logits give a mask; see `block_mask`.
+
+    Parameters
+    ----------
+    candidate
+        (y, x) bool: pixels where a mask is allowed.
+    interior, cell_px, thresholds
+        See `block_mask`.
+    """
+    interior_px = int((candidate & interior).sum())
+    return bool(candidate.any()) and interior_px >= thresholds.min_area_fraction * cell_px
+
+
 def block_mask(
     logits: Float32, interior: Bool, cell_px: int, thresholds: Thresholds, post: PostConfig
 ) -> Bool:

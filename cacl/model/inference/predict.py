@@ -23,6 +23,7 @@ from cacl.model.inference.masks import (
     BlockMasks,
     Morphology,
     block_mask,
+    can_have_mask,
     mask_logits,
 )
 from cacl.model.inference.uncertainty import ViewAgreement
@@ -37,6 +38,8 @@ Float32 = NDArray[np.float32]
 
 BATCH_SIZE = 32
 POSITIONS_PER_CHUNK = 1 << 13
+# The last elements of an array, fewer than a vector of the CPU, round differently from the others.
+POSITIONS_MULTIPLE = 64
 # Elements of the dihedral group, see `dihedral`: flips and the half turn before quarter turns.
 TTA_ORDER = (0, 6, 2, 4, 1, 3, 5, 7)
 MAX_SAMPLE = 300
@@ -45,17 +48,31 @@ OVERLAP_PX = 64
 
 
 @torch.no_grad()
-def view_logits(models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int) -> Iterator[Tensor]:
+def view_logits(
+    models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int, used: Tensor | None = None
+) -> Iterator[Tensor]:
     """Yield the logits (b, k, y, x) of each C_k by each model and each flip or rotation.
 
     The network input is equivariant to flips and rotations, so it is computed once. Logits are
     upsampled bilinearly; without a temperature by nearest neighbour, as in the paper.
+
+    Parameters
+    ----------
+    models, rgb, n_tta
+        See `pixel_logits`.
+    used
+        (y, x) bool: the pixels of a single image, b = 1, whose logits are used; those of other
+        pixels are then undefined. None for all pixels.
     """
+    positions = None if used is None else _upsampled_positions(used)
     inputs = {name: preprocess(rgb, name) for name in {m.architecture.input for m in models}}
     for element in TTA_ORDER[:n_tta]:
         for model in models:
             embedding = model.encode(dihedral(inputs[model.architecture.input], element))
-            logits = _logits_in_chunks(model, embedding)
+            if positions is None:
+                logits = _logits_in_chunks(model, embedding)
+            else:
+                logits = _logits_at(model, embedding, dihedral(positions, element))
             mode = "bilinear" if model.architecture.temperature else "nearest"
             upsampled = F.interpolate(logits, scale_factor=float(DOWNSCALE), mode=mode)
             yield inverse_dihedral(upsampled, element)
@@ -70,6 +87,22 @@ def _logits_in_chunks(model: AutoEncoder, embedding: Tensor) -> Tensor:
         distances = model.codebook.distances(flatten_positions(features))
         logits.append(class_logits(model, features, distances))
     return torch.cat(logits, dim=2)
+
+
+def _logits_at(model: AutoEncoder, embedding: Tensor, positions: Tensor) -> Tensor:
+    """Return `class_logits` of a (1, d, y, x) embedding where `positions` (y, x) holds, else 0."""
+    vectors = embedding[0].permute(1, 2, 0)[positions]
+    padded = F.pad(vectors, (0, 0, 0, -len(vectors) % POSITIONS_MULTIPLE))
+    by_class = _logits_in_chunks(model, padded.T[None, :, :, None])[0, :, : len(vectors), 0]
+    logits = by_class.new_zeros(1, len(by_class), *positions.shape)
+    logits[0, :, positions] = by_class
+    return logits
+
+
+def _upsampled_positions(used: Tensor) -> Tensor:
+    """Return the positions (y / 2, x / 2) from which bilinear upsampling makes the used pixels."""
+    pixels = used[None].float()
+    return F.max_pool2d(pixels, 2 * DOWNSCALE, DOWNSCALE, padding=DOWNSCALE // 2)[0] > 0
 
 
 def pixel_logits(models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int) -> Tensor:
@@ -146,17 +179,36 @@ def spread_indices(selected: Tensor) -> Tensor:
     return indices[:: -(-len(indices) // MAX_SAMPLE) or 1]
 
 
-def image_logits(models: Sequence[AutoEncoder], rgb: NDArray[np.uint8], n_tta: int) -> Float32:
-    """Return the logits of one image (3, y, x) of any size, by each view: (v, k, y, x).
+def image_logits(
+    models: Sequence[AutoEncoder], rgb: NDArray[np.uint8], used: Bool | None, n_tta: int
+) -> Float32:
+    """Return the logits of one image by each view: (v, k, y, x).
 
     A view is one model on one flip or rotation of the image.
+
+    Parameters
+    ----------
+    models
+        In evaluation mode.
+    rgb
+        (3, y, x) of any size.
+    used
+        (y, x): pixels whose logits are used; those of other pixels are undefined. None for all
+        pixels.
+    n_tta
+        Number of flips and rotations of test-time augmentation, 1 to 8.
     """
     _, height, width = rgb.shape
-    below, right = -height % SIZE_DIVISOR, -width % SIZE_DIVISOR
-    padded = np.pad(rgb, ((0, 0), (0, below), (0, right)), mode="edge")
+    margins = (0, -height % SIZE_DIVISOR), (0, -width % SIZE_DIVISOR)
     device = next(models[0].parameters()).device
-    views = list(view_logits(models, torch.from_numpy(padded)[None].to(device), n_tta))
-    logits: Float32 = torch.cat(views)[..., :height, :width].cpu().numpy()
+    padded = torch.from_numpy(np.pad(rgb, ((0, 0), *margins), mode="edge"))[None].to(device)
+    if used is None:
+        views = view_logits(models, padded, n_tta)
+    else:
+        views = view_logits(
+            models, padded, n_tta, torch.from_numpy(np.pad(used, margins)).to(device)
+        )
+    logits: Float32 = torch.cat(list(views))[..., :height, :width].cpu().numpy()
     return logits
 
 
@@ -169,6 +221,9 @@ def predict_block(
     device_lock: DeviceLock | None = None,
 ) -> BlockMasks:
     """Return the masks of one block of an image.
+
+    Only the scores of candidate pixels are computed, because a mask has no other pixels. Without
+    enough candidates for a mask, see `can_have_mask`, the network does not run.
 
     Parameters
     ----------
@@ -188,14 +243,26 @@ def predict_block(
     is_cell = cell > 0
     flags = pixel_flags(rgb, cell, interior, edge_blur_sigma(rgb), MASK_LEVEL)
     cell_px = int(is_cell.sum())
-    inputs = model.networks, rgb, model.preset.post.n_tta
+    post = model.preset.post
+    candidates = [
+        candidate_mask(flags, target.shape) if post.use_stain_prior else np.ones(cell.shape, bool)
+        for target in model.classes
+    ]
+    used = [
+        candidate
+        for candidate, thresholds in zip(candidates, model.thresholds, strict=True)
+        if can_have_mask(candidate, interior, cell_px, thresholds)
+    ]
+    n_views = len(model.networks) * post.n_tta
+    if not used:
+        empty = np.zeros(cell.shape, bool)
+        return BlockMasks(is_cell, (empty,) * len(candidates), (empty,) * min(n_views, MAX_VIEWS))
+    inputs = model.networks, rgb, np.logical_or.reduce(used), post.n_tta
     logits = device_lock.call(image_logits, *inputs) if device_lock else image_logits(*inputs)
 
     def mask_of(values: Float32, class_index: int) -> Bool:
-        candidate = candidate_mask(flags, model.classes[class_index].shape)
-        masked = mask_logits(values, candidate, model.preset.post)
-        thresholds = model.thresholds[class_index]
-        return block_mask(masked, interior, cell_px, thresholds, model.preset.post)
+        masked = mask_logits(values, candidates[class_index], post)
+        return block_mask(masked, interior, cell_px, model.thresholds[class_index], post)
 
     return BlockMasks(
         cell=is_cell,
