@@ -1,8 +1,8 @@
 """Paint the DAB stain of an antibody on real tissue, with the ground truth of its brush border.
 
-The confounders (cytoplasm, stroma, mucus, nuclei, debris, tissue edge) have the distributions of
-the phantom and are painted for positive and negative antibodies alike; only a positive antibody
-stains the apical border. Pure functions; densities are decadic optical densities of DAB.
+The confounders (cytoplasm, stroma, mucus, nuclei, debris) have the distributions of the phantom and
+are painted for positive and negative antibodies alike; only a positive antibody stains the apical
+border. Pure functions; densities are decadic optical densities of DAB.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import numpy as np
 
 from benchmarks._lib.counterstain import DAB, VECTOR_JITTER, HeDensities, jittered
 from benchmarks._lib.gland_lumens import Glands
-from cacl.image.cell_mask import remove_small_objects
 from cacl.image.stain import Bool, Float32, UInt8
 from cacl.phantom.ellipses import draw_ellipses
 from cacl.phantom.fields import blur, generator, ramp, smooth_noise, within
@@ -29,7 +28,9 @@ from cacl.phantom.staining import Staining, draw_staining
 SETTING: Setting = dataclasses.replace(
     DUODENUM_A,
     name="real-tissue",
-    densities=dataclasses.replace(DUODENUM_A.densities, nuclei=Confounder(0.4, (0.2, 0.7))),
+    densities=dataclasses.replace(
+        DUODENUM_A.densities, nuclei=Confounder(0.4, (0.2, 0.7)), edge=Confounder(0.0, (0.0, 0.0))
+    ),
 )
 NUCLEI_IN = ("all", "epithelium", "stroma")
 
@@ -42,8 +43,6 @@ NUCLEUS_RAMP = (0.85, 1.4)
 
 STROMA_SIGMA_UM, STROMA_PITCH_UM = 1.3, 4.5
 CLUMPS, PIECES, SPECKS = (2, 9), (6, 40), (10, 40)
-EDGE_UM: Range = (4.0, 12.0)
-MIN_CLEFT_UM2, MAX_CLEFT_RADIUS_UM = 300.0, 14.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +139,6 @@ def paint(
     dab += mucus * vacuole * patches * (1.0 + 0.12 * middle)
     bodies = stroma_bodies(rng, tissue, staining.stroma_fraction)
     dab += staining.stroma_od * bodies * (1.0 - 0.7 * nucleus) * (1.0 + 0.2 * middle)
-    dab += staining.edge_od * _edge(rng, tissue, broad + middle)
     dab *= blur(glands.cell.astype(np.float32), 0.7)
     border, level = apical_band(rng, tissue, coverage)
     if staining.positive:
@@ -263,24 +261,6 @@ def specks(rng: np.random.Generator, shape: tuple[int, ...], mpp: float) -> Floa
 def noise(rng: np.random.Generator, shape: tuple[int, ...], scale_px: float) -> Float32:
     """Return a field (y, x) of mean 0 and standard deviation 1, smooth over `scale_px`."""
     return smooth_noise(rng, max(shape), scale_px)[: shape[0], : shape[1]]
-
-
-def _edge(rng: np.random.Generator, tissue: Tissue, patches: Float32) -> Float32:
-    """Return the stain of the edges of narrow tears and clefts, which no apical border faces.
-
-    A wide gap may be a lumen whose border was not found.
-    """
-    mpp = tissue.mpp
-    width = within(rng, EDGE_UM) / mpp
-    gaps = remove_small_objects(~tissue.glands.cell, round(MIN_CLEFT_UM2 / mpp**2))
-    _, labels = cv2.connectedComponents(gaps.astype(np.uint8))
-    beside: Any = cv2.dilate(tissue.glands.apical.astype(np.uint8), np.ones((5, 5), np.uint8))
-    left_out = (beside > 0) | (_distance(gaps) > MAX_CLEFT_RADIUS_UM / mpp)
-    clefts = gaps & ~np.isin(labels, labels[left_out])
-    if not clefts.any():
-        return np.zeros_like(patches)
-    stain = (1.0 - ramp(_distance(~clefts), 0.0, width)) * ramp(patches, -0.8, 0.8)
-    return np.asarray(stain, np.float32)
 
 
 def _nuclear_region(tissue: Tissue, nuclei_in: str) -> Bool:
