@@ -16,9 +16,10 @@ import numpy as np
 
 from benchmarks._lib.counterstain import DAB, VECTOR_JITTER, HeDensities, jittered
 from benchmarks._lib.gland_lumens import Glands
+from cacl.image.cell_mask import remove_small_objects
 from cacl.image.stain import Bool, Float32, UInt8
 from cacl.phantom.ellipses import draw_ellipses
-from cacl.phantom.fields import blur, generator, ramp, smooth_noise, within
+from cacl.phantom.fields import blur, generator, ramp, smooth_noise
 from cacl.phantom.imaging import MASK_VALUES
 from cacl.phantom.settings import DUODENUM_A, Confounder, Range, Setting, Vector
 from cacl.phantom.staining import Staining, draw_staining
