@@ -50,8 +50,9 @@ lock: $(VENV)/dev.stamp       ## Write requirements.lock: dependencies with hash
 audit: $(VENV)/dev.stamp      ## Look up known vulnerabilities of requirements.lock
 	$(RUN) python .ci/audit.py
 
-docs: $(VENV)/run.stamp       ## Write config/README.md and the JSON schema from cacl/config.py
+docs: $(VENV)/dev.stamp       ## Write the files made from cacl/config.py; build the site into .site
 	$(RUN) cacl docs
+	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 benchmark: $(VENV)/run.stamp  ## Compare methods against true masks; SEEDS=3 pools three runs
 	$(RUN) $(if $(filter 1,$(SEEDS)),snakemake --quiet host reason -- benchmark,\
