@@ -98,7 +98,7 @@ def test_slurm_profile_fails_without_slurm(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("PATH", str(tmp_path))
     result = CliRunner().invoke(app, ["doctor", "--profile", str(tmp_path), "--json"])
     assert result.exit_code == 1
-    assert result.output.rstrip().endswith("failed; fix them and run `cacl doctor` again")
+    assert result.output.rstrip().endswith("1 check failed; fix it and run `cacl doctor` again")
     results = json.loads(result.output[: result.output.rindex("]") + 1])
     slurm = next(result for result in results if result["name"] == "Slurm")
     assert slurm["status"] == "fail"
