@@ -55,7 +55,10 @@ def contents(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Census:
+    """A finished census without an image that each run tries again."""
     census = censuses.write_manifest_census(checkout, tmp_path_factory.mktemp("trained"))
+    images = census.folder / "images"
+    (images / "a7.jpg").write_bytes((images / "a3.jpg").read_bytes())
     census.run()
     return census
 
