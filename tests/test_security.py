@@ -99,7 +99,10 @@ def test_gene_file_of_a_mirror_stays_below_it(tmp_path: Path) -> None:
 
 
 def test_only_named_environment_variables_are_read(checkout: Path) -> None:
-    """Libraries read their own; this package reads these, and sets one for cuBLAS."""
+    """Libraries read their own; this package reads these, and sets those of cuBLAS and OpenMP.
+
+    `PATH` is where programs are looked for, those beside the interpreter too.
+    """
     code = "\n".join(path.read_text(encoding="utf-8") for path in (checkout / "cacl").rglob("*.py"))
     assert set(re.findall(r'"envvar": "(\w+)"', code)) == {"CACL_DASK_SCHEDULER"}
     assert set(re.findall(r"os\.(?:environ|getenv)[^,)]*", code)) == {
@@ -107,6 +110,10 @@ def test_only_named_environment_variables_are_read(checkout: Path) -> None:
         'os.environ.get("SLURM_MEM_PER_NODE"',
         'os.environ.get(f"SLURM_{name}"',
         "os.environ.get(MEMORY_VARIABLE",
+        "os.environ for name in WAITING",
+        'os.environ["GOMP_SPINCOUNT"] = str(SPIN_COUNT',
+        'os.environ.get("PATH"',
+        """os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH'""",
     }
 
 
