@@ -58,7 +58,7 @@ def derived_options() -> Iterator[tuple[str, dict[str, Any], inspect.Parameter]]
 
 
 def test_every_key_is_an_option_of_a_command() -> None:
-    """All but `train.model` are derived: `cacl reuse-model` needs it, and has an option of its own."""
+    """All but `train.model` are derived: `cacl reuse-model` has an option of its own for it."""
     places = {place.partition("--")[2] for place, _, _ in derived_options()} | {"model"}
     schema = json_schema(Config)["properties"].values()
     assert places == {"seed", *(key for node in schema for key in node.get("properties", {}))}
