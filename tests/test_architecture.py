@@ -8,6 +8,8 @@ from pathlib import Path
 ROOT_MODULES = {"__init__", "__main__", "config", "errors"}
 MODEL_MODULES = 24
 MAX_LINES = 400
+PAGES_OF_SITE = {"reference/commands.md", "reference/tables.md"}
+"""Written by `docs/site.py` when the site is built, which checks their links."""
 
 
 def packages(checkout: Path) -> set[str]:
@@ -54,6 +56,6 @@ def test_documentation_links_resolve(checkout: Path) -> None:
         f"{page.name}: {target}"
         for page in pages
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-        if not (page.parent / target).exists()
+        if not (page.parent / target).exists() and target not in PAGES_OF_SITE
     ]
     assert not broken
