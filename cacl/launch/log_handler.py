@@ -16,6 +16,9 @@ from cacl.launch.display import RunDisplay
 
 NOTHING_TO_DO = "Nothing to be done"
 LOG_HINT = "Complete log(s): "
+STOPPING = ("Will exit after finishing currently running jobs", "Terminating processes on user")
+"""What Snakemake says after SIGTERM, and after Ctrl-C."""
+
 REPEATED = re.compile(
     r"Exiting because a job execution failed|At least one job did not complete"
     r"|Command '.*' (returned non-zero exit status|died with)",
@@ -37,6 +40,7 @@ class LogHandler(LogHandlerBase):
         self.display = RunDisplay(sys.stderr)
         self.failed: set[str] = set()
         self.log_hint = ""
+        self.is_stopping = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show an event of Snakemake, or a message that is a warning or an error."""
@@ -60,6 +64,12 @@ class LogHandler(LogHandlerBase):
             self.display.message("Everything is up to date: nothing has to run")
         elif text.startswith(LOG_HINT):
             self.log_hint = text.removeprefix(LOG_HINT)
+        elif text.startswith(STOPPING):
+            if not self.is_stopping:
+                self.display.message(
+                    "Stopping when the running jobs have ended; the same command continues the run"
+                )
+            self.is_stopping = True
         elif record.levelno >= logging.WARNING:
             text = PLACE.sub("", HEADER.sub("", text)).strip()
             if text and not REPEATED.match(text):

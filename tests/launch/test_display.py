@@ -143,6 +143,25 @@ def test_plugin_shows_steps_warnings_and_errors_and_no_more(
     assert len(shown) == 4
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Will exit after finishing currently running jobs (scheduler).",
+        "Terminating processes on user request, this might take some time.",
+    ],
+)
+def test_a_run_that_is_stopped_says_once_how_it_continues(
+    monkeypatch: pytest.MonkeyPatch, out: io.StringIO, text: str
+) -> None:
+    monkeypatch.setattr(sys, "stderr", out)
+    handler = LogHandler(OutputSettings(), None)
+    for _ in range(2):
+        handler.handle(record(text))
+    handler.close()
+    [shown] = lines(out)
+    assert shown == "Stopping when the running jobs have ended; the same command continues the run"
+
+
 def test_rows_of_a_terminal_name_every_step_with_its_jobs(clock: Clock) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
