@@ -18,15 +18,19 @@ PROFILE: dict[str, Any] = yaml.safe_load(
 ON_GPU = {"train", "segment", "train_paper"}
 
 
+def workflow_text() -> str:
+    files = sorted((CHECKOUT / "workflow" / "rules").glob("*.smk"))
+    files.append(CHECKOUT / "workflow" / "Snakefile")
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
+
+
 def rules() -> set[str]:
-    files = (CHECKOUT / "workflow" / "rules").glob("*.smk")
-    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
-    return set(re.findall(r"^(?:rule|checkpoint) (\w+):", text, re.MULTILINE))
+    return set(re.findall(r"^(?:rule|checkpoint) (\w+):", workflow_text(), re.MULTILINE))
 
 
 def local() -> set[str]:
-    text = (CHECKOUT / "workflow" / "Snakefile").read_text(encoding="utf-8")
-    return set(re.findall(r"\w+", text.partition("localrules:")[2])) - {"all"}
+    lists = re.findall(r"^localrules:\n((?: +\w+,\n)+)", workflow_text(), re.MULTILINE)
+    return set(re.findall(r"\w+", "".join(lists)))
 
 
 def test_rules_are_parsed_from_the_files() -> None:
