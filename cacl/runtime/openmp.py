@@ -9,10 +9,10 @@ WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 def limit_active_waiting() -> None:
-    """Let idle OpenMP threads of this process and its children sleep after about 0.1 ms.
+    """Let idle OpenMP threads of this process and its children sleep after `SPIN_COUNT` spins.
 
-    GNU OpenMP, which PyTorch uses, otherwise lets them spin for some milliseconds. On a machine
-    that other work keeps busy, spinning threads hold the cores that the working threads need.
+    GNU OpenMP, which PyTorch uses, otherwise lets them spin 15 times as long. On a machine that
+    other work keeps busy, spinning threads hold the cores that the working threads need.
     `benchmarks/speed/shared_machine.py` compares the settings. The user's own settings remain.
     Call it before PyTorch is imported, which reads the environment once.
     """
