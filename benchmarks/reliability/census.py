@@ -42,7 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": SMALL | {"train": {"preset": "paper", "max_steps": 12, "max_tiles": 32}},
-    "robust": SMALL | {"train": {"preset": "robust", "max_steps": 36, "max_tiles": 32}},
+    "robust": SMALL | {"train": {"preset": "robust", "max_steps": 108, "max_tiles": 32}},
 }
 
 NOT_COMPARED = {

@@ -137,26 +137,25 @@ def main() -> None:
             found.append(f"only {len(killed)} of {wanted} kills before the run was done")
         rows += kill_rows(preset, killed, found)
         all_problems += [f"{preset}, killed: {line}" for line in found]
-        if options.no_faults:
-            continue
-        census = Census(folder / preset / "faults", PRESETS[preset])
-        with small_disks(census.folder):
-            ends = list(disturb_by_faults(census, folder / preset / "scripts", peaks))
-            found = problems(census, products)
-        all_problems += [
-            f"{preset}, {step}, {name}: {end}" for step, name, end in ends if "PROBLEM" in end
+        if not options.no_faults:
+            census = Census(folder / preset / "faults", PRESETS[preset])
+            with small_disks(census.folder):
+                ends = list(disturb_by_faults(census, folder / preset / "scripts", peaks))
+                found = problems(census, products)
+            all_problems += [
+                f"{preset}, {step}, {name}: {end}" for step, name, end in ends if "PROBLEM" in end
+            ]
+            all_problems += [f"{preset}, faults: {line}" for line in found]
+            outcome = "equal" if not found else f"{len(found)} problems"
+            rows += [[preset, step, "", "", f"{name}: {end}", outcome] for step, name, end in ends]
+        notes = [
+            f"seed {options.seed}; {compared} files compared; not compared: "
+            + "; ".join(f"`{name}` ({reason})" for name, reason in NOT_COMPARED.items()),
+            load_note(load),
+            *(f"PROBLEM: {line}" for line in all_problems),
         ]
-        all_problems += [f"{preset}, faults: {line}" for line in found]
-        outcome = "equal" if not found else f"{len(found)} problems"
-        rows += [[preset, step, "", "", f"{name}: {end}", outcome] for step, name, end in ends]
-    notes = [
-        f"seed {options.seed}; {compared} files compared; not compared: "
-        + "; ".join(f"`{name}` ({reason})" for name, reason in NOT_COMPARED.items()),
-        load_note(load),
-        *(f"PROBLEM: {line}" for line in all_problems),
-    ]
-    header = ["preset", "step", "kills of the run", "kills of one job", "fault", "end"]
-    write_table(options.out, "Killed and disturbed censuses", notes, header, rows)
+        header = ["preset", "step", "kills of the run", "kills of one job", "fault", "end"]
+        write_table(options.out, "Killed and disturbed censuses", notes, header, rows)
     if options.folder is None:
         shutil.rmtree(folder)
     sys.exit(bool(all_problems))

@@ -39,6 +39,13 @@ def verify(results: Results = Path("results"), jobs: Jobs = 2, as_json: Json = F
         for result in found:
             if result.first:
                 typer.echo(printable(f"First bad {result.kind}: {result.first}"))
+    unfinished = sum(result.unfinished for result in found)
+    if unfinished:
+        typer.secho(
+            f"{unfinished} are unfinished: a run writes them now, or was stopped; the same "
+            "command as before writes them again",
+            err=True,
+        )
     bad = sum(result.bad for result in found)
     if bad:
         typer.secho(f"{bad} of {sum(result.checked for result in found)} are bad", err=True)

@@ -23,7 +23,7 @@ STATES = "states"
 def table_items(results: Path) -> Iterator[Item]:
     """Yield all Parquet tables."""
     for path in _files(results, "*.parquet"):
-        yield Item(TABLE, str(path), partial(_check_table, path))
+        yield Item(TABLE, str(path), partial(_check_table, path), path)
 
 
 def list_items(results: Path) -> Iterator[Item]:
@@ -37,36 +37,34 @@ def list_items(results: Path) -> Iterator[Item]:
     ]
     for path in paths:
         if path.suffix != SUFFIX:
-            yield Item(LIST, str(path), partial(_check_recorded, path))
+            yield Item(LIST, str(path), partial(_check_recorded, path), path)
     config, listed = results / "training" / "config.txt", results / "tiles" / "tables.txt"
     if config.exists():
-        yield Item(LIST, str(config), partial(_check_own_digest, config))
+        yield Item(LIST, str(config), partial(_check_own_digest, config), config)
     if listed.exists():
-        yield Item(LIST, str(listed), partial(_check_listed_tables, listed))
+        yield Item(LIST, str(listed), partial(_check_listed_tables, listed), listed.parent)
 
 
 def report_items(report: Path) -> Iterator[Item]:
-    """Yield the files of the report, and each CSV with its Parquet twin.
-
-    Nothing for an empty folder, which Snakemake creates before the step runs.
-    """
-    if not report.exists() or not any(report.iterdir()):
+    """Yield the files of the report, and each CSV with its Parquet twin."""
+    if not report.exists():
         return
     sums = report / SUMS
-    yield Item(REPORT, str(sums), partial(_check_names, report))
+    yield Item(REPORT, str(sums), partial(_check_names, report), report)
     try:
         digests = read_sums(sums)
     except TableError:
         return  # the item of the file itself says so
     for name, digest in digests.items():
         path = report / name
-        yield Item(REPORT, str(path), partial(_check_sha256, path, digest))
+        yield Item(REPORT, str(path), partial(_check_sha256, path, digest), report)
     for table in dictionary.report_tables(""):
         path = report / f"{table.name}.csv"
         yield Item(
             REPORT,
             f"{path} and its twin",
             partial(_check_twin, path, table.record),
+            report,
         )
 
 
@@ -74,11 +72,11 @@ def model_items(results: Path) -> Iterator[Item]:
     """Yield the models, the saved runs of trainings, and the classifier of the benchmark."""
     for folder in (results / "model", results / "benchmark" / "paper"):
         if (folder / DESCRIPTION).exists() or (folder / CHECKPOINT).exists():
-            yield Item(MODEL, str(folder), partial(load_model, folder))
+            yield Item(MODEL, str(folder), partial(load_model, folder), folder)
         for path in _files(folder / STATES, "*.safetensors"):
-            yield Item(MODEL, str(path), partial(read_tensors, path))
+            yield Item(MODEL, str(path), partial(read_tensors, path), path.parent)
     for path in _files(results / "benchmark" / "classifier", "*.safetensors"):
-        yield Item(MODEL, str(path), partial(read_tensors, path))
+        yield Item(MODEL, str(path), partial(read_tensors, path), path.parent)
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:

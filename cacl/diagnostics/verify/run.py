@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cacl import tables
+from cacl.diagnostics.unfinished import is_unfinished
 from cacl.diagnostics.verify.files import (
     STORE,
     TABLE,
@@ -20,6 +21,7 @@ from cacl.diagnostics.verify.files import (
 )
 from cacl.diagnostics.verify.images import image_items
 from cacl.diagnostics.verify.result import Item, KindResult
+from cacl.diagnostics.workflow_lock import is_locked
 from cacl.errors import CaclError, TableError
 from cacl.model.checkpoint import DESCRIPTION, read_description
 from cacl.runtime.file_digest import FILE_DIGEST
@@ -30,6 +32,8 @@ from cacl.store.full_check import check_image
 from cacl.tables.schemas import AcquiredRow, SegmentedRow, TileStatRow
 
 STORE_KIND, IMAGE_IN_STORE = "store", "image in the store"
+REPLACEMENT_S = 1.0
+"""Snakemake removes a product and marks it as unfinished within this time."""
 
 
 def verify(results: Path, jobs: int = 1) -> list[KindResult]:
@@ -37,7 +41,8 @@ def verify(results: Path, jobs: int = 1) -> list[KindResult]:
 
     A product is checked against the digest of its own bytes, and against what it was made from: an
     image against its provenance record, the store against the tables. A bad product is read a
-    second time before it counts, because a running step may have replaced it in between.
+    second time before it counts, because a running step may have replaced it in between. One that
+    a job of the workflow writes now, or wrote when it was killed, counts as unfinished.
 
     Parameters
     ----------
@@ -57,16 +62,35 @@ def verify(results: Path, jobs: int = 1) -> list[KindResult]:
     """
     if not results.is_dir() or not any(results.iterdir()):
         raise TableError(f"{results} has no results; name the folder `results` of a run")
-    items = list(items_of(results))
+    run, items = results.parent, list(items_of(results))
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        problems = list(track(pool.map(problem_of, items), "verify: items", len(items)))
-    found: dict[str, list[str]] = {}
-    for item, problem in zip(items, problems, strict=True):
-        found.setdefault(item.kind, []).append(problem)
+        first = track(pool.map(problem_of, items), "verify: items", len(items))
+        suspicious = [item for item, problem in zip(items, first, strict=True) if problem]
+        if suspicious and is_locked(run):
+            time.sleep(REPLACEMENT_S)
+        second = pool.map(partial(_remaining_problem, run=run), suspicious)
+        problems = dict(zip(suspicious, second, strict=True))
+    kinds = dict.fromkeys(item.kind for item in items)
     return [
-        KindResult(kind, len(of_kind), sum(map(bool, of_kind)), next(filter(None, of_kind), ""))
-        for kind, of_kind in found.items()
+        _count(kind, [problems.get(item, "") for item in items if item.kind == kind])
+        for kind in kinds
     ]
+
+
+def _remaining_problem(item: Item, run: Path) -> str | None:
+    """Return what is still wrong with an item, empty if nothing; None if it is unfinished."""
+
+    def unfinished() -> bool:
+        return item.product is not None and is_unfinished(item.product, run)
+
+    problem = None if unfinished() else problem_of(item)
+    return None if problem and unfinished() else problem
+
+
+def _count(kind: str, problems: list[str | None]) -> KindResult:
+    bad = list(filter(None, problems))
+    unfinished = problems.count(None)
+    return KindResult(kind, len(problems) - unfinished, len(bad), next(iter(bad), ""), unfinished)
 
 
 def items_of(results: Path) -> Iterator[Item]:
@@ -80,7 +104,8 @@ def items_of(results: Path) -> Iterator[Item]:
     for external in sorted(results.glob(f"benchmark/external/*/{STORE}")):
         yield from _images_of(external, {}, {}, {})
     yield from model_items(results)
-    yield Item(TABLE, "model of the masks", partial(_check_model_of_masks, results))
+    masks_model = partial(_check_model_of_masks, results)
+    yield Item(TABLE, "model of the masks", masks_model, results / "model")
     yield from report_items(results / "report")
 
 
@@ -159,15 +184,12 @@ def _raise_if_short(error: Exception, name: str) -> None:
 
 def problem_of(item: Item) -> str:
     """Return what is wrong with an item, empty if nothing."""
-    problem = ""
-    for _ in itertools.repeat(None, 2):
-        try:
-            item.check()
-            return ""
-        except CaclError as error:
-            _raise_if_short(error, item.name)
-            problem = f"{item.name}: {error}" if item.name not in str(error) else str(error)
-        except OSError as error:
-            _raise_if_short(error, item.name)
-            problem = f"{item.name} cannot be read ({error}); see the disk or its permissions"
-    return problem
+    try:
+        item.check()
+    except CaclError as error:
+        _raise_if_short(error, item.name)
+        return f"{item.name}: {error}" if item.name not in str(error) else str(error)
+    except OSError as error:
+        _raise_if_short(error, item.name)
+        return f"{item.name} cannot be read ({error}); see the disk or its permissions"
+    return ""
