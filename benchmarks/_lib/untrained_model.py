@@ -13,13 +13,14 @@ from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 
 
-def write_untrained_model(folder: Path) -> None:
-    """Write the model to a new folder."""
+def write_untrained_model(folder: Path, threshold: float = 0.0) -> None:
+    """Write the model to a new folder; its masks are where the logit exceeds `threshold`."""
     torch.manual_seed(0)
     network = AutoEncoder(ROBUST.network)
     codes = torch.randn_like(network.codebook.codes)
     network.codebook.set_codes(codes, torch.ones(len(codes), dtype=torch.bool))
-    thresholds = (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),)
+    levels = {"low": threshold, "high": threshold, "edge_high": threshold}
+    thresholds = (Thresholds(**levels, min_area_fraction=0.0),)
     folder.mkdir()
     save_model(
         folder, [network], ROBUST, classes=(SINGLE_CLASS,), thresholds=thresholds, attributes={}

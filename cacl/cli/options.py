@@ -17,6 +17,7 @@ import typer
 
 from cacl.config import Config, LabelsConfig, TilesConfig
 from cacl.errors import ConfigError
+from cacl.runtime.blas import allocate_blas_buffers
 from cacl.runtime.json_text import parse_json
 from cacl.runtime.printable import printable
 from cacl.runtime.resources import error_sentence
@@ -65,6 +66,7 @@ def report_errors(status: int = 1) -> Iterator[None]:
     keeps its traceback.
     """
     try:
+        allocate_blas_buffers()
         yield
     except (KeyboardInterrupt, SystemExit, typer.Exit, typer.Abort):
         raise

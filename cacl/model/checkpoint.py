@@ -27,6 +27,7 @@ from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.config import PRESETS, TEACHER, NetworkConfig, Preset, with_classes
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.training_data import ENTRY, Range, read_training_data
 from cacl.runtime.file_digest import (
     BLANK_DIGEST,
     FILE_DIGEST,
@@ -69,6 +70,8 @@ class Model:
     digest
         The digest that `model.json` holds, of weights and description: equal digests give equal
         masks.
+    mpp
+        Lowest and highest size of an analysis pixel in the training, um; None if not recorded.
     """
 
     networks: tuple[AutoEncoder, ...]
@@ -76,6 +79,7 @@ class Model:
     classes: tuple[TargetClass, ...]
     thresholds: tuple[Thresholds, ...]
     digest: str
+    mpp: Range | None = None
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -203,7 +207,8 @@ def load_model(folder: Path, preset: Preset | None = None) -> Model:
             f"{path} is not the file that {DESCRIPTION} describes (SHA-256 {actual[:12]}..., "
             f"expected {expected[:12]}...); run `cacl train` again"
         )
-    return Model(networks, preset, classes, thresholds, digest=description[FILE_DIGEST])
+    mpp = read_training_data(description, folder).mpp if ENTRY in description else None
+    return Model(networks, preset, classes, thresholds, description[FILE_DIGEST], mpp)
 
 
 def load_checked(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

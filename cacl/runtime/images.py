@@ -13,6 +13,7 @@ import cv2
 from dask.utils import SerializableLock
 
 from cacl.errors import ImageError, Reason, StoreError
+from cacl.runtime.blas import allocate_blas_buffers
 from cacl.runtime.progress import track
 from cacl.runtime.resources import disk_error, is_panic, not_utf8_error, raise_if_short
 from cacl.runtime.signals import StopFlag, deferred_interrupt
@@ -187,6 +188,7 @@ def run_images(
     def size(result: Result | ImageFailure) -> int:
         return 0 if size_bytes is None or isinstance(result, ImageFailure) else size_bytes(result)
 
+    allocate_blas_buffers(jobs)
     with _map_rows(attempt, rows, jobs, scheduler) as attempts:
         logged = (log_failure(row, result) for row, result in zip(rows, attempts, strict=True))
         finished = list(track(logged, f"{stage}: images", len(rows), size))

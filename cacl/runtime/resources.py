@@ -71,6 +71,7 @@ TEXTS = {
         r"(can.?t|cannot|could not|couldn.t|unable to|failed to) alloc|out of memory|bad_alloc"
         r"|insufficient memory|not enough memory|memory alloc\w* (failed|failure|error)"
         r"|cannot map zero-fill|failed to map segment|CUBLAS_STATUS_ALLOC_FAILED"
+        r"|could not (create|execute) a primitive$"  # oneDNN
         r"|^Error -4 while",  # zlib's Z_MEM_ERROR
         re.IGNORECASE,
     ),

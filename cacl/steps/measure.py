@@ -15,16 +15,11 @@ from cacl.hpa.annotation import annotation_of, index_annotations
 from cacl.hpa.pixel_size import HPA_MPP
 from cacl.hpa.target_class import class_labels_of, label_name
 from cacl.image import qc
-from cacl.image.tile_stats import Bool, Int64, TileRowStats, area_per_tile, compute_row_stats
+from cacl.image.tile_stats import Bool, Int64, TileRowStats, area_per_tile
 from cacl.runtime.images import Outcome, run_images
 from cacl.stats.intervals import spatial_ci
-from cacl.stats.ratios import (
-    dab_fraction_in_mask,
-    h_score,
-    intensity_fractions,
-    mean_stained_od,
-    ratio,
-)
+from cacl.stats.ratios import ratio
+from cacl.steps.image_measures import measure_tiles, tile_row_stats
 from cacl.steps.outputs import write_outputs
 from cacl.steps.parameters import ImageJobs, MeasureFiles
 from cacl.store import ImageMeta, Store
@@ -36,8 +31,6 @@ from cacl.tables.schemas import (
     SegmentedRow,
     TileStatRow,
 )
-
-TILE_ROWS_PER_READ = 8
 
 
 @dataclass(frozen=True)
@@ -165,22 +158,15 @@ def _check_digests(
     return meta
 
 
-def _row_stats(store: Store, meta: ImageMeta) -> list[TileRowStats]:
-    """Return the statistics of every row of tiles; each read covers several rows."""
+def _row_stats(image_store: Store, meta: ImageMeta) -> list[TileRowStats]:
+    """Return the statistics of every row of tiles."""
+    image_id, tile_px = meta.image_id, meta.tile_px
     try:
-        image = store.image(meta.image_id)
-        cell_label = store.label(meta.image_id, "cell")
-        stain_label = store.label(meta.image_id, "stain")
-        tile_px, stats = meta.tile_px, []
-        for top in range(0, meta.grid.height, TILE_ROWS_PER_READ * tile_px):
-            window = slice(top, top + TILE_ROWS_PER_READ * tile_px)
-            rgb = np.asarray(image[:, window], dtype=np.uint8)
-            cell, stained = (np.asarray(label[window]) > 0 for label in (cell_label, stain_label))
-            stats += [
-                compute_row_stats(rgb[:, row], cell[row], stained[row])
-                for row in (slice(start, start + tile_px) for start in range(0, len(cell), tile_px))
-            ]
-        return stats
+        image, cell, stain = (
+            image_store.image(image_id),
+            *(image_store.label(image_id, name) for name in ("cell", "stain")),
+        )
+        return tile_row_stats(image, cell, stain, tile_px)
     except StoreError as error:
         raise ImageError(Reason.DAMAGED, str(error)) from error
 
@@ -193,14 +179,7 @@ def _measure_row(
     meta: ImageMeta,
     annotation: Mapping[str, str],
 ) -> MeasureRow:
-    cell, stained, dab, stained_dab, od_sum = (
-        np.stack([getattr(row, name) for row in stats])[counted]
-        for name in ("cell", "stained", "dab", "stained_dab", "stained_od_sum")
-    )
-    counts = np.stack([row.intensity_counts for row in stats], axis=1)[:, counted].sum(axis=1)
-    low, high = spatial_ci(stained, cell, *np.nonzero(counted))
-    cell_px, stained_px, dab_px = int(cell.sum()), int(stained.sum()), int(dab.sum())
-    weak, moderate, strong = intensity_fractions(counts, cell_px)
+    measures = measure_tiles(stats, counted)
     diameter = qc.core_diameter(stats)
     default_mpp = HPA_MPP * meta.grid.downsample if image.hpa_version else None
     pixel = qc.pixel_size(meta.mpp, diameter, image.core_um, default_mpp)
@@ -213,26 +192,14 @@ def _measure_row(
         tissue=image.tissue,
         patient_id=image.patient_id,
         label=image.label,
-        tiles=int(counted.sum()),
-        cell_area_px=cell_px,
-        stained_area_px=stained_px,
-        stained_to_cell_ratio=ratio(stained_px, cell_px),
-        ratio_low=low,
-        ratio_high=high,
+        **vars(measures),
         confidence=segmented_row.confidence,
         ratio_sd=segmented_row.ratio_sd,
-        dab_area_px=dab_px,
-        border_share=dab_fraction_in_mask(int(stained_dab.sum()), dab_px),
         mpp=pixel.mpp,
         mpp_source=pixel.source,
-        cell_area_um2=cell_px * um2_per_px if um2_per_px else None,
-        stained_area_um2=stained_px * um2_per_px if um2_per_px else None,
+        cell_area_um2=measures.cell_area_px * um2_per_px if um2_per_px else None,
+        stained_area_um2=measures.stained_area_px * um2_per_px if um2_per_px else None,
         core_diameter_px=diameter,
-        stained_od=mean_stained_od(float(od_sum.sum()), stained_px),
-        weak_share=weak,
-        moderate_share=moderate,
-        strong_share=strong,
-        h_score=h_score(weak, moderate, strong),
         hpa_staining=annotation["staining"],
         hpa_intensity=annotation["intensity"],
         hpa_quantity=annotation["quantity"],

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
 import numpy as np
 
 from cacl import tables
@@ -15,8 +14,8 @@ from cacl.config import TilesConfig
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.provenance import check_before_reading
 from cacl.image import stain
-from cacl.image.cell_mask import background_od, cell_mask
-from cacl.image.readers import as_dask, check_size, memory_need, open_source
+from cacl.image.analysis_image import read_analysis_image
+from cacl.image.readers import memory_need, open_source
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
@@ -25,15 +24,11 @@ from cacl.runtime.resources import raise_if_short
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ImageJobs
 from cacl.store import ImageMeta, Store
-from cacl.store.arrays import Pixels
 from cacl.tables.schemas import AcquiredRow, TileStatRow
 
 log = logging.getLogger(__name__)
 
 TILE_VERSION = 4
-OVERLAP_PX = 64
-BLOCK_TILES = 8
-THUMBNAIL_PX = 1024
 MAX_MPP_FACTOR = 1.5
 
 
@@ -132,7 +127,6 @@ def _tile_image(
     need = memory_need(path, source_px=source_px, tile_px=tile_px)
     with process_budget().take(need, f"tile: {row.image_id}"), open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
-        check_size(source, grid)
         source_mpp = _pixel_size(row, source.mpp)
         meta = ImageMeta(
             image_id=row.image_id,
@@ -144,13 +138,10 @@ def _tile_image(
             mpp=source_mpp * grid.downsample if source_mpp else None,
             digest=digest,
         )
-        if max(grid.rows, grid.cols) <= BLOCK_TILES:
-            pixels = source.read(grid, range(grid.rows), range(grid.cols))
-            mask = cell_mask(pixels, _background_od(pixels))
-            store.write_image(meta, pixels, mask, check)
+        pixels, mask = read_analysis_image(source, grid)
+        store.write_image(meta, pixels, mask, check)
+        if isinstance(pixels, np.ndarray):
             return list(_statistics(meta, row.antibody_id, pixels, mask))
-        lazy = as_dask(source, grid, block_tiles=BLOCK_TILES)
-        store.write_image(meta, lazy, _cell_mask(lazy), check)
     return _read_statistics(store, row)
 
 
@@ -173,27 +164,6 @@ def _pixel_size(row: AcquiredRow, stated_by_file: float | None) -> float | None:
                 stated_by_file,
             )
     return row.mpp or stated_by_file
-
-
-def _cell_mask(pixels: da.Array) -> da.Array:
-    """Return the cell mask of an image as a dask array; blocks overlap by `OVERLAP_PX`."""
-    mask: da.Array = da.map_overlap(
-        cell_mask,
-        pixels,
-        depth={0: 0, 1: OVERLAP_PX, 2: OVERLAP_PX},
-        boundary="none",
-        drop_axis=0,
-        dtype=bool,
-        meta=np.empty((0, 0), dtype=bool),
-        background=_background_od(pixels),
-    )
-    return mask
-
-
-def _background_od(pixels: Pixels) -> float:
-    """Return the optical density of the background, measured on every n-th pixel."""
-    every = max(1, max(pixels.shape[1:]) // THUMBNAIL_PX)
-    return background_od(np.asarray(pixels[:, ::every, ::every]))
 
 
 def _statistics(meta: ImageMeta, antibody_id: str, image: Any, cell: Any) -> Iterator[TileStatRow]:

@@ -3,6 +3,14 @@
 from cacl.runtime.digest import digest_of
 from cacl.store.arrays import StoredArray
 from cacl.store.metadata import ImageMeta
-from cacl.store.ome_zarr import SAFE_NAME, Store, is_safe_name
+from cacl.store.ome_zarr import SAFE_NAME, Store, is_safe_name, list_image_ids
 
-__all__ = ["SAFE_NAME", "ImageMeta", "Store", "StoredArray", "digest_of", "is_safe_name"]
+__all__ = [
+    "SAFE_NAME",
+    "ImageMeta",
+    "Store",
+    "StoredArray",
+    "digest_of",
+    "is_safe_name",
+    "list_image_ids",
+]

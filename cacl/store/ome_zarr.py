@@ -57,6 +57,12 @@ def is_safe_name(name: str) -> bool:
     )
 
 
+def list_image_ids(root: Path) -> list[str]:
+    """Return the ids of the images in the folder of a store, sorted, whether damaged or not."""
+    folders = (path for path in root.glob("[!.]*/[!.]*") if path.is_dir())
+    return sorted(f"{path.parent.name}/{path.name}" for path in folders)
+
+
 class Store:
     """Images with their masks in one folder, as `<root>/<antibody_id>/<name>`.
 
@@ -89,6 +95,10 @@ class Store:
                 "run `cacl tile` again (`snakemake --forcerun tile`), or use the software that "
                 "wrote it"
             )
+
+    def image_ids(self) -> list[str]:
+        """Return the ids of all images, sorted; one that is being written is not among them."""
+        return list_image_ids(self.root)
 
     def path(self, image_id: str) -> Path:
         """Return the folder of an image.

@@ -68,6 +68,7 @@ def test_memory_errors_of_libraries(function: object) -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
+        (RuntimeError("could not create a primitive"), Shortage.MEMORY),
         (OSError(errno.ENOSPC, "No space left on device"), Shortage.DISK),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), Shortage.DISK),
         (OSError(errno.EROFS, "Read-only file system"), Shortage.DISK),

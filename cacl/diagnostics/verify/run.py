@@ -27,7 +27,7 @@ from cacl.model.checkpoint import DESCRIPTION, read_description
 from cacl.runtime.file_digest import FILE_DIGEST
 from cacl.runtime.progress import track
 from cacl.runtime.resources import Shortage, find_shortage, raise_if_short
-from cacl.store import Store
+from cacl.store import Store, list_image_ids
 from cacl.store.full_check import check_image
 from cacl.tables.schemas import AcquiredRow, SegmentedRow, TileStatRow
 
@@ -124,10 +124,7 @@ def _images_of(
 ) -> Iterator[Item]:
     """Yield the images of a store, and those that the tables name but the store lacks."""
     yield Item(STORE_KIND, str(root), partial(Store, root))
-    present = {
-        f"{path.parent.name}/{path.name}" for path in root.glob("[!.]*/[!.]*") if path.is_dir()
-    }
-    for image_id in sorted(present | set(tiled)):
+    for image_id in sorted({*list_image_ids(root), *tiled}):
         expected: dict[str, str] = {}
         if image_id in tiled:
             expected["digest"] = tiled[image_id].digest

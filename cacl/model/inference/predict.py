@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import special
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -331,29 +333,68 @@ def predict_array_masks(
     agreement
         Counts the pixels of each block that is computed; None for no counts.
     """
-    block = block_sides(cell.shape[0], tile_px), block_sides(cell.shape[1], tile_px)
-    interior = da.from_array(interior_mask(cell), chunks=block, name=False).astype(np.uint8)
-    cell_layer = da.from_array(cell, chunks=block, name=False)
-    rgb = da.from_array(image, chunks=((3,), *block), name=False)
-    layers: Any = da.concatenate([rgb, cell_layer[None], interior[None]])
-    layers = layers.rechunk(((5,), *block))
-    packed: da.Array = da.map_overlap(
-        _predict_packed,
-        layers,
-        depth=(0, OVERLAP_PX, OVERLAP_PX) if layers.npartitions > 1 else 0,
-        boundary="none",
-        drop_axis=0,
-        dtype=np.uint32,
-        meta=np.empty((0, 0), dtype=np.uint32),
-        model=model,
-        morphology=morphology,
-        device_lock=device_lock,
+    packed = _map_blocks(
+        functools.partial(
+            _predict_packed, model=model, morphology=morphology, device_lock=device_lock
+        ),
+        _layers(image, cell, tile_px),
+        np.dtype(np.uint32),
     )
     if agreement is not None:
         map_blocks: Any = da.map_blocks
         empty = np.empty((0, 0), np.uint32)
         packed = map_blocks(agreement.count, packed, dtype=np.uint32, meta=empty)
     return [(packed & 1 << class_index) > 0 for class_index in range(len(model.classes))]
+
+
+def predict_array_scores(image: Any, cell: Any, tile_px: int, model: Model) -> da.Array:
+    """Return the score of the first class of one image, (y, x) float32 from 0 to 1, as dask array.
+
+    The sigmoid of the mean logit over models and views; 0 where no mask is allowed.
+
+    Parameters
+    ----------
+    image, cell, tile_px, model
+        See `predict_array_masks`.
+    """
+    predict = functools.partial(_predict_scores, model=model)
+    return _map_blocks(predict, _layers(image, cell, tile_px), np.dtype(np.float32))
+
+
+def _layers(image: Any, cell: Any, tile_px: int) -> da.Array:
+    """Return red, green, blue, cell and interior of an image as blocks (5, y, x)."""
+    block = block_sides(cell.shape[0], tile_px), block_sides(cell.shape[1], tile_px)
+    interior = da.from_array(interior_mask(cell), chunks=block, name=False).astype(np.uint8)
+    cell_layer = da.from_array(cell, chunks=block, name=False)
+    rgb = da.from_array(image, chunks=((3,), *block), name=False)
+    layers: Any = da.concatenate([rgb, cell_layer[None], interior[None]])
+    rechunked: da.Array = layers.rechunk(((5,), *block))
+    return rechunked
+
+
+def _map_blocks(
+    predict: Callable[[NDArray[np.uint8]], NDArray[Any]], layers: da.Array, dtype: np.dtype[Any]
+) -> da.Array:
+    """Return an array (y, x) of a function of overlapping blocks of `_layers`."""
+    mapped: da.Array = da.map_overlap(
+        predict,
+        layers,
+        depth=(0, OVERLAP_PX, OVERLAP_PX) if layers.npartitions > 1 else 0,
+        boundary="none",
+        drop_axis=0,
+        dtype=dtype,
+        meta=np.empty((0, 0), dtype=dtype),
+    )
+    return mapped
+
+
+def _predict_scores(layers: NDArray[np.uint8], *, model: Model) -> Float32:
+    """Return the scores (y, x) of a block of `_layers`."""
+    rgb, post = np.ascontiguousarray(layers[:3]), model.preset.post
+    flags = pixel_flags(rgb, layers[3], layers[4] > 0, edge_blur_sigma(rgb), MASK_LEVEL)
+    logits = image_logits(model.networks, rgb, None, post.n_tta)[:, 0].mean(0)
+    masked = mask_logits(logits, candidate_mask(flags, model.classes[0].shape), post)
+    return np.asarray(special.expit(masked), np.float32)
 
 
 def _predict_packed(
