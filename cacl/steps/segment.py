@@ -28,6 +28,8 @@ from cacl.tables.schemas import SegmentedRow, TileStatRow
 log = logging.getLogger(__name__)
 
 SEGMENT_VERSION = 5
+VIEW_AGREEMENT = ("confidence", "ratio_sd")
+"""Attributes of the first class's mask; see `ViewAgreement.attributes`."""
 
 
 def segment(
@@ -140,7 +142,10 @@ def segment(
 def _has_masks(store: Store, image_id: str, names: Sequence[str], digest: str) -> bool:
     """Return whether all masks exist, complete and made from the data of `digest`."""
     try:
+        attributes = store.label_attrs(image_id, names[0])
         return all(
+            isinstance(attributes.get(name, ""), float | None) for name in VIEW_AGREEMENT
+        ) and all(
             store.label_digest(image_id, name) == digest and bool(store.label(image_id, name).shape)
             for name in names
         )

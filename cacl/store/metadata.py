@@ -7,12 +7,17 @@ writes. The tests validate with it what is written.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from cacl.image.palette import Colour
 from cacl.image.tile_grid import TileGrid
 
 OME_VERSION = "0.5"
+PositiveInt = Annotated[int, Strict(), Field(ge=1)]
+PositiveFloat = Annotated[float, Strict(), Field(gt=0)]
 RGB_CHANNELS = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 
 
@@ -38,17 +43,39 @@ class ImageMeta:
 
     image_id: str
     source_sha256: str
-    source_height: int
-    source_width: int
-    source_px: int
-    tile_px: int
-    mpp: float | None
+    source_height: PositiveInt
+    source_width: PositiveInt
+    source_px: PositiveInt
+    tile_px: PositiveInt
+    mpp: PositiveFloat | None
     digest: str
+
+    @classmethod
+    def from_attributes(cls, attributes: dict[str, Any]) -> ImageMeta:
+        """Return the metadata that attributes of an image hold; others are ignored.
+
+        Raises
+        ------
+        ValueError
+            One is missing, has another type, or is out of range.
+        """
+        try:
+            meta: ImageMeta = _adapter().validate_python(attributes)
+        except ValidationError as error:
+            faults = (f"{each['loc'][0]}: {each['msg'].lower()}" for each in error.errors())
+            raise ValueError(", ".join(faults)) from error
+        _ = meta.grid
+        return meta
 
     @property
     def grid(self) -> TileGrid:
         """The tile grid of this image."""
         return TileGrid(self.source_height, self.source_width, self.source_px, self.tile_px)
+
+
+@cache
+def _adapter() -> TypeAdapter[ImageMeta]:
+    return TypeAdapter(ImageMeta)
 
 
 def image_attributes(name: str, mpp: float | None) -> dict[str, Any]:

@@ -134,13 +134,12 @@ class Store:
             The image does not exist, or another version of this software wrote it.
         """
         attrs = group_attributes(self.path(image_id) / "zarr.json")
-        names = [field.name for field in dataclasses.fields(ImageMeta)]
-        missing = [name for name in names if name not in attrs]
-        if missing:
+        try:
+            return ImageMeta.from_attributes(attrs)
+        except ValueError as error:
             raise StoreError(
-                f"{self.path(image_id)} lacks the attributes {missing}; delete it and tile again"
-            )
-        return ImageMeta(**{name: attrs[name] for name in names})
+                f"{self.path(image_id)} lacks valid attributes ({error}); delete it and tile again"
+            ) from error
 
     def image(self, image_id: str) -> StoredArray:
         """Return the pixels of an image: uint8 (3, y, x), one chunk per tile."""

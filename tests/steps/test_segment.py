@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from cacl.image.pixel_flags import candidate_mask, interior_mask, pixel_flags
 from cacl.model.checkpoint import load_model
 from cacl.model.inference import predict
 from cacl.model.inference.masks import Morphology, block_mask, mask_logits
+from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, embed_digest
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 from tests.fixtures.model_atlas import ModelAtlas, render_core
 
@@ -74,6 +76,18 @@ def test_keeps_an_existing_mask_until_the_morphology_changes(atlas: ModelAtlas) 
     assert table.read_bytes() == content
     atlas.segment(morphology="dilation", radius_px=1)
     assert marker.stat().st_mtime_ns != written_at
+
+
+def test_mask_without_its_confidence_is_made_again(atlas: ModelAtlas) -> None:
+    atlas.segment()
+    marker = atlas.store.path(POSITIVE) / "labels/stain/zarr.json"
+    before, content = marker.read_bytes(), json.loads(marker.read_bytes())
+    attributes = content["attributes"]["cacl"]
+    del attributes["confidence"]
+    attributes[FILE_DIGEST] = BLANK_DIGEST
+    marker.write_bytes(embed_digest(json.dumps(content).encode()))
+    atlas.segment()
+    assert marker.read_bytes() == before
 
 
 def test_dilation_is_applied_to_the_mask(atlas: ModelAtlas) -> None:

@@ -209,7 +209,28 @@ def test_missing_arrays_and_attributes_raise(store: Store) -> None:
     marker = store.path(META.image_id) / "zarr.json"
     attributes = {"image_id": "x", FILE_DIGEST: BLANK_DIGEST}
     marker.write_bytes(embed_digest(json.dumps({"attributes": {"cacl": attributes}}).encode()))
-    with pytest.raises(StoreError, match="lacks the attributes"):
+    with pytest.raises(StoreError, match="lacks valid attributes .*tile_px: field required"):
+        store.meta(META.image_id)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("source_width", -0.0, "source_width: input should be a valid integer"),
+        ("source_px", "32", "source_px: input should be a valid integer"),
+        ("tile_px", 0, "tile_px: input should be greater than or equal to 1"),
+        ("tile_px", 4096, "tile_px must be at most source_px"),
+        ("mpp", float("nan"), "mpp: input should be greater than 0"),
+        ("digest", None, "digest: input should be a valid string"),
+    ],
+)
+def test_attributes_out_of_range_raise(
+    store: Store, name: str, value: object, message: str
+) -> None:
+    marker = store.path(META.image_id) / "zarr.json"
+    attributes = {**vars(META), name: value, FILE_DIGEST: BLANK_DIGEST}
+    marker.write_bytes(embed_digest(json.dumps({"attributes": {"cacl": attributes}}).encode()))
+    with pytest.raises(StoreError, match=f"lacks valid attributes .*{message}"):
         store.meta(META.image_id)
 
 
