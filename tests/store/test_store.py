@@ -209,7 +209,7 @@ def test_missing_arrays_and_attributes_raise(store: Store) -> None:
     marker = store.path(META.image_id) / "zarr.json"
     attributes = {"image_id": "x", FILE_DIGEST: BLANK_DIGEST}
     marker.write_bytes(embed_digest(json.dumps({"attributes": {"cacl": attributes}}).encode()))
-    with pytest.raises(StoreError, match="lacks valid attributes .*tile_px: field required"):
+    with pytest.raises(StoreError, match=r"lacks valid attributes .*tile_px: field required"):
         store.meta(META.image_id)
 
 
