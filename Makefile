@@ -33,6 +33,7 @@ check: $(VENV)/dev.stamp      ## Formatting, types, import order, lint
 	$(RUN) bandit --quiet --configfile pyproject.toml --recursive cacl benchmarks workflow
 	$(RUN) snakefmt --check workflow
 	$(RUN) snakemake --lint
+	$(RUN) hadolint containers/Dockerfile
 	@command -v npx >/dev/null || { echo "Biome needs npx: apt-get install nodejs npm"; exit 1; }
 	npm_config_cache=$(VENV)/npm npx --yes $(BIOME) ci --error-on-warnings
 
