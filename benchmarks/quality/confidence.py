@@ -21,8 +21,8 @@ from benchmarks._lib.external_sets import evaluation_sets
 from benchmarks._lib.report import RESULTS, write_table
 from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.model.checkpoint import Model, load_model
+from cacl.model.inference.blocks import predict_masks
 from cacl.model.inference.masks import MAX_VIEWS, Morphology
-from cacl.model.inference.predict import predict_masks
 from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.stats.intervals import BOOTSTRAP_DRAWS
 

@@ -25,8 +25,8 @@ from cacl.image.readers import Source, open_source
 from cacl.image.readers.core import CoreSource
 from cacl.image.tile_grid import TileGrid
 from cacl.model.checkpoint import Model
+from cacl.model.inference.blocks import predict_array_masks, predict_array_scores
 from cacl.model.inference.masks import MAX_VIEWS, Morphology
-from cacl.model.inference.predict import predict_array_masks, predict_array_scores
 from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.steps.image_measures import Measures
 

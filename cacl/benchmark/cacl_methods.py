@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from cacl.benchmark.evaluation_set import EvaluationImage
 from cacl.benchmark.method import Method
 from cacl.model.checkpoint import Model
+from cacl.model.inference.blocks import predict_masks
 from cacl.model.inference.masks import Morphology
-from cacl.model.inference.predict import predict_masks
 
 Bool = NDArray[np.bool_]
 PAPER_MORPHOLOGY = Morphology("dilation", 1)

@@ -29,8 +29,8 @@ from cacl.controls.stain_vector import Vector, run_dab_vector
 from cacl.controls.summary import control_rows, limit_rows
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.device import default_device, prepare_for_device
+from cacl.model.inference.blocks import predict_array_masks
 from cacl.model.inference.masks import Morphology
-from cacl.model.inference.predict import predict_array_masks
 from cacl.runtime.images import DeviceLock, ImageFailure, Outcome, plan_workers, run_images
 from cacl.stats.intervals import seed_of
 from cacl.steps.outputs import write_failures

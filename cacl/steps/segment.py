@@ -14,8 +14,8 @@ from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.target_class import label_name
 from cacl.model.checkpoint import load_model
 from cacl.model.device import default_device, prepare_for_device
+from cacl.model.inference.blocks import predict_masks
 from cacl.model.inference.masks import MAX_VIEWS, Morphology
-from cacl.model.inference.predict import predict_masks
 from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import DeviceLock, plan_workers, run_images

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cacl.model.config import get_preset, with_classes
-from cacl.model.inference import predict
+from cacl.model.inference import blocks, predict
 from cacl.model.networks import preprocess
 from cacl.model.networks.autoencoder import (
     N_STRIPS,
@@ -106,4 +106,4 @@ def test_local_filters_ignore_pixels_outside_the_image(window: int) -> None:
     [(8, [8]), (3, [3]), (10, [5, 5]), (16, [8, 8]), (17, [8, 5, 4]), (31, [8, 8, 8, 7])],
 )
 def test_blocks_have_about_the_size_of_a_core(tiles: int, sides: list[int]) -> None:
-    assert predict.block_sides(tiles * 128, 128) == tuple(128 * side for side in sides)
+    assert blocks.block_sides(tiles * 128, 128) == tuple(128 * side for side in sides)

@@ -15,7 +15,7 @@ from cacl.errors import CheckpointError, ConfigError, StrictError
 from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma
 from cacl.image.pixel_flags import candidate_mask, interior_mask, pixel_flags
 from cacl.model.checkpoint import load_model
-from cacl.model.inference import predict
+from cacl.model.inference import blocks, predict
 from cacl.model.inference.masks import Morphology, block_mask, mask_logits
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, embed_digest
 from cacl.tables.schemas import SegmentedRow, TileStatRow
@@ -103,12 +103,12 @@ def test_masks_by_blocks_equal_the_mask_of_the_whole_image(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, meta = load_model(atlas.path("model")), atlas.store.meta(POSITIVE)
-    (whole,) = map(np.asarray, predict.predict_masks(atlas.store, meta, model, Morphology()))
-    monkeypatch.setattr(predict, "BLOCK_PX", 64)
-    (blocks,) = predict.predict_masks(atlas.store, meta, model, Morphology())
-    assert blocks.numblocks == (2, 2)
+    (whole,) = map(np.asarray, blocks.predict_masks(atlas.store, meta, model, Morphology()))
+    monkeypatch.setattr(blocks, "BLOCK_PX", 64)
+    (by_blocks,) = blocks.predict_masks(atlas.store, meta, model, Morphology())
+    assert by_blocks.numblocks == (2, 2)
     assert whole.any()
-    assert np.array_equal(np.asarray(blocks), whole)
+    assert np.array_equal(np.asarray(by_blocks), whole)
 
 
 def test_predicts_a_block_whose_size_is_no_multiple_of_the_divisor(trained: ModelAtlas) -> None:
