@@ -90,11 +90,10 @@ def run(
                 extra=extra or (),
             )
         )
-        if not extra:
-            _print_failures(directory)
         if not is_done:
             raise typer.Exit(1)
         if not extra:
+            _print_failures(directory)
             top(directory / "results/report")
 
 

@@ -21,7 +21,8 @@ STOPPING = ("Will exit after finishing currently running jobs", "Terminating pro
 
 REPEATED = re.compile(
     r"Exiting because a job execution failed|At least one job did not complete"
-    r"|Command '.*' (returned non-zero exit status|died with)",
+    r"|Command '.*' (returned non-zero exit status|died with)"
+    r"|Restored previous version of",
     re.DOTALL,
 )
 """What Snakemake says of a failed job, whose own sentence the display shows."""

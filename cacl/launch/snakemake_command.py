@@ -15,6 +15,7 @@ from pathlib import Path
 from cacl import config
 from cacl.diagnostics.run_source import check_source
 from cacl.errors import ConfigError
+from cacl.hpa.named_files import check_named_files
 from cacl.launch import preflight
 from cacl.runtime.workflow_files import snakefile
 
@@ -71,7 +72,9 @@ def run_workflow(options: RunOptions) -> bool:
     options.directory.mkdir(parents=True, exist_ok=True)
     os.chdir(options.directory)  # relative paths of a configuration resolve against it
     try:
-        check_source(Path(), config.load(configs).source)
+        settings = config.load(configs)
+        check_source(Path(), settings.source)
+        check_named_files(settings)
     finally:
         os.chdir(before)
     if preflight.release_stale_lock(options.directory):

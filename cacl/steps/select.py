@@ -149,12 +149,27 @@ def _require_both_labels(frame: pd.DataFrame, images: Path) -> None:
         for label in LABELS:
             if label not in labels:
                 in_class = f" in the class {name}" if name else ""
+                listed = _count_listed(images, name, label)
+                if listed:
+                    raise TrainingError(
+                        f"All images labelled {label}{in_class} ({listed}) failed in an earlier "
+                        "step, and training needs positive and negative images; see the reasons in "
+                        "results/failures/*/*.csv"
+                    )
                 raise TrainingError(
                     f"No tiled image is labelled {label}{in_class}, and training needs positive "
                     f"and negative images; {images} needs at least one {label} image: add a gene "
                     "or antibody with such an annotation, or label images through "
                     "labels.overrides (CSV image_id,label) or the manifest's column label"
                 )
+
+
+def _count_listed(images: Path, class_name: str, label: str) -> int:
+    """Return how many images of the catalog have a label, tiled or not."""
+    frame = tables.read_frame([images], ImageRow)
+    if not class_name:
+        return int((frame["label"] == label).sum())
+    return sum(split_labels(str(text)).get(class_name) == label for text in frame["class_labels"])
 
 
 def _labels_of_antibodies(frame: pd.DataFrame) -> dict[str, str]:

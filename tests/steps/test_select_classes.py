@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +20,11 @@ from tests.fixtures.model_atlas import image_row
 
 
 def selected(
-    folder: Path, labels: Mapping[str, str], overrides: Path | None = None, max_tiles: int = 6000
+    folder: Path,
+    labels: Mapping[str, str],
+    overrides: Path | None = None,
+    max_tiles: int = 6000,
+    failed: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Select from images of three tiles, whose DAB fractions are 0, 0.3 and 0.6."""
     rows = []
@@ -38,6 +42,7 @@ def selected(
             digest="",
         )
         for image_id in labels
+        if image_id not in failed
         for col in range(3)
     ]
     images, tiles, out = (folder / f"{name}.parquet" for name in ("images", "tiles", "out"))
@@ -107,6 +112,12 @@ def test_rejects_class_with_one_label_only_and_names_it(
 ) -> None:
     with pytest.raises(TrainingError, match=f"No tiled image is labelled {sentence}.*overrides"):
         selected(tmp_path, {f"A/{number}": text for number, text in enumerate(labels)})
+
+
+def test_says_that_the_images_of_a_label_failed_before(tmp_path: Path) -> None:
+    labels = {"A/1": "a=positive", "B/1": "a=negative", "C/1": "a=negative"}
+    with pytest.raises(TrainingError, match=r"All images labelled positive in the class a \(1\) f"):
+        selected(tmp_path, labels, failed=("A/1",))
 
 
 def test_override_of_a_tile_applies_to_the_first_class(tmp_path: Path) -> None:

@@ -38,6 +38,18 @@ def test_configurations_merge_without_the_values_of_the_demo(workflow: Workflow)
     assert "phantom" not in jobs
 
 
+def test_missing_manifest_stops_a_run_whose_catalog_exists(workflow: Workflow) -> None:
+    manifest = workflow.folder / "own.csv"
+    manifest.write_text("image_path,antibody_id,patient_id\na.jpg,A,1\n")
+    path = workflow.configure(source={"kind": "manifest", "manifest": "own.csv"})
+    made = workflow("--configfile", path, "--", "results/catalog/images.parquet")
+    assert made.returncode == 0, made.stderr
+    manifest.unlink()
+    result = workflow("--configfile", path, "--dry-run")
+    assert result.returncode == 1
+    assert f"source.manifest: there is no file {manifest}" in result.stdout + result.stderr
+
+
 def test_misspelt_key_is_one_sentence(workflow: Workflow) -> None:
     path = workflow.configure(tiles={"tile_pix": 64})
     result = workflow("--configfile", path, "--dry-run")

@@ -23,6 +23,7 @@ from cacl.diagnostics.workflow_triggers import (
 from cacl.hpa.gene_list_files import list_files
 from cacl.hpa.local_path import exists
 from cacl.hpa.mirror import Mirror
+from cacl.hpa.named_files import check_named_files
 from cacl.runtime.yaml_io import read_yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
@@ -40,6 +41,7 @@ try:
         # Snakemake keeps the last of two equal keys; here they are an error.
         read_yaml(Path(path))
     settings = resolve(config)
+    check_named_files(settings)
 except ConfigError as error:
     raise WorkflowError(f"The configuration cannot be used.\n{error}") from error
 
