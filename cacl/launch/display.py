@@ -83,6 +83,12 @@ class RunDisplay:
         where = f" (log: {paths[0]})" if paths else ""
         self.message(f"Error: {rule}: {failure_sentence(paths)}{where}", "bold red")
 
+    def stop_job(self, job: int, rule: str) -> None:
+        """Show that a job was stopped with the run; what its log says last is no error."""
+        with self._lock:
+            self._progress.end(job, self._clock(), failed=True)
+        self.message(f"{rule}: stopped")
+
     def message(self, text: str, style: str = "") -> None:
         """Show a text; it controls no terminal."""
         self._print(printable(text), style)

@@ -22,7 +22,7 @@ STOPPING = ("Will exit after finishing currently running jobs", "Terminating pro
 REPEATED = re.compile(
     r"Exiting because a job execution failed|At least one job did not complete"
     r"|Command '.*' (returned non-zero exit status|died with)"
-    r"|Restored previous version of",
+    r"|Restored previous version of|Cannot restore .*: no backup found",
     re.DOTALL,
 )
 """What Snakemake says of a failed job, whose own sentence the display shows."""
@@ -54,8 +54,12 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.JOB_FINISHED:
             self.display.finish_job(fields["job_id"])
         elif event == LogEvent.JOB_ERROR:
-            self.failed.add(fields["rule_name"])
-            self.display.fail_job(fields["jobid"], fields["rule_name"], fields["log"])
+            rule = fields["rule_name"]
+            if self.is_stopping:
+                self.display.stop_job(fields["jobid"], rule)
+            else:
+                self.failed.add(rule)
+                self.display.fail_job(fields["jobid"], rule, fields["log"])
         else:
             self._show_message(record)
 

@@ -162,6 +162,18 @@ def test_a_run_that_is_stopped_says_once_how_it_continues(
     assert shown == "Stopping when the running jobs have ended; the same command continues the run"
 
 
+def test_a_job_that_is_stopped_with_its_run_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, out: io.StringIO
+) -> None:
+    monkeypatch.setattr(sys, "stderr", out)
+    handler = LogHandler(OutputSettings(), None)
+    fields = {"jobid": 1, "rule_name": "train", "log": ["train.log"]}
+    handler.handle(record("Terminating processes on user request"))
+    handler.handle(record("", logging.ERROR, event=LogEvent.JOB_ERROR, **fields))
+    handler.close()
+    assert lines(out)[1:] == ["train: stopped"]
+
+
 def test_rows_of_a_terminal_name_every_step_with_its_jobs(clock: Clock) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
