@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -77,6 +79,8 @@ def main(
     ] = False,
 ) -> None:
     """Set up logging and threads for every step."""
+    if not faulthandler.is_enabled():
+        faulthandler.enable(sys.__stderr__ or sys.stderr)
     limit_active_waiting()
     level = logging.DEBUG if verbose else logging.INFO
     handler = logging.StreamHandler()

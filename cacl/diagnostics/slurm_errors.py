@@ -1,4 +1,4 @@
-"""Explain failures that Slurm or a full disk caused: one sentence with the remedy for each."""
+"""Explain failures that Slurm, a full disk or a crash caused: one sentence with the remedy."""
 
 from __future__ import annotations
 
@@ -25,10 +25,17 @@ class Remedy:
 
 
 def _remedy(pattern: str, sentence: str) -> Remedy:
-    return Remedy(re.compile(pattern, re.IGNORECASE), sentence)
+    return Remedy(re.compile(pattern, re.IGNORECASE | re.MULTILINE), sentence)
 
 
+CRASH = _remedy(
+    r"^Fatal Python error: (Segmentation fault|Bus error|Aborted)|memory allocation of \d+ bytes f",
+    "crashed in a library, as some libraries do when the memory is short: give the job more memory "
+    f"(ulimit -v; on Slurm: mem_mb of the profile) or fewer threads, {RERUN}; if it crashes again, "
+    "report it with the log.",
+)
 REMEDIES = (
+    CRASH,
     _remedy(
         r"SLURM status is: 'TIMEOUT'|DUE TO TIME LIMIT",
         "ran into its time limit: raise `runtime` of the rule in the profile (below its "

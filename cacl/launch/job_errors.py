@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from cacl.diagnostics.slurm_errors import CRASH
 from cacl.launch.job_progress import read_tail
 
 SENTENCE = re.compile(r"^Error: (.*)", re.MULTILINE | re.DOTALL)
@@ -26,6 +27,8 @@ def failure_sentence(logs: Sequence[Path]) -> str:
     for log in logs:
         text = read_tail(log).strip()
         if text:
+            if CRASH.pattern.search(text):
+                return f"it {CRASH.sentence}"
             starts = [match.start() for match in re.finditer(r"^Error: ", text, re.MULTILINE)]
             sentence = SENTENCE.search(text, starts[-1]) if starts else None
             lines = (sentence[1] if sentence else text.splitlines()[-1]).splitlines()

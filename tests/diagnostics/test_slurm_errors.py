@@ -1,12 +1,16 @@
-"""Explanations of failures that Slurm or a full disk caused."""
+"""Explanations of failures that Slurm, a full disk or a crash caused."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from cacl.diagnostics.slurm_errors import explain, remedy_for
+from cacl.launch.job_errors import failure_sentence
 from tests.fixtures.small_disk import small_disk
 
 ENTRY = """
@@ -28,6 +32,25 @@ def explain_entry(folder: Path, message: str, job_log: str = "", rule_log: str =
     log = folder / "snakemake.log"
     log.write_text(ENTRY.format(rule="train", message=message, slurm="logs/7.log"))
     return explain(log, folder)
+
+
+CRASH = """
+import os, signal
+from cacl.cli.app import main
+main(verbose=False, version=False)
+os.kill(os.getpid(), signal.{signal})
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS"])
+def test_crash_of_a_library_is_explained(tmp_path: Path, name: str) -> None:
+    command = [sys.executable, "-c", CRASH.format(signal=name)]
+    crashed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert crashed.returncode == -getattr(signal, name)
+    [sentence] = explain_entry(tmp_path, "None", rule_log=crashed.stderr)
+    assert sentence.startswith("Rule train crashed in a library, as some libraries do when the mem")
+    (tmp_path / "train.log").write_text(f"INFO train\n{crashed.stderr}")
+    assert failure_sentence([tmp_path / "train.log"]).startswith("it crashed in a library")
 
 
 @pytest.mark.parametrize(
