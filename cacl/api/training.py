@@ -31,7 +31,7 @@ def train(
     out: PathLike,
     *,
     tiles: TilesConfig | None = None,
-    preset: Literal["robust", "paper"] = "robust",
+    preset: Literal["robust", "quick", "paper"] = "robust",
     max_steps: int | None = None,
     seed: int = 0,
     threads: int = 2,

@@ -358,6 +358,14 @@ ROBUST = Preset(
     post=dataclasses.replace(TEACHER.post, high_recall=0.9),
 )
 
+# A third of the arithmetic; what that costs: benchmarks/results/presets.md.
+QUICK = dataclasses.replace(
+    ROBUST,
+    name="quick",
+    optim=dataclasses.replace(ROBUST.optim, steps=475),
+    distill=DistillConfig(teacher=TEACHER, n_teachers=2, top_k=2),
+)
+
 # Deviations from the paper: docs/method.md, section 3.
 PAPER = Preset(
     name="paper",
@@ -374,7 +382,7 @@ PAPER = Preset(
     critic=CriticConfig(learning_rate=1e-4, every=10, pool_size=64),
 )
 
-PRESETS = {preset.name: preset for preset in (ROBUST, PAPER)}
+PRESETS = {preset.name: preset for preset in (ROBUST, QUICK, PAPER)}
 
 
 def with_classes(preset: Preset, n_classes: int) -> Preset:
