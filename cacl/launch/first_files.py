@@ -53,7 +53,11 @@ VALUES: dict[str, dict[str, dict[str, Any]]] = {
         "source": {"kind": "hpa", "hpa_version": "23", "genes": "genes.csv"},
         "census": {"shards": 2},
     },
-    "demo": {"source": {"kind": "phantom"}, "census": {"shards": 4}},
+    "demo": {
+        "source": {"kind": "phantom"},
+        "census": {"shards": 4},
+        "train": {"preset": "quick"},
+    },
 }
 TABLES = {"manifest": {"manifest.csv": MANIFEST}, "hpa": {"genes.csv": GENES}, "demo": {}}
 CLIENT = ("hpa_version", "tissues", "requests_per_second", "allowed_hosts", "host", "max_minutes")

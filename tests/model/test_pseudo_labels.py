@@ -16,7 +16,15 @@ from cacl.config import TargetClass
 from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
-from cacl.model.config import PAPER, ROBUST, TEACHER, DistillConfig, with_classes
+from cacl.model.config import (
+    PAPER,
+    QUICK,
+    ROBUST,
+    TEACHER,
+    DistillConfig,
+    get_preset,
+    with_classes,
+)
 from cacl.model.data.batches import InstanceLabels
 from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
 from cacl.model.device import make_fabric
@@ -161,6 +169,16 @@ def test_divides_steps_among_networks() -> None:
     assert sum(steps) == 150
     assert steps[0] / steps[-1] == pytest.approx(TEACHER.optim.steps / ROBUST.optim.steps, rel=0.1)
     assert stages(PAPER, 5) == [PlannedNetwork(PAPER, 5, (0,))]
+
+
+def test_quick_preset_has_a_third_of_the_tiles_and_equal_networks() -> None:
+    quick, robust = (
+        sum(one.steps * one.preset.optim.batch_size for one in stages(preset, None))
+        for preset in (QUICK, ROBUST)
+    )
+    assert (quick, robust) == (20_400, 65_600)
+    assert QUICK.network == ROBUST.network
+    assert get_preset("quick") == QUICK
 
 
 def test_every_teacher_has_its_own_teachers() -> None:
