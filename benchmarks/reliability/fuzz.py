@@ -3,6 +3,9 @@
 Cases are numbered, and a number gives the same case everywhere. Blocks of 1,000 cases are kept in a
 folder of state, so that an interrupted run goes on, and several processes share the work. What a
 reader does not handle is saved there with its files and the shortest genome that still shows it.
+
+A target whose row in the table has all cases is not run again unless it is named: the work of hours
+may be spread over several calls. Each row states the code that it is of.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ HEADER = (
     "crashes",
     "seconds",
     "seed",
+    "commits (blocks)",
     "how cases are made",
 )
 
@@ -49,7 +53,13 @@ def main() -> None:
     arguments = parser.parse_args()
     state, seed = arguments.state, arguments.seed
     if not arguments.table_only:
-        for name in arguments.target or [target.name for target in TARGETS]:
+        rows = read_rows(arguments.out)
+        missing = [
+            target.name
+            for target in TARGETS
+            if int(rows.get(target.name, ("", "0"))[1].replace(",", "")) < arguments.cases
+        ]
+        for name in arguments.target or missing:
             run_target(name, arguments.cases, seed, state)
     write_results(state, seed, arguments.out)
 
@@ -118,28 +128,38 @@ def first_with(name: str, outcome: str, genomes: Sequence[bytes]) -> bytes | Non
     return None
 
 
+def read_rows(table: Path) -> dict[str, tuple[str, ...]]:
+    """Return the rows of a table that this module wrote, by target; none of another layout."""
+    lines = table.read_text(encoding="utf-8").splitlines() if table.exists() else []
+    cells = [tuple(line.strip("| ").split(" | ")) for line in lines if line.startswith("| ")]
+    return {row[0]: row for row in cells[2:]} if cells[:1] == [HEADER] else {}
+
+
 def write_results(state: Path, seed: int, out: Path) -> None:
-    """Write the table of the blocks that exist."""
-    rows, commits = [], Counter[str]()
+    """Write the table: rows of the blocks that exist, and of earlier calls for other targets."""
+    rows = read_rows(out)
     for target in TARGETS:
-        tally = Tally()
+        tally, commits = Tally(), Counter[str]()
         for block, code in read_blocks(state / target.name, seed):
             tally.add(block)
             commits[code] += 1
+        if not commits:
+            continue
         accepted = tally.outcomes.pop("accepted", 0)
         errors = len(tally.outcomes.keys() - tally.findings.keys())
-        rows.append((
+        codes = ", ".join(f"{code} ({count})" for code, count in sorted(commits.items()))
+        rows[target.name] = (
             target.name, f"{tally.cases:,}", f"{accepted:,}", str(errors), str(len(tally.findings)),
-            f"{tally.seconds:,.0f}", str(seed), target.strategy,
-        ))  # fmt: skip
+            f"{tally.seconds:,.0f}", str(seed), codes, target.strategy,
+        )  # fmt: skip
     notes = [
         "accepted: a reader returned a value; other cases ended in an error of `cacl.errors`",
         "distinct errors: classes, reasons and lines of the code that raised them",
         "crashes: distinct other errors, hangs, memory limits, native crashes, forbidden acts",
-        f"commits (blocks of {BLOCK:,} cases): "
-        + ", ".join(f"{code} ({count})" for code, count in sorted(commits.items())),
+        f"commits: of the code, and the blocks of {BLOCK:,} cases that ran on it",
     ]
-    write_table(out, "Fuzzing", notes, HEADER, rows)
+    names = [target.name for target in TARGETS if target.name in rows]
+    write_table(out, "Fuzzing", notes, HEADER, [rows[name] for name in names])
 
 
 def read_blocks(folder: Path, seed: int) -> Iterator[tuple[Tally, str]]:

@@ -6,7 +6,7 @@ writes. The tests validate with it what is written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Annotated, Any
 
@@ -59,10 +59,15 @@ class ImageMeta:
         ValueError
             One is missing, has another type, or is out of range.
         """
+        names = {field.name for field in fields(cls)}
+        known = {name: value for name, value in attributes.items() if name in names}
         try:
-            meta: ImageMeta = _adapter().validate_python(attributes)
+            meta: ImageMeta = _adapter().validate_python(known)
         except ValidationError as error:
-            faults = (f"{each['loc'][0]}: {each['msg'].lower()}" for each in error.errors())
+            faults = (
+                f"{'.'.join(map(str, each['loc']))}: {each['msg'].lower()}"
+                for each in error.errors()
+            )
             raise ValueError(", ".join(faults)) from error
         _ = meta.grid
         return meta

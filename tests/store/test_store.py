@@ -222,13 +222,14 @@ def test_missing_arrays_and_attributes_raise(store: Store) -> None:
         ("tile_px", 4096, "tile_px must be at most source_px"),
         ("mpp", float("nan"), "mpp: input should be greater than 0"),
         ("digest", None, "digest: input should be a valid string"),
+        ("digest", "\ud800", "digest: input should be a valid string"),
     ],
 )
 def test_attributes_out_of_range_raise(
     store: Store, name: str, value: object, message: str
 ) -> None:
     marker = store.path(META.image_id) / "zarr.json"
-    attributes = {**vars(META), name: value, FILE_DIGEST: BLANK_DIGEST}
+    attributes = {**vars(META), name: value, FILE_DIGEST: BLANK_DIGEST, "\ud800": "\udfff"}
     marker.write_bytes(embed_digest(json.dumps({"attributes": {"cacl": attributes}}).encode()))
     with pytest.raises(StoreError, match=f"lacks valid attributes .*{message}"):
         store.meta(META.image_id)
