@@ -30,7 +30,7 @@ from cacl.model.checkpoint import (
     read_tensors,
     write_tensors,
 )
-from cacl.model.config import ROBUST, TEACHER, with_classes
+from cacl.model.config import QUICK, ROBUST, TEACHER, with_classes
 from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
 from cacl.model.data.training_record import describe_training_data
 from cacl.model.device import make_fabric
@@ -371,6 +371,7 @@ def test_training_does_not_continue_from_other_presets_and_ensembles(
     classes = (SINGLE_CLASS,)
     with pytest.raises(CheckpointError, match=r"preset 'teacher', but train.preset is robust;"):
         read_start(model, ROBUST, classes)
+    assert read_start(robust, QUICK, classes).model.preset == QUICK
     twice = dataclasses.replace(ROBUST, n_ensemble=2)
     with pytest.raises(CheckpointError, match=r"1 network\(s\), .* is 2; set train.seeds to 1"):
         read_start(robust, twice, classes)

@@ -13,7 +13,7 @@ import torch
 from cacl.config import TargetClass
 from cacl.errors import CheckpointError
 from cacl.model.checkpoint import DESCRIPTION, Model, load_model, read_description
-from cacl.model.config import Preset
+from cacl.model.config import PRESETS, Preset, with_classes
 from cacl.model.device import prepare_for_device
 from cacl.model.model_file import model_folder, require_classes
 from cacl.model.networks.autoencoder import AutoEncoder
@@ -48,11 +48,12 @@ def read_start(path: Path, preset: Preset, classes: Sequence[TargetClass]) -> St
     """
     with model_folder(path) as folder:
         description = read_description(folder / DESCRIPTION)
-        if description.get("preset") != preset.name:
+        name = description.get("preset")
+        if name != preset.name and not _has_networks_of(str(name), preset):
             raise CheckpointError(
-                f"{path} is of the preset {description.get('preset')!r}, but train.preset is "
-                f"{preset.name}; training continues with equal presets only: set train.preset to "
-                "that of the model"
+                f"{path} is of the preset {name!r}, but train.preset is {preset.name}; training "
+                "continues with presets of equal networks only: set train.preset to that of the "
+                "model"
             )
         model = load_model(folder, preset)
         training_data = read_training_data(description, path)
@@ -63,6 +64,13 @@ def read_start(path: Path, preset: Preset, classes: Sequence[TargetClass]) -> St
             f"set train.seeds to {len(model.networks)}"
         )
     return Start(model, training_data)
+
+
+def _has_networks_of(name: str, preset: Preset) -> bool:
+    """Return whether the preset of a name has the networks of `preset`, with its classes."""
+    other = PRESETS.get(name)
+    classes = len(preset.network.class_codes)
+    return other is not None and with_classes(other, classes).network == preset.network
 
 
 def as_teachers(network: AutoEncoder, device: torch.device) -> list[list[AutoEncoder]]:
