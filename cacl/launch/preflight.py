@@ -6,8 +6,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from cacl.config import Config
 from cacl.diagnostics.workflow_lock import explain_lock, find_user, is_locked, unlock
-from cacl.errors import ConfigError, DiskError, LockedError
+from cacl.errors import ConfigError, DiskError, LockedError, ManifestError
+from cacl.hpa.labels import LABELS
+from cacl.hpa.local_path import exists
+from cacl.hpa.manifest import read_manifest
 from cacl.runtime.workflow_files import bundled_profiles
 
 CONFIG = Path("cacl.yaml")
@@ -39,6 +43,39 @@ def find_configs(named: Sequence[Path], folder: Path) -> list[Path]:
                 "one with `cacl init manifest`, `cacl init hpa` or `cacl init demo`"
             )
     return paths
+
+
+def check_manifest(config: Config) -> None:
+    """Check that a manifest lists images that exist, and the labels that a training needs.
+
+    The steps check the same, but only after hours of tiling.
+
+    Raises
+    ------
+    ManifestError
+        The manifest cannot be read, none of its images exists, or it labels none of one kind.
+    """
+    path = config.source.manifest
+    if config.source.kind != "manifest" or path is None:
+        return
+    rows = read_manifest(path)
+    if not any(exists(Path(row.path)) for row in rows):
+        raise ManifestError(
+            f"None of the {len(rows)} images in {path} exists, the first of them "
+            f"{Path(rows[0].path).absolute()}; "
+            "list your own images there: a relative image_path resolves against the folder of the "
+            "manifest"
+        )
+    labels = config.labels
+    if config.train.model or labels.overrides or labels.classes:
+        return
+    for label in LABELS:
+        if not any(row.label == label for row in rows):
+            raise ManifestError(
+                f"{path} labels no image {label}, and training needs images of both labels: write "
+                f"{label} into the column label of some images that are, or name a trained model "
+                "in train.model"
+            )
 
 
 def check_writable(folder: Path) -> None:

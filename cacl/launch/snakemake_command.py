@@ -60,6 +60,8 @@ def run_workflow(options: RunOptions) -> bool:
     ------
     ConfigError
         The configuration, the profile, or the results of another source.
+    ManifestError
+        The manifest has no usable image, or lacks the labels for a training.
     DiskError
         The folder cannot be written.
     LockedError
@@ -75,6 +77,8 @@ def run_workflow(options: RunOptions) -> bool:
         settings = config.load(configs)
         check_source(Path(), settings.source)
         check_named_files(settings)
+        if not options.extra:
+            preflight.check_manifest(settings)
     finally:
         os.chdir(before)
     if preflight.release_stale_lock(options.directory):

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cacl.config import resolve
 from cacl.diagnostics.run_source import CATALOG, check_source, record_source
-from cacl.errors import ConfigError, DiskError
+from cacl.errors import ConfigError, DiskError, ManifestError
 from cacl.launch import preflight
 from cacl.launch.snakemake_command import RunOptions, snakemake_arguments
 from cacl.runtime.workflow_files import bundled_profiles, snakefile, workflow_folder
@@ -37,6 +38,36 @@ def test_configuration_of_the_folder_is_used_if_none_is_named(
         preflight.find_configs([], Path("run"))
     with pytest.raises(ConfigError, match=f"There is no configuration {tmp_path}/my.yaml; "):
         preflight.find_configs([Path("my.yaml")], Path())
+
+
+@pytest.mark.parametrize(
+    ("rows", "sections", "sentence"),
+    [
+        (["no.jpg,A,1,positive"], {}, r"None of the 1 images in own.csv exists, .*/no.jpg; list"),
+        (["a.jpg,A,1,positive", "a.jpg,B,1,"], {}, "own.csv labels no image negative, and tr"),
+        (["a.jpg,A,1,yes"], {}, "own.csv, line 2: the label 'yes' is unknown"),
+        (["no.jpg,A,1,positive", "a.jpg,B,1,negative"], {}, ""),
+        (["a.jpg,A,1,"], {"train": {"model": "model"}}, ""),
+        (["a.jpg,A,1,"], {"labels": {"overrides": "labels.csv"}}, ""),
+    ],
+)
+def test_manifest_is_checked_before_anything_runs(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[str],
+    sections: dict[str, Any],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.jpg").touch()
+    lines = ["image_path,antibody_id,patient_id,label", *rows, ""]
+    Path("own.csv").write_text("\n".join(lines))
+    config = resolve({"source": {"kind": "manifest", "manifest": "own.csv"}} | sections)
+    if sentence:
+        with pytest.raises(ManifestError, match=sentence):
+            preflight.check_manifest(config)
+    else:
+        preflight.check_manifest(config)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user without permission")
