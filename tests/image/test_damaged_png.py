@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from cacl.errors import ImageError, Reason
-from cacl.image.readers import open_source
+from cacl.image.readers import open_source, png
+from cacl.image.readers.mask import read_mask
 from tests.fixtures.pictures import picture
 
 
@@ -25,4 +28,25 @@ def test_palette_image_without_its_palette_is_damaged(
     path.write_bytes(data[:start] + data[end:])
     with pytest.raises(ImageError) as caught, open_source(path):
         pass
+    assert caught.value.reason is Reason.DAMAGED
+
+
+@pytest.mark.parametrize("place", ["before the pixels", "in front of the header"])
+def test_second_header_that_states_a_huge_image_is_damage(tmp_path: Path, place: str) -> None:
+    """Pillow takes the last header, and would allocate 8 GB for it."""
+    path = tmp_path / "core.png"
+    Image.fromarray(picture(40, 40)).save(path, format="PNG")
+    data = path.read_bytes()
+    header = struct.pack(">4sIIBBBBB", b"IHDR", 2**16, 2**15, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    if place == "in front of the header":
+        text = b"tEXta\0b"
+        chunk = struct.pack(">I", 3) + text + struct.pack(">I", zlib.crc32(text))
+    at = data.index(b"IDAT") - 4 if place == "before the pixels" else len(png.MAGIC)
+    path.write_bytes(data[:at] + chunk + data[at:])
+    with pytest.raises(ImageError) as caught, open_source(path):
+        pass
+    assert caught.value.reason in (Reason.DAMAGED, Reason.UNSUPPORTED_PIXELS, Reason.TOO_LARGE)
+    with pytest.raises(ImageError) as caught:
+        read_mask(path, 40, 40)
     assert caught.value.reason is Reason.DAMAGED

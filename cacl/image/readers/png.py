@@ -23,7 +23,8 @@ def relevant_bytes(data: bytes) -> bytes:
     Raises
     ------
     ValueError
-        A chunk is truncated, or its checksum is wrong. Pillow does not verify those of pixels.
+        A chunk is truncated, or its checksum is wrong, which Pillow does not verify for pixels; or
+        there is not one header, in front: Pillow takes the last, whose size nobody has checked.
     """
     view, position, parts = memoryview(data), len(MAGIC), [memoryview(MAGIC)]
     name, has_palette = b"", False
@@ -34,6 +35,8 @@ def relevant_bytes(data: bytes) -> bytes:
         end = position + CHUNK.size + length
         if end + CRC.size > len(data):
             raise ValueError(f"it ends within its chunk {name!r}")
+        if (name == b"IHDR") != (len(parts) == 1):
+            raise ValueError("it has another number of headers than one, in front")
         if name in KEPT_CHUNKS:
             if zlib.crc32(view[position + 4 : end]) != CRC.unpack_from(data, end)[0]:
                 raise ValueError(f"the checksum of its chunk {name!r} is wrong")
