@@ -8,9 +8,9 @@ import torch
 
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
-from cacl.model.config import ROBUST
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import ROBUST
 
 
 def write_untrained_model(folder: Path, threshold: float = 0.0) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from cacl.model.config import ROBUST, TEACHER, DistillConfig, Preset
+from cacl.model.config import DistillConfig, Preset
+from cacl.model.presets import ROBUST, TEACHER
 
 DEFAULT = "robust"
 Change = Callable[[Preset], Preset]

@@ -36,10 +36,10 @@ from cacl.errors import StoppedError
 from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.local_dab import MASK_LEVEL, edge_blur_sigma, local_dab_mask
 from cacl.model.checkpoint import Model, load_model, save_model
-from cacl.model.config import ROBUST
 from cacl.model.data.dataset import TileDataset, calibration_tiles, read_rows, training_tiles
 from cacl.model.device import make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
+from cacl.model.presets import ROBUST
 from cacl.model.training.loop import Stage, train_stage
 from cacl.phantom.settings import BRUSH_BORDER_SETTINGS
 from cacl.runtime.distributed import World, launch

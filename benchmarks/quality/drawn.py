@@ -39,8 +39,8 @@ from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.config import LabelsConfig, SegmentConfig, SourceConfig, TilesConfig
 from cacl.image import stain
 from cacl.model.checkpoint import load_model
-from cacl.model.config import ROBUST
 from cacl.model.data.dataset import read_rows
+from cacl.model.presets import ROBUST
 from cacl.model.training.train import TrainingFiles, TrainingLimits, train
 from cacl.phantom import write_phantom
 from cacl.runtime.compute import Compute

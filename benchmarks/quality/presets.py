@@ -25,7 +25,7 @@ from benchmarks._lib.report import RESULTS, load_note, write_table
 from benchmarks.ablation.ablation import SHOWN, differences
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.model.checkpoint import Model, load_model
-from cacl.model.config import get_preset
+from cacl.model.presets import get_preset
 from cacl.model.training.plan import stages
 from cacl.model.training.train import TrainingFiles, train
 from cacl.runtime.compute import Compute

@@ -32,10 +32,11 @@ from benchmarks.speed.train_speed import (
     with_released_channels,
 )
 from cacl.image.cell_mask import cell_mask
-from cacl.model.config import ROBUST, Preset
+from cacl.model.config import Preset
 from cacl.model.device import make_fabric
 from cacl.model.inference.predict import pixel_logits
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import ROBUST
 
 TARGET_FRACTION = 0.25
 

@@ -24,7 +24,7 @@ from benchmarks._lib.images import cores
 from benchmarks._lib.process import environment
 from benchmarks._lib.report import RESULTS, load_note, write_table
 from benchmarks.speed.train_speed import image_layers, tile_dataset, training_speed
-from cacl.model.config import ROBUST
+from cacl.model.presets import ROBUST
 from cacl.runtime.malloc import tune_malloc
 from cacl.runtime.openmp import SPIN_COUNT, WAITING
 

@@ -32,12 +32,13 @@ from cacl.image.cell_mask import cell_mask
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.pixel_flags import PixelFlag, pixel_flags
 from cacl.model.checkpoint import Model
-from cacl.model.config import PAPER, ROBUST, Preset
+from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.device import default_device, make_fabric, prepare_for_device
 from cacl.model.inference.masks import Morphology, Thresholds
 from cacl.model.inference.predict import predict_block
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import PAPER, ROBUST
 from cacl.model.training.loop import Stage, train_stage
 from cacl.runtime.distributed import World
 from cacl.runtime.malloc import tune_malloc

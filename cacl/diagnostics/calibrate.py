@@ -15,7 +15,8 @@ from cacl.config import Config, ControlsConfig
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
-from cacl.model.config import NetworkConfig, get_preset, with_classes
+from cacl.model.config import NetworkConfig
+from cacl.model.presets import get_preset, with_classes
 from cacl.model.training.plan import PlannedNetwork, continued_stages, stages
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow

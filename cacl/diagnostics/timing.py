@@ -10,7 +10,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from cacl.model.config import ROBUST, DistillConfig, Preset, get_preset
+from cacl.model.config import DistillConfig, Preset
+from cacl.model.presets import ROBUST, get_preset
 from cacl.runtime.compute import Compute
 
 

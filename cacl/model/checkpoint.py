@@ -24,9 +24,10 @@ from cacl import __version__
 from cacl.config import MAX_CLASSES, TargetClass
 from cacl.errors import CheckpointError, ConfigError
 from cacl.hpa.target_class import SINGLE_CLASS
-from cacl.model.config import PRESETS, TEACHER, NetworkConfig, Preset, with_classes
+from cacl.model.config import NetworkConfig, Preset
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import PRESETS, TEACHER, with_classes
 from cacl.model.training_data import ENTRY, Range, read_training_data
 from cacl.runtime.file_digest import (
     BLANK_DIGEST,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cacl.config import LabelsConfig, TrainConfig
-from cacl.model.config import get_preset
+from cacl.model.presets import get_preset
 from cacl.model.training import train as training
 from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
 from cacl.steps.parameters import TrainFiles

@@ -22,7 +22,8 @@ from cacl.diagnostics.calibrate import (
 from cacl.diagnostics.estimate import Workload, as_table, duration, estimate, workload_of
 from cacl.diagnostics.process_cost import Cost, measure_commands
 from cacl.errors import CaclError
-from cacl.model.config import PAPER, ROBUST, TEACHER, Preset, with_classes
+from cacl.model.config import Preset
+from cacl.model.presets import PAPER, ROBUST, TEACHER, with_classes
 from cacl.model.training.plan import PlannedNetwork
 from cacl.tables.schemas import ImageRow
 from tests.fixtures.model_atlas import image_row

@@ -21,9 +21,10 @@ pytestmark = pytest.mark.slow
 
 LONG = "n" * 200
 """Its mark is longer than a file name may be."""
+PRODUCTS = ("results/report/report.html", f"results/failures/tile/{LONG}.csv")
 SNAKEFILE = f"""
 rule slow:
-    output: "results/report/report.html", "results/failures/tile/{LONG}.csv"
+    output: {", ".join(map(repr, PRODUCTS))}
     shell: "touch {{output}}; sleep 600"
 """
 
@@ -36,7 +37,8 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
     with subprocess.Popen(
         [str(snakemake), "--cores", "1", "--quiet", "all"], cwd=tmp_path, start_new_session=True
     ) as process:
-        while not is_unfinished(tmp_path / "results/report/report.html", tmp_path):
+        products = [tmp_path / name for name in PRODUCTS]
+        while not all(path.exists() and is_unfinished(path, tmp_path) for path in products):
             assert process.poll() is None
             time.sleep(0.1)
         if request.param == "killed":

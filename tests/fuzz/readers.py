@@ -35,10 +35,11 @@ from cacl.image.readers import check_size, open_source
 from cacl.image.readers.mask import read_mask
 from cacl.image.tile_grid import TileGrid
 from cacl.model.checkpoint import CURVES, load_model, save_model
-from cacl.model.config import ROBUST, TEACHER, NetworkConfig, Preset
+from cacl.model.config import NetworkConfig, Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import ROBUST, TEACHER
 from cacl.model.training.run import TrainingRun
 from cacl.model.training_data import ENTRY, TrainingData
 from cacl.runtime.section import Section

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from cacl.model.config import TEACHER
 from cacl.model.data.batches import Batch
 from cacl.model.networks import critic as critic_module
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.codebook import init_kmeans, init_random
 from cacl.model.networks.critic import N_KINDS, Critic, ImagePool, critic_loss
+from cacl.model.presets import TEACHER
 
 
 def rng() -> torch.Generator:

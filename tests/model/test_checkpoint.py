@@ -17,9 +17,9 @@ from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl.errors import CheckpointError
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import load_model, read_tensors, save_model, write_tensors
-from cacl.model.config import PAPER, ROBUST
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import PAPER, ROBUST
 from cacl.runtime.file_digest import json_with_digest
 
 THRESHOLDS = Thresholds(low=-1.0, high=1.5, edge_high=1.5, min_area_fraction=0.0)

@@ -18,12 +18,12 @@ from cacl import tables
 from cacl.config import TargetClass
 from cacl.errors import CheckpointError, ConfigError, TrainingError
 from cacl.model.checkpoint import load_model, save_model
-from cacl.model.config import PAPER, TEACHER, with_classes
 from cacl.model.data.batches import Batch, InstanceLabels, sample_batch
 from cacl.model.data.dataset import calibration_tiles, read_rows, training_tiles
 from cacl.model.inference.masks import Thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.codebook import ClassAwareCodebook
+from cacl.model.presets import PAPER, TEACHER, with_classes
 from cacl.model.training import loop, monitor, train
 from cacl.model.training.losses import LossBreakdown, allowed_codes, batch_losses
 from cacl.runtime.file_digest import json_with_digest

@@ -15,10 +15,10 @@ import torch
 from lightning_fabric import Fabric
 
 from cacl.model import device
-from cacl.model.config import get_preset
 from cacl.model.data import dataset
 from cacl.model.device import make_fabric, prepare_for_device
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import get_preset
 from cacl.model.training import monitor, train
 from cacl.model.training.plan import stages
 from cacl.model.training.run import TrainingRun

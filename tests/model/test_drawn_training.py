@@ -16,7 +16,7 @@ from cacl.errors import ConfigError
 from cacl.hpa.pixel_labels import DrawnLabels, PseudoLabel, read_drawn
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
-from cacl.model.config import PAPER, ROBUST, TEACHER, AugmentConfig
+from cacl.model.config import AugmentConfig
 from cacl.model.data.batches import InstanceLabels, sample_batch
 from cacl.model.data.dataset import (
     FLAGS,
@@ -27,6 +27,7 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import PAPER, ROBUST, TEACHER
 from cacl.model.training import losses, pseudo_labels
 from cacl.tables.selection import Split
 from tests.fixtures.drawings import area, write_drawing

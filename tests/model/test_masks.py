@@ -11,7 +11,6 @@ from scipy import ndimage
 from skimage.filters import apply_hysteresis_threshold
 
 from cacl.errors import ConfigError
-from cacl.model.config import PAPER, TEACHER
 from cacl.model.inference.masks import (
     CELL_BIT,
     FIRST_VIEW_BIT,
@@ -23,6 +22,7 @@ from cacl.model.inference.masks import (
     can_have_mask,
     hysteresis_mask,
 )
+from cacl.model.presets import PAPER, TEACHER
 
 
 def square(logit: float) -> NDArray[np.float32]:

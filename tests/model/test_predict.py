@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from cacl.model.config import get_preset, with_classes
 from cacl.model.inference import blocks, predict
 from cacl.model.networks import preprocess
 from cacl.model.networks.autoencoder import (
@@ -18,6 +17,7 @@ from cacl.model.networks.autoencoder import (
     class_logits,
     fuse_batchnorm,
 )
+from cacl.model.presets import get_preset, with_classes
 
 
 def make_network(name: str = "robust", n_classes: int = 1) -> AutoEncoder:

@@ -16,15 +16,7 @@ from cacl.config import TargetClass
 from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model.checkpoint import load_model
-from cacl.model.config import (
-    PAPER,
-    QUICK,
-    ROBUST,
-    TEACHER,
-    DistillConfig,
-    get_preset,
-    with_classes,
-)
+from cacl.model.config import DistillConfig
 from cacl.model.data.batches import InstanceLabels
 from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
 from cacl.model.device import make_fabric
@@ -32,6 +24,7 @@ from cacl.model.inference.masks import MASKED_LOGIT
 from cacl.model.inference.predict import predict_logits
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import PAPER, QUICK, ROBUST, TEACHER, get_preset, with_classes
 from cacl.model.training import loop, monitor, pseudo_labels
 from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.model.training.run import TrainingRun, ema_update

@@ -30,13 +30,13 @@ from cacl.model.checkpoint import (
     read_tensors,
     write_tensors,
 )
-from cacl.model.config import QUICK, ROBUST, TEACHER, with_classes
 from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
 from cacl.model.data.training_record import describe_training_data
 from cacl.model.device import make_fabric
 from cacl.model.inference.predict import pixel_logits
 from cacl.model.model_file import FILES, model_folder, write_model_file
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import QUICK, ROBUST, TEACHER, with_classes
 from cacl.model.training.plan import continued_stages, stages
 from cacl.model.training.run import TrainingRun
 from cacl.model.training.start import as_teachers, read_start

@@ -18,10 +18,11 @@ from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl import tables
 from cacl.errors import ConfigError, TrainingError
 from cacl.model.checkpoint import load_model
-from cacl.model.config import PAPER, ROBUST, TEACHER, Preset
+from cacl.model.config import Preset
 from cacl.model.data.dataset import read_rows, training_tiles
 from cacl.model.device import make_fabric
 from cacl.model.networks.codebook import SHARED
+from cacl.model.presets import PAPER, ROBUST, TEACHER
 from cacl.model.training import loop, monitor, train
 from cacl.model.training.losses import LossBreakdown
 from cacl.model.training.run import TrainingRun, learning_rate

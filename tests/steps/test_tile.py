@@ -195,7 +195,7 @@ def test_image_that_changes_while_it_is_read_is_not_tiled(
         return cell_mask(*args)
 
     row = acquired(core, "core")
-    monkeypatch.setattr("cacl.steps.tile.cell_mask", replace_and_mask)
+    monkeypatch.setattr("cacl.image.analysis_image.cell_mask", replace_and_mask)
     assert run([row]) == []
     assert run.failures == {"HPA000001/core": "changed"}
     assert not run.store.path("HPA000001/core").exists()

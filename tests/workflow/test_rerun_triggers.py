@@ -122,6 +122,7 @@ def test_changed_key_reruns_exactly_the_rules_that_depend_on_it(
         sections["source"]["mirror"] = "resources/phantom/host"
     workflow = Workflow(checkout, tmp_path / "run")
     shutil.copytree(finished.folder, workflow.folder)
+    (workflow.folder / "resources/phantom/host").mkdir(exist_ok=True)
     path = workflow.configure(**sections)
     jobs = set(workflow.jobs("--configfile", path))
     shards = sections["census"]["shards"]

@@ -59,14 +59,22 @@ def test_lock_of_a_dead_process_is_explained_and_removed(demo: Path) -> None:
 
 def test_example_that_was_not_edited_names_what_is_missing(tmp_path: Path) -> None:
     assert cacl(tmp_path, "init", "manifest").returncode == 0
+    sentence = refused(tmp_path)
+    assert "Error: None of the 3 images in manifest.csv exists, the first of them " in sentence
+
+
+def test_images_that_all_fail_are_named_before_the_training(tmp_path: Path) -> None:
+    assert cacl(tmp_path, "init", "manifest").returncode == 0
+    (tmp_path / "images").mkdir()
+    for number in (1, 2, 3):
+        (tmp_path / "images" / f"core-{number}.jpg").write_text("no image")
     result = cacl(tmp_path, "run", "--cores", "1")
     assert result.returncode == 1
     shown = result.stderr
     assert "acquire: 1 of 1 job, done in " in shown
     (error,) = (line for line in shown.splitlines() if line.startswith("Error: "))
-    assert error.startswith("Error: select: ")
+    assert error.startswith("Error: select: All images labelled positive (1) failed in an earlier")
     assert "(log: logs/select.log)" in error
-    assert "failed at acquire: 3 not found (results/failures/acquire/*.csv)" in shown
     assert "run the same command again: it continues" in shown
     assert "Snakemake's log: " in shown
     assert "rule " not in shown

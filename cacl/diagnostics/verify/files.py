@@ -46,8 +46,11 @@ def list_items(results: Path) -> Iterator[Item]:
 
 
 def report_items(report: Path) -> Iterator[Item]:
-    """Yield the files of the report, and each CSV with its Parquet twin."""
-    if not report.exists():
+    """Yield the files of the report, and each CSV with its Parquet twin.
+
+    Nothing for an empty folder, which Snakemake creates before the step runs.
+    """
+    if not report.exists() or not any(report.iterdir()):
         return
     sums = report / SUMS
     yield Item(REPORT, str(sums), partial(_check_names, report), report)

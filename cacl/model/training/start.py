@@ -13,10 +13,11 @@ import torch
 from cacl.config import TargetClass
 from cacl.errors import CheckpointError
 from cacl.model.checkpoint import DESCRIPTION, Model, load_model, read_description
-from cacl.model.config import PRESETS, Preset, with_classes
+from cacl.model.config import Preset
 from cacl.model.device import prepare_for_device
 from cacl.model.model_file import model_folder, require_classes
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import PRESETS, with_classes
 from cacl.model.training_data import TrainingData, read_training_data
 
 

@@ -18,7 +18,7 @@ from cacl.errors import ConfigError, StoppedError
 from cacl.hpa.pixel_labels import DrawnLabels, read_drawn
 from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.model.checkpoint import save_model
-from cacl.model.config import ROBUST, Preset, with_classes
+from cacl.model.config import Preset
 from cacl.model.data.dataset import (
     TileDataset,
     calibration_tiles,
@@ -31,6 +31,7 @@ from cacl.model.data.training_record import describe_training_data
 from cacl.model.device import describe_arithmetic, make_fabric
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.presets import ROBUST, with_classes
 from cacl.model.training.loop import Stage, StageResult, train_stage
 from cacl.model.training.monitor import (
     codebook_usage_warnings,

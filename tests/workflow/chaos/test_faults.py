@@ -42,7 +42,7 @@ def test_every_fault_ends_in_a_sentence_and_the_same_command_goes_on(
     for step, fault in (
         ("acquire", FULL_DISK),
         ("tile", few_handles(HANDLES)),
-        ("segment", little_memory(int(0.9 * reference.peaks_kb["segment"]))),
+        ("train", little_memory(int(0.9 * reference.peaks_kb["train"]))),
         ("measure", READ_ONLY),
     ):
         disturbed = with_fault(census, tmp_path / "fault", fault, step)
