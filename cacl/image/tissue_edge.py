@@ -40,12 +40,17 @@ def edge_distance(tissue: Bool, closing_radius_px: int) -> Float32:
     large = (areas > 0) & (DEBRIS_AREA_RATIO * areas >= areas.max())
     margin = closing_radius_px + 2
     background = np.pad(~large[labels], margin, constant_values=True).astype(np.uint8)
-    dilated = np.asarray(_distance(background) <= closing_radius_px, np.uint8)
+    dilated = np.asarray(exact_distance(background) <= closing_radius_px, np.uint8)
     outside: Any = cv2.floodFill(dilated, None, (0, 0), 2)[1]
-    distance = _distance(np.asarray(outside != 2, np.uint8))[margin:-margin, margin:-margin]
+    distance = exact_distance(np.asarray(outside != 2, np.uint8))[margin:-margin, margin:-margin]
     return np.asarray(np.maximum(distance - closing_radius_px, 0.0), np.float32)
 
 
-def _distance(mask: NDArray[np.uint8]) -> Float32:
+def exact_distance(mask: NDArray[np.uint8]) -> Float32:
+    """Return the distance of each pixel from the nearest 0, exact up to some 2,000 px.
+
+    The last bit of OpenCV's value depends on the machine's state. Its square is an integer.
+    """
     distance: Any = cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance, np.float32)
+    squared = np.rint(np.square(distance, dtype=np.float64))
+    return np.asarray(np.sqrt(squared), np.float32)

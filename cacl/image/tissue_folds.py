@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.image.tile_stats import Float16
+from cacl.image.tissue_edge import exact_distance
 
 Float32 = NDArray[np.float32]
 Bool = NDArray[np.bool_]
@@ -123,6 +124,6 @@ def _interior(filled: Bool) -> Bool:
     points = np.stack([columns, rows], axis=1).astype(np.int32) + 1
     hull = np.zeros((filled.shape[0] + 2, filled.shape[1] + 2), dtype=np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
-    distance: Any = cv2.distanceTransform(hull, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    distance = exact_distance(hull)
     interior: Bool = np.asarray(distance[1:-1, 1:-1] > EDGE_SQUARES)
     return interior

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from scipy import ndimage
 
 from cacl.image.pixel_flags import EDGE_PX, MAX_CORE_PX, interior_mask
 from cacl.image.tissue_edge import edge_distance
@@ -30,6 +31,17 @@ def test_distance_is_measured_from_the_closed_outline() -> None:
 def test_hole_lies_inside_the_outline() -> None:
     core = disc(301, 120) & ~disc(301, 60)
     assert edge_distance(core, 10)[150, 150] > 110
+
+
+def test_distance_is_the_exact_root_of_an_integer() -> None:
+    core = disc(301, 80)
+    margin = 32
+    outside = np.pad(~core, margin, constant_values=True)
+    closed = ndimage.distance_transform_edt(
+        ndimage.binary_fill_holes(ndimage.distance_transform_edt(outside) <= 30)
+    )
+    expected = np.maximum(closed[margin:-margin, margin:-margin].astype(np.float32) - 30, 0)
+    np.testing.assert_array_equal(edge_distance(core, 30), expected)
 
 
 def test_debris_is_ignored() -> None:
