@@ -16,7 +16,7 @@ from cacl.errors import ImageError, Reason
 from cacl.image.readers import tiff
 from cacl.image.readers.core import on_white
 from cacl.image.readers.downsample import downsample_subpixel, downsample_window
-from cacl.image.readers.files import MAX_CORE_PX, damaged
+from cacl.image.readers.files import MAX_CORE_PX, damaged, read_head
 from cacl.image.readers.other_formats import AS_SLIDE
 from cacl.image.readers.source import Pixels, Source, plausible_mpp
 from cacl.image.tile_grid import TileGrid
@@ -30,6 +30,9 @@ LEVEL_TOLERANCE = 1.01
 """The size of a pyramid level is rounded, so that a downsample of 4 can be stored as 4.001."""
 
 GENERIC_TIFF, DICOM = "generic-tiff", "dicom"
+
+HAMAMATSU = "hamamatsu"
+"""NDPI: strips in directories of its own form."""
 
 UNSUPPORTED = re.compile("unsupported|not supported", re.IGNORECASE)
 """In the errors of OpenSlide for a valid slide that it does not decode."""
@@ -59,6 +62,8 @@ def is_whole_slide(path: Path) -> bool:
         )
     if vendor == DICOM:
         _check_folder(path)
+    if vendor is not None and vendor != HAMAMATSU and read_head(path).startswith(tiff.MAGICS):
+        tiff.check_slide_tiles(path)
     if vendor != GENERIC_TIFF:
         return vendor is not None
     page = tiff.check_tiled(path)

@@ -155,11 +155,18 @@ def upright(pixels: NDArray[Value], orientation: int) -> NDArray[Value]:
 @contextmanager
 def open_choice(path: Path) -> Iterator[Choice]:
     """Open a TIFF and choose its page of full resolution; errors as for `decode`."""
+    with open_tiff(path) as file:
+        yield choose_page(path, file)
+
+
+@contextmanager
+def open_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF whose directories are of bounded size; errors as for `decode`."""
     try:
         with path.open("rb") as stream:
             check_directories(path, stream)
         with tifffile.TiffFile(path) as file:
-            yield choose_page(path, file)
+            yield file
     except OSError as error:
         raise unreadable(path, error) from error
     except TIFF_ERRORS as error:

@@ -33,6 +33,7 @@ MIN_SCALE = 1.2
 
 ASPECT_TOLERANCE = 0.02
 MAX_LISTED = 5
+SIDES = ("imagewidth", "imagelength", "imagedepth", "tilewidth", "tilelength", "tiledepth")
 STACK_TO_RGB = (
     "if these are its red, green and blue channels, merge them in ImageJ (Image > Color > Stack to "
     "RGB) and save the result; otherwise export the image in colour"
@@ -74,7 +75,7 @@ def choose_page(path: Path, file: tifffile.TiffFile) -> Choice:
     ImageError
         With the reason `several_images`, or `unsupported_pixels` for channels in grey pages.
     """
-    pages = _all_pages(file)
+    pages = all_pages(file)
     no_masks = [page for page in pages if not page.subfiletype & MASK] or pages
     full = [page for page in no_masks if not _is_reduced(page)] or no_masks
     largest = max(full, key=_area)
@@ -90,6 +91,30 @@ def choose_page(path: Path, file: tifffile.TiffFile) -> Choice:
     if rest:
         warn_of_others(path, rest)
     return Choice(pages[0], largest, largest is pages[0], copies)
+
+
+def all_pages(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """Return the pages of a file with their SubIFDs.
+
+    Raises
+    ------
+    tifffile.TiffFileError
+        There are none, or the tags of a page state several values for one of its sides.
+    """
+    pages: list[tifffile.TiffPage] = []
+    for page in file.pages:
+        if not isinstance(page, tifffile.TiffPage):
+            continue
+        pages.append(page)
+        if page.subifds:
+            pages += [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
+    if not pages:
+        raise tifffile.TiffFileError("it has no pages")
+    for page in pages:
+        # A tuple or a text of a tag times a number of another would fill the memory.
+        if not all(isinstance(getattr(page, side), int) for side in SIDES):
+            raise tifffile.TiffFileError("a side of a page is not one number")
+    return pages
 
 
 def refuse(
@@ -112,19 +137,6 @@ def warn_of_others(path: Path, pages: Sequence[tifffile.TiffPage]) -> None:
         f"{path}: only its largest page is measured; {len(pages)} smaller page(s), such as a "
         f"label, are left out ({sizes}); save them as files of their own if they are cores"
     )
-
-
-def _all_pages(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    pages: list[tifffile.TiffPage] = []
-    for page in file.pages:
-        if not isinstance(page, tifffile.TiffPage):
-            continue
-        pages.append(page)
-        if page.subifds:
-            pages += [sub for sub in page.pages or () if isinstance(sub, tifffile.TiffPage)]
-    if not pages:
-        raise tifffile.TiffFileError("it has no pages")
-    return pages
 
 
 def _is_reduced(page: tifffile.TiffPage) -> bool:
