@@ -18,12 +18,15 @@ APERIO = 2
 TILE_WIDTH, TILE_LENGTH, TILE_BYTES = 322, 323, 325
 
 
-def aperio(page: int, code: int, value: bytes) -> bytes:
-    """Return a small SVS of which one tag of one page begins with other bytes."""
+def aperio(changes: dict[int, bytes], page: int = 0) -> bytes:
+    """Return a small SVS of which the values of some tags of one page begin with other bytes."""
     data = bytearray(slides()[APERIO])
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        place = file.pages[page].tags[code].valueoffset
-    data[place : place + len(value)] = value
+        changed = file.pages[page]
+        assert isinstance(changed, tifffile.TiffPage)
+        for code, value in changes.items():
+            place = changed.tags[code].valueoffset
+            data[place : place + len(value)] = value
     return bytes(data)
 
 
@@ -36,23 +39,20 @@ def reason(path: Path, data: bytes) -> tuple[Reason, str]:
 
 @pytest.mark.parametrize("page", [0, 1])
 def test_tiles_outside_the_file_are_refused(tmp_path: Path, page: int) -> None:
-    found = reason(tmp_path / "a.svs", aperio(page, TILE_BYTES, struct.pack("<H", 65535)))
+    found = reason(tmp_path / "a.svs", aperio({TILE_BYTES: struct.pack("<H", 65535)}, page))
     assert found[0] is Reason.DAMAGED
     assert "1 tiles outside its" in found[1]
 
 
 @pytest.mark.parametrize(("code", "side"), [(TILE_WIDTH, 0), (TILE_LENGTH, 2), (TILE_WIDTH, 24)])
 def test_invalid_sides_of_tiles_are_refused(tmp_path: Path, code: int, side: int) -> None:
-    found = reason(tmp_path / "a.svs", aperio(0, code, struct.pack("<H", side)))
+    found = reason(tmp_path / "a.svs", aperio({code: struct.pack("<H", side)}))
     assert found[0] is Reason.DAMAGED
 
 
 def test_a_tile_by_which_openslide_divides_by_zero_is_refused(tmp_path: Path) -> None:
-    data = bytearray(aperio(0, TILE_WIDTH, struct.pack("<H", 2560)))
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        place = file.pages[0].tags[TILE_LENGTH].valueoffset
-    data[place : place + 2] = struct.pack("<H", 2)
-    assert reason(tmp_path / "a.svs", bytes(data))[0] is Reason.DAMAGED
+    sides = {TILE_WIDTH: struct.pack("<H", 2560), TILE_LENGTH: struct.pack("<H", 2)}
+    assert reason(tmp_path / "a.svs", aperio(sides))[0] is Reason.DAMAGED
 
 
 def test_a_side_of_several_numbers_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
