@@ -258,6 +258,13 @@ def _training_run() -> TrainingRun:
 
 
 @cache
+def _label_types() -> dict[str, tuple[torch.dtype, torch.Size]]:
+    """Return type and shape of each tensor of a new training's labels."""
+    new = TrainingRun.create(small_preset(), _tiles(), _fabric(), seed=0)
+    return {name: (value.dtype, value.shape) for name, value in vars(new.labels).items()}
+
+
+@cache
 def training_files() -> Files:
     """Return the state of a training after no step."""
     with TemporaryDirectory() as folder:
@@ -276,10 +283,9 @@ def training_state(folder: Path) -> None:
     run.resume(folder / "state.safetensors", "f")
     assert run.step >= 0
     assert run.bad_checks >= 0
-    new = TrainingRun.create(small_preset(), _tiles(), _fabric(), seed=0)
-    for name, expected in vars(new.labels).items():
+    for name, expected in _label_types().items():
         found = getattr(run.labels, name)
-        assert (found.dtype, found.shape) == (expected.dtype, expected.shape), name
+        assert (found.dtype, found.shape) == expected, name
     for row in (*run.history, *run.recent):
         assert all(isinstance(value, float) for value in row.values()), row
 
