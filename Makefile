@@ -16,7 +16,7 @@ demo: $(VENV)/run.stamp       ## Environment, then the whole workflow on a synth
 	@$(RUN) cacl run --configfile config/config.yaml
 
 test: $(VENV)/dev.stamp       ## Environment, then all tests
-	$(RUN) OMP_WAIT_POLICY=PASSIVE pytest -n 2 --dist loadfile --durations=25 \
+	$(RUN) OMP_WAIT_POLICY=PASSIVE pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 \
 	  --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
 
 test-fast: $(VENV)/dev.stamp  ## Environment, then unit tests: no Slurm, no browser, no workflow run
