@@ -179,7 +179,7 @@ class LabelsConfig(Section):
         None,
         "Folder of corrections drawn in QuPath, one file <image_id>.geojson per image (the / may "
         "be _), with areas of the classes positive and negative: labels of pixels, from which the "
-        "first class learns beside the labels of images; see docs/usage.md.",
+        "first class learns beside the labels of images; see docs/guides/qupath_round_trip.md.",
     )
     classes: dict[ClassName, TargetClassConfig] = key(
         {},
@@ -332,7 +332,8 @@ class BenchmarkConfig(Section):
         None,
         "Folder of your own true masks, one file per image, named as its image_id (the / may be "
         "_) and ending in .png (pixels that are not 0 are stained) or .geojson (polygons of "
-        "QuPath); see docs/usage.md. Null for the true masks of the phantom.",
+        "QuPath); see docs/guides/evaluate_on_own_masks.md. Null for the true masks of the "
+        "phantom.",
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import messages
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -38,6 +39,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for page, text in (
         ("reference/commands.md", commands()),
         ("reference/tables.md", tables()),
+        ("reference/messages.md", messages.page(CHECKOUT)),
     ):
         files.append(File.generated(config, page, content=text))
     return files

@@ -47,7 +47,8 @@ def train(
     manifest
         Table with a row per image, or the path of one in CSV: `image_path`, `antibody_id`,
         `patient_id`, `label` (positive or negative), and optionally the other columns of a manifest
-        (docs/usage.md). In a table, `image_path` may hold images themselves, (y, x, 3) uint8.
+        (docs/guides/own_images.md). In a table, `image_path` may hold images themselves, (y, x, 3)
+        uint8.
     out
         Folder of the model. If it holds a stopped training of the same data, that one continues.
     tiles

@@ -22,4 +22,4 @@ def test_every_reason_has_its_row(checkout: Path) -> None:
     text = (checkout / "docs" / "faq.md").read_text(encoding="utf-8")
     for reason in Reason:
         again = "yes" if reason.is_temporary else "when its file changes"
-        assert f"| `{reason}` | {reason.__doc__} | {again} |" in text
+        assert f"| [`{reason}`](#{reason}) | {reason.__doc__} | {again} |" in text

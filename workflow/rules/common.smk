@@ -137,7 +137,7 @@ def true_masks(wildcards):
         raise WorkflowError(
             f"The benchmark compares masks with true masks, which images of source.kind "
             f"{source.kind} do not have. Set benchmark.truth to a folder of your own masks, see "
-            "docs/usage.md"
+            "docs/guides/evaluate_on_own_masks.md"
         )
     if truth is not None and not truth.is_dir():
         raise WorkflowError(
@@ -186,7 +186,7 @@ def drawings(wildcards):
     if labels.drawn is not None and not labels.drawn.is_dir():
         raise WorkflowError(
             f"labels.drawn: there is no folder {labels.drawn}; name one with one GeoJSON file per "
-            "drawn image, see docs/usage.md"
+            "drawn image, see docs/guides/qupath_round_trip.md"
         )
     return drawings_digest(labels.drawn)
 
