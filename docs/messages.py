@@ -87,9 +87,9 @@ def page(checkout: Path) -> str:
     for section in dict.fromkeys([*SECTIONS.values(), *MODULES.values(), *errors.Reason]):
         texts = sorted(set(by_section.get(section, [])))
         if texts:
-            title = section if section in set(errors.Reason) else section.replace("-", " ")
-            title = title[0].upper() + title[1:] if " " in title or title.islower() else title
-            lines += [f"## {title}", "", f"What to do: [{section}](../faq.md#{section})", ""]
+            is_reason = section in set(errors.Reason)
+            title = f"`{section}`" if is_reason else section.replace("-", " ").capitalize()
+            lines += [f"## {title}", "", f"[What to do](../faq.md#{section})", ""]
             lines += [*(f"- {_escaped(text)}" for text in texts), ""]
     return "\n".join(lines)
 

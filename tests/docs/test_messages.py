@@ -68,4 +68,4 @@ def test_page_lists_every_message_below_its_section(
     assert sum(line.startswith("- ") for line in page.splitlines()) == len(
         {(message.section, message.text) for message in collected}
     )
-    assert page.count("What to do: ") == len({message.section for message in collected})
+    assert page.count("[What to do](../faq.md#") == len({message.section for message in collected})
