@@ -14,6 +14,7 @@ import pandas as pd
 
 from cacl.hpa.licence import SYNTHETIC
 from cacl.report.content import ReportContent
+from cacl.report.definitions import page_definitions
 from cacl.report.text import percent
 from cacl.report.thumbnails import Thumbnail
 from cacl.tables import columns, write_text
@@ -55,7 +56,8 @@ def write_page_data(content: ReportContent, folder: Path) -> None:
     content
         What the page shows.
     folder
-        The page's assets. Gets `data.js` (antibodies; loaded at once), `genes.js` and
+        The page's assets. Gets `data.js` (antibodies; loaded at once), `genes.js`,
+        `terms.js` (what the numbers mean; loaded when one is asked for) and
         `cores-<k>.js` (the cores of `ANTIBODIES_PER_FILE` antibodies by rank; loaded when one of
         them is opened). Cores and failures are pairs of an antibody and its values, because an
         object of JavaScript has names of its own, such as `constructor`.
@@ -68,6 +70,8 @@ def write_page_data(content: ReportContent, folder: Path) -> None:
     _write_antibodies(content, folder)
     _write_genes(content.genes, folder)
     _write_cores(content, folder)
+    definitions = page_definitions(content.tables)
+    write_script(folder / "terms.js", "ATLAS_TERMS", definitions)
 
 
 def _write_antibodies(content: ReportContent, folder: Path) -> None:

@@ -52,7 +52,7 @@ def test_search_filter_and_sort(opened: OpenPage) -> None:
     assert first.inner_text() == "HPA000001"
     header = opened.page.locator("th[data-key=antibody_id]")
     assert header.get_attribute("aria-sort") == "ascending"
-    header.get_by_role("button").click()
+    header.locator(".sort").click()
     assert first.inner_text() == "HPA000015"
     assert opened.messages == []
 
