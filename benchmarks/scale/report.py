@@ -215,7 +215,10 @@ def row(antibodies: int, seed: int) -> list[str]:
         write_census(folder, antibodies, seed)
         usage = read_usage(MODULE, "--measure", name)
         files = [path for path in (folder / "report").rglob("*") if path.is_file()]
-        thumbnails = [path.stat().st_size for path in files if path.parts[-3] == "images"]
+        pictures = {path for path in files if path.parts[-3] == "images"}
+        views = {path for path in pictures if path.name.endswith((".jpg", ".stain.png"))}
+        thumbnails = [path.stat().st_size for path in pictures - views]
+        views_mb = sum(path.stat().st_size for path in views) / 1e6
         page_mb, table_s, search_s = open_page(folder / "report" / "report.html")
     return [
         f"{antibodies:,}",
@@ -225,6 +228,7 @@ def row(antibodies: int, seed: int) -> list[str]:
         f"{usage.peak_mb:,.0f}",
         f"{len(thumbnails):,}",
         f"{max(thumbnails) / 1e3:.0f}",
+        f"{views_mb:.0f}",
         f"{page_mb:.2f}",
         f"{table_s:.1f}",
         f"{search_s:.2f}",
@@ -239,6 +243,7 @@ HEADER = [
     "peak MB",
     "thumbnails",
     "largest kB",
+    "pictures MB",
     "first page MB",
     "table shown after s",
     "search s",

@@ -17,12 +17,21 @@ from cacl.report.content import ReportContent
 from cacl.report.controls import Controls
 from cacl.tables import dictionary, write_bytes, write_text
 
-STYLES = ("report.css", "sections.css", "tools.css", "panel.css", "compare.css", "media.css")
+STYLES = (
+    "report.css",
+    "sections.css",
+    "tools.css",
+    "panel.css",
+    "compare.css",
+    "viewer.css",
+    "media.css",
+)
 # In the order of their use: each one adds its functions to `window.Cacl`.
 SCRIPTS = (
     *("common.js", "address.js", "definitions.js", "export.js"),
     *("column_filters.js", "table_tools.js", "table.js", "columns.js"),
-    *("cores.js", "facts.js", "panel.js", "compare.js", "masks.js", "report.js"),
+    *("cores.js", "facts.js", "zoom.js", "viewer.js", "panel.js", "compare.js", "masks.js"),
+    "report.js",
 )
 SHOWN_FAILURES = 200
 GALLERY_CORES = 3

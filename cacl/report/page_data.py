@@ -17,6 +17,7 @@ from cacl.report.content import ReportContent
 from cacl.report.definitions import page_definitions
 from cacl.report.text import percent
 from cacl.report.thumbnails import Thumbnail
+from cacl.report.views import View
 from cacl.tables import columns, write_text
 from cacl.tables.schemas import AntibodyRow, ClassRow, FailureRow, GeneRow
 
@@ -35,6 +36,7 @@ CORE_COLUMNS = (
     "border_share",
     "cell_area_px",
     "stained_area_px",
+    "mpp",
     "cell_area_um2",
     "stained_area_um2",
     "stained_od",
@@ -46,6 +48,7 @@ CORE_COLUMNS = (
 )
 THUMBNAIL_COLUMNS = ("core", "mask", "aspect", "url")
 CLASSES_COLUMN = "classes"
+VIEW_COLUMN = "view"
 
 
 def write_page_data(content: ReportContent, folder: Path) -> None:
@@ -112,7 +115,7 @@ def _write_cores(content: ReportContent, folder: Path) -> None:
         rows = content.antibodies[start : start + ANTIBODIES_PER_FILE]
         antibody_ids = [row.antibody_id for row in rows]
         value = {
-            "columns": [*CORE_COLUMNS, *THUMBNAIL_COLUMNS, CLASSES_COLUMN],
+            "columns": [*CORE_COLUMNS, *THUMBNAIL_COLUMNS, CLASSES_COLUMN, VIEW_COLUMN],
             "rows": [[antibody_id, cores[antibody_id]] for antibody_id in antibody_ids],
             "failed": [
                 [
@@ -194,7 +197,7 @@ def _cores_by_antibody(content: ReportContent) -> dict[str, list[list[Any]]]:
     for antibody_id, image_id, *numbers in values:
         row = [image_id, *(_round(value) for value in numbers)]
         row += _thumbnail_values(content.thumbnails.get(image_id), urls.get(image_id, ""))
-        row.append(class_ratios.get(image_id, ""))
+        row += [class_ratios.get(image_id, ""), _view_values(content.views.get(image_id))]
         cores.setdefault(antibody_id, []).append(row)
     return cores
 
@@ -205,6 +208,12 @@ def _thumbnail_values(thumbnail: Thumbnail | None, url: str) -> list[Any]:
         return [None, None, None, address]
     aspect = round(thumbnail.width / thumbnail.height, 4)
     return [quote(thumbnail.core), quote(thumbnail.mask), aspect, address]
+
+
+def _view_values(view: View | None) -> list[Any] | None:
+    if view is None:
+        return None
+    return [quote(view.core), quote(view.mask), view.width, view.height, view.factor]
 
 
 def _round(value: Any) -> Any:

@@ -15,7 +15,7 @@ from PIL import Image
 from cacl import tables
 from cacl.errors import CheckpointError, TableError
 from cacl.image import palette
-from cacl.report import text, thumbnails
+from cacl.report import downsample, text, thumbnails
 from cacl.report.gallery import gallery_antibodies, thumbnail_antibodies
 from cacl.report.page import SCRIPTS, STYLES
 from cacl.store.arrays import StoredArray
@@ -99,7 +99,7 @@ def test_equal_runs_give_equal_bytes(atlas: SmallAtlas) -> None:
     first, second = atlas.path("report"), run(atlas, "again", jobs=3)
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
     assets = [*STYLES, *SCRIPTS, "data.js", "genes.js", "terms.js", "cores-0.js"]
-    assert len(files) == 2 * len(report_tables("")) + 4 + 1 + len(assets) + 5 + 2 * 10
+    assert len(files) == 2 * len(report_tables("")) + 4 + 1 + len(assets) + 5 + 4 * 10
     for name in files:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     shutil.rmtree(second)
@@ -173,12 +173,12 @@ def test_downsampling_in_strips_gives_block_means(
 ) -> None:
     import zarr
 
-    monkeypatch.setattr(thumbnails, "STRIP_PX", strip_px)
+    monkeypatch.setattr(downsample, "STRIP_PX", strip_px)
 
     values = np.random.default_rng(0).integers(0, 256, (3, 96, 2080), dtype=np.uint8)
     array = zarr.create_array(tmp_path / "a", shape=values.shape, chunks=(3, 32, 32), dtype="u1")
     array[:] = values
-    downsampled = thumbnails._downsample(StoredArray(array, tmp_path / "a"))
+    downsampled = downsample.downsample(StoredArray(array, tmp_path / "a"), 5)
     expected = values[:, :95, :2080].reshape(3, 19, 5, 416, 5).mean(axis=(2, 4))
     np.testing.assert_allclose(downsampled, expected, rtol=1e-5)
 

@@ -49,7 +49,12 @@ window.Cacl.cores = (() => {
       make("img", { class: "mask", src: core("mask"), alt: "" }),
     );
     stack.style.aspectRatio = core("aspect");
-    return stack;
+    const zoom = make(
+      "button",
+      { type: "button", class: "zoom", "data-zoom": name, "aria-label": `Zoom ${name}` },
+      "⤢",
+    );
+    return make("div", { class: "picture" }, stack, zoom);
   };
   const dabClasses = (core) => {
     const fractions = ["weak_share", "moderate_share", "strong_share"].map(core);

@@ -71,7 +71,6 @@ window.Cacl.panel = (data, get, byAntibody, tableRows) => {
     address.set("antibody");
   });
   panel.addEventListener("keydown", (event) => {
-    if (event.target.closest("#viewer")) return;
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });

@@ -1,7 +1,8 @@
 "use strict";
 /* The page: tables of antibodies and genes with their filters, and the switch of all masks. */
 (() => {
-  const { make, columnReader, load, address, columns, table, panel, comparison } = window.Cacl;
+  const { make, columnReader, load, address, columns, table, panel, comparison, viewer } =
+    window.Cacl;
   const data = window.ATLAS;
   const get = columnReader(data.columns);
   const element = (id) => document.getElementById(id);
@@ -114,6 +115,7 @@
     antibodies.resetColumnFilters();
     setTimeout(applyFilters);
   });
+  viewer(byAntibody);
   panel(data, get, byAntibody, antibodies.rows);
 
   /* Genes; their data load when the table comes near the window */
