@@ -21,6 +21,7 @@ import pandas as pd
 from benchmarks._lib.process import print_usage, read_usage
 from benchmarks._lib.report import RESULTS, write_table
 from cacl import tables
+from cacl.runtime.file_digest import json_with_digest
 from cacl.steps.parameters import ReportFiles
 from cacl.steps.report import report
 from cacl.store import ImageMeta, Store
@@ -99,7 +100,8 @@ def write_census(folder: Path, antibodies: int, seed: int) -> None:
     _write_catalog(folder, frame)
     _write_store(folder / "atlas.zarr", images, seed)
     (folder / "model").mkdir()
-    (folder / "model" / "model.json").write_text('{"preset": "robust", "steps": 350}')
+    model = {"preset": "robust", "steps": 350}
+    (folder / "model" / "model.json").write_bytes(json_with_digest(model))
     steps = "\n".join(f"{step},{1 / step}" for step in range(1, 5001))
     (folder / "model" / "training.csv").write_text(f"step,loss\n{steps}\n")
 
@@ -127,6 +129,7 @@ def _write_catalog(folder: Path, frame: pd.DataFrame) -> None:
         hpa_version="23",
         licence="CC BY-SA 4.0",
         mpp=None,
+        core_um=None,
         label_source="",
         class_labels="",
     )
@@ -212,7 +215,10 @@ def row(antibodies: int, seed: int) -> list[str]:
         write_census(folder, antibodies, seed)
         usage = read_usage(MODULE, "--measure", name)
         files = [path for path in (folder / "report").rglob("*") if path.is_file()]
-        thumbnails = [path.stat().st_size for path in files if path.parts[-3] == "images"]
+        pictures = {path for path in files if path.parts[-3] == "images"}
+        views = {path for path in pictures if path.name.endswith((".jpg", ".stain.png"))}
+        thumbnails = [path.stat().st_size for path in pictures - views]
+        views_mb = sum(path.stat().st_size for path in views) / 1e6
         page_mb, table_s, search_s = open_page(folder / "report" / "report.html")
     return [
         f"{antibodies:,}",
@@ -222,6 +228,7 @@ def row(antibodies: int, seed: int) -> list[str]:
         f"{usage.peak_mb:,.0f}",
         f"{len(thumbnails):,}",
         f"{max(thumbnails) / 1e3:.0f}",
+        f"{views_mb:.0f}",
         f"{page_mb:.2f}",
         f"{table_s:.1f}",
         f"{search_s:.2f}",
@@ -236,6 +243,7 @@ HEADER = [
     "peak MB",
     "thumbnails",
     "largest kB",
+    "pictures MB",
     "first page MB",
     "table shown after s",
     "search s",

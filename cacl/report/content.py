@@ -13,6 +13,7 @@ from cacl.report.controls import Controls
 from cacl.report.figures import Figure
 from cacl.report.model_origin import ModelOrigin
 from cacl.report.thumbnails import Thumbnail
+from cacl.report.views import View
 from cacl.tables import dictionary
 from cacl.tables.schemas import (
     AgreementRow,
@@ -49,6 +50,8 @@ class ReportContent:
         Columns of `ImageRow`, all images of the run.
     thumbnails
         Of gallery and panels, by image.
+    views
+        Pictures for the viewer, by image.
     gallery
         The antibodies of the gallery, by rank.
     figures
@@ -81,6 +84,7 @@ class ReportContent:
     classes: Sequence[ClassRow]
     catalog: pd.DataFrame
     thumbnails: Mapping[str, Thumbnail]
+    views: Mapping[str, View]
     gallery: Sequence[AntibodyRow]
     figures: Sequence[Figure]
     benchmark: pd.DataFrame | None

@@ -82,23 +82,27 @@ def ranking(antibodies: Sequence[AntibodyRow]) -> Figure | None:
     if not rows:
         return None
     figure = blank()
+    # Heights are numbers: as a category, Plotly looks a name up in an object of JavaScript, where
+    # names such as `constructor` are taken.
+    heights = {row.antibody_id: len(rows) - 1 - index for index, row in enumerate(rows)}
     for label, name in label_names(rows).items():
         group = [row for row in rows if row.label == label]
         if group:
             figure.add_scatter(
                 x=[row.stained_to_cell_ratio for row in group],
-                y=[_name(row) for row in group],
+                y=[heights[row.antibody_id] for row in group],
                 error_x=_whiskers(group),
                 mode="markers",
                 cliponaxis=False,
                 name=name,
                 marker={"color": LABEL_COLOURS[label], "symbol": LABEL_SYMBOLS[label], "size": 9},
+                text=[_name(row) for row in group],
                 customdata=[row.antibody_id for row in group],
-                hovertemplate="%{y}<br>ratio %{x:.2%}<extra></extra>",
+                hovertemplate="%{text}<br>ratio %{x:.2%}<extra></extra>",
             )
     figure.update_yaxes(
-        categoryorder="array",
-        categoryarray=[_name(row) for row in reversed(rows)],
+        tickvals=[heights[row.antibody_id] for row in rows],
+        ticktext=[_name(row) for row in rows],
         range=[-0.7, len(rows) - 0.3],
         automargin=True,
     )

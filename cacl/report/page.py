@@ -17,8 +17,22 @@ from cacl.report.content import ReportContent
 from cacl.report.controls import Controls
 from cacl.tables import dictionary, write_bytes, write_text
 
-STYLES = ("report.css", "sections.css", "panel.css", "media.css")
-SCRIPTS = ("common.js", "table.js", "panel.js", "report.js")
+STYLES = (
+    "report.css",
+    "sections.css",
+    "tools.css",
+    "panel.css",
+    "compare.css",
+    "viewer.css",
+    "media.css",
+)
+# In the order of their use: each one adds its functions to `window.Cacl`.
+SCRIPTS = (
+    *("common.js", "address.js", "definitions.js", "export.js"),
+    *("column_filters.js", "table_tools.js", "table.js", "columns.js"),
+    *("cores.js", "facts.js", "zoom.js", "viewer.js", "panel.js", "compare.js", "masks.js"),
+    "report.js",
+)
 SHOWN_FAILURES = 200
 GALLERY_CORES = 3
 # CSS variables of the page.
@@ -107,6 +121,7 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
             "failures": len(content.failures),
         },
         "controls_table": _controls(content.controls),
+        "control_columns": CONTROL_COLUMNS,
         "has_curves": bool(curves),
         "networks": max((len(figure.spec["data"]) for figure in curves), default=0),
         "training": " ".join(
@@ -157,10 +172,26 @@ def _benchmark(frame: pd.DataFrame | None) -> dict[str, Any] | None:
     titles = {name: title for name, title in text.BENCHMARK_TITLES.items() if name in frame}
     rows = frame[list(titles)].to_numpy().tolist()
     return {
-        "titles": list(titles.values()),
+        "titles": titles,
         "text_columns": sum(name in text.BENCHMARK_TEXT_COLUMNS for name in titles),
         "rows": [[text.format_number(value) for value in row] for row in rows],
     }
+
+
+CONTROL_COLUMNS = {
+    "Method": "method",
+    "Width": "width_um",
+    "Density": "dose_od",
+    "Found": "recall",
+    "Precision": "precision",
+    "Dice": "dice",
+    "Boundary F1": "boundary_f1",
+    "Stained, % of cell area": "found_percent",
+    "Painted, %": "painted_percent",
+    "Slope": "slope",
+    "CCC": "ccc",
+}
+"""Columns of `controls.csv` by their titles on the page."""
 
 
 def _controls(controls: Controls) -> list[dict[str, str]]:

@@ -14,8 +14,10 @@ import pandas as pd
 
 from cacl.hpa.licence import SYNTHETIC
 from cacl.report.content import ReportContent
+from cacl.report.definitions import page_definitions
 from cacl.report.text import percent
 from cacl.report.thumbnails import Thumbnail
+from cacl.report.views import View
 from cacl.tables import columns, write_text
 from cacl.tables.schemas import AntibodyRow, ClassRow, FailureRow, GeneRow
 
@@ -34,6 +36,7 @@ CORE_COLUMNS = (
     "border_share",
     "cell_area_px",
     "stained_area_px",
+    "mpp",
     "cell_area_um2",
     "stained_area_um2",
     "stained_od",
@@ -45,6 +48,7 @@ CORE_COLUMNS = (
 )
 THUMBNAIL_COLUMNS = ("core", "mask", "aspect", "url")
 CLASSES_COLUMN = "classes"
+VIEW_COLUMN = "view"
 
 
 def write_page_data(content: ReportContent, folder: Path) -> None:
@@ -55,7 +59,8 @@ def write_page_data(content: ReportContent, folder: Path) -> None:
     content
         What the page shows.
     folder
-        The page's assets. Gets `data.js` (antibodies; loaded at once), `genes.js` and
+        The page's assets. Gets `data.js` (antibodies; loaded at once), `genes.js`,
+        `terms.js` (what the numbers mean; loaded when one is asked for) and
         `cores-<k>.js` (the cores of `ANTIBODIES_PER_FILE` antibodies by rank; loaded when one of
         them is opened). Cores and failures are pairs of an antibody and its values, because an
         object of JavaScript has names of its own, such as `constructor`.
@@ -68,6 +73,8 @@ def write_page_data(content: ReportContent, folder: Path) -> None:
     _write_antibodies(content, folder)
     _write_genes(content.genes, folder)
     _write_cores(content, folder)
+    definitions = page_definitions(content.tables)
+    write_script(folder / "terms.js", "ATLAS_TERMS", definitions)
 
 
 def _write_antibodies(content: ReportContent, folder: Path) -> None:
@@ -108,7 +115,7 @@ def _write_cores(content: ReportContent, folder: Path) -> None:
         rows = content.antibodies[start : start + ANTIBODIES_PER_FILE]
         antibody_ids = [row.antibody_id for row in rows]
         value = {
-            "columns": [*CORE_COLUMNS, *THUMBNAIL_COLUMNS, CLASSES_COLUMN],
+            "columns": [*CORE_COLUMNS, *THUMBNAIL_COLUMNS, CLASSES_COLUMN, VIEW_COLUMN],
             "rows": [[antibody_id, cores[antibody_id]] for antibody_id in antibody_ids],
             "failed": [
                 [
@@ -190,7 +197,7 @@ def _cores_by_antibody(content: ReportContent) -> dict[str, list[list[Any]]]:
     for antibody_id, image_id, *numbers in values:
         row = [image_id, *(_round(value) for value in numbers)]
         row += _thumbnail_values(content.thumbnails.get(image_id), urls.get(image_id, ""))
-        row.append(class_ratios.get(image_id, ""))
+        row += [class_ratios.get(image_id, ""), _view_values(content.views.get(image_id))]
         cores.setdefault(antibody_id, []).append(row)
     return cores
 
@@ -201,6 +208,12 @@ def _thumbnail_values(thumbnail: Thumbnail | None, url: str) -> list[Any]:
         return [None, None, None, address]
     aspect = round(thumbnail.width / thumbnail.height, 4)
     return [quote(thumbnail.core), quote(thumbnail.mask), aspect, address]
+
+
+def _view_values(view: View | None) -> list[Any] | None:
+    if view is None:
+        return None
+    return [quote(view.core), quote(view.mask), view.width, view.height, view.factor]
 
 
 def _round(value: Any) -> Any:

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -18,10 +16,10 @@ from PIL import Image
 
 from cacl.errors import ImageError, StoreError
 from cacl.image import palette
+from cacl.report.downsample import block_means, downsample
 from cacl.runtime.progress import track
 from cacl.runtime.resources import raise_if_short
 from cacl.store import Store
-from cacl.store.arrays import StoredArray
 from cacl.tables import write_bytes
 
 log = logging.getLogger(__name__)
@@ -30,7 +28,6 @@ MAX_THUMBNAILS = 1500
 MAX_CORES_PER_ANTIBODY = 12
 MAX_SIDE_PX = 512
 MAX_BYTES = 60_000
-STRIP_PX = 1 << 22
 WEBP_QUALITIES = (82, 70, 55, 40, 25, 10)
 MASK_ALPHA = 225
 ALPHA_LEVELS = 16
@@ -112,8 +109,10 @@ def write_thumbnail(store: Store, image_id: str, folder: Path) -> Thumbnail | No
     """
     try:
         store.path(image_id)
-        pixels = _downsample(store.image(image_id))
-        mask = _downsample(store.label(image_id, "stain"))
+        image = store.image(image_id)
+        factor = -(-max(image.shape[-2:]) // MAX_SIDE_PX)
+        pixels = downsample(image, factor)
+        mask = downsample(store.label(image_id, "stain"), factor)
     except (ImageError, StoreError) as error:
         raise_if_short(error, f"report: thumbnail of {image_id}")
         log.warning("report: no thumbnail of %s: %s", image_id, error)
@@ -122,32 +121,6 @@ def write_thumbnail(store: Store, image_id: str, folder: Path) -> Thumbnail | No
     write_bytes(folder / core_path, encode_core(pixels))
     write_bytes(folder / mask_path, encode_mask(mask))
     return Thumbnail(core_path, mask_path, width=pixels.shape[2], height=pixels.shape[1])
-
-
-def _downsample(array: StoredArray) -> NDArray[np.float32]:
-    """Return the array's means over squares, with at most `MAX_SIDE_PX` px per side.
-
-    The array is read in strips, so that a whole slide needs no more memory than a core.
-    """
-    height, width = array.shape[-2:]
-    factor = -(-max(height, width) // MAX_SIDE_PX)
-    strip = factor * max(1, max(array.chunks[-2], STRIP_PX // width) // factor)
-    strips = [
-        _block_means(np.asarray(array[..., top : min(top + strip, height), :]), factor)
-        for top in range(0, height // factor * factor, strip)
-    ]
-    return np.concatenate(strips, axis=-2)
-
-
-def _block_means(values: NDArray[Any], factor: int) -> NDArray[np.float32]:
-    """Return means of (..., y, x) over squares of `factor` px; incomplete squares are left out."""
-    height, width = (size // factor for size in values.shape[-2:])
-    complete = values[..., : height * factor, : width * factor].astype(np.float32)
-    planes = [
-        cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
-        for plane in complete.reshape(-1, *complete.shape[-2:])
-    ]
-    return np.stack(planes).reshape(*values.shape[:-2], height, width)
 
 
 def encode_core(pixels: NDArray[np.float32]) -> bytes:
@@ -161,7 +134,7 @@ def encode_core(pixels: NDArray[np.float32]) -> bytes:
         image.save(buffer, format="WEBP", quality=quality, method=2)
         if buffer.tell() <= MAX_BYTES:
             return buffer.getvalue()
-    return encode_core(_block_means(pixels, 2))
+    return encode_core(block_means(pixels, 2))
 
 
 def encode_mask(mask: NDArray[np.float32]) -> bytes:
@@ -177,4 +150,4 @@ def encode_mask(mask: NDArray[np.float32]) -> bytes:
     image.save(buffer, format="PNG", transparency=alpha, bits=4)
     if buffer.tell() <= MAX_BYTES:
         return buffer.getvalue()
-    return encode_mask(_block_means(mask, 2))
+    return encode_mask(block_means(mask, 2))

@@ -26,6 +26,7 @@ from cacl.report import (
     review,
     text,
     thumbnails,
+    views,
 )
 from cacl.report.content import ReportContent
 from cacl.steps.parameters import ReportFiles
@@ -86,6 +87,13 @@ def report(
     names = [name for column in NAME_COLUMNS for name in images[column].unique()]
     spiked = controls.read_controls(files.controls, out)
     model = inputs.read_model_description(files.model / "model.json")
+    shown = thumbnails.write_thumbnails(
+        image_store,
+        images,
+        gallery.thumbnail_antibodies(antibodies, disagreements, reviewed),
+        out,
+        jobs,
+    )
     content = ReportContent(
         images=images,
         antibodies=antibodies,
@@ -96,13 +104,8 @@ def report(
         failures=inputs.read_failures(files.failures),
         classes=inputs.read_classes(files.classes_table),
         catalog=tables.read_frame([files.catalog / "images.parquet"], ImageRow),
-        thumbnails=thumbnails.write_thumbnails(
-            image_store,
-            images,
-            gallery.thumbnail_antibodies(antibodies, disagreements, reviewed),
-            out,
-            jobs,
-        ),
+        thumbnails=shown,
+        views=views.write_views(image_store, list(shown), out, jobs),
         gallery=gallery.gallery_antibodies(antibodies),
         figures=[
             *filter(None, [control_figure.recall_by_dose(spiked.rows)]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from cacl import tables
 from cacl.report import text
-from cacl.tables.schemas import FailureRow
+from cacl.tables.schemas import FailureRow, MeasureRow
 from tests.fixtures.browser import OpenPage, accessibility_violations, draw_figures, open_page
 from tests.fixtures.reports import HOSTILE, empty_atlas, failed, hostile_atlas, run, write_model
 from tests.fixtures.small_atlas import Core, SmallAtlas, build
@@ -51,7 +52,7 @@ def test_search_filter_and_sort(opened: OpenPage) -> None:
     assert first.inner_text() == "HPA000001"
     header = opened.page.locator("th[data-key=antibody_id]")
     assert header.get_attribute("aria-sort") == "ascending"
-    header.get_by_role("button").click()
+    header.locator(".sort").click()
     assert first.inner_text() == "HPA000015"
     assert opened.messages == []
 
@@ -178,29 +179,51 @@ def test_link_to_an_antibody_opens_its_panel(chromium: Any, atlas: SmallAtlas) -
 
 
 NAMES = {
-    "constructor": "toString",
+    "constructor": "",
+    "p": "",
     "hasOwnProperty": "\u202egene\u202c of 'right' to \"left\"",
     "toString": "__proto__",
     "valueOf": "g" * 300,
     "prototype": "</script><!--",
     "isPrototypeOf": "=1+1",
+    "HPA000001": "SI",
 }
-"""Antibodies whose names every object of JavaScript has, with genes of odd names."""
+"""Antibodies whose names every object of JavaScript has, with genes of odd names.
+
+A Zarr store reserves names that start with `__`, so the antibody `p` becomes `__proto__` after it
+was measured.
+"""
 
 
-def test_panels_of_antibodies_with_names_of_the_language_open(
-    chromium: Any, tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def odd_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the page of a report on `NAMES`."""
     atlas = build(
-        tmp_path, [Core(name, 12 * n, gene=gene) for n, (name, gene) in enumerate(NAMES.items(), 1)]
+        tmp_path_factory.mktemp("names"),
+        [Core(name, 12 * n, gene=gene) for n, (name, gene) in enumerate(NAMES.items(), 1)],
     )
     atlas.measure()
+    census = tables.read_parquet(atlas.path("census.parquet"), MeasureRow)
+    rows = [
+        dataclasses.replace(row, antibody_id="__proto__", image_id="__proto__/1_A_7_2")
+        if row.antibody_id == "p"
+        else row
+        for row in census
+    ]
+    tables.write_parquet(atlas.path("census.parquet"), rows, MeasureRow)
     write_model(atlas)
     tables.write_csv(atlas.path("acquire.csv"), [failed("valueOf/2_A_7_2")], FailureRow)
-    with open_page(chromium, run(atlas) / "report.html") as opened:
+    return run(atlas) / "report.html"
+
+
+def test_antibodies_with_names_of_the_language_are_like_any_other(
+    chromium: Any, odd_names: Path
+) -> None:
+    with open_page(chromium, odd_names) as opened:
         panel = opened.page.locator("#panel")
-        assert opened.page.locator("#table tbody tr").count() == len(NAMES)
-        for name in NAMES:
+        names = ["__proto__" if name == "p" else name for name in NAMES]
+        assert opened.page.locator("#table tbody tr").count() == len(names)
+        for name in names:
             opened.page.locator(f'#table .open[data-antibody="{name}"]').click()
             panel.wait_for(state="visible")
             assert name in panel.locator("h2").inner_text()
@@ -208,7 +231,27 @@ def test_panels_of_antibodies_with_names_of_the_language_open(
             assert panel.locator(".failures").count() == int(name == "valueOf")
             opened.page.keyboard.press("Escape")
             panel.wait_for(state="hidden")
+            opened.page.fill("#search", name.lower())
+            assert f'data-antibody="{name}"' in opened.page.inner_html("#table tbody")
+            opened.page.fill("#search", "")
+        draw_figures(opened.page)
+        ticks = opened.page.locator("#figure-ranking .yaxislayer-above text").all_text_contents()
+        assert [tick.split()[-1] for tick in ticks] == names[::-1]
+        heights = opened.page.locator("#figure-ranking .points path").evaluate_all(
+            "marks => marks.map((mark) => Math.round(mark.getBoundingClientRect().top))"
+        )
+        assert len(set(heights)) == len(names)
         assert opened.messages == []
+
+
+@pytest.mark.parametrize("name", ["constructor", "__proto__", "toString"])
+def test_link_to_an_antibody_with_a_name_of_the_language(
+    chromium: Any, odd_names: Path, name: str
+) -> None:
+    page = chromium.new_page()
+    page.goto(f"{odd_names.resolve().as_uri()}#antibody={name}")
+    page.locator("#panel h2", has_text=name).wait_for()
+    page.close()
 
 
 @pytest.mark.parametrize("address", ["#antibody=%E0%A4%A", "#antibody=__proto__", "#antibody="])

@@ -36,6 +36,7 @@
         displaylogo: false,
         displayModeBar: narrow ? false : "hover",
         modeBarButtons: [["toImage", "resetScale2d"]],
+        toImageButtonOptions: { format: "svg", filename: `cacl-atlas-${canvas.dataset.figure}` },
       },
     );
     canvas.on("plotly_click", (event) => {
@@ -44,14 +45,30 @@
     });
     canvas.dataset.drawn = "true";
   };
+  const started = new Map();
   const pending = new Set(document.querySelectorAll("[data-figure]"));
   const start = (canvas) => {
-    if (!pending.delete(canvas)) return Promise.resolve();
-    observer.unobserve(canvas);
-    return plot(canvas).catch((error) => {
-      canvas.textContent = error.message;
-    });
+    if (!started.has(canvas)) {
+      observer.unobserve(canvas);
+      pending.delete(canvas);
+      const drawn = plot(canvas).catch((error) => {
+        canvas.textContent = error.message;
+      });
+      started.set(canvas, drawn);
+    }
+    return started.get(canvas);
   };
+  /* The name of the file holds the name of the figure */
+  const save = async (canvas) => {
+    await start(canvas);
+    const { width, height } = canvas.getBoundingClientRect();
+    const filename = `cacl-atlas-${canvas.dataset.figure}`;
+    await window.Plotly.downloadImage(canvas, { format: "svg", filename, width, height });
+  };
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-svg]");
+    if (button) save(document.getElementById(`figure-${button.dataset.svg}`));
+  });
   const observer = new IntersectionObserver(
     (entries) => {
       for (const entry of entries.filter((candidate) => candidate.isIntersecting))

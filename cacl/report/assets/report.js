@@ -1,147 +1,19 @@
 "use strict";
 /* The page: tables of antibodies and genes with their filters, and the switch of all masks. */
 (() => {
-  const {
-    make,
-    percent,
-    percentRange,
-    pValue,
-    decimal,
-    hpaUrl,
-    link,
-    columnReader,
-    load,
-    table,
-    panel,
-  } = window.Cacl;
+  const { make, columnReader, load, address, columns, table, panel, comparison, viewer } =
+    window.Cacl;
   const data = window.ATLAS;
   const get = columnReader(data.columns);
   const element = (id) => document.getElementById(id);
-
-  const ratioCells = (rows, read) => {
-    const highest = rows.reduce(
-      (maximum, row) => Math.max(maximum, read(row, "stained_to_cell_ratio") ?? 0),
-      1e-9,
-    );
-    return (row) => {
-      const value = read(row, "stained_to_cell_ratio");
-      const bar = make("i");
-      bar.style.width = `${(100 * (value ?? 0)) / highest}%`;
-      return [percent(value), make("span", { class: "meter", "aria-hidden": "true" }, bar)];
-    };
-  };
-  const opener = (row) => {
-    const button = make(
-      "button",
-      { type: "button", class: "open" },
-      get(row, "gene") || get(row, "antibody_id"),
-    );
-    button.dataset.antibody = get(row, "antibody_id");
-    return button;
-  };
-  const antibodyLink = (row) => {
-    const url = hpaUrl(get(row, "ensembl_id"), get(row, "antibody_id"));
-    return url ? [link(url, get(row, "antibody_id"))] : [get(row, "antibody_id")];
-  };
-  const mark = (label) =>
-    make(
-      "span",
-      { class: `mark mark-${label || "none"}`, title: label || "no label" },
-      make("span", { class: "hidden" }, label || "no label"),
-    );
-  const has = (name) => data.rows.some((row) => get(row, name) !== null);
-  const COLUMNS = [
-    { key: "rank", title: "#", cell: (row) => [get(row, "rank")], type: "number" },
-    {
-      key: "gene",
-      title: "Gene",
-      cell: (row) =>
-        get(row, "gene")
-          ? [opener(row), make("span", { class: "id narrow" }, get(row, "antibody_id"))]
-          : [opener(row)],
-    },
-    { key: "antibody_id", title: "Antibody", cell: antibodyLink, type: "wide" },
-    {
-      key: "stained_to_cell_ratio",
-      title: "Ratio",
-      cell: ratioCells(data.rows, get),
-      descending: true,
-      type: "ratio",
-      hint: "stained area / cell area",
-    },
-    {
-      key: "ratio_low",
-      title: "95 % interval",
-      cell: (row) => [percentRange(get(row, "ratio_low"), get(row, "ratio_high")) || "–"],
-      descending: true,
-      type: "wide",
-      hint: "sorted by the lower end",
-    },
-    {
-      key: "q_value",
-      title: "q",
-      cell: (row) => [pValue(get(row, "q_value"))],
-      type: "number",
-      hint: "p against the antibodies labelled negative, after Benjamini–Hochberg",
-    },
-    {
-      key: "z",
-      title: "z",
-      cell: (row) => [decimal(get(row, "z"))],
-      descending: true,
-      type: "number wide",
-      hint: "robust standard deviations above the antibodies labelled negative",
-    },
-    {
-      key: "border_share",
-      title: "Border share",
-      cell: (row) => [percent(get(row, "border_share"))],
-      descending: true,
-      type: "number wide",
-      hint: "share of all DAB that lies in the stained area",
-    },
-    ...(has("h_score")
-      ? [
-          {
-            key: "h_score",
-            title: "H-score",
-            cell: (row) => [decimal(get(row, "h_score"), 0)],
-            descending: true,
-            type: "number wide",
-            hint: "weak + 2 moderate + 3 strong, in per cent of the cell area",
-          },
-        ]
-      : []),
-    ...(has("tissue_tau")
-      ? [
-          {
-            key: "tissue_tau",
-            title: "Tau",
-            cell: (row) => [decimal(get(row, "tissue_tau"), 2)],
-            descending: true,
-            type: "number wide",
-            hint: "0 = same ratio in all tissues, 1 = staining in one tissue only",
-          },
-        ]
-      : []),
-    {
-      key: "hpa_staining",
-      title: "HPA",
-      cell: (row) => [mark(get(row, "label")), ` ${get(row, "hpa_staining") || "–"}`],
-      type: "words",
-    },
-    {
-      key: "images",
-      title: "Cores",
-      cell: (row) => [get(row, "images")],
-      descending: true,
-      type: "number wide",
-    },
-  ];
+  /* A Map, because an object has names of its own, such as constructor */
+  const byAntibody = new Map(data.rows.map((row, index) => [get(row, "antibody_id"), index]));
+  const searchWords = (field) => field.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const openButton = (text) => make("button", { type: "button", class: "open" }, text);
 
   /* Antibodies */
-  const search = element("search");
-  const [staining, label, maxQ, tissue] = ["staining", "label", "max-q", "tissue"].map(element);
+  const fields = ["search", "staining", "label", "max-q", "tissue"].map(element);
+  const [search, staining, label, maxQ, tissue] = fields;
   const searchTexts = new Map(
     data.rows.map((row) => [
       row,
@@ -154,15 +26,59 @@
   const tissues = new Map(
     data.rows.map((row) => [row, get(row, "tissues").split("; ").filter(Boolean)]),
   );
-  const searchWords = (field) => field.value.toLowerCase().split(/\s+/).filter(Boolean);
-  let words = [];
+  const STAINING_ORDER = ["high", "medium", "low", "not detected"];
+  const stainingRank = (word) => {
+    if (STAINING_ORDER.includes(word)) return STAINING_ORDER.indexOf(word);
+    return word ? STAINING_ORDER.length : STAINING_ORDER.length + 1;
+  };
+  for (const word of [...new Set(data.rows.map((row) => get(row, "hpa_staining")))].sort(
+    (a, b) => stainingRank(a) - stainingRank(b) || (a < b ? -1 : 1),
+  )) {
+    staining.append(make("option", { value: word }, word || "not annotated"));
+  }
+  const tissueNames = [...new Set([...tissues.values()].flat())].sort();
+  tissue.parentElement.hidden = tissueNames.length < 2;
+  for (const name of tissueNames) tissue.append(make("option", { value: name }, name));
+  maxQ.disabled = !data.rows.some((row) => get(row, "q_value") !== null);
+  for (const field of fields) {
+    const text = address.get(field.id);
+    if (text === null) continue;
+    field.value = text;
+    if (field.selectedIndex === -1) field.selectedIndex = 0;
+  }
+
+  const compare = comparison(data, get, byAntibody);
+  let words = searchWords(search);
+  const geneCell = (row) => {
+    const [gene, antibody] = [get(row, "gene"), get(row, "antibody_id")];
+    const button = openButton(gene || antibody);
+    button.dataset.antibody = antibody;
+    return [button, ...(gene ? [make("span", { class: "id narrow" }, antibody)] : [])];
+  };
+  const compareCell = (row) => {
+    const antibody = get(row, "antibody_id");
+    const button = make(
+      "button",
+      {
+        type: "button",
+        class: "pick",
+        "data-compare": antibody,
+        "aria-label": `Compare ${antibody}`,
+        "aria-pressed": String(compare.isPicked(antibody)),
+      },
+      "+",
+    );
+    return [button];
+  };
   const antibodies = table({
+    name: "antibodies",
     root: element("table"),
+    tools: element("table-tools"),
     pages: element("pages"),
     status: element("shown"),
     rows: data.rows,
     get,
-    columns: COLUMNS,
+    columns: columns.antibodies(data.rows, get, { gene: geneCell, compare: compareCell }),
     accepts: (row) =>
       words.every((word) => searchTexts.get(row).includes(word)) &&
       (staining.value === "*" || get(row, "hpa_staining") === staining.value) &&
@@ -185,110 +101,52 @@
   });
   const applyFilters = () => {
     words = searchWords(search);
+    for (const field of fields) {
+      const isSet = field.value !== (field === search ? "" : "*");
+      address.set(field.id, ...(isSet ? [field.value] : []));
+    }
     antibodies.select();
   };
-  const STAINING_ORDER = ["high", "medium", "low", "not detected"];
-  const stainingRank = (word) => {
-    if (STAINING_ORDER.includes(word)) return STAINING_ORDER.indexOf(word);
-    return word ? STAINING_ORDER.length : STAINING_ORDER.length + 1;
-  };
-  for (const word of [...new Set(data.rows.map((row) => get(row, "hpa_staining")))].sort(
-    (a, b) => stainingRank(a) - stainingRank(b) || (a < b ? -1 : 1),
-  )) {
-    staining.append(make("option", { value: word }, word || "not annotated"));
-  }
-  const tissueNames = [...new Set([...tissues.values()].flat())].sort();
-  tissue.parentElement.hidden = tissueNames.length < 2;
-  for (const name of tissueNames) tissue.append(make("option", { value: name }, name));
-  maxQ.disabled = !has("q_value");
   const filters = search.form;
   search.addEventListener("input", applyFilters);
-  for (const field of [staining, label, maxQ, tissue])
-    field.addEventListener("change", applyFilters);
+  for (const field of fields.slice(1)) field.addEventListener("change", applyFilters);
   filters.addEventListener("submit", (event) => event.preventDefault());
-  filters.addEventListener("reset", () => setTimeout(applyFilters));
-  panel(data, get, antibodies.rows);
+  filters.addEventListener("reset", () => {
+    antibodies.resetColumnFilters();
+    setTimeout(applyFilters);
+  });
+  viewer(byAntibody);
+  panel(data, get, byAntibody, antibodies.rows);
 
   /* Genes; their data load when the table comes near the window */
   const drawGenes = async () => {
     await load("genes.js");
-    const { columns, rows } = window.ATLAS_GENES;
-    const read = columnReader(columns);
+    const { columns: names, rows } = window.ATLAS_GENES;
+    const read = columnReader(names);
     const field = element("gene-search");
-    const geneButton = (row) => {
-      const button = make(
-        "button",
-        { type: "button", class: "open" },
-        read(row, "gene") || read(row, "ensembl_id"),
-      );
-      button.addEventListener("click", () => {
-        filters.reset();
-        search.value = read(row, "ensembl_id") || read(row, "gene");
-        applyFilters();
-        element("antibodies").scrollIntoView();
-        search.focus({ preventScroll: true });
-      });
+    const showAntibodies = (row) => {
+      filters.reset();
+      search.value = read(row, "ensembl_id") || read(row, "gene");
+      applyFilters();
+      element("antibodies").scrollIntoView();
+      search.focus({ preventScroll: true });
+    };
+    const gene = (row) => {
+      const button = openButton(read(row, "gene") || read(row, "ensembl_id"));
+      button.addEventListener("click", () => showAntibodies(row));
       return [button];
     };
     let geneWords = [];
     const genes = table({
+      name: "genes",
+      prefix: "genes.",
       root: element("gene-table"),
+      tools: element("gene-tools"),
       pages: element("gene-pages"),
       status: element("gene-shown"),
       rows,
       get: read,
-      columns: [
-        { key: "rank", title: "#", cell: (row) => [read(row, "rank")], type: "number" },
-        { key: "gene", title: "Gene", cell: geneButton },
-        {
-          key: "stained_to_cell_ratio",
-          title: "Ratio",
-          cell: ratioCells(rows, read),
-          descending: true,
-          type: "ratio",
-        },
-        {
-          key: "ratio_low",
-          title: "95 % interval",
-          cell: (row) => [percentRange(read(row, "ratio_low"), read(row, "ratio_high")) || "–"],
-          descending: true,
-          type: "wide",
-        },
-        {
-          key: "q_value",
-          title: "q",
-          cell: (row) => [pValue(read(row, "q_value"))],
-          type: "number",
-        },
-        {
-          key: "border_share",
-          title: "Border share",
-          cell: (row) => [percent(read(row, "border_share"))],
-          descending: true,
-          type: "number wide",
-        },
-        {
-          key: "agreement",
-          title: "Agreement",
-          cell: (row) => [decimal(read(row, "agreement"), 2)],
-          descending: true,
-          type: "number wide",
-          hint: "1 = the antibodies of the gene have the same rank, 0 = no more alike than any two antibodies",
-        },
-        {
-          key: "hpa_staining",
-          title: "HPA",
-          cell: (row) => [read(row, "hpa_staining") || "–"],
-          type: "words",
-        },
-        {
-          key: "antibodies",
-          title: "Antibodies",
-          cell: (row) => [read(row, "antibodies")],
-          descending: true,
-          type: "number wide",
-        },
-      ],
+      columns: columns.genes(rows, read, { gene }),
       accepts: (row) =>
         geneWords.every((word) =>
           `${read(row, "gene")} ${read(row, "ensembl_id")}`.toLowerCase().includes(word),
@@ -320,31 +178,6 @@
     near.observe(geneTable.parentElement);
     window.addEventListener("load", () => setTimeout(start, 3000));
   }
-
-  /* Masks */
-  const switches = document.querySelectorAll(".switch input");
-  const showMasks = (visible) => {
-    for (const box of switches) box.checked = visible;
-    for (const stack of document.querySelectorAll(".stack"))
-      stack.setAttribute("aria-pressed", String(visible));
-  };
-  for (const box of switches) box.addEventListener("change", () => showMasks(box.checked));
-  document.addEventListener("keydown", (event) => {
-    if (
-      event.key !== "m" ||
-      event.ctrlKey ||
-      event.metaKey ||
-      event.altKey ||
-      event.target.closest("input:not([type=checkbox]), select")
-    )
-      return;
-    showMasks(!switches[0].checked);
-  });
-  document.addEventListener("click", (event) => {
-    const stack = event.target.closest(".stack");
-    if (stack)
-      stack.setAttribute("aria-pressed", String(stack.getAttribute("aria-pressed") !== "true"));
-  });
 
   /* A print contains all thumbnails: a page from disk loads them 4 s after it has loaded */
   const loadAllImages = () => {
