@@ -28,6 +28,7 @@ FOUND, MISSING, SPLIT = "found", "missing", "split"
 NOISE_OD = 0.02
 TISSUE_OD = 0.06
 DRAWN_PX = 400
+TOUCHING = 1.02
 FIELD = 1.09
 """Side of the image of a core over the diameter of the core."""
 
@@ -95,6 +96,8 @@ class TrueCore:
         `FOUND`, `MISSING` or `SPLIT`.
     box
         Left, top, right and bottom of its tissue in pixels of the slide; zeros if it is missing.
+    touches
+        Whether another core is nearer than 1.02 diameters.
     """
 
     row: int
@@ -103,6 +106,7 @@ class TrueCore:
     y: float
     status: str
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    touches: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +176,9 @@ def compose(setting: SlideSetting, seed: int, cores: list[Float32]) -> Slide:
         if kind != MISSING:
             core = _draw_core(rng, setting, cores, kind)
             box = _add(density, core, x, y)
-        placed.append(TrueCore(row, col, float(x), float(y), kind, box))
+        apart = np.linalg.norm(centres[status != MISSING] - centres[row, col], axis=1)
+        touches = bool((apart < TOUCHING * setting.diameter_px).sum() > 1)
+        placed.append(TrueCore(row, col, float(x), float(y), kind, box, touches))
     _add_debris(rng, setting, density, cores)
     noise = np.asarray(rng.normal(0.0, 1.2, density.shape), np.float32)
     white = np.asarray(setting.background, np.float32)

@@ -62,9 +62,7 @@ def number_points(points: Float64, right: Float64, down: Float64) -> Array | Non
         return None
     right, down = fitted
     along = points @ np.linalg.inv(np.stack([right, down]))
-    spread = np.array([1.0, 1.0])
-    cols, rows = (_lines(along[:, axis] / spread[axis]) for axis in (0, 1))
-    cols, rows = _without_strays(cols, rows)
+    cols, rows = _without_strays(_lines(along[:, 0]), _lines(along[:, 1]))
     inside = (cols >= 0) & (rows >= 0)
     if inside.sum() < 2:
         return None
@@ -114,27 +112,35 @@ def _without_strays(cols: Int64, rows: Int64) -> tuple[Int64, Int64]:
     A line at the border with few points is tissue beside the array, such as a marker.
     """
     cols, rows = cols.copy(), rows.copy()
-    while True:
-        removed = False
+    is_changed = True
+    while is_changed:
+        is_changed = False
         for lines in (rows, cols):
             inside = (cols >= 0) & (rows >= 0)
-            counts = np.bincount(lines[inside]) if inside.any() else np.zeros(0, np.int64)
-            used = np.flatnonzero(counts)
-            if len(used) < 2:
-                continue
-            least = max(1.0, MIN_LINE_FRACTION * float(np.median(counts[used])))
-            for border in (used[0], used[-1]):
-                if counts[border] < least:
-                    lines[inside & (lines == border)] = -1
-                    removed = True
-        if not removed:
-            break
+            if not inside.any():
+                break
+            first, last = full_lines(np.bincount(lines[inside]))
+            outside = inside & ((lines < first) | (lines > last))
+            lines[outside] = -1
+            is_changed |= bool(outside.any())
     inside = (cols >= 0) & (rows >= 0)
     for lines in (rows, cols):
         if inside.any():
             lines -= lines[inside].min()
         lines[~inside] = -1
     return cols, rows
+
+
+def full_lines(counts: Int64) -> tuple[int, int]:
+    """Return the first and the last row (or column) of an array.
+
+    Parameters
+    ----------
+    counts
+        (n,) cores of each row, at least one in all.
+    """
+    used = np.flatnonzero(counts >= max(1.0, MIN_LINE_FRACTION * np.median(counts[counts > 0])))
+    return int(used[0]), int(used[-1])
 
 
 def _places(points: Float64, rows: Int64, cols: Int64, right: Float64, down: Float64) -> Float64:

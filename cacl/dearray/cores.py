@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import measure
 
-from cacl.dearray.array import number_points
+from cacl.dearray.array import full_lines, number_points
 from cacl.dearray.lattice import (
     MIN_CONTRAST,
     MIN_SPACING,
@@ -110,7 +110,7 @@ def find_cores(tissue: Bool) -> list[FoundCore]:
     array = number_points(points, steps[0] * factor, steps[1] * factor) if len(points) else None
     if array is None:
         return []
-    cores = _without_empty_border(_look_at_places(fraction, array.places, radius))
+    cores = _without_stray_lines(_look_at_places(fraction, array.places, radius))
     actual = np.array(fraction.shape[::-1]) / np.array(tissue.shape[::-1])
     return [
         FoundCore(
@@ -167,17 +167,19 @@ def _look_at_places(fraction: Float32, places: Float64, radius: float) -> list[F
     return found
 
 
-def _without_empty_border(cores: list[FoundCore]) -> list[FoundCore]:
-    """Return the places without rows and columns at the border that have no core."""
-    present = [core for core in cores if core.status is not Status.MISSING]
-    if not present:
-        return []
-    rows, cols = ([getattr(core, axis) for core in present] for axis in ("row", "col"))
-    return [
-        replace(core, row=core.row - min(rows), col=core.col - min(cols))
-        for core in cores
-        if min(rows) <= core.row <= max(rows) and min(cols) <= core.col <= max(cols)
-    ]
+def _without_stray_lines(cores: list[FoundCore]) -> list[FoundCore]:
+    """Return the places without rows and columns at the border that have no cores, or very few."""
+    for axis in ("row", "col"):
+        present = [getattr(core, axis) for core in cores if core.status is not Status.MISSING]
+        if not present:
+            return []
+        first, last = full_lines(np.bincount(present))
+        cores = [
+            replace(core, **{axis: getattr(core, axis) - first})
+            for core in cores
+            if first <= getattr(core, axis) <= last
+        ]
+    return cores
 
 
 def _owners(shape: tuple[int, int], centres: Float64) -> Int64:
@@ -209,11 +211,11 @@ def _centre(fraction: Float32, own: Bool, place: Float64, radius: float) -> Floa
     if not tissue.any():
         return place
     gain = disc_mean(tissue, radius)
-    y, x = np.indices(gain.shape)
+    y, x = np.arange(gain.shape[0])[:, None], np.arange(gain.shape[1])
     apart = np.hypot(x + window[1].start - place[0], y + window[0].start - place[1]) / SPACING_PX
     gain = gain - np.where(apart > REACH, np.inf, PULL * gain.max() * apart**2)
-    near = gain >= gain.max() - NEARLY_BEST
-    return np.array([x[near].mean() + window[1].start, y[near].mean() + window[0].start])
+    near_y, near_x = np.nonzero(gain >= gain.max() - NEARLY_BEST)
+    return np.array([near_x.mean() + window[1].start, near_y.mean() + window[0].start])
 
 
 def _split_extent(tissue: Bool, radius: float) -> tuple[float, float, float] | None:

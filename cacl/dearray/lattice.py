@@ -37,6 +37,9 @@ RADII = np.linspace(0.26, 0.54, 11)
 RING = 1.25
 """Outer radius of the ring around a disc, over the disc's."""
 
+OCCUPIED = 0.5
+"""Cores per place that an array surely has."""
+
 MIN_CONTRAST = 0.1
 """Difference in the fraction of tissue between a disc and its ring from which it may be a core."""
 
@@ -131,6 +134,8 @@ def _step(correlation: Float32, angle_deg: float) -> Float64 | None:
 def core_radius(tissue: Float32, spacing: float) -> float | None:
     """Return the radius of the discs that differ most from the rings around them.
 
+    Compared are the sums over equally many discs, about as many as there are cores.
+
     Parameters
     ----------
     tissue
@@ -138,12 +143,15 @@ def core_radius(tissue: Float32, spacing: float) -> float | None:
     spacing
         Distance of neighbours.
     """
+    y, x = np.nonzero(tissue > 0.5)
+    if not len(y):
+        return None
+    count = max(3, round(OCCUPIED * float(np.ptp(x)) * float(np.ptp(y)) / spacing**2))
     scores = []
     for radius in RADII * spacing:
         contrast = disc_contrast(tissue, radius)
         peaks = find_peaks(contrast, MIN_SPACING * spacing, MIN_CONTRAST)
-        heights = np.sort(contrast[peaks[:, 1], peaks[:, 0]])[::-1]
-        scores.append(float(heights[: max(3, len(heights) // 2)].mean()) if len(heights) else 0.0)
+        scores.append(float(contrast[peaks[:count, 1], peaks[:count, 0]].sum()))
     best = int(np.argmax(scores))
     return float(RADII[best] * spacing) if scores[best] > 0 else None
 

@@ -53,6 +53,6 @@ def _draw(picture: UInt8, core: FoundCore, scale: float) -> None:
     name = position_name(core)
     size = float(np.clip(TEXT_FRACTION * 2 * radius / FONT_PX, MIN_SCALE, MAX_SCALE))
     (width, height), _ = cv2.getTextSize(name, FONT, size, 1)
-    at = (x - width // 2, y - radius + height // 2)
+    at = (x - width // 2, max(height + 2, y - radius - 5))
     for ink, thickness in (((255, 255, 255), 4), (colour, 1 if size < 0.6 else 2)):
         cv2.putText(picture, name, at, FONT, size, ink, thickness, cv2.LINE_AA)
