@@ -28,7 +28,7 @@ SMOOTHING = 0.004
 MIN_STEP, MAX_STEP = 0.02, 0.6
 """Distance of neighbours over the longer side of the picture."""
 
-NEARLY_HIGHEST = 0.6
+NEARLY_HIGHEST = 0.45
 """A maximum at a shorter distance counts if it has this fraction of the height of the highest."""
 
 RADII = np.linspace(0.26, 0.54, 11)
