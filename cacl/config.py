@@ -68,8 +68,8 @@ class SourceConfig(Section):
     manifest: FilePath | None = key(
         None,
         "For kind manifest: a CSV with image_path, antibody_id and patient_id, and optionally "
-        "label, gene, ensembl_id, tissue, image_id, mpp and core_um. Its paths resolve against "
-        "its own folder.",
+        "label, gene, ensembl_id, tissue, image_id, mpp, core_um and region. Its paths resolve "
+        "against its own folder.",
     )
     requests_per_second: float = key(
         4.0,

@@ -20,6 +20,10 @@ class ManifestError(CaclError):
     """A manifest cannot be read as a table of images."""
 
 
+class DearrayError(CaclError):
+    """No array of cores is found on a slide, or its map or grid does not fit to it."""
+
+
 class CatalogError(CaclError):
     """The annotation of the Human Protein Atlas cannot be converted to a catalog."""
 
@@ -90,6 +94,7 @@ class Reason(StrEnum):
         "More bytes or pixels than can be read at once; a pyramidal TIFF may be larger.",
     )
     TOO_SMALL = "too_small", "The image is smaller than one tile."
+    OUTSIDE_IMAGE = "outside_image", "The region of the manifest reaches beyond its image."
     SEVERAL_IMAGES = (
         "several_images",
         "The file contains several images of full resolution; it is open which one is meant.",
@@ -115,6 +120,7 @@ _FOR_GOOD = frozenset(
         Reason.UNSAFE_ID,
         Reason.TOO_LARGE,
         Reason.TOO_SMALL,
+        Reason.OUTSIDE_IMAGE,
         Reason.SEVERAL_IMAGES,
         Reason.UNSUPPORTED_PIXELS,
         Reason.NO_TISSUE,

@@ -15,6 +15,7 @@ SECTIONS = {
     "ConfigError": "configuration",
     "WorkflowError": "configuration",
     "ManifestError": "manifests-and-lists",
+    "DearrayError": "tma-slides",
     "CatalogError": "catalog",
     "TrainingError": "training",
     "CheckpointError": "models",

@@ -36,6 +36,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         diagnostics.doctor,
     ),
     "Before and after a run": (
+        source.dearray,
         diagnostics.estimate,
         diagnostics.unlock,
         export.export,

@@ -1,4 +1,4 @@
-"""Commands from a source of images to tiles: phantom, catalog, acquire, tile."""
+"""Commands from a source of images to tiles: phantom, dearray, catalog, acquire, tile."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
-from cacl.steps.parameters import AcquireOptions, AttemptOptions, ImageJobs
+from cacl.runtime.printable import printable
+from cacl.steps.parameters import AcquireOptions, AttemptOptions, DearrayOptions, ImageJobs
 
 CATALOG_KEYS = tuple(name for name in SourceConfig.model_fields if name != "max_minutes")
 CATALOG_LABELS = tuple(name for name in LabelsConfig.model_fields if name != "drawn")
@@ -34,6 +35,25 @@ def phantom(
 
     with opt.report_errors():
         step.phantom(host, truth, config, seed=seed, jobs=jobs)
+
+
+def dearray(
+    slides: Annotated[
+        list[Path], typer.Argument(help="Whole slides of one tissue microarray each.")
+    ],
+    options: DearrayOptions,
+    out: Annotated[
+        Path, typer.Option(help="Folder for the manifest, and a picture and a grid per slide.")
+    ] = Path("dearray"),
+) -> None:
+    """Find the cores of tissue microarrays on slides, and list them in a manifest.
+
+    Example: cacl dearray slide.svs --map array.csv --out dearray
+    """
+    from cacl.steps import dearray as step
+
+    with opt.report_errors():
+        typer.echo(printable(step.dearray(slides, out, options)))
 
 
 def catalog(

@@ -137,11 +137,13 @@ def area_feature(
 
 
 def _source_coordinates(polygon: Polygon, meta: ImageMeta) -> list[list[list[float]]]:
-    """Return rings in pixels of the original image, clipped to it."""
+    """Return rings in pixels of the original image, clipped to it; of the slide, for a region."""
     limits = (meta.source_width, meta.source_height)
-    scale = meta.grid.downsample
+    grid = meta.grid
+    scale, origin = grid.downsample, grid.origin or (0, 0)
     return [
-        np.clip(ring * scale, 0, limits).round(COORDINATE_DECIMALS).tolist() for ring in polygon
+        (np.clip(ring * scale, 0, limits) + origin).round(COORDINATE_DECIMALS).tolist()
+        for ring in polygon
     ]
 
 

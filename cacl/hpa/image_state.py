@@ -74,6 +74,7 @@ class ReadingLimit:
 
     def __init__(self, size_bytes: int) -> None:
         self.left = size_bytes
+        self._digests: dict[tuple[FileState, ...], str] = {}
 
     def allows(self, size_bytes: int) -> bool:
         """Take a number of bytes, if so many are left."""
@@ -81,6 +82,22 @@ class ReadingLimit:
             return False
         self.left -= size_bytes
         return True
+
+    def digest(self, files: tuple[FileState, ...]) -> str | None:
+        """Return the digest of the image of these files, which is read once; None at the limit.
+
+        The cores of a slide are images of one file.
+
+        Raises
+        ------
+        ImageError
+            As for `digest_image`.
+        """
+        if files not in self._digests:
+            if not self.allows(sum(file.size for file in files)):
+                return None
+            self._digests[files] = digest_image(Path(files[0].path))[0]
+        return self._digests[files]
 
 
 def digest_image(path: Path) -> tuple[str, int]:
@@ -140,9 +157,10 @@ def _change_of_copy(
         return Change.NONE
     if any(old.size != new.size for old, new in pairs):  # a missing file has another size, too
         return Change.CONTENT
-    if not limit.allows(sum(new.size for new in now)):
-        return Change.UNKNOWN
     try:
-        return Change.TIMES if digest_image(Path(now[0].path))[0] == sha256 else Change.CONTENT
+        digest = limit.digest(tuple(now))
     except ImageError:
         return Change.CONTENT
+    if digest is None:
+        return Change.UNKNOWN
+    return Change.TIMES if digest == sha256 else Change.CONTENT

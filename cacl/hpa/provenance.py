@@ -15,6 +15,7 @@ from cacl.hpa.http.locks import write_locked
 from cacl.hpa.image_files import image_files
 from cacl.hpa.image_state import digest_image
 from cacl.hpa.licence import CREDIT
+from cacl.hpa.slide_digests import SlideDigests
 from cacl.image.readers import jpeg
 from cacl.image.readers.files import read_core
 from cacl.runtime.file_digest import FILE_DIGEST, json_with_digest, read_json_with_digest
@@ -143,15 +144,24 @@ def digest_file(path: Path) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def check_digest_of(path: Path, sha256: str) -> None:
+def check_digest_of(path: Path, sha256: str, digests: SlideDigests | None = None) -> None:
     """Check that an image has the digest with which it was acquired, over all of its files.
+
+    Parameters
+    ----------
+    path
+        The image.
+    sha256
+        Its digest.
+    digests
+        For a region of a slide: digests of slides that this process has read.
 
     Raises
     ------
     ImageError
         `CHANGED`: it has another digest. `NOT_FOUND`: a file cannot be read.
     """
-    actual, _ = digest_image(path)
+    actual, _ = digest_image(path) if digests is None else digests.digest(path)
     if actual != sha256:
         raise ImageError(
             Reason.CHANGED,
@@ -160,11 +170,18 @@ def check_digest_of(path: Path, sha256: str) -> None:
         )
 
 
-def check_before_reading(path: Path, sha256: str) -> Callable[[], None]:
+def check_before_reading(
+    path: Path, sha256: str, digests: SlideDigests | None = None
+) -> Callable[[], None]:
     """Check an image's digest before it is decoded; return a check that it is still the same.
 
     If both pass, the bytes that were decoded in between are those of the digest: inode, size and
     modification time of each file are still those from before the files were hashed.
+
+    Parameters
+    ----------
+    path, sha256, digests
+        As for `check_digest_of`.
 
     Raises
     ------
@@ -172,7 +189,7 @@ def check_before_reading(path: Path, sha256: str) -> Callable[[], None]:
         As for `check_digest_of`; `CHANGED` also from the check that is returned.
     """
     before = _states(path)
-    check_digest_of(path, sha256)
+    check_digest_of(path, sha256, digests)
 
     def check() -> None:
         if _states(path) != before:

@@ -66,7 +66,8 @@ def read_drawing(path: Path, grid: TileGrid, names: Mapping[str, Collection[str]
     path
         The file, at most 32 MiB.
     grid
-        Tiles of the image, whose size bounds the coordinates.
+        Tiles of the image, whose size bounds the coordinates. If the image is a region of a slide,
+        the coordinates are those of the slide, and what lies outside the region is cut off.
     names
         Classes of objects that make up each mask, in lower case; `UNCLASSIFIED` for objects without
         a class. Every other class is counted and its geometry is not looked at.
@@ -75,7 +76,8 @@ def read_drawing(path: Path, grid: TileGrid, names: Mapping[str, Collection[str]
     ------
     ConfigError
         The file cannot be read, is no GeoJSON, holds a wanted object that is no polygon or exceeds
-        the image by more than 1 px, or the polygons or the image are too large.
+        the image by more than 1 px, no wanted object touches the region, or the polygons or the
+        image are too large.
     """
     height, width = grid.source_height, grid.source_width
     if height * width > MAX_CORE_PX:
@@ -86,17 +88,25 @@ def read_drawing(path: Path, grid: TileGrid, names: Mapping[str, Collection[str]
     wanted = {each: mask for mask, classes in names.items() for each in classes}
     polygons: dict[str, list[Polygon]] = {mask: [] for mask in names}
     ignored: Counter[str] = Counter()
-    document = _read_document(path)
+    document = read_geojson(path)
     try:
-        for number, feature in enumerate(_features(document), start=1):
+        for number, feature in enumerate(features_of(document), start=1):
             place = f"object {number}"
             class_name = _class_name(feature, place)
             mask = wanted.get(class_name.strip().lower())
             if mask is None:
                 ignored[class_name.strip()] += 1
             else:
-                polygons[mask] += _polygons(feature.get("geometry"), place)
-        _check_extent([ring for each in polygons.values() for (ring, *_) in each], height, width)
+                polygons[mask] += polygons_of(feature.get("geometry"), place)
+        outlines = [ring for each in polygons.values() for (ring, *_) in each]
+        if grid.origin is None:
+            _check_extent(outlines, height, width)
+        else:
+            _check_touches(outlines, grid.origin, height, width)
+            polygons = {
+                mask: [[ring - grid.origin for ring in polygon] for polygon in each]
+                for mask, each in polygons.items()
+            }
         masks = {
             mask: at_grid(fill_polygons(each, height, width), grid)
             for mask, each in polygons.items()
@@ -106,7 +116,14 @@ def read_drawing(path: Path, grid: TileGrid, names: Mapping[str, Collection[str]
     return Drawing(masks, dict(ignored))
 
 
-def _read_document(path: Path) -> Any:
+def read_geojson(path: Path) -> Any:
+    """Return the document of a GeoJSON file; its content is not checked.
+
+    Raises
+    ------
+    ConfigError
+        The file cannot be read, is larger than `MAX_BYTES`, or is no JSON.
+    """
     try:
         read_head(path)  # refuses folders and pipes unopened, and empty files
         size = path.stat().st_size
@@ -128,8 +145,14 @@ def _read_document(path: Path) -> Any:
         raise ConfigError(f"{path} is no JSON ({str(error)[:200]}); {AGAIN}") from error
 
 
-def _features(document: Any) -> list[Any]:
-    """Return the features of a document; their types are not checked."""
+def features_of(document: Any) -> list[Any]:
+    """Return the features of a document; their types are not checked.
+
+    Raises
+    ------
+    ValueError
+        The document is no FeatureCollection, list of features, or Feature.
+    """
     kind = document.get("type") if isinstance(document, dict) else None
     features = document
     if kind == "FeatureCollection":
@@ -160,7 +183,14 @@ def _class_name(feature: Any, place: str) -> str:
     return name
 
 
-def _polygons(geometry: Any, place: str) -> Iterator[Polygon]:
+def polygons_of(geometry: Any, place: str) -> Iterator[Polygon]:
+    """Yield the polygons of a geometry; `place` names its feature in messages.
+
+    Raises
+    ------
+    ValueError
+        The geometry is no Polygon or MultiPolygon with finite coordinates.
+    """
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind not in ("Polygon", "MultiPolygon"):
         found = repr(kind)[:50] if isinstance(kind, str) else "none"
@@ -218,4 +248,19 @@ def _check_extent(rings: list[NDArray[np.float64]], height: int, width: int) -> 
             f"its polygons reach from ({low[0]:g}, {low[1]:g}) to ({high[0]:g}, {high[1]:g}) px, "
             f"but the image has {width} x {height} px; draw them on the original image at full "
             "resolution, upright"
+        )
+
+
+def _check_touches(
+    rings: list[NDArray[np.float64]], origin: tuple[int, int], height: int, width: int
+) -> None:
+    """Check that an outer ring, in pixels of the slide, may touch the region of an image."""
+    low = np.array(origin)
+    high = low + np.array([width, height])
+    if rings and not any(
+        (ring.min(axis=0) < high).all() and (ring.max(axis=0) > low).all() for ring in rings
+    ):
+        raise ValueError(
+            f"none of its polygons touches the core, which covers ({low[0]}, {low[1]}) to "
+            f"({high[0]}, {high[1]}) px of the slide; draw them on the slide, in its own pixels"
         )

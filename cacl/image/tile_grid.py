@@ -22,6 +22,9 @@ class TileGrid:
         Side of a tile in pixels of the source.
     tile_px
         Side of a tile in pixels of the store ("analysis pixels"); at most `source_px`.
+    origin
+        (x, y) of the image's upper left corner in its file, for a region of a slide; None for an
+        image that is a whole file.
 
     Raises
     ------
@@ -33,6 +36,7 @@ class TileGrid:
     source_width: int
     source_px: int = 375
     tile_px: int = 128
+    origin: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for name in ("source_height", "source_width", "source_px", "tile_px"):

@@ -28,6 +28,7 @@ from cacl.hpa.provenance import (
     read_provenance,
     write_provenance,
 )
+from cacl.hpa.slide_digests import slide_digests
 from cacl.hpa.urls import check_image_url
 from cacl.runtime.images import run_images
 from cacl.runtime.signals import on_interrupt
@@ -187,7 +188,8 @@ def from_manifest(row: ImageRow) -> AcquiredRow:
         )
     if not is_file:
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is not a file; correct image_path")
-    sha256, size = digest_image(path)
+    digest = slide_digests().digest if row.region else digest_image
+    sha256, size = digest(path)
     if size == 0:
         raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is empty; copy the image again")
     return _acquired_row(row, path, sha256, size)
@@ -392,4 +394,5 @@ def _acquired_row(row: ImageRow, path: Path, sha256: str, size: int) -> Acquired
         sha256=sha256,
         size_bytes=size,
         mpp=row.mpp,
+        region=row.region,
     )

@@ -56,6 +56,37 @@ class AttemptOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DearrayOptions:
+    """What is known of the slides of tissue microarrays."""
+
+    map: Path | None = field(
+        default=None,
+        metadata={
+            "help": "CSV of the array: position, and patient_id, label, antibody_id, gene, "
+            "ensembl_id, tissue of each core; a manifest of an earlier call works, too."
+        },
+    )
+    grid: Path | None = field(
+        default=None,
+        metadata={
+            "help": "GeoJSON of the places, corrected in QuPath, in the place of the search for "
+            "cores."
+        },
+    )
+    antibody: str | None = field(
+        default=None,
+        metadata={"help": "Antibody of the slides; by default each slide's file name."},
+    )
+    core_um: float | None = field(
+        default=None,
+        metadata={
+            "help": "Diameter of a core in um; needed for sizes in um if the slide states no "
+            "pixel size."
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class AcquireOptions:
     """How images are acquired."""
 

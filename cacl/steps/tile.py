@@ -13,9 +13,11 @@ from cacl import tables
 from cacl.config import TilesConfig
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.hpa.provenance import check_before_reading
+from cacl.hpa.slide_digests import slide_digests
 from cacl.image import stain
 from cacl.image.analysis_image import read_analysis_image
 from cacl.image.readers import memory_need, open_source
+from cacl.image.region import parse_region
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
@@ -115,7 +117,9 @@ def _tile_image(
         The image cannot be read, is smaller than a tile, or has changed since it was acquired:
         the bytes that are decoded are those of the digest in `row`.
     """
-    digest = digest_of("tile", TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
+    region = parse_region(row.region)
+    parts = (TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
+    digest = digest_of("tile", *parts, *([] if region is None else [row.region]))
     if store.has_image(row.image_id, digest):
         store.remove_leftovers(row.image_id)
         try:
@@ -123,9 +127,10 @@ def _tile_image(
         except StoreError as error:
             raise_if_short(error, f"tile: {row.image_id}")
             log.warning("tile: %s: %s; it is written again", row.image_id, error)
-    check = check_before_reading(path, row.sha256)
-    need = memory_need(path, source_px=source_px, tile_px=tile_px)
-    with process_budget().take(need, f"tile: {row.image_id}"), open_source(path) as source:
+    check = check_before_reading(path, row.sha256, None if region is None else slide_digests())
+    need = memory_need(path, source_px=source_px, tile_px=tile_px, region=region)
+    budget = process_budget().take(need, f"tile: {row.image_id}")
+    with budget, open_source(path, region) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         source_mpp = _pixel_size(row, source.mpp)
         meta = ImageMeta(
@@ -137,6 +142,8 @@ def _tile_image(
             tile_px=tile_px,
             mpp=source_mpp * grid.downsample if source_mpp else None,
             digest=digest,
+            source_x=None if region is None else region.x,
+            source_y=None if region is None else region.y,
         )
         pixels, mask = read_analysis_image(source, grid)
         store.write_image(meta, pixels, mask, check)

@@ -17,6 +17,7 @@ from cacl.image.tile_grid import TileGrid
 
 OME_VERSION = "0.5"
 PositiveInt = Annotated[int, Strict(), Field(ge=1)]
+NotNegativeInt = Annotated[int, Strict(), Field(ge=0)]
 PositiveFloat = Annotated[float, Strict(), Field(gt=0)]
 RGB_CHANNELS = (("red", "FF0000"), ("green", "00FF00"), ("blue", "0000FF"))
 
@@ -32,13 +33,16 @@ class ImageMeta:
     source_sha256
         SHA-256 of the source file.
     source_height, source_width
-        Size of the source image in source pixels.
+        Size of the source image in source pixels; of the region, if it is one of a slide.
     source_px, tile_px
         Side of a tile in source pixels and in pixels of the store.
     mpp
         Pixel size of the stored array in um/px; None if unknown.
     digest
         Digest of the source and the parameters; see `cacl.runtime.digest.digest_of`.
+    source_x, source_y
+        Upper left corner of a region in pixels of its slide; None for an image that is a whole
+        file.
     """
 
     image_id: str
@@ -49,6 +53,8 @@ class ImageMeta:
     tile_px: PositiveInt
     mpp: PositiveFloat | None
     digest: str
+    source_x: NotNegativeInt | None = None
+    source_y: NotNegativeInt | None = None
 
     @classmethod
     def from_attributes(cls, attributes: dict[str, Any]) -> ImageMeta:
@@ -75,7 +81,9 @@ class ImageMeta:
     @property
     def grid(self) -> TileGrid:
         """The tile grid of this image."""
-        return TileGrid(self.source_height, self.source_width, self.source_px, self.tile_px)
+        is_region = self.source_x is not None and self.source_y is not None
+        origin = (self.source_x or 0, self.source_y or 0) if is_region else None
+        return TileGrid(self.source_height, self.source_width, self.source_px, self.tile_px, origin)
 
 
 @cache

@@ -23,6 +23,15 @@ P_VALUE = (
 )
 P_EXTRAPOLATED = "whether p is extrapolated: the ratio exceeds those of all rows compared with"
 
+CLASS_LABELS = (
+    "label in each class, such as microvilli=positive;nucleus=; the first one is also in `label`; "
+    "empty if there is one class"
+)
+REGION = (
+    "rectangle of the file that is the image, such as a core of a slide, as "
+    "<width>x<height>+<x>+<y>; empty for the whole file"
+)
+
 
 def column(meaning: str, unit: str = "", *, default: Any = MISSING) -> Any:
     """Declare a column.
@@ -63,11 +72,8 @@ class ImageRow:
         "um",
         default=None,
     )
-    class_labels: str = column(
-        "label in each class, such as microvilli=positive;nucleus=; the first one is also in "
-        "`label`; empty if there is one class",
-        default="",
-    )
+    class_labels: str = column(CLASS_LABELS, default="")
+    region: str = column(REGION, "px of the file", default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,7 @@ class AcquiredRow:
     sha256: str = column("SHA-256 of the file, or of all files of a slide in several files")
     size_bytes: int = column("size of the file, or of all files of a slide", "bytes")
     mpp: float | None = column("pixel size of the source image, if the catalog has it", "um/px")
+    region: str = column(REGION, "px of the file", default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +130,7 @@ class TileRow:
     split: str = column("train, validation or test; all tiles of an antibody are in one split")
     selected: bool = column("whether the tile is used")
     reason: str = column("why the tile was selected or left out")
-    class_labels: str = column(
-        "label in each class, such as microvilli=positive;nucleus=; the first one is also in "
-        "`label`; empty if there is one class",
-        default="",
-    )
+    class_labels: str = column(CLASS_LABELS, default="")
 
 
 @dataclass(frozen=True, kw_only=True)

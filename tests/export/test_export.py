@@ -258,3 +258,17 @@ def test_ome_zarr_reader_finds_image_and_labels(atlas: SmallAtlas) -> None:
     colours = {name: node.metadata["color"][1] for name, node in by_name.items()}
     for name, expected in (("stain", palette.STAINS[0]), ("cell", palette.CELL)):
         assert colours[name] == pytest.approx([*(channel / 255 for channel in expected), 1.0])
+
+
+def test_masks_of_a_region_lie_on_the_slide() -> None:
+    mask = masks()["touching the edge"]
+    meta = meta_of(mask)
+    region = dataclasses.replace(meta, source_x=1000, source_y=2000)
+    (whole,) = geojson.area_feature(mask, "cell", meta, {})
+    (part,) = geojson.area_feature(mask, "cell", region, {})
+    pairs = zip(polygons_of([whole])[0][0], polygons_of([part])[0][0], strict=True)
+    assert all(np.allclose(np.add(before, (1000, 2000)), after) for before, after in pairs)
+    dab = np.ones(mask.shape, np.float32)
+    points = np.array(polygons_of(geojson.stain_features(mask, "stain", dab, region, {}))[0][0])
+    assert points.min(axis=0).tolist() == [1000, 2000]
+    assert (points <= [1000 + region.source_width, 2000 + region.source_height]).all()

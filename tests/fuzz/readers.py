@@ -18,6 +18,8 @@ from lightning_fabric import Fabric
 
 from cacl import config
 from cacl.config import Config, SourceConfig
+from cacl.dearray.array_map import read_array_map
+from cacl.dearray.grid_file import read_grid
 from cacl.errors import ImageError
 from cacl.hpa import labels
 from cacl.hpa import provenance as provenance_module
@@ -373,6 +375,22 @@ def truth_geojson(folder: Path) -> None:
         assert mask.dtype == bool
         assert mask.shape == (18, 18)
     assert all(count > 0 for count in drawing.ignored.values())
+
+
+def array_grid(folder: Path) -> None:
+    """Read a grid; its regions lie inside the slide."""
+    grid = read_grid(folder / "grid.geojson", 48, 48)
+    assert grid.cores
+    for region in grid.regions().values():
+        assert 0 <= region.x < region.x + region.width <= 49, region
+        assert 0 <= region.y < region.y + region.height <= 49, region
+
+
+def array_map(folder: Path) -> None:
+    """Read a map; its places are of an array."""
+    for _, row, col in read_array_map(folder / "array.csv").lines:
+        assert 0 <= row < 702, row
+        assert 0 <= col < 999, col
 
 
 def truth_png(folder: Path) -> None:

@@ -53,12 +53,13 @@ def _table(
 
 MANIFEST_COLUMNS = (
     "image_path", "antibody_id", "patient_id", "label", "class_labels", "gene", "ensembl_id",
-    "tissue", "image_id", "mpp",
+    "tissue", "image_id", "mpp", "core_um", "region", "position",
 )  # fmt: skip
 MANIFEST = (
-    b"image_path,antibody_id,patient_id,label,gene,ensembl_id,tissue,image_id,mpp\n"
-    b"a.jpg,HPA000001,1,positive,SI,ENSG00000090402,duodenum,,0.5\n"
-    b'b/c.tif,HPA000002,2,,"S,I",,,other,\n'
+    b"image_path,antibody_id,patient_id,label,gene,ensembl_id,tissue,image_id,mpp,region,position\n"
+    b"a.jpg,HPA000001,1,positive,SI,ENSG00000090402,duodenum,,0.5,,\n"
+    b"s.svs,HPA000001,1,,SI,,,,,25x24+100+200,A1\n"
+    b'b/c.tif,HPA000002,2,,"S,I",,,other,,,\n'
 )
 OVERRIDES = b"image_id,row,col,label\nHPA000001/a,0,3,positive\nHPA000001/b,,,negative\n"
 NORMAL_TISSUE = (
@@ -70,6 +71,7 @@ GENE_TABLE = (
     b"Gene\tGene synonym\tEnsembl\tAntibody\n"
     b"SI\tS1, S2\tENSG00000090402\tHPA011897, CAB000001: RRID\n"
 )
+ARRAY_MAP = b"position,slide,patient_id,label,gene\nA1,,p1,positive,SI\nb-12,x.svs,p2,,\n"
 GENE_LIST = (b"SI\nANPEP # comment\nENSG00000090402\n", b"ALPI,x\r\nSI\ty\r\n")
 IMAGE_MB = 1536
 
@@ -214,6 +216,18 @@ TARGETS = (
         _file("mask.png", images.png),
         readers.truth_png,
         IMAGE_MB,
+    ),
+    Target(
+        "array_grid",
+        "valid GeoJSON of a grid edited",
+        _file("grid.geojson", truth.grid),
+        readers.array_grid,
+    ),
+    Target(
+        "array_map",
+        "valid CSV edited; cells in any form",
+        _table("array.csv", ("position", "slide", "patient_id", "label", "gene"), (ARRAY_MAP,)),
+        readers.array_map,
     ),
     Target(
         "any_image",

@@ -35,6 +35,24 @@ DOCUMENTS: tuple[Any, ...] = (
     {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [HOLE]}, "properties": {}},
 )
 
+GRIDS: tuple[Any, ...] = (
+    {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "geometry": {"type": "Polygon", "coordinates": [ring]},
+                "properties": {"objectType": kind, "name": name, "isMissing": name == "B2"},
+            }
+            for kind, name, ring in (
+                ("annotation", "A1", BOX),
+                ("tmaCore", "B-2", HOLE),
+                ("annotation", "AA17", HOLE),
+            )
+        ],
+    },
+)
+
 
 def geojson(genome: Genome) -> bytes:
     """Return GeoJSON with edited values, or with rings of any numbers."""
@@ -48,6 +66,11 @@ def geojson(genome: Genome) -> bytes:
             geometry = {"type": "Polygon", "coordinates": polygons[0]}
         features.append(_feature(geometry, genome.choice(CLASSES)))
     return json.dumps(features).replace('"@', "").replace('@"', "").encode()
+
+
+def grid(genome: Genome) -> bytes:
+    """Return the grid of an array as GeoJSON, with edited values."""
+    return edited_json(genome, GRIDS)
 
 
 def _polygon(genome: Genome) -> list[Any]:

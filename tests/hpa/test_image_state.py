@@ -140,11 +140,12 @@ def test_times_are_compared_first_and_the_content_only_if_they_differ(tmp_path: 
 
 
 def test_limit_is_shared_by_all_images(tmp_path: Path) -> None:
-    path = pictures.jpeg(tmp_path)
-    state = state_of(path)
-    make_newer(path)
-    limit = ReadingLimit(int(path.stat().st_size * 2.5))
-    changes = [change_of(state, limit) for _ in range(3)]
+    paths = [pictures.jpeg(tmp_path, f"{number}.jpg") for number in range(3)]
+    states = [state_of(path) for path in paths]
+    for path in paths:
+        make_newer(path)
+    limit = ReadingLimit(int(paths[0].stat().st_size * 2.5))
+    changes = [change_of(state, limit) for state in states]
     assert changes == [Change.TIMES, Change.TIMES, Change.UNKNOWN]
 
 

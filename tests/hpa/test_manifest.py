@@ -166,3 +166,32 @@ def test_genes_and_antibodies_filter_a_manifest(tmp_path: Path) -> None:
         return catalog(out, tmp_path / "f.csv", source, LabelsConfig(), shards=1).images
 
     assert (images(), images(genes=("si",)), images(antibodies=("ab2",))) == (3, 2, 1)
+
+
+def test_rows_of_a_slide_have_regions_and_ids_of_their_own(tmp_path: Path) -> None:
+    text = (
+        f"{HEADER},region,position,status\nt.svs,AB1,p1,25x24+100+200,A1,found\n"
+        "t.svs,AB1,p1,25x24+900+200,A2,split\nt.svs,AB1,p2,25X24 + 5 + 6,,\nt.svs,AB2,p2,,,\n"
+    )
+    rows = read_manifest(manifest(tmp_path, text))
+    assert [row.image_id for row in rows] == ["AB1/t_A1", "AB1/t_A2", "AB1/t_5_6", "AB2/t"]
+    assert [row.region for row in rows] == ["25x24+100+200", "25x24+900+200", "25x24+5+6", ""]
+    assert len({row.path for row in rows}) == 1
+
+
+def test_region_that_is_none_is_named_with_its_line(tmp_path: Path) -> None:
+    for cell in ("1200:3400:25:25", "0x10+1+1", "-5x5+0+0", "5x5+-1+0", "a", "1e9x5+0+0"):
+        message = error_message(tmp_path, f"{HEADER},region\nt.svs,A,p,{cell}\n")
+        assert f"line 2: the region is {cell!r}; expected <width>x<height>+<x>+<y>" in message
+
+
+def test_cores_of_a_slide_need_a_patient(tmp_path: Path) -> None:
+    text = f"{HEADER},region,position\nx.jpg,A,,,\nt.svs,A,p,9x9+0+0,A1\nt.svs,A,,9x9+9+0,A2\n"
+    message = error_message(tmp_path, text)
+    assert "patient_id is empty on 1 of 3 lines, the first of them line 4 (core A2)" in message
+    assert "write the patient of each core" in message
+
+
+def test_equal_regions_of_a_slide_are_one_image(tmp_path: Path) -> None:
+    text = f"{HEADER},region\nt.svs,A,p,9x9+0+0\nt.svs,A,p,5x5+0+0\n"
+    assert "the image A/t_0_0 is already on line 2" in error_message(tmp_path, text)

@@ -151,3 +151,19 @@ def test_name_of_two_images_is_refused(store: Store, tmp_path: Path) -> None:
     write_drawing(tmp_path / "drawn", "A_b_c", [])
     with pytest.raises(ConfigError, match="can be the drawing of A/b_c and of A_b/c; move it"):
         read_drawn(tmp_path / "drawn", store, ["A/b_c", "A_b/c"])
+
+
+def test_drawing_of_a_region_is_in_pixels_of_the_slide(tmp_path: Path) -> None:
+    boxes = [(104, 208, 116, 212), (0, 0, 50, 50), (110, 190, 124, 201)]
+    path = write_drawing(tmp_path, "a", [area("Positive", *boxes)])
+    labels, _, _ = read_labels(path, TileGrid(24, 24, source_px=12, tile_px=6, origin=(100, 200)))
+    expected = np.zeros((12, 12), np.uint8)
+    expected[4:6, 2:8] = PseudoLabel.POSITIVE
+    assert np.array_equal(np.delete(labels, 0, axis=0), np.delete(expected, 0, axis=0))
+
+
+def test_drawing_beside_its_region_is_refused(tmp_path: Path) -> None:
+    path = write_drawing(tmp_path, "a", [area("Positive", (4, 8, 16, 12))])
+    grid = TileGrid(24, 24, source_px=12, tile_px=6, origin=(100, 200))
+    with pytest.raises(ConfigError, match=r"covers \(100, 200\) to \(124, 224\) px of the slide"):
+        read_labels(path, grid)

@@ -19,19 +19,23 @@ from cacl.image.readers import core, whole_slide
 from cacl.image.readers.files import read_head
 from cacl.image.readers.memory import memory_need
 from cacl.image.readers.source import Pixels, Source
+from cacl.image.region import Region
 from cacl.image.tile_grid import TileGrid
 
 __all__ = ["Source", "as_dask", "check_size", "memory_need", "open_source"]
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[Source]:
+def open_source(path: Path, region: Region | None = None) -> Iterator[Source]:
     """Open an image; a core is decoded at once, a whole slide when its tiles are read.
 
     Parameters
     ----------
     path
         A regular file. Its content determines the format.
+    region
+        The rectangle that is read; the source has its size, and pixels outside it are white. None
+        for the whole image. Of a whole slide only the blocks that a region touches are decoded.
 
     Yields
     ------
@@ -41,15 +45,15 @@ def open_source(path: Path) -> Iterator[Source]:
     Raises
     ------
     ImageError
-        With the reason `not_found`, `refused`, `not_an_image`, `damaged`, `too_large` or
-        `unsupported_pixels`; the message states the remedy.
+        With the reason `not_found`, `refused`, `not_an_image`, `damaged`, `too_large`,
+        `outside_image` or `unsupported_pixels`; the message states the remedy.
     """
     head = read_head(path)
     if whole_slide.is_whole_slide(path):
-        with whole_slide.open_slide(path) as slide:
+        with whole_slide.open_slide(path, region) as slide:
             yield slide
     else:
-        yield core.decode(path, head)
+        yield core.decode(path, head, region)
 
 
 def check_size(source: Source, grid: TileGrid) -> None:

@@ -22,6 +22,7 @@ from cacl.image.readers.files import (
 )
 from cacl.image.readers.other_formats import describe
 from cacl.image.readers.source import WHITE, Pixels, Source
+from cacl.image.region import Region, check_inside
 from cacl.image.tile_grid import TileGrid
 
 EXIF_ORIENTATION = 0x0112
@@ -64,7 +65,7 @@ class CoreSource(Source):
         return downsample_area(block, side, grid.tile_px)
 
 
-def decode(path: Path, head: bytes) -> CoreSource:
+def decode(path: Path, head: bytes, region: Region | None = None) -> CoreSource:
     """Decode a core; see `cacl.image.readers.open_source`.
 
     Parameters
@@ -73,13 +74,25 @@ def decode(path: Path, head: bytes) -> CoreSource:
         The file.
     head
         Its first bytes, which determine the format.
+    region
+        The part that is kept; None for the whole image.
     """
+    pixels, mpp = _decode(path, head)
+    if region is not None:
+        check_inside(path, region, *pixels.shape[:2])
+        rows = slice(region.y, region.y + region.height)
+        pixels = pixels[rows, region.x : region.x + region.width].copy()
+    return CoreSource(pixels, mpp)
+
+
+def _decode(path: Path, head: bytes) -> tuple[Pixels, float | None]:
+    """Return the pixels of a core, and the side of a pixel in um if the file states it."""
     if head.startswith(jpeg.MAGIC):
-        return CoreSource(_decode_jpeg(path, read_core(path)), None)
+        return _decode_jpeg(path, read_core(path)), None
     if head.startswith(png.MAGIC):
-        return CoreSource(_decode_png(path, read_core(path)), None)
+        return _decode_png(path, read_core(path)), None
     if head.startswith(tiff.MAGICS):
-        return CoreSource(*tiff.decode(path))
+        return tiff.decode(path)
     content, remedy = describe(head)
     raise ImageError(Reason.NOT_AN_IMAGE, f"{path} is {content}; {remedy}")
 

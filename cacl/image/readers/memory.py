@@ -10,6 +10,7 @@ from pathlib import Path
 from cacl.image.readers import jpeg, png, tiff, whole_slide
 from cacl.image.readers.files import MAX_CORE_PX, read_head
 from cacl.image.readers.jpeg_header import jpeg_size
+from cacl.image.region import Region
 from cacl.image.tile_grid import TileGrid
 
 FIXED_BYTES = 80_000_000
@@ -43,7 +44,7 @@ PALETTE, RGB_ALPHA, SIXTEEN_BITS = 3, 6, 16
 BYTE_BITS = 8
 
 
-def memory_need(path: Path, *, source_px: int, tile_px: int) -> int:
+def memory_need(path: Path, *, source_px: int, tile_px: int, region: Region | None = None) -> int:
     """Return how many bytes it takes to read an image and to compute its tiles, at most.
 
     Parameters
@@ -52,6 +53,8 @@ def memory_need(path: Path, *, source_px: int, tile_px: int) -> int:
         A regular file.
     source_px, tile_px
         Side of a tile in pixels of the source, and in the store.
+    region
+        The part that is read; None for the whole image. A core is decoded as a whole before.
 
     Raises
     ------
@@ -60,12 +63,15 @@ def memory_need(path: Path, *, source_px: int, tile_px: int) -> int:
     """
     head = read_head(path)
     if whole_slide.is_whole_slide(path):
-        return _slide_need(path, source_px, tile_px)
+        return _slide_need(path, source_px, tile_px, region)
     size = path.stat().st_size
     height, width, per_px = _core_size(path, head)
     if not per_px or not 0 < height * width <= MAX_CORE_PX:
         return FIXED_BYTES  # the reader refuses the file before it decodes it, and says why
     decoding = per_px * height * width + size
+    if region is not None:
+        decoding += HELD_BYTES_PER_PX * region.height * region.width
+        height, width = region.height, region.width
     tiling = HELD_BYTES_PER_PX * height * width + _tiling_need(height, width, source_px, tile_px)
     return FIXED_BYTES + max(decoding, tiling)
 
@@ -89,12 +95,12 @@ def _core_size(path: Path, head: bytes) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
-def _slide_need(path: Path, source_px: int, tile_px: int) -> int:
-    with whole_slide.open_slide(path) as slide:
+def _slide_need(path: Path, source_px: int, tile_px: int, region: Region | None) -> int:
+    with whole_slide.open_slide(path, region) as slide:
         native = NATIVE_TILE_BYTES_PER_PX * slide.native_tile_px()
-        region = REGION_BYTES_PER_PX * (source_px + 2) ** 2
+        block = REGION_BYTES_PER_PX * (source_px + 2) ** 2
         tiling = _tiling_need(slide.height, slide.width, source_px, tile_px)
-        return FIXED_BYTES + native + region + tiling
+        return FIXED_BYTES + native + block + tiling
 
 
 def _tiling_need(height: int, width: int, source_px: int, tile_px: int) -> int:

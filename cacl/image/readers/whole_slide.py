@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import openslide
+from numpy.typing import NDArray
 from PIL import Image
 
 from cacl.errors import ImageError, Reason
@@ -18,7 +20,8 @@ from cacl.image.readers.core import on_white
 from cacl.image.readers.downsample import downsample_subpixel, downsample_window
 from cacl.image.readers.files import MAX_CORE_PX, damaged, read_head
 from cacl.image.readers.other_formats import AS_SLIDE
-from cacl.image.readers.source import Pixels, Source, plausible_mpp
+from cacl.image.readers.source import WHITE, Pixels, Source, plausible_mpp
+from cacl.image.region import Region, check_inside
 from cacl.image.tile_grid import TileGrid
 from cacl.runtime.resources import raise_if_short
 from cacl.runtime.source_files import unreadable
@@ -79,7 +82,7 @@ def is_whole_slide(path: Path) -> bool:
 
 
 @contextmanager
-def open_slide(path: Path) -> Iterator[SlideSource]:
+def open_slide(path: Path, region: Region | None = None) -> Iterator[SlideSource]:
     """Open a file that `is_whole_slide` accepts; see `cacl.image.readers.open_source`."""
     try:
         slide = openslide.OpenSlide(path)
@@ -87,7 +90,10 @@ def open_slide(path: Path) -> Iterator[SlideSource]:
         raise _failure(path, error) from error
     with slide:
         _check_header(path, slide)
-        yield SlideSource(path, slide)
+        if region is not None:
+            width, height = slide.dimensions
+            check_inside(path, region, height, width)
+        yield SlideSource(path, slide, region)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,9 @@ class Window:
         return self.offset == 0 and self.side == self.size
 
 
-def level_window(index: int, source_px: int, source_size: int, level_size: int) -> Window:
+def level_window(
+    index: int, source_px: int, source_size: int, level_size: int, origin: int = 0
+) -> Window:
     """Return the window of tile `index` along one axis of a pyramid level.
 
     The level covers the same field as the source, although its size is rounded. The computation
@@ -127,8 +135,10 @@ def level_window(index: int, source_px: int, source_size: int, level_size: int) 
         Side of a tile in pixels of the source.
     source_size, level_size
         Size of the source and of the level along the axis.
+    origin
+        Pixel of the source at which tile 0 begins.
     """
-    start = index * source_px * level_size
+    start = (origin + index * source_px) * level_size
     length = source_px * level_size
     first = start // source_size
     last = -(-(start + length) // source_size)
@@ -138,11 +148,15 @@ def level_window(index: int, source_px: int, source_size: int, level_size: int) 
 
 
 class SlideSource(Source):
-    """An open whole slide; reading is thread-safe."""
+    """An open whole slide, or a region of one; reading is thread-safe."""
 
-    def __init__(self, path: Path, slide: openslide.OpenSlide) -> None:
+    def __init__(
+        self, path: Path, slide: openslide.OpenSlide, region: Region | None = None
+    ) -> None:
         width, height = slide.dimensions
-        super().__init__(height, width, _mpp(path, slide))
+        self._part = region or Region(0, 0, width, height)
+        super().__init__(self._part.height, self._part.width, _mpp(path, slide))
+        self._slide_height, self._slide_width = height, width
         self._path = path
         self._slide = slide
         # Stored here, because OpenSlide fails all queries after its first decoding error.
@@ -151,9 +165,14 @@ class SlideSource(Source):
     def _tile(self, grid: TileGrid, row: int, col: int) -> Pixels:
         level = self._best_level(grid.downsample)
         level_width, level_height = self._levels[level][1]
-        y = level_window(row, grid.source_px, self.height, level_height)
-        x = level_window(col, grid.source_px, self.width, level_width)
+        side, part = grid.source_px, self._part
+        y = level_window(row, side, self._slide_height, level_height, part.y)
+        x = level_window(col, side, self._slide_width, level_width, part.x)
         pixels = self._read(level, y, x)
+        height = _pixels_before(part.y + part.height, y, self._slide_height, level_height)
+        width = _pixels_before(part.x + part.width, x, self._slide_width, level_width)
+        if height < y.size or width < x.size:
+            pixels = np.where(_inside(height, width, y.size, x.size), pixels, np.uint8(WHITE))
         if y.is_aligned and x.is_aligned and y.size == x.size:
             return downsample_window(pixels, grid.tile_px)
         return downsample_subpixel(
@@ -179,6 +198,17 @@ class SlideSource(Source):
         except openslide.OpenSlideError as error:
             raise _failure(self._path, error) from error
         return on_white(region)
+
+
+def _pixels_before(end: int, window: Window, source_size: int, level_size: int) -> int:
+    """Return how many pixels of a window have their centres before pixel `end` of the source."""
+    return max(0, -(-(2 * end * level_size - source_size) // (2 * source_size)) - window.first)
+
+
+def _inside(height: int, width: int, rows: int, cols: int) -> NDArray[np.bool_]:
+    """Return (rows, cols, 1), True in the first `height` rows and `width` columns."""
+    inside: NDArray[np.bool_] = (np.arange(rows) < height)[:, None] & (np.arange(cols) < width)
+    return inside[..., None]
 
 
 def _failure(path: Path, error: openslide.OpenSlideError) -> ImageError:
