@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -29,6 +30,7 @@ MAX_VIEWS = 400
 MAX_SIDE_PX = 4096
 MAX_BYTES = 4_000_000
 JPEG_QUALITIES = (88, 75, 60, 40)
+MASK_SCALE = 255
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def write_view(store: Store, image_id: str, folder: Path) -> View | None:
         image = store.image(image_id)
         factor = -(-max(image.shape[-2:]) // MAX_SIDE_PX)
         pixels = _read(image, factor)
-        mask = _read(store.label(image_id, "stain"), factor, scale=255) / np.float32(255)
+        mask: NDArray[Any] = _read(store.label(image_id, "stain"), factor, scale=MASK_SCALE)
     except (ImageError, StoreError) as error:
         raise_if_short(error, f"report: picture of {image_id}")
         log.warning("report: no picture of %s: %s", image_id, error)
@@ -105,7 +107,7 @@ def write_view(store: Store, image_id: str, folder: Path) -> View | None:
         data = encode_picture(pixels)
     core_path, mask_path = f"images/{image_id}.jpg", f"images/{image_id}.stain.png"
     write_bytes(folder / core_path, data)
-    write_bytes(folder / mask_path, encode_mask(mask >= 0.5))
+    write_bytes(folder / mask_path, encode_mask(mask >= 0.5 * MASK_SCALE))
     height, width = mask.shape
     return View(core_path, mask_path, width=width, height=height, factor=factor)
 
