@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "Cores of tissue microarrays found by cacl dearray",
         [
             "slides of phantom cores as pyramidal TIFF with JPEG tiles: turned by up to 5 degrees, "
-            "displaced, missing, touching, torn, faint, with debris, gaps between blocks and tinted "
+            "displaced, missing, touching, torn, faint, with debris, gaps between blocks, tinted "
             "glass; the parameters were chosen on other seeds (100 and above)",
             f"total: {cores} cores, found {found} ({found / cores:.2%}), placed right {placed} "
             f"({placed / cores:.2%}; target 99 %), false {false}",
