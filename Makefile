@@ -20,7 +20,7 @@ test: $(VENV)/dev.stamp       ## Environment, then all tests
 	  --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
 
 test-fast: $(VENV)/dev.stamp  ## Environment, then unit tests: no Slurm, no browser, no workflow run
-	$(RUN) pytest -n 2 --dist loadfile -m 'not slow and not slurm and not browser'
+	$(RUN) pytest -n 2 --dist loadfile -m 'not slow and not slurm and not browser and not interop'
 
 test-slurm: $(VENV)/dev.stamp  ## Only the tests that start a real one-node Slurm
 	$(RUN) pytest tests/workflow/slurm
