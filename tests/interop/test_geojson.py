@@ -1,8 +1,8 @@
 """Exported masks are valid polygons for shapely, GeoJSON, and objects of the QuPath team's reader.
 
 QuPath publishes no schema of its GeoJSON: its repository and its documentation have none. Its team
-publishes qubalab, which reads the objects in Python. The keys below are those that QuPath 0.5 reads
-(`PathObjectTypeAdapters.java`, `GsonTools.java`); it ignores others.
+publishes qubalab, which reads the objects in Python. The keys below are among those that QuPath
+reads (`PathObjectTypeAdapters.java` of qupath-core).
 """
 
 from __future__ import annotations
