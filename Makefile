@@ -1,13 +1,15 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+INTEROP := .venv-interop
 SEEDS ?= 1
 BIOME := @biomejs/biome@2.6.8
+GRAPHVIZ := @hpcc-js/wasm-graphviz-cli@1.11.2
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
 
-.PHONY: help demo test test-fast test-slurm check package lock audit docs benchmark profile clean
+.PHONY: help demo test test-fast test-slurm check package lock audit docs interop rulegraph benchmark profile clean
 
 help:       ## This list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -20,7 +22,7 @@ test: $(VENV)/dev.stamp       ## Environment, then all tests
 	  --cov=cacl --cov-report=term:skip-covered --cov-fail-under=90
 
 test-fast: $(VENV)/dev.stamp  ## Environment, then unit tests: no Slurm, no browser, no workflow run
-	$(RUN) pytest -n 2 --dist loadfile -m 'not slow and not slurm and not browser'
+	$(RUN) pytest -n 2 --dist loadfile -m 'not slow and not slurm and not browser and not interop'
 
 test-slurm: $(VENV)/dev.stamp  ## Only the tests that start a real one-node Slurm
 	$(RUN) pytest tests/workflow/slurm
@@ -55,6 +57,16 @@ docs: $(VENV)/dev.stamp       ## Write the files made from cacl/config.py; build
 	$(RUN) cacl docs
 	$(RUN) NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
+rulegraph: $(VENV)/dev.stamp  ## Draw docs/rulegraph.svg from the workflow's rules
+	@command -v npx >/dev/null || { echo "Graphviz needs npx: apt-get install nodejs npm"; exit 1; }
+	$(RUN) PYTHONHASHSEED=0 snakemake --rulegraph dot --forceall --quiet all >$(VENV)/rulegraph.dot
+	npm_config_cache=$(VENV)/npm npx --yes $(GRAPHVIZ) -T svg $(VENV)/rulegraph.dot >docs/rulegraph.svg
+
+interop: $(INTEROP)/interop.stamp  ## Open a census in napari, scanpy, R, LibreOffice and others; write the table
+	@for program in Rscript soffice xvfb-run; do command -v $$program >/dev/null || \
+	  { echo "$$program is missing; CONTRIBUTING.md lists the Debian packages"; exit 1; }; done
+	PATH="$(CURDIR)/$(INTEROP)/bin:$$PATH" python -m benchmarks.interop.interop
+
 benchmark: $(VENV)/run.stamp  ## Compare methods against true masks; SEEDS=3 pools three runs
 	$(RUN) $(if $(filter 1,$(SEEDS)),snakemake --quiet host reason -- benchmark,\
 	  python -m benchmarks.quality.quality --seeds $(SEEDS))
@@ -76,4 +88,12 @@ $(VENV)/run.stamp: pyproject.toml constraints.txt
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
 	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Sees the packages of $(VENV) through a .pth file, so that napari and its test plugin stay out of it.
+$(INTEROP)/interop.stamp: $(VENV)/dev.stamp
+	$(PYTHON) -m venv --clear $(INTEROP)
+	$(INTEROP)/bin/python .ci/share_packages.py $(VENV)
+	$(INTEROP)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt \
+	  --editable '.[interop]'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Export the census: masks for QuPath, the antibody table for scanpy, the model as one file."""
+"""Export the census: masks for QuPath, tables for scanpy and Excel, the model as one file."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cacl.errors import ConfigError
-from cacl.export import anndata, masks
+from cacl.export import anndata, masks, workbook
 from cacl.model.model_file import write_model_file
-from cacl.steps.parameters import ModelExport
+from cacl.steps.parameters import ExportFiles
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class ExportSummary:
     ----------
     table_shape
         Number of antibodies and of measures in the AnnData file.
+    sheets
+        Number of tables in the workbook.
     images
         Number of GeoJSON files.
     model
@@ -27,6 +29,7 @@ class ExportSummary:
     """
 
     table_shape: tuple[int, int] | None
+    sheets: int | None
     images: int | None
     model: str | None
 
@@ -34,15 +37,13 @@ class ExportSummary:
 def export(
     report: Path,
     store: Path,
+    files: ExportFiles,
     *,
-    geojson: Path | None = None,
-    h5ad: Path | None = None,
-    model: ModelExport | None = None,
     labels: Sequence[str] = (),
     antibodies: Sequence[str] = (),
     jobs: int = 1,
 ) -> ExportSummary:
-    """Write the masks of a report as GeoJSON, its antibodies as AnnData, the model as one file.
+    """Write a report's masks as GeoJSON, its tables as AnnData and workbook, the model as one file.
 
     Parameters
     ----------
@@ -50,12 +51,9 @@ def export(
         Folder of `cacl report`; its images are exported.
     store
         The OME-Zarr store.
-    geojson
-        Folder for the masks; see `cacl.export.masks.write_masks`.
-    h5ad
-        File for the antibodies; see `cacl.export.anndata.write_antibodies`.
-    model
-        The model and its file; see `cacl.model.model_file.write_model_file`.
+    files
+        What to write: see `cacl.export.masks.write_masks`, `cacl.export.anndata.write_antibodies`,
+        `cacl.export.workbook.write_workbook`, `cacl.model.model_file.write_model_file`.
     labels
         Masks to write as GeoJSON; all if empty.
     antibodies
@@ -66,7 +64,8 @@ def export(
     Raises
     ------
     ConfigError
-        No output is named, a label or an antibody is unknown, or the package `anndata` is missing.
+        No output is named, a label or an antibody is unknown, the package `anndata` or `xlsxwriter`
+        is missing, or a table has more rows than a sheet.
     StrictError
         Some masks could not be exported; the log lists the reasons, all other files are written.
     TableError
@@ -74,15 +73,17 @@ def export(
     CheckpointError
         The folder of the model contains none that can be used.
     """
-    if geojson is None and h5ad is None and model is None:
+    if files == ExportFiles():
         raise ConfigError(
-            "Nothing to export: name one or more of --geojson FOLDER, --h5ad FILE, --model FILE"
+            "Nothing to export: name one or more of --geojson FOLDER, --h5ad FILE, --xlsx FILE, "
+            "--model FILE"
         )
-    digest = None if model is None else write_model_file(model.folder, model.file)
-    shape = None if h5ad is None else anndata.write_antibodies(report, h5ad)
+    digest = None if files.model is None else write_model_file(files.model.folder, files.model.file)
+    shape = None if files.h5ad is None else anndata.write_antibodies(report, files.h5ad)
+    sheets = None if files.xlsx is None else workbook.write_workbook(report, files.xlsx)
     images = None
-    if geojson is not None:
+    if files.geojson is not None:
         images = masks.write_masks(
-            report, store, geojson, labels=labels, antibodies=antibodies, jobs=jobs
+            report, store, files.geojson, labels=labels, antibodies=antibodies, jobs=jobs
         )
-    return ExportSummary(table_shape=shape, images=images, model=digest)
+    return ExportSummary(table_shape=shape, sheets=sheets, images=images, model=digest)

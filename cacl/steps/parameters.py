@@ -148,6 +148,16 @@ class ModelExport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportFiles:
+    """What a report is exported to: a folder for GeoJSON, files; None for what is not wanted."""
+
+    geojson: Path | None = None
+    h5ad: Path | None = None
+    xlsx: Path | None = None
+    model: ModelExport | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasureFiles:
     """What a shard is measured from."""
 

@@ -205,17 +205,19 @@ def reading_notes(names: Iterable[str]) -> list[str]:
     dates, formulas = date_like_names(all_names), formula_like_names(all_names)
     notes = [
         "The CSV files are UTF-8, comma-separated, with `.` as decimal point, line feeds, six "
-        "significant digits and empty fields for unknown values. The Parquet file of the same name "
-        "has full precision.",
+        "significant digits, `TRUE` and `FALSE`, and empty fields for unknown values. The Parquet "
+        "file of the same name has full precision.",
         "There is no byte order mark, because R, pandas and validators read it as part of the "
         "first column's name. Text that is not ASCII, such as names in your manifest, therefore "
         "needs Excel's import, see below.",
         "R: `read.csv(\"antibodies.csv\")` or `readr::read_csv`; the gene `NA`, if there is one, "
         "needs `na.strings = \"\"`. Python: `pandas.read_csv(..., keep_default_na=False)` or the "
         "Parquet file.",
-        "Excel: use Data > From Text/CSV, file origin 65001 (UTF-8), and import names as Text. "
-        "A double click reads the file with your system's decimal point and converts some gene "
-        "names to dates, permanently once the file is saved.",
+        "Excel, LibreOffice: `cacl export --xlsx atlas.xlsx` writes all tables as one workbook, "
+        "whose names are texts and whose numbers are numbers. To open a CSV in Excel, use Data > "
+        "From Text/CSV, file origin 65001 (UTF-8), and import names as Text. A double click reads "
+        "the file with your system's decimal point and converts some gene names to dates, "
+        "permanently once the file is saved.",
     ]  # fmt: skip
     if dates:
         notes.append(

@@ -106,9 +106,9 @@ def write_parquet(
 def write_csv(path: Path, rows: Iterable[Any], record: type) -> None:
     """Write records, or a data frame with the record's columns, as CSV.
 
-    UTF-8, decimal point, line feeds, six significant digits; missing values are empty. A value with
-    a comma, a quote or any kind of line end is in quotes: there are as many records as rows. A text
-    that a spreadsheet evaluates as a formula has an apostrophe before it.
+    UTF-8, decimal point, line feeds, six significant digits, `TRUE` and `FALSE`; missing values are
+    empty. A value with a comma, a quote or any kind of line end is in quotes: there are as many
+    records as rows. A text that a spreadsheet evaluates as a formula has an apostrophe before it.
     """
     Path(f"{path}{SUFFIX}").unlink(missing_ok=True)  # that of a former `write_checked_text`
     write_text(path, table_csv(rows, record))
@@ -254,6 +254,8 @@ def _nullable(dtype: pa.DataType) -> Any:
 
 
 def _csv_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).upper()  # R reads TRUE as a truth value, True and true as a text
     if isinstance(value, float):
         return f"{value:.{CSV_SIGNIFICANT_DIGITS}g}"
     if isinstance(value, str):

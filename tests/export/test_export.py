@@ -17,6 +17,7 @@ from cacl.errors import ConfigError, StrictError
 from cacl.export import geojson
 from cacl.image import palette
 from cacl.steps.export import export
+from cacl.steps.parameters import ExportFiles
 from cacl.store import ImageMeta
 from cacl.tables.schemas import AntibodyRow, ImageRow, SegmentedRow
 from tests.fixtures.reports import cores, run
@@ -132,7 +133,9 @@ def test_every_component_has_its_score() -> None:
 
 
 def test_exported_masks_equal_the_store(atlas: SmallAtlas, tmp_path: Path) -> None:
-    summary = export(atlas.path("report"), atlas.path("atlas.zarr"), geojson=tmp_path, jobs=2)
+    summary = export(
+        atlas.path("report"), atlas.path("atlas.zarr"), ExportFiles(geojson=tmp_path), jobs=2
+    )
     files = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.geojson"))
     assert summary.images == len(files) == 3
     assert summary.table_shape is None
@@ -179,7 +182,7 @@ def test_every_class_has_its_own_name_and_colour(tmp_path: Path) -> None:
     made.measure(classes_table=made.path("classes.parquet"))
     run(made, failures=[], classes_table=[made.path("classes.parquet")])
     report, store, folder = made.path("report"), made.path("atlas.zarr"), tmp_path / "masks"
-    export(report, store, geojson=folder)
+    export(report, store, ExportFiles(geojson=folder))
     (file,) = folder.rglob("*.geojson")
     features = json.loads(file.read_text())["features"]
     classes = [feature["properties"]["classification"] for feature in features]
@@ -189,21 +192,21 @@ def test_every_class_has_its_own_name_and_colour(tmp_path: Path) -> None:
         {"name": "CaCL stain: nucleus", "color": [0, 158, 115]},
     ]
     np.testing.assert_array_equal(rasterize(polygons_of(features[2:])[0], 1.0, (128, 128)), nucleus)
-    export(report, store, geojson=folder, labels=["stain-nucleus"])
+    export(report, store, ExportFiles(geojson=folder), labels=["stain-nucleus"])
     (feature,) = json.loads(file.read_text())["features"]
     assert feature == features[2]
     with pytest.raises(ConfigError, match="can be cell, stain, stain-nucleus, got stain-goblet"):
-        export(report, store, geojson=folder, labels=["stain-goblet"])
+        export(report, store, ExportFiles(geojson=folder), labels=["stain-goblet"])
 
 
 def test_errors_name_what_cannot_be_exported(atlas: SmallAtlas, tmp_path: Path) -> None:
     report, store = atlas.path("report"), atlas.path("atlas.zarr")
     with pytest.raises(ConfigError, match="Labels can be cell, stain, got nucleus"):
-        export(report, store, geojson=tmp_path, labels=["nucleus"])
+        export(report, store, ExportFiles(geojson=tmp_path), labels=["nucleus"])
     with pytest.raises(ConfigError, match="has no measured image of HPA999999"):
-        export(report, store, geojson=tmp_path, antibodies=["HPA999999"])
+        export(report, store, ExportFiles(geojson=tmp_path), antibodies=["HPA999999"])
     with pytest.raises(StrictError, match="3 of 3 images could not be exported; the first is HPA"):
-        export(report, tmp_path / "empty.zarr", geojson=tmp_path)
+        export(report, tmp_path / "empty.zarr", ExportFiles(geojson=tmp_path))
     result = CliRunner().invoke(app, ["export", "--report", str(report)])
     assert result.exit_code == 1
     assert "Nothing to export" in result.output

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from cacl import tables
 from cacl.image import stain
 from cacl.steps.export import export
+from cacl.steps.parameters import ExportFiles
 from cacl.tables.schemas import FailureRow
 from tests.fixtures.browser import OpenPage, accessibility_violations, draw_figures
 from tests.fixtures.real_cores import measured_cores
@@ -120,7 +121,7 @@ def test_exported_masks_lie_on_the_original_images(
     export(
         atlas.path("report"),
         atlas.store.root,
-        geojson=tmp_path,
+        ExportFiles(geojson=tmp_path),
         labels=["stain"],
         antibodies=["HPA026485"],
     )

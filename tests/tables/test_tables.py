@@ -10,6 +10,7 @@ import pytest
 
 from cacl import tables
 from cacl.errors import TableError
+from cacl.tables.control_schemas import ControlCoreRow
 from cacl.tables.schemas import FailureRow, MeasureRow, TileStatRow
 
 
@@ -58,6 +59,18 @@ def test_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
         tables.write_csv(tmp_path / f"{name}.csv", [FAILURE], FailureRow)
     for kind in ("parquet", "csv"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_truth_values_are_those_of_r_and_pandas(tmp_path: Path) -> None:
+    row = ControlCoreRow(
+        image_id="A/1", antibody_id="A", used=True, border_um=1.5, painted_um=1.0, note=""
+    )
+    rows = [row, replace(row, used=False)]
+    tables.write_csv(tmp_path / "c.csv", rows, ControlCoreRow)
+    lines = (tmp_path / "c.csv").read_text().splitlines()
+    place = lines[0].split(",").index("used")
+    assert [line.split(",")[place] for line in lines[1:]] == ["TRUE", "FALSE"]
+    assert pd.read_csv(tmp_path / "c.csv")["used"].tolist() == [True, False]
 
 
 def test_csv_quotes_values_and_keeps_unicode(tmp_path: Path) -> None:
