@@ -33,6 +33,8 @@ SCRIPTS = (
     *("cores.js", "facts.js", "zoom.js", "viewer.js", "panel.js", "compare.js", "masks.js"),
     "report.js",
 )
+# The page has one file of each, because a browser opens a file faster than twenty.
+STYLE, SCRIPT = "report.css", "report.js"
 SHOWN_FAILURES = 200
 GALLERY_CORES = 3
 # CSS variables of the page.
@@ -55,8 +57,9 @@ def write_page(content: ReportContent, out: Path) -> None:
         Folder of the report. `figures/` is a complete page too, which a Snakemake report embeds.
     """
     assets = resources.files("cacl.report") / "assets"
-    for name in (*STYLES, *SCRIPTS):
-        write_bytes(out / "assets" / name, (assets / name).read_bytes())
+    for bundle, names in ((STYLE, STYLES), (SCRIPT, SCRIPTS)):
+        parts = [(assets / name).read_bytes() for name in names]
+        write_bytes(out / "assets" / bundle, b"\n".join(parts))
     page_data.write_page_data(content, out / "assets")
     figures_folder = out / "figures"
     write_bytes(figures_folder / "figures.css", (assets / "figures.css").read_bytes())
@@ -142,8 +145,8 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
         "shown_disagreements": gallery.SHOWN_DISAGREEMENTS,
         "shown_review": gallery.SHOWN_REVIEW,
         "shown_failures": SHOWN_FAILURES,
-        "styles": STYLES,
-        "scripts": SCRIPTS,
+        "style": STYLE,
+        "script": SCRIPT,
     }
 
 

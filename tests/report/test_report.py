@@ -17,7 +17,6 @@ from cacl.errors import CheckpointError, TableError
 from cacl.image import palette
 from cacl.report import downsample, text, thumbnails
 from cacl.report.gallery import gallery_antibodies, thumbnail_antibodies
-from cacl.report.page import SCRIPTS, STYLES
 from cacl.store.arrays import StoredArray
 from cacl.tables.dictionary import report_tables
 from cacl.tables.schemas import AntibodyRow, DisagreementRow, FailureRow, GeneRow, MeasureRow
@@ -98,8 +97,7 @@ def test_every_csv_has_an_equal_parquet_table(atlas: SmallAtlas) -> None:
 def test_equal_runs_give_equal_bytes(atlas: SmallAtlas) -> None:
     first, second = atlas.path("report"), run(atlas, "again", jobs=3)
     files = sorted(path.relative_to(first) for path in first.rglob("*") if path.is_file())
-    assets = [*STYLES, *SCRIPTS, "data.js", "genes.js", "terms.js", "cores-0.js"]
-    assert len(files) == 2 * len(report_tables("")) + 4 + 1 + len(assets) + 5 + 4 * 10
+    assert len(files) == 2 * len(report_tables("")) + 4 + 1 + 6 + 5 + 4 * 10
     for name in files:
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     shutil.rmtree(second)
@@ -132,7 +130,7 @@ def test_names_are_escaped(atlas: SmallAtlas) -> None:
     page = html(atlas.path("report"))
     assert "alert(" in page
     assert "<script>alert" not in page
-    assert len(re.findall("<script", page)) == 2 + len(SCRIPTS)
+    assert len(re.findall("<script", page)) == 3
     assert 'href="https://www.proteinatlas.org/not-ensembl' not in page
     for path in atlas.path("report/assets").glob("*.js"):
         if path.name in ("data.js", "cores-0.js", "genes.js"):

@@ -11,14 +11,23 @@ window.Cacl.address = (() => {
   window.addEventListener("hashchange", () => {
     if (!isView() && view.size) write();
   });
+  const put = (name, values) => {
+    view.delete(name);
+    for (const value of values) view.append(name, value);
+  };
   return {
     get: (name) => view.get(name),
     getAll: (name) => view.getAll(name),
     /* values: none removes the name */
     set: (name, ...values) => {
-      view.delete(name);
-      for (const value of values) view.append(name, value);
+      put(name, values);
       write();
+    },
+    /* entries: [name, values]; the browser limits how often the address may change */
+    setAll: (entries) => {
+      const before = view.toString();
+      for (const [name, values] of entries) put(name, values);
+      if (view.toString() !== before) write();
     },
   };
 })();

@@ -72,7 +72,7 @@ window.Cacl.columnFilters = (() => {
       return (row) => tests.every((test) => test(row));
     };
     const reset = () => {
-      for (const name of values.keys()) address.set(name);
+      address.setAll([...values.keys()].map((name) => [name, []]));
       values.clear();
       for (const field of inputs.values()) {
         field.value = "";

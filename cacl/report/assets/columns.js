@@ -127,6 +127,7 @@ window.Cacl.columns = (() => {
         cell: compare,
         fields: [],
         shown: "wide",
+        type: "screen",
         unsorted: true,
       },
     ];

@@ -14,15 +14,15 @@
   /* Antibodies */
   const fields = ["search", "staining", "label", "max-q", "tissue"].map(element);
   const [search, staining, label, maxQ, tissue] = fields;
-  const searchTexts = new Map(
-    data.rows.map((row) => [
-      row,
-      ["gene", "antibody_id", "ensembl_id", "hpa_location"]
-        .map((name) => get(row, name))
-        .join(" ")
-        .toLowerCase(),
-    ]),
-  );
+  const searchTexts = new Map();
+  const searchText = (row) => {
+    if (!searchTexts.has(row)) {
+      const names = ["gene", "antibody_id", "ensembl_id", "hpa_location"];
+      const text = names.map((name) => get(row, name)).join(" ");
+      searchTexts.set(row, text.toLowerCase());
+    }
+    return searchTexts.get(row);
+  };
   const tissues = new Map(
     data.rows.map((row) => [row, get(row, "tissues").split("; ").filter(Boolean)]),
   );
@@ -80,7 +80,7 @@
     get,
     columns: columns.antibodies(data.rows, get, { gene: geneCell, compare: compareCell }),
     accepts: (row) =>
-      words.every((word) => searchTexts.get(row).includes(word)) &&
+      words.every((word) => searchText(row).includes(word)) &&
       (staining.value === "*" || get(row, "hpa_staining") === staining.value) &&
       (label.value === "*" || get(row, "label") === label.value) &&
       (maxQ.value === "*" ||
@@ -101,10 +101,12 @@
   });
   const applyFilters = () => {
     words = searchWords(search);
-    for (const field of fields) {
-      const isSet = field.value !== (field === search ? "" : "*");
-      address.set(field.id, ...(isSet ? [field.value] : []));
-    }
+    address.setAll(
+      fields.map((field) => {
+        const isSet = field.value !== (field === search ? "" : "*");
+        return [field.id, isSet ? [field.value] : []];
+      }),
+    );
     antibodies.select();
   };
   const filters = search.form;
