@@ -45,16 +45,21 @@ def test_columns_are_filtered_by_number_and_text(opened: OpenPage) -> None:
     rows = page.locator("#table tbody tr")
     assert page.locator(".column-filters").first.is_hidden()
     tools(page, "Column filters").click()
-    page.get_by_label("Ratio in per cent at least").fill("12,5")
+    page.locator("#table").get_by_label("Ratio in per cent at least").fill("12,5")
     assert rows.count() == 3
-    page.get_by_label("Ratio in per cent at most").fill("30")
+    page.locator("#table").get_by_label("Ratio in per cent at most").fill("30")
     assert rows.count() == 2
     page.locator("#table").get_by_label("HPA contains").fill("MEDI")
     assert rows.count() == 1
     assert "HPA000002" in rows.inner_text()
     page.wait_for_url("**/*hpa_staining.has=MEDI*")
-    page.get_by_label("Ratio in per cent at most").fill("x")
-    assert page.get_by_label("Ratio in per cent at most").get_attribute("aria-invalid") == "true"
+    page.locator("#table").get_by_label("Ratio in per cent at most").fill("x")
+    assert (
+        page.locator("#table")
+        .get_by_label("Ratio in per cent at most")
+        .get_attribute("aria-invalid")
+        == "true"
+    )
     assert rows.count() == 1
     assert opened.messages == []
     assert accessibility_violations(page) == []
@@ -67,9 +72,9 @@ def test_columns_are_filtered_by_number_and_text(opened: OpenPage) -> None:
 def test_interval_is_filtered_by_its_ends(opened: OpenPage) -> None:
     page = opened.page
     tools(page, "Column filters").click()
-    page.get_by_label("95 % interval in per cent at least").fill("0.05")
+    page.locator("#table").get_by_label("95 % interval in per cent at least").fill("0.05")
     assert page.locator("#table tbody tr").count() == 1
-    page.get_by_label("95 % interval in per cent at most").fill("99")
+    page.locator("#table").get_by_label("95 % interval in per cent at most").fill("99")
     assert page.locator("#table tbody tr").count() == 0
 
 
