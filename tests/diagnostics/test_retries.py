@@ -17,6 +17,7 @@ FOR_GOOD = {
     "unsafe_id",
     "too_large",
     "too_small",
+    "outside_image",
     "several_images",
     "unsupported_pixels",
     "no_tissue",
