@@ -30,7 +30,7 @@ CHECKED = {
     "store": 1,
     "image in the store": 6,
     "model file": 2,
-    "report file": 64,
+    "report file": 71,
 }
 
 
@@ -71,7 +71,7 @@ def test_command_names_the_first_bad_of_each_kind_and_exits_with_1(results: Path
     assert f"First bad image: {image} has changed since it was acquired" in text
     assert "run `cacl acquire` again (`snakemake --forcerun acquire`)" in text
     assert f"First bad report file: {page} has changed" in text
-    assert "2 of 118 are bad" in text
+    assert "2 of 125 are bad" in text
 
 
 @pytest.mark.parametrize("kind", KINDS)
