@@ -9,7 +9,7 @@ import typer
 
 from cacl.cli import options as opt
 from cacl.config import SourceConfig
-from cacl.steps.parameters import ExportFiles, ModelExport
+from cacl.steps.parameters import ExportFiles
 
 Labels = Annotated[
     list[str] | None,
@@ -22,21 +22,9 @@ Antibodies = Annotated[tuple[str, ...], opt.Key(SourceConfig, "antibodies")]
 
 def export(
     antibodies: Antibodies,
+    files: ExportFiles,
     report: Annotated[Path, typer.Option(help="Folder of `cacl report`.")] = Path("results/report"),
     store: opt.StorePath = Path("results/atlas.zarr"),
-    geojson: Annotated[
-        Path | None, typer.Option(help="Folder for masks as GeoJSON for QuPath.")
-    ] = None,
-    h5ad: Annotated[
-        Path | None, typer.Option(help="File for antibodies x measures as AnnData.")
-    ] = None,
-    xlsx: Annotated[
-        Path | None, typer.Option(help="File for all tables as an Excel workbook.")
-    ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(help="File for the model beside the report, for train.model of another run."),
-    ] = None,
     label: Labels = None,
     jobs: opt.Jobs = 1,
 ) -> None:
@@ -48,12 +36,6 @@ def export(
     from cacl.steps import export as step
 
     with opt.report_errors():
-        files = ExportFiles(
-            geojson=geojson,
-            h5ad=h5ad,
-            xlsx=xlsx,
-            model=None if model is None else ModelExport(report.parent / "model", model),
-        )
         summary = step.export(
             report,
             store,
@@ -64,10 +46,10 @@ def export(
         )
         if summary.table_shape is not None:
             rows, columns = summary.table_shape
-            typer.echo(f"{h5ad}: {rows} antibodies x {columns} measures")
+            typer.echo(f"{files.h5ad}: {rows} antibodies x {columns} measures")
         if summary.sheets is not None:
-            typer.echo(f"{xlsx}: {summary.sheets} tables and the meaning of their columns")
+            typer.echo(f"{files.xlsx}: {summary.sheets} tables and the meaning of their columns")
         if summary.images is not None:
-            typer.echo(f"{geojson}: masks of {summary.images} images")
+            typer.echo(f"{files.geojson}: masks of {summary.images} images")
         if summary.model is not None:
-            typer.echo(f"{model}: the model {summary.model}")
+            typer.echo(f"{files.model}: the model {summary.model}")

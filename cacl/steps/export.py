@@ -48,7 +48,8 @@ def export(
     Parameters
     ----------
     report
-        Folder of `cacl report`; its images are exported.
+        Folder of `cacl report`; its images are exported, and the model in the folder `model` beside
+        it.
     store
         The OME-Zarr store.
     files
@@ -78,7 +79,9 @@ def export(
             "Nothing to export: name one or more of --geojson FOLDER, --h5ad FILE, --xlsx FILE, "
             "--model FILE"
         )
-    digest = None if files.model is None else write_model_file(files.model.folder, files.model.file)
+    digest = None
+    if files.model is not None:
+        digest = write_model_file(report.parent / "model", files.model)
     shape = None if files.h5ad is None else anndata.write_antibodies(report, files.h5ad)
     sheets = None if files.xlsx is None else workbook.write_workbook(report, files.xlsx)
     images = None

@@ -139,22 +139,23 @@ class TrainFiles:
     )
 
 
-@dataclass(frozen=True)
-class ModelExport:
-    """The folder of a model, and the file that it is written to."""
-
-    folder: Path
-    file: Path
-
-
 @dataclass(frozen=True, kw_only=True)
 class ExportFiles:
     """What a report is exported to: a folder for GeoJSON, files; None for what is not wanted."""
 
-    geojson: Path | None = None
-    h5ad: Path | None = None
-    xlsx: Path | None = None
-    model: ModelExport | None = None
+    geojson: Path | None = field(
+        default=None, metadata={"help": "Folder for masks as GeoJSON for QuPath."}
+    )
+    h5ad: Path | None = field(
+        default=None, metadata={"help": "File for antibodies x measures as AnnData."}
+    )
+    xlsx: Path | None = field(
+        default=None, metadata={"help": "File for all tables as an Excel workbook."}
+    )
+    model: Path | None = field(
+        default=None,
+        metadata={"help": "File for the model beside the report, for train.model of another run."},
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
