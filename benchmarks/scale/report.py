@@ -121,18 +121,20 @@ def _failures(count: int) -> list[FailureRow]:
 
 def _write_catalog(folder: Path, frame: pd.DataFrame) -> None:
     columns = ["image_id", "antibody_id", "ensembl_id", "gene", "tissue", "patient_id", "label"]
-    catalog = frame[columns].assign(
-        sex="",
-        age=None,
-        url="https://images.proteinatlas.org/" + frame["image_id"] + ".jpg",
-        path="",
-        hpa_version="23",
-        licence="CC BY-SA 4.0",
-        mpp=None,
-        core_um=None,
-        label_source="",
-        class_labels="",
-    )
+    catalog = [
+        ImageRow(
+            **{str(name): value for name, value in values.items()},
+            sex="",
+            age=None,
+            url=f"https://images.proteinatlas.org/{values['image_id']}.jpg",
+            path="",
+            hpa_version="23",
+            licence="CC BY-SA 4.0",
+            mpp=None,
+            label_source="",
+        )
+        for values in frame[columns].to_dict("records")
+    ]
     tables.write_parquet(folder / "catalog" / "images.parquet", catalog, ImageRow)
 
 
