@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -187,15 +187,25 @@ def draw_tiles(folder: Path, evaluation_set: EvaluationSet) -> None:
     _write_picture(folder / "pictures" / "tiles.jpg", np.hstack(columns))
 
 
-def evaluate(folder: Path, seed: int, threads: int) -> None:
-    """Compare the methods on the test antibodies, and draw some of their tiles."""
+def evaluate(folder: Path, trained: Mapping[str, str], seed: int, threads: int) -> None:
+    """Compare the methods on the test antibodies, and draw some of their tiles.
+
+    Parameters
+    ----------
+    folder
+        Working directory of the run.
+    trained
+        The models to compare: entries of `MODELS`.
+    seed, threads
+        Seed of the sample of tiles, and threads of the networks.
+    """
     rows = tables.read_frame([folder / TILES], TileRow)
     manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
     check_split(rows, manifest.set_index("antibody_id")["patient_id"])
     source = EvaluationSource(
         SET, folder / TILES, folder / "results/atlas.zarr", PhantomTruth(folder / "truth")
     )
-    models = {name: (folder / path).parent for name, path in MODELS.items()}
+    models = {name: (folder / path).parent for name, path in trained.items()}
     benchmark(
         [source],
         TrainedModels(**models),
@@ -246,6 +256,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--cores", type=int, default=CORES, help="cores per antibody")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--without-baselines",
+        action="store_true",
+        help="train neither the paper's preset nor the classifier of the CAM methods",
+    )
     parser.add_argument("--prepare-only", action="store_true", help="paint and select, then stop")
     parser.add_argument("--out", type=Path, default=RESULTS / "real_tissue.md")
     options = parser.parse_args(arguments)
@@ -262,9 +277,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.prepare_only:
         snakemake(folder, [TILES])
         return
-    snakemake(folder, list(MODELS.values()))
-    evaluate(folder, options.seed, options.threads)
-    report(folder, options.out, options.seed, [f"quality flags: {flags}", load_note(load)])
+    names = ["model"] if options.without_baselines else list(MODELS)
+    trained = {name: MODELS[name] for name in names}
+    snakemake(folder, list(trained.values()))
+    evaluate(folder, trained, options.seed, options.threads)
+    missing = [name for name in MODELS if name not in trained]
+    notes = [f"not trained in this call: {', '.join(missing)}"] if missing else []
+    notes += [f"quality flags: {flags}", load_note(load)]
+    report(folder, options.out, options.seed, notes)
 
 
 def _write_picture(path: Path, rgb: UInt8) -> None:
