@@ -35,7 +35,7 @@ ALPHA_LEVELS = 16
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """Thumbnail of a core.
+    """Picture of a core beside the page, and its mask.
 
     Parameters
     ----------

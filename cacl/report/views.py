@@ -18,6 +18,7 @@ from PIL import Image
 from cacl.errors import ImageError, StoreError
 from cacl.image import palette
 from cacl.report.downsample import block_means, downsample
+from cacl.report.thumbnails import Thumbnail
 from cacl.runtime.progress import track
 from cacl.runtime.resources import raise_if_short
 from cacl.store import Store
@@ -34,24 +35,16 @@ MASK_SCALE = 255
 
 
 @dataclass(frozen=True)
-class View:
+class View(Thumbnail):
     """Picture of a core for the viewer.
 
     Parameters
     ----------
-    core, mask
-        Paths of the picture and of its mask, relative to the report's folder.
-    width, height
-        Size of both, in px.
     factor
         Pixels of the store per pixel of the picture and side; 1 unless a side of the image is
         longer than `MAX_SIDE_PX`, or its JPEG larger than `MAX_BYTES`.
     """
 
-    core: str
-    mask: str
-    width: int
-    height: int
     factor: int
 
 

@@ -20,6 +20,7 @@ from cacl.dearray.tissue import tissue_mask
 from cacl.errors import DearrayError
 from cacl.hpa.pixel_size import CORE_UM_MAX, CORE_UM_MIN
 from cacl.hpa.urls import image_id_of
+from cacl.runtime.progress import track
 from cacl.steps.parameters import DearrayOptions
 from cacl.store import is_safe_name
 
@@ -90,7 +91,8 @@ def dearray(slides: Sequence[Path], out: Path, options: DearrayOptions) -> str:
     rows: list[dict[str, str]] = []
     sentences = []
     grids: list[tuple[str, Overview, Grid]] = []
-    for slide, name in zip(slides, names, strict=True):
+    named = zip(slides, names, strict=True)
+    for slide, name in track(named, "dearray: slides", len(slides)):
         overview = read_overview(slide)
         grid = _grid(slide, overview, options.grid)
         values = array_map.of_slide(slide, grid)
