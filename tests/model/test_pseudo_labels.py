@@ -15,6 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from cacl.config import TargetClass
 from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask
+from cacl.model import presets
 from cacl.model.checkpoint import load_model
 from cacl.model.config import DistillConfig
 from cacl.model.data.batches import InstanceLabels
@@ -24,7 +25,17 @@ from cacl.model.inference.masks import MASKED_LOGIT
 from cacl.model.inference.predict import predict_logits
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.presets import PAPER, QUICK, ROBUST, TEACHER, get_preset, with_classes
+from cacl.model.presets import (
+    FIRST_STUDENT,
+    PAPER,
+    QUICK,
+    ROBUST,
+    SECOND_STUDENT,
+    TEACHER,
+    get_preset,
+    preset_digest,
+    with_classes,
+)
 from cacl.model.training import loop, monitor, pseudo_labels
 from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.model.training.run import TrainingRun, ema_update
@@ -33,8 +44,9 @@ from tests.fixtures.model_atlas import ModelAtlas
 pytestmark = pytest.mark.slow
 
 STEPS = 300
-assert ROBUST.distill is not None
-DISTILL = ROBUST.distill
+STUDENTS = (FIRST_STUDENT, SECOND_STUDENT, ROBUST)
+assert FIRST_STUDENT.distill is not None
+DISTILL = FIRST_STUDENT.distill
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +68,10 @@ def test_robust_model_is_a_student_of_teachers(atlas: ModelAtlas, robust: Path) 
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
-    n_teachers = DISTILL.n_teachers
-    assert rows["network"].unique().tolist() == list(range(1, n_teachers + 2))
-    assert rows.loc[rows["pseudo_label_bce"].notna(), "network"].unique().tolist() == [
-        n_teachers + 1
-    ]
+    numbers = list(range(1, DISTILL.n_teachers + len(STUDENTS) + 1))
+    assert rows["network"].unique().tolist() == numbers
+    students = rows.loc[rows["pseudo_label_bce"].notna(), "network"].unique().tolist()
+    assert students == numbers[DISTILL.n_teachers :]
     assert rows["topk_positive"].notna().sum() > 0
     assert rows["pseudo_label_bce"].notna().sum() > 0
     assert not (rows["topk_positive"].notna() & rows["pseudo_label_bce"].notna()).any()
@@ -135,9 +146,10 @@ def test_selects_the_teacher_of_larger_separation(
     both = pseudo_labels.select_teachers([untrained, trained], tiles, ROBUST.post, 2)
     assert [one.model for one in both] == [trained, untrained]
     assert both[0].separation > 5 * both[1].separation
+    pseudo_labels.warn_of_weak_teachers(both[0], tiles)
     assert "separates only" not in caplog.text
-    pseudo_labels.select_teachers([untrained], tiles, ROBUST.post, 1)
-    assert "check the masks by eye" in caplog.text
+    pseudo_labels.warn_of_weak_teachers(both[1], tiles)
+    assert "chance is 1%, expected at least 10%; check the masks by eye" in caplog.text
 
 
 def test_teacher_scores_are_in_units_of_their_standard_deviation(
@@ -156,39 +168,55 @@ def test_teacher_scores_are_in_units_of_their_standard_deviation(
 
 def test_divides_steps_among_networks() -> None:
     plan = stages(ROBUST, None)
-    teacher, student = (PlannedNetwork(one, one.optim.steps, (0,)) for one in (TEACHER, ROBUST))
-    assert plan == [*[teacher] * DISTILL.n_teachers, student]
+    teacher, *students = (
+        PlannedNetwork(one, one.optim.steps, (0,)) for one in (TEACHER, *STUDENTS)
+    )
+    assert plan == [*[teacher] * DISTILL.n_teachers, *students]
     steps = [one.steps for one in stages(ROBUST, 150)]
     assert sum(steps) == 150
     assert steps[0] / steps[-1] == pytest.approx(TEACHER.optim.steps / ROBUST.optim.steps, rel=0.1)
     assert stages(PAPER, 5) == [PlannedNetwork(PAPER, 5, (0,))]
 
 
-def test_quick_preset_has_a_third_of_the_tiles_and_equal_networks() -> None:
+def test_quick_preset_has_fewer_tiles_and_equal_networks() -> None:
     quick, robust = (
         sum(one.steps * one.preset.optim.batch_size for one in stages(preset, None))
         for preset in (QUICK, ROBUST)
     )
-    assert (quick, robust) == (20_400, 65_600)
+    assert (quick, robust) == (20_400, 55_200)
     assert QUICK.network == ROBUST.network
     assert get_preset("quick") == QUICK
+
+
+def test_digest_of_a_preset_covers_its_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {name: preset_digest(name) for name in presets.PRESETS}
+    assert len(set(before.values())) == len(before)
+    changed = replace(QUICK, distill=replace(DISTILL, teacher=replace(TEACHER, mil=None)))
+    monkeypatch.setitem(presets.PRESETS, "quick", changed)
+    assert preset_digest("quick") != before["quick"]
+    assert preset_digest("robust") == before["robust"]
 
 
 def test_every_teacher_has_its_own_teachers() -> None:
     two = replace(
         ROBUST, distill=DistillConfig(teacher=ROBUST, n_teachers=2, top_k=2), n_ensemble=2
     )
-    first = [TEACHER] * DISTILL.n_teachers + [ROBUST]
+    first = [TEACHER] * DISTILL.n_teachers + [*STUDENTS]
     assert [one.preset for one in stages(two, None)] == [*first, *first, two] * 2
 
 
 def test_each_teacher_learns_one_of_several_classes() -> None:
-    three = with_classes(ROBUST, 3)
+    three = with_classes(FIRST_STUDENT, 3)
     plan = stages(three, None)
     each = [(0,), (1,), (2,)] * (DISTILL.n_teachers // 2)
     assert [one.class_indices for one in plan] == [*each, (0, 1, 2)]
     assert {one.preset for one in plan[:-1]} == {TEACHER}
-    assert plan[-1] == PlannedNetwork(three, ROBUST.optim.steps, (0, 1, 2))
+    assert plan[-1] == PlannedNetwork(three, three.optim.steps, (0, 1, 2))
+    rounds = stages(with_classes(ROBUST, 3), None)
+    of_a_class = [TEACHER] * DISTILL.n_teachers + [FIRST_STUDENT, SECOND_STUDENT]
+    assert [one.preset for one in rounds[:-1]] == of_a_class * 3
+    indices = [index for index in range(3) for _ in of_a_class]
+    assert [one.class_indices for one in rounds] == [*((one,) for one in indices), (0, 1, 2)]
     assert {one.class_indices for one in stages(with_classes(PAPER, 3), None)} == {(0, 1, 2)}
 
 
@@ -230,9 +258,13 @@ def test_stops_early_without_a_lower_validation_loss(
     monkeypatch.setattr(loop, "STEPS_BETWEEN_CHECKS", 5)
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
-    n_teachers = sum(one.steps for one in stages(ROBUST, STEPS) if one.preset == TEACHER)
     assert ROBUST.optim.patience is not None
-    assert steps == n_teachers + 5 * (1 + ROBUST.optim.patience)
+    until_bored = 5 * (1 + ROBUST.optim.patience)
+    expected = (
+        one.steps if one.preset == TEACHER else min(one.steps, until_bored)
+        for one in stages(ROBUST, STEPS)
+    )
+    assert steps == sum(expected)
 
 
 def test_validation_loss_is_lower_for_the_right_labels(atlas: ModelAtlas, robust: Path) -> None:

@@ -44,6 +44,7 @@ rule train_paper:
     threads: 2
     params:
         limits=settings.train.cli_args("max_steps", "max_minutes"),
+        preset=preset_digest(PAPER.name),
         seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         out=subpath(output.checkpoint, parent=True),

@@ -24,6 +24,7 @@ from cacl.hpa.gene_list_files import list_files
 from cacl.hpa.local_path import exists
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.named_files import check_named_files
+from cacl.model.presets import PAPER, preset_digest
 from cacl.runtime.yaml_io import read_yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard

@@ -59,6 +59,7 @@ rule train:
     threads: 2
     params:
         train=settings.train.cli_args("preset", "seeds", "max_steps", "max_minutes"),
+        preset=preset_digest(settings.train.preset),
         start_from=literally(settings.train.cli_args("start_from")),
         start_digest=earlier_model,
         labels=literally(labels.cli_args("classes", "drawn")),

@@ -187,16 +187,21 @@ def select_teachers(
         ", ".join(f"{teacher.separation:.3f}" for teacher in best),
         ", ".join(f"{teacher.separation:.3f}" for teacher in teachers),
     )
-    if best[0].separation < MIN_SEPARATION:
+    return best
+
+
+def warn_of_weak_teachers(best: SelectedTeacher, tiles: TileDataset) -> None:
+    """Log a warning if the best teacher of a class separates too little."""
+    if best.separation < MIN_SEPARATION:
         log.warning(
             "train: the best teacher%s separates only %.1f%% of the candidate pixels of positive "
-            "tiles from negative tiles, expected at least %.0f%%; check the masks by eye, or label "
-            "more antibodies",
+            "tiles from negative tiles, chance is %.0f%%, expected at least %.0f%%; check the "
+            "masks by eye, or label more antibodies",
             tiles.describe(0),
-            100.0 * best[0].separation,
+            100.0 * best.separation,
+            100.0 * (1.0 - NEGATIVE_QUANTILE),
             100.0 * MIN_SEPARATION,
         )
-    return best
 
 
 def teacher_scores(
@@ -255,7 +260,12 @@ def require_tiles(tiles: TileDataset) -> None:
 
 
 def add_pseudo_labels(
-    models: Sequence[Sequence[AutoEncoder]], tiles: TileDataset, teacher: Preset, top_k: int
+    models: Sequence[Sequence[AutoEncoder]],
+    tiles: TileDataset,
+    teacher: Preset,
+    top_k: int,
+    *,
+    warn: bool = True,
 ) -> TileDataset:
     """Return the tiles with a channel of `PseudoLabel` for each class.
 
@@ -278,6 +288,9 @@ def add_pseudo_labels(
         Preset of the teachers.
     top_k
         Teachers of each class that are used; see `select_teachers`. Their scores are averaged.
+    warn
+        Whether to log `warn_of_weak_teachers`: those of the last round alone tell how good the
+        model can be.
 
     Raises
     ------
@@ -298,6 +311,8 @@ def add_pseudo_labels(
     for class_index, class_models in enumerate(models):
         class_tiles = tiles.for_classes([class_index])
         teachers = select_teachers(class_models, class_tiles, teacher.post, top_k)
+        if warn:
+            warn_of_weak_teachers(teachers[0], class_tiles)
         scores = teacher_scores(teachers, class_tiles, all_tiles, teacher.post)
         positive, negative = (
             label[:, class_index].numpy() for label in (tiles.positive, tiles.negative)

@@ -287,7 +287,9 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
                 ]
             else:
                 by_class = as_teachers(start, world.fabric.device)
-            tiles = add_pseudo_labels(by_class, tiles, distill.teacher, distill.top_k)
+            tiles = add_pseudo_labels(
+                by_class, tiles, distill.teacher, distill.top_k, warn=preset == final
+            )
             world.broadcast([tiles.pixels])
         deadline = max(deadline, time.monotonic()) + seconds * planned.steps / total_steps
         fingerprint = digest_of(
