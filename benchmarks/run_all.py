@@ -1,6 +1,6 @@
 """Make all tables of `benchmarks/results` anew, then the tables of the pages that show them.
 
-Usage: python benchmarks/run_all.py [TABLE ...] [--list | --dry-run | --pages] [--quick] [--run FOLDER]
+Usage: python benchmarks/run_all.py [TABLE ...] [--list | --dry-run | --pages] [--run FOLDER]
 
 A table is made if it is missing, or if its sources, its arguments or the model of its runs have
 changed since it was made: an interrupted call goes on with the tables that are left. Runs on

@@ -123,7 +123,8 @@ def has_arguments(command: str, entry: Entry) -> bool:
         return False
     given = words[3:]
     if "--out" in given:
-        del given[given.index("--out") :][:2]
+        start = given.index("--out")
+        del given[start : start + 2]
     wanted = shlex.split(entry.arguments)
     return len(given) == len(wanted) and all(
         "{" in word or word == other for word, other in zip(wanted, given, strict=True)
