@@ -10,8 +10,15 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-CHECKOUT = Path(__file__).parents[2]
-RESULTS = CHECKOUT / "benchmarks" / "results"
+from benchmarks._lib.catalog import entry_of
+from benchmarks._lib.runs import model_digest
+from benchmarks._lib.sources import CHECKOUT as CHECKOUT
+from benchmarks._lib.sources import SourceTree
+from cacl.runtime.atomic import replaced_file
+
+RESULTS_VARIABLE = "CACL_BENCHMARK_RESULTS"
+"""Environment variable with another folder for the tables; `benchmarks.run_all` sets it."""
+RESULTS = Path(os.environ.get(RESULTS_VARIABLE, CHECKOUT / "benchmarks" / "results"))
 
 
 def write_table(
@@ -20,8 +27,13 @@ def write_table(
     notes: Sequence[str],
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
+    *,
+    runs: Sequence[Path] = (),
 ) -> None:
-    """Print a Markdown table and write it to `path`.
+    """Print a Markdown table and write it to `path`, as a whole or not at all.
+
+    Among the facts above it are the digest of the sources that its numbers depend on, and those of
+    the models of the runs: `benchmarks.run_all` compares them with the present ones.
 
     Parameters
     ----------
@@ -33,6 +45,8 @@ def write_table(
         Sizes, seeds, targets: one line each.
     header, rows
         Cells of the table.
+    runs
+        Folders of the finished runs that the numbers are of.
     """
     table = [_line(header), _line(["---"] * len(header)), *(_line(row) for row in rows)]
     print("\n".join(table))
@@ -40,11 +54,12 @@ def write_table(
         f"machine: {cpu_model()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         f"date: {datetime.now(UTC).date()}",
         f"command: `{_command()}`",
+        *_digests(path.name, runs),
         *notes,
     ]
     lines = [f"# {title}", "", *(f"- {fact}" for fact in facts), "", *table, ""]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines), encoding="utf-8")
+    with replaced_file(path) as temporary:
+        temporary.write_text("\n".join(lines), encoding="utf-8")
 
 
 def load_note(load_before: float) -> str:
@@ -64,10 +79,23 @@ def cpu_model() -> str:
 
 
 def _command() -> str:
-    """Return the command line of this process, as `python -m <module> <arguments>`."""
+    """Return the command line of this process, as `python -m <module> <arguments>`.
+
+    An absolute path is one of this machine and becomes `PATH`.
+    """
     spec = sys.modules["__main__"].__spec__
     program = ["-m", spec.name] if spec else [sys.argv[0]]
-    return shlex.join(["python", *program, *sys.argv[1:]])
+    arguments = ("PATH" if Path(word).is_absolute() else word for word in sys.argv[1:])
+    return shlex.join(["python", *program, *arguments])
+
+
+def _digests(table: str, runs: Sequence[Path]) -> list[str]:
+    """Return the digests of sources and models; no sources if a test writes the table."""
+    spec = sys.modules["__main__"].__spec__
+    entry = entry_of(spec.name, table) if spec else None
+    facts = [f"sources: {entry.digest(SourceTree())}"] if entry else []
+    models = [model_digest(run) for run in runs]
+    return [*facts, f"model: {', '.join(models)}"] if models else facts
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ tiles, with its seed; the difference from the default is paired by antibody. `--
 teachers that are used as the final model; one training takes a minute instead of ten.
 
 Example: python -m benchmarks.ablation.ablation --run . --seed 0
-and: python -m benchmarks.ablation.ablation --of teacher --trainings 2 --out teacher.md
+and: python -m benchmarks.ablation.ablation --of teacher --trainings 2
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from cacl.runtime.compute import Compute
 from cacl.stats.intervals import BOOTSTRAP_DRAWS
 from cacl.store import Store
 
+EXTERNAL_SET = "duodenum-a"
 SHOWN = {"dice": "Dice, paper's", "dice_positive": "Dice, positive tiles", "ccc": "CCC"}
 
 
@@ -174,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line, train every variant, write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path(), help="folder of a finished run")
-    parser.add_argument("--external-set", default="duodenum-a", help="set to test on")
+    parser.add_argument("--external-set", default=EXTERNAL_SET, help="set to test on")
     parser.add_argument("--of", choices=list(ABLATIONS), default=DEFAULT, help="base preset")
     parser.add_argument("--only", nargs="*", help="variants to train; all by default")
     parser.add_argument("--steps", type=int, help="total of all networks; the preset's by default")
@@ -182,9 +183,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trainings", type=int, default=1, help="per variant")
     parser.add_argument("--jobs", type=int, default=2, help="parallel trainings")
     parser.add_argument("--threads", type=int, default=1, help="per training")
-    parser.add_argument("--out", type=Path, default=RESULTS / "ablation.md")
+    parser.add_argument("--out", type=Path, help="named after base preset and set by default")
     options = parser.parse_args(arguments)
     of, seed, steps = options.of, options.seed, options.steps
+    out = options.out or RESULTS / default_name(of, options.external_set)
     plan = Plan(
         options.run, options.external_set, seed, steps, options.threads, of, options.trainings
     )
@@ -205,7 +207,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for of_variant in pool.map(functools.partial(sums_of_variant, plan), names):
             sums |= of_variant
             rows = [row(name, sums) for name in sums]
-            write_table(options.out, "Ablation study", notes, header, rows)
+            write_table(out, "Ablation study", notes, header, rows, runs=[options.run])
+
+
+def default_name(of: str, external_set: str) -> str:
+    """Return the name of the table of a base preset on a set."""
+    parts = ["ablation", *[of] * (of != DEFAULT), *[external_set] * (external_set != EXTERNAL_SET)]
+    return f"{'_'.join(parts)}.md"
 
 
 def row(name: str, sums: dict[str, NDArray[np.float64]]) -> list[str]:

@@ -155,7 +155,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"local DAB near ground truth: local DAB maxima within {NEAR_PX} px of it; no network",
     ]
     header = ["set", "method", *SHOWN.values()]
-    write_table(options.out, "Upper limits: training on ground truth", notes, header, rows)
+    title = "Upper limits: training on ground truth"
+    write_table(options.out, title, notes, header, rows, runs=[options.run])
 
 
 if __name__ == "__main__":

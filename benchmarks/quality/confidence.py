@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     rows = [row(str(name), of_set) for name, of_set in cores.groupby("set", sort=False)]
     rows.append(row("all", cores))
-    write_table(options.out, "Confidence and Dice", notes, HEADER, rows)
+    write_table(options.out, "Confidence and Dice", notes, HEADER, rows, runs=options.runs)
 
 
 if __name__ == "__main__":

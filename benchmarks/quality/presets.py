@@ -2,8 +2,8 @@
 
 Needs a run on the synthetic atlas with its external sets (`snakemake --
 results/benchmark/external/duodenum-{a,b,c,d,e}/tiles.parquet`). Each preset is trained on the run's
-tiles with its seed; its difference from the first one is paired by antibody. Models stay in the
-work folder, so that an interrupted call continues.
+tiles with its seed, unless it is that of the run's own model; its difference from the first one is
+paired by antibody. Models stay in the work folder, so that an interrupted call continues.
 
 Example: python -m benchmarks.quality.presets --run . --work scratch/presets
 """
@@ -11,6 +11,7 @@ Example: python -m benchmarks.quality.presets --run . --work scratch/presets
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import logging
 import os
@@ -35,7 +36,13 @@ HEADER = ("set", "preset", *SHOWN.values(), "negatives stained, %")
 
 
 def trained(run: Path, folder: Path, preset: str, seed: int, threads: int) -> tuple[Model, float]:
-    """Return the model of a preset, and the minutes of its training; train it if it is missing."""
+    """Return the model of a preset, and the minutes of its training; train it if it is missing.
+
+    That of the run's own preset and seed is the run's model.
+    """
+    own = load_model(run / "results/model")
+    if own.preset.name == preset and seed == run_seed(run):
+        return own, minutes_of_run(run)
     record = folder / "minutes.json"
     if not record.exists():
         start = time.monotonic()
@@ -48,6 +55,18 @@ def trained(run: Path, folder: Path, preset: str, seed: int, threads: int) -> tu
         )
         record.write_text(json.dumps((time.monotonic() - start) / 60.0))
     return load_model(folder), float(json.loads(record.read_text()))
+
+
+def run_seed(run: Path) -> int:
+    """Return the seed of the training of a run."""
+    model = json.loads((run / "results/model/model.json").read_text(encoding="utf-8"))
+    return int(model["seed"])
+
+
+def minutes_of_run(run: Path) -> float:
+    """Return how long the training of a run took, in minutes."""
+    with (run / "logs/benchmarks/train.tsv").open(encoding="utf-8") as file:
+        return float(next(csv.DictReader(file, delimiter="\t"))["s"]) / 60.0
 
 
 def describe(preset: str, minutes: float) -> str:
@@ -98,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "antibody",
         load_note(load),
     ]
-    write_table(options.out, "Presets", notes, HEADER, rows)
+    write_table(options.out, "Presets", notes, HEADER, rows, runs=[options.run])
 
 
 if __name__ == "__main__":

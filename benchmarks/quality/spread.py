@@ -57,10 +57,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for evaluation_set in evaluation_sets(options.run, options.run_seed):
             of_seed = measured(model, evaluation_set, options.run_seed)
             values.setdefault(evaluation_set.name, []).append(of_seed)
-        write(options.out, options.run_seed, values)
+        write(options.out, options.run, options.run_seed, values)
 
 
-def write(out: Path, run_seed: int, values: dict[str, list[list[float]]]) -> None:
+def write(out: Path, run: Path, run_seed: int, values: dict[str, list[list[float]]]) -> None:
     """Write the table of the seeds so far; `values` has a list per seed for each set."""
     count = len(next(iter(values.values())))
     rows = []
@@ -75,7 +75,7 @@ def write(out: Path, run_seed: int, values: dict[str, list[list[float]]]) -> Non
         "target: s.d. of Dice at most 0.01",
     ]
     header = ["set", "measure", *(f"seed {seed}" for seed in range(count)), "mean", "s.d."]
-    write_table(out, "Same tiles, other training seeds", notes, header, rows)
+    write_table(out, "Same tiles, other training seeds", notes, header, rows, runs=[run])
 
 
 if __name__ == "__main__":

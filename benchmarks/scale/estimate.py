@@ -91,7 +91,7 @@ def main() -> None:
         f"measure + report: {report_s / run_s:.1%} of the run; target: under {TARGET_REPORT:.0%}",
     ]
     header = ["step", "estimated s", "run s", "ratio", "estimated CPU s", "run CPU s", "ratio"]
-    write_table(options.out, "The estimate against a run", notes, header, rows)
+    write_table(options.out, "The estimate against a run", notes, header, rows, runs=[options.run])
 
 
 def _row(

@@ -171,7 +171,8 @@ def main() -> None:
         *("MB, 1 core", "MB, 2 cores"),
     ]
     rows = table_rows(one, two, halves)
-    write_table(options.out, "A shard, on one core and on two", notes, header, rows)
+    title = "A shard, on one core and on two"
+    write_table(options.out, title, notes, header, rows, runs=[run])
 
 
 if __name__ == "__main__":

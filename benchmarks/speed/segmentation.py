@@ -148,7 +148,7 @@ def main() -> None:
         *("unstained antibodies", "images/s, all pixels", "images/s", "ratio"),
         *("images/CPU s, all pixels", "images/CPU s", "CPU ratio"),
     ]
-    write_table(options.out, "Speed of segmentation", notes, header, rows)
+    write_table(options.out, "Speed of segmentation", notes, header, rows, runs=[options.run])
 
 
 if __name__ == "__main__":
