@@ -94,6 +94,11 @@ ENTRIES = (
         quick="--runs {runs}/duodenum-a/0", runs=SEED_RUNS,
     ),
     Entry(
+        "controls_agreement.md", "benchmarks.quality.controls_agreement", 30,
+        "--run {runs}/duodenum-a/0 --work {work}",
+        quick="--run {runs}/duodenum-a/0 --work {work} --steps 150", runs=(DEMO_RUN,),
+    ),
+    Entry(
         "spread.md", "benchmarks.quality.spread", 30, "--run {runs}/duodenum-a/0",
         quick="--run {runs}/duodenum-a/0 --seeds 1", runs=(DEMO_RUN,),
     ),
