@@ -36,7 +36,7 @@ class Entry:
     arguments
         Its arguments, as on a command line.
     quick
-        Arguments that show in short time that the command works; None if there are none.
+        Arguments that show in a minute or two that the command works; None if there are none.
     needs
         Keys of `benchmarks._lib.needs.NEEDS`.
     runs
@@ -162,11 +162,11 @@ ENTRIES = (
         needs=("cores", "glas"),
     ),
     Entry(
-        "stain_vectors.md", "benchmarks.quality.stain_vectors", 2,
+        "stain_vectors.md", "benchmarks.quality.stain_vectors", 1,
         needs=("cores", "ki67", "glas"),
     ),
     Entry(
-        "coverage.md", "benchmarks.quality.coverage", 10, "--draws 2000", quick="--draws 20",
+        "coverage.md", "benchmarks.quality.coverage", 5, "--draws 2000", quick="--draws 20",
     ),
     Entry(
         "p_calibration.md", "benchmarks.quality.p_calibration", 20, quick="--draws 50",
@@ -192,12 +192,11 @@ ENTRIES = (
         quick="--runs 1 --megabytes 5", needs=("hpa-xml",),
     ),
     Entry(
-        "train_speed.md", "benchmarks.speed.train_speed", 10, "--seconds 4 --rounds 2",
-        quick="--seconds 0.5 --rounds 1", needs=("cores",),
+        "train_speed.md", "benchmarks.speed.train_speed", 30, "--seconds 4 --rounds 2",
+        needs=("cores",),
     ),
     Entry(
-        "shared_machine.md", "benchmarks.speed.shared_machine", 5,
-        quick="--seconds 1 --rounds 1", needs=("cores",),
+        "shared_machine.md", "benchmarks.speed.shared_machine", 15, needs=("cores",),
     ),
     Entry("gpu.md", "benchmarks.speed.gpu", 2, quick="--small", needs=("gpu",)),
     Entry("dag.md", "benchmarks.scale.dag", 60, quick="--antibodies 20 --shards 2",

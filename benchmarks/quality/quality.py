@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         path = options.table.with_stem(f"{options.table.stem}{suffix}")
         tables.write_csv(path, rows, BenchmarkRow)
         shown = [row for row in rows if row.seed == ALL_SEEDS or row.method in SHOWN_PER_SEED]
-        cells += [[setting] * (not is_demo) + line(row) for row in shown or rows]
+        rows = rows if options.seeds == 1 else shown
+        cells += [[setting] * (not is_demo) + line(row) for row in rows]
     header = ["trained on"] * (not is_demo) + ["set", "seed", "method", *SHOWN.values()]
     header += ["s.d. of Dice", "s.d., positive tiles"]
     title = "Methods against ground truth" if is_demo else "Trained on another setting"
