@@ -150,7 +150,7 @@ ENTRIES = (
         needs=("ki67",),
     ),
     Entry(
-        "real_tissue.md", "benchmarks.quality.real_tissue", 60, "{work} --without-baselines",
+        "real_tissue.md", "benchmarks.quality.real_tissue", 75, "{work}",
         needs=("glas",), sources=RUN_SOURCES,
     ),
     Entry(
