@@ -124,10 +124,17 @@ class PhantomConfig(Section):
     antibodies: int = key(32, "Antibodies, every other one positive.", ge=2, le=25_000)
     patients: int = key(2, "Patients, that is cores per antibody.", ge=1, le=3)
     setting: Literal[
-        "duodenum-a", "duodenum-b", "duodenum-c", "duodenum-d", "duodenum-e", "patterns-a"
+        "duodenum-a",
+        "duodenum-b",
+        "duodenum-c",
+        "duodenum-d",
+        "duodenum-e",
+        "duodenum-f",
+        "patterns-a",
     ] = key(
         "duodenum-a",
-        "What the cores look like. patterns-a stains brush border, cytoplasm and nuclei "
+        "What the cores look like. duodenum-f has rows of stained nuclei, packed stroma and the "
+        "texture of real tissue. patterns-a stains brush border, cytoplasm and nuclei "
         "independently and has true masks of all three, for labels.classes.",
     )
 

@@ -23,14 +23,14 @@ def draw_ellipses(
     *,
     roughness: float = 0.08,
 ) -> None:
-    """Fill ellipses on a (y, x) map; a later ellipse overwrites an earlier one.
+    """Fill ellipses on a map; a later ellipse overwrites an earlier one.
 
     Parameters
     ----------
     rng
         Random generator for the outlines.
     target
-        Map, changed in place.
+        Map (y, x) or (y, x, channel), changed in place.
     centres
         (n, 2) as x, y, in pixels of the map.
     half_axes
@@ -38,7 +38,7 @@ def draw_ellipses(
     direction
         Angle of the first axis, in radians; a scalar or (n,).
     values
-        (n,) values of the ellipses.
+        (n,) values of the ellipses, or (n, channels).
     roughness
         Standard deviation of the radius of a corner, as a fraction of the radius.
     """

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from cacl.phantom.anatomy import CRYPT, VILLUS, Anatomy, Mask
 from cacl.phantom.ellipses import NUCLEUS_THRESHOLD, draw_ellipses
 from cacl.phantom.fields import Float32, blur, ramp, smooth_noise, within
+from cacl.phantom.nuclei import Nuclei, draw_dense_nuclei, draw_nuclei
+from cacl.phantom.nucleus_rows import nuclei_in_rows
 from cacl.phantom.stain_maps import StainMaps
 
 Float64 = NDArray[np.float64]
@@ -33,8 +35,8 @@ class Cells:
 
 def render_epithelium(
     rng: np.random.Generator, maps: StainMaps, anatomy: Anatomy, coverage: float
-) -> Mask:
-    """Render the epithelium and the ground truth of its structures; return its mask.
+) -> None:
+    """Render the epithelium, its mask and the ground truth of its structures.
 
     Parameters
     ----------
@@ -52,9 +54,11 @@ def render_epithelium(
     pixels, depth, relative_depth = _epithelium_pixels(anatomy, cells)
     contour = anatomy.contour.ravel()[pixels]
     nuclei, vacuoles, walls = _draw_cell_structures(rng, maps, anatomy, cells)
-    nucleus, vacuole = nuclei.ravel()[pixels], vacuoles.ravel()[pixels]
+    nucleus, stained_nucleus = nuclei.reshape(-1, 2)[pixels].T
+    vacuole = vacuoles.ravel()[pixels]
     wall = walls.ravel()[pixels] * (1.0 - vacuole)
-    nucleus *= 1.0 - vacuole
+    nucleus = nucleus * (1.0 - vacuole)
+    stained_nucleus = stained_nucleus * (1.0 - vacuole)
     nucleus_mask = np.minimum(nucleus * 2.0, 1.0)
     fine, middle = maps.fine.ravel()[pixels], maps.middle.ravel()[pixels]
     patchiness = 1.0 + 0.16 * smooth_noise(rng, maps.size, 9.0 * maps.px).ravel()[pixels]
@@ -74,7 +78,7 @@ def render_epithelium(
     lateral = 1.0 - 0.4 * np.float32(staining.lateral) + np.float32(1.3 * staining.lateral) * wall
     dab = staining.cytoplasm_od * apical * lateral * patchiness * (1.0 - 0.75 * nucleus_mask)
     dab *= (1.0 + 0.13 * fine + 0.12 * middle) * (1.0 - vacuole)
-    dab += staining.nuclei_od * nucleus * (1.0 + 0.15 * fine)
+    dab += staining.nuclei_od * stained_nucleus * (1.0 + 0.15 * fine)
     dab += staining.mucus_od * vacuole * (1.0 + 0.12 * middle)
     dab += staining.background_od
     if staining.positive:
@@ -85,16 +89,16 @@ def render_epithelium(
         maps.border.ravel()[pixels] = (border > 0.5) & has_border
     in_nucleus = nucleus > NUCLEUS_THRESHOLD
     if staining.nuclei_od > 0:
-        maps.nuclei.ravel()[pixels] = in_nucleus
+        maps.nuclei.ravel()[pixels] = stained_nucleus > NUCLEUS_THRESHOLD
     if staining.cytoplasm_od > 0:
         maps.cytoplasm.ravel()[pixels] = ~in_nucleus & (vacuole < 0.5)
 
     maps.hematoxylin.ravel()[pixels] = hematoxylin
     maps.dab.ravel()[pixels] = dab
     maps.cell.ravel()[pixels] = True  # including vacuoles: the mucus is inside a goblet cell
-    epithelium = np.zeros_like(maps.cell)
-    epithelium.ravel()[pixels] = True
-    return epithelium
+    maps.any_nucleus.ravel()[pixels] = nucleus
+    maps.epithelium.ravel()[pixels] = True
+    maps.without_grains.ravel()[pixels] = np.maximum(border, vacuole)
 
 
 def _divide_into_cells(rng: np.random.Generator, maps: StainMaps, anatomy: Anatomy) -> Cells:
@@ -144,9 +148,12 @@ def _epithelium_pixels(anatomy: Anatomy, cells: Cells) -> tuple[Int64, Float32, 
 def _draw_cell_structures(
     rng: np.random.Generator, maps: StainMaps, anatomy: Anatomy, cells: Cells
 ) -> tuple[Float32, Float32, Float32]:
-    """Return maps (y, x) of nuclei, vacuoles and side walls, from 0 to about 1."""
-    shape = maps.dab.shape
-    nuclei, vacuoles = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    """Return maps of nuclei, vacuoles (y, x) and side walls (y, x), from 0 to about 1.
+
+    That of the nuclei is (y, x, 2): all of them, and those that an antibody of nuclei stains.
+    """
+    shape, detail = maps.dab.shape, maps.setting.detail
+    nuclei, vacuoles = np.zeros((*shape, 2), np.float32), np.zeros(shape, np.float32)
     steps = int(float(cells.height.max()) / STEP_PX) + 1
     smooth = blur(anatomy.depth, 2.5)
     gradient: Any = (cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
@@ -154,15 +161,12 @@ def _draw_cell_structures(
     height = cells.height[cells.middle].astype(np.float64)
     count = len(height)
 
-    depth = np.where(cells.goblet, 0.86, rng.normal(0.68, 0.08, count)).clip(0.4, 0.88)
-    centres, angle, reached = _point_at_depth(paths, depth * height, anatomy)
-    long = np.where(cells.goblet, 0.09, rng.uniform(0.13, 0.19, count)) * height
-    level = rng.normal(0.85, 0.16, count).clip(0.4, 1.2)
-    valid = reached > 0.8
-    centres, angle, level = centres[valid], angle[valid], level[valid]
-    long, across = long[valid], (0.46 * cells.width)[valid]
-    draw_ellipses(rng, nuclei, centres, (long, across), angle, level)
-    draw_ellipses(rng, nuclei, centres, (0.7 * long, 0.6 * across), angle, 0.8 * level)
+    if detail:
+        height_map = cells.height[anatomy.contour]
+        in_rows = nuclei_in_rows(rng, anatomy, height_map, detail.rows, maps.px)
+        draw_dense_nuclei(rng, nuclei, in_rows, maps.staining.epithelial_nuclei)
+    else:
+        draw_nuclei(rng, nuclei, _nuclei_of_cells(rng, paths, cells, anatomy), (0.7, 0.6, 0.8))
 
     depth = rng.uniform(0.24, 0.36, count)
     centres, angle, reached = _point_at_depth(paths, depth * height, anatomy)
@@ -184,6 +188,21 @@ def _draw_cell_structures(
     cv2.polylines(walls, list(np.ascontiguousarray(np.rint(lines), np.int32)), False, 255, 1)
     wall = blur(walls.astype(np.float32), 0.8) / np.float32(160.0)
     return blur(nuclei, 0.7), blur(vacuoles, 0.7), wall
+
+
+def _nuclei_of_cells(
+    rng: np.random.Generator, paths: Float64, cells: Cells, anatomy: Anatomy
+) -> Nuclei:
+    """Return one nucleus for each cell, where the cell is deep enough."""
+    height = cells.height[cells.middle].astype(np.float64)
+    count = len(height)
+    depth = np.where(cells.goblet, 0.86, rng.normal(0.68, 0.08, count)).clip(0.4, 0.88)
+    centres, angle, reached = _point_at_depth(paths, depth * height, anatomy)
+    long = np.where(cells.goblet, 0.09, rng.uniform(0.13, 0.19, count)) * height
+    level = rng.normal(0.85, 0.16, count).clip(0.4, 1.2)
+    valid = reached > 0.8
+    half_axes = (long[valid], (0.46 * cells.width)[valid])
+    return Nuclei(centres[valid], half_axes, angle[valid], level[valid])
 
 
 def _inward_paths(

@@ -160,11 +160,14 @@ def _task(
     seed: int,
     core_px: int,
 ) -> CoreTask:
+    fields = dataclasses.asdict(setting)
+    if setting.detail is None:
+        del fields["detail"]
     parameters = {
         "version": VERSION,
         "seed": seed,
         "core_px": core_px,
-        "setting": dataclasses.asdict(setting),
+        "setting": fields,
         "antibody": antibody.antibody_id,
         "stem": core.stem,
     }

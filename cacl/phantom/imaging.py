@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from cacl.phantom.fields import Float32, blur, enlarge, smooth_noise, within
 from cacl.phantom.settings import Setting, Vector
 from cacl.phantom.stain_maps import StainMaps
+from cacl.phantom.tissue_texture import apply_texture
 
 UInt8 = NDArray[np.uint8]
 STRIPE_PX = 311  # rows per block, small enough for the processor cache
@@ -40,6 +41,8 @@ def render_image(
     blur_sigma_px = within(rng, optics.blur_sigma_px)
     hematoxylin = _blur_and_enlarge(maps.hematoxylin, blur_sigma_px, core_px)
     dab = _blur_and_enlarge(maps.dab, blur_sigma_px, core_px)
+    if setting.detail:
+        apply_texture(rng, maps, hematoxylin, dab)
     log_illumination = _log_illumination(rng, core_px)
     noise_square = _noise_square(rng) * np.float32(within(rng, optics.noise_sd))
     rgb = np.empty((core_px, core_px, 3), np.uint8)

@@ -44,8 +44,8 @@ def render(
     stained nuclei of any cell.
     """
     maps = empty_maps(rng, setting, staining, anatomy.solid.shape[0])
-    epithelium = render_epithelium(rng, maps, anatomy, coverage)
-    render_stroma(rng, maps, anatomy, anatomy.solid & ~epithelium)
+    render_epithelium(rng, maps, anatomy, coverage)
+    render_stroma(rng, maps, anatomy, anatomy.solid & ~maps.epithelium)
     unevenness = 1.0 + np.float32(0.08) * maps.broad
     width = within(rng, EDGE_UM) * maps.px
     edge_stain = (1.0 - ramp(anatomy.edge, 0.0, width)) * ramp(maps.broad + maps.middle, -0.8, 0.8)

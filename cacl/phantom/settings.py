@@ -89,6 +89,35 @@ class Densities:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NucleusRows:
+    """Nuclei of the columnar epithelium, in a row; depths and lengths in cell heights.
+
+    `depth` is the mean distance of the centres from the lumen, `depth_sd` its standard deviation,
+    `spacing_um` the distance of neighbours.
+    """
+
+    depth: float = 0.73
+    depth_sd: float = 0.04
+    spacing_um: Range = (4.0, 5.4)
+    half_length: Range = (0.15, 0.2)
+    half_width_um: Range = (1.8, 2.4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """What real tissue has and the simpler settings lack, with the texture of `texture.py`.
+
+    An antibody that stains nuclei stains these fractions of those of the epithelium and of the
+    stroma. `stroma_pitch_um` is the distance of the nuclei where the stroma is packed.
+    """
+
+    rows: NucleusRows = NucleusRows()
+    epithelial_nuclei: Range = (0.8, 1.0)
+    stroma_nuclei: Range = (0.15, 0.8)
+    stroma_pitch_um: float = 6.6
+
+
+@dataclass(frozen=True, kw_only=True)
 class Optics:
     """Blur (source pixels), noise (grey levels) and JPEG quality of the camera."""
 
@@ -111,6 +140,7 @@ class Setting:
     densities: Densities = Densities()
     optics: Optics = Optics()
     structures: tuple[str, ...] = ("microvilli",)
+    detail: Detail | None = None
 
     def __str__(self) -> str:
         """Return the name, the diameter of a core and the size of a pixel."""
@@ -262,6 +292,20 @@ DUODENUM_E = Setting(
     optics=Optics(blur_sigma_px=(1.05, 2.3), noise_sd=(2.61, 5.27), jpeg_quality=64),
 )
 
+# For tests only: chosen by pictures of real tissue, before any model saw it.
+DUODENUM_F = Setting(
+    name="duodenum-f",
+    colours=dataclasses.replace(DUODENUM_A.colours, hematoxylin=(0.689, 0.640, 0.340)),
+    densities=dataclasses.replace(
+        DUODENUM_A.densities,
+        nuclei=Confounder(0.5, (0.5, 1.2)),
+        stroma_cells=(0.05, 0.5),
+        nucleus_h_od=(0.34, 0.52),
+    ),
+    optics=Optics(blur_sigma_px=(0.5, 1.2), noise_sd=(0.6, 1.4)),
+    detail=Detail(),
+)
+
 PATTERNS_A = Setting(
     name="patterns-a",
     densities=dataclasses.replace(
@@ -273,7 +317,7 @@ PATTERNS_A = Setting(
     structures=("microvilli", "cytoplasm", "nucleus"),
 )
 
-_ALL = (DUODENUM_A, DUODENUM_B, DUODENUM_C, DUODENUM_D, DUODENUM_E, PATTERNS_A)
+_ALL = (DUODENUM_A, DUODENUM_B, DUODENUM_C, DUODENUM_D, DUODENUM_E, DUODENUM_F, PATTERNS_A)
 SETTINGS = {setting.name: setting for setting in _ALL}
 # Settings whose ground truth contains only the brush border.
 BRUSH_BORDER_SETTINGS = tuple(

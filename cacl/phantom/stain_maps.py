@@ -24,6 +24,9 @@ class StainMaps:
     border: Mask
     cytoplasm: Mask
     nuclei: Mask
+    any_nucleus: Float32  # stained with DAB or not: 0 to about 1
+    epithelium: Mask
+    without_grains: Float32  # brush border and mucus: 0 to 1
     fine: Float32  # noise of mean 0 and standard deviation 1, from fine to broad
     middle: Float32
     broad: Float32
@@ -60,6 +63,9 @@ def empty_maps(
         border=np.zeros(shape, bool),
         cytoplasm=np.zeros(shape, bool),
         nuclei=np.zeros(shape, bool),
+        any_nucleus=np.zeros(shape, np.float32),
+        epithelium=np.zeros(shape, bool),
+        without_grains=np.zeros(shape, np.float32),
         fine=blur(white_noise, 0.8) * np.float32(2.6),
         middle=smooth_noise(rng, size, 3.2 * px),
         broad=smooth_noise(rng, size, 90.0 * px),

@@ -30,6 +30,8 @@ class Staining:
     stroma_fraction: float  # fraction of stained stroma cells
     mucus_od: float
     nuclei_od: float
+    epithelial_nuclei: float  # fraction of stained nuclei, if `nuclei_od` is above 0
+    stroma_nuclei: float  # same of the stroma
     debris_od: float
     edge_od: float
     background_od: float
@@ -65,7 +67,7 @@ def draw_staining(seed: int, setting: Setting, number: int) -> Staining:
     pair = (number - 1) // 2
     start = generator("start", seed, setting.name).random(2)
     first_is_positive = bool(generator("pair", seed, setting.name, pair).random() < 0.5)
-    densities = setting.densities
+    densities, detail = setting.densities, setting.detail
     grade = _grade(float((start[0] + STRENGTH_STEP * pair) % 1.0), densities)
     ranges = {
         "strong": densities.strong_od,
@@ -97,6 +99,8 @@ def draw_staining(seed: int, setting: Setting, number: int) -> Staining:
         debris_od=od["debris"],
         edge_od=od["edge"],
         background_od=within(rng, densities.background_od),
+        epithelial_nuclei=within(rng, detail.epithelial_nuclei) if detail else 1.0,
+        stroma_nuclei=within(rng, detail.stroma_nuclei) if detail else 1.0,
     )
 
 

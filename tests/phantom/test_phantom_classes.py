@@ -97,7 +97,7 @@ def test_duodenum_settings_have_only_the_border_as_ground_truth(anatomy: Anatomy
     maps = rendered(anatomy, SETTINGS["duodenum-a"], positive=True, cytoplasm_od=0.3, nuclei_od=0.6)
     values = ground_truth(maps)
     assert set(np.unique(values).tolist()) == {0, 1, 2}
-    assert tuple(f"duodenum-{letter}" for letter in "abcde") == BRUSH_BORDER_SETTINGS
+    assert tuple(f"duodenum-{letter}" for letter in "abcdef") == BRUSH_BORDER_SETTINGS
 
 
 def test_structures_are_stained_independently() -> None:

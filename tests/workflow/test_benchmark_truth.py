@@ -87,7 +87,7 @@ def test_only_synthetic_images_have_synthetic_external_sets(run: Workflow) -> No
     assert "--external" not in text
     path = run.configure(benchmark={"truth": "masks"}, census={"shards": 1})
     jobs = run.jobs("benchmark", "--configfile", path)
-    assert jobs["synthesise_external"] == 5
+    assert jobs["synthesise_external"] == 6
     text = run("benchmark", "--configfile", path, "--dry-run", "--printshellcmds").stdout
     assert "--truth masks --external results/benchmark/external/duodenum-a" in text
 
