@@ -10,13 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    StringConstraints,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from cacl.errors import ConfigError
 from cacl.runtime.section import Section, key
@@ -29,6 +23,7 @@ from cacl.runtime.validation import (
     to_tuple,
 )
 from cacl.runtime.yaml_io import read_merged
+from cacl.stain_config import StainConfig
 
 MAX_CLASSES = 8
 CLASS_NAME_FORM = "a short lower-case word of letters and digits, such as nucleus"
@@ -350,6 +345,7 @@ class Config(Section):
     source: SourceConfig = SourceConfig()
     phantom: PhantomConfig = PhantomConfig()
     labels: LabelsConfig = LabelsConfig()
+    stain: StainConfig = StainConfig()
     tiles: TilesConfig = TilesConfig()
     train: TrainConfig = TrainConfig()
     segment: SegmentConfig = SegmentConfig()

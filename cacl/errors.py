@@ -36,6 +36,10 @@ class StoreError(CaclError):
     """An OME-Zarr store is damaged or was written by another version of this software."""
 
 
+class StainError(CaclError):
+    """The stain vectors of a run cannot be estimated, or its images have different ones."""
+
+
 class TrainingError(CaclError):
     """The labelled tiles cannot train a model, or training has diverged."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from cacl.api.arrays import as_mask, as_rgb
 from cacl.config import TilesConfig
 from cacl.errors import ConfigError, ImageError, Reason
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.steps.image_measures import Measures, measure_tiles, tile_row_stats
 
 DEFAULT = TilesConfig()
@@ -21,6 +22,7 @@ def measure(
     *,
     tile_px: int = DEFAULT.tile_px,
     min_tissue_fraction: float = DEFAULT.min_tissue_fraction,
+    vectors: StainVectors = REFERENCE,
 ) -> Measures:
     """Return the stained-to-cell ratio of an image with its interval, and the other measures.
 
@@ -39,6 +41,8 @@ def measure(
         Side of a tile, px; the interval is from the spread between tiles.
     min_tissue_fraction
         Tiles with less tissue do not count, 0 to 1.
+    vectors
+        Stain vectors of the image, as `model.stain_vectors` or `store.meta(...).stain_vectors`.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def measure(
     margins = (0, bottom), (0, right)
     planes = np.pad(rgb, (*margins, (0, 0)), constant_values=255).transpose(2, 0, 1)
     in_cell, in_mask = np.pad(in_cell, margins), np.pad(in_mask, margins)
-    stats = tile_row_stats(planes, in_cell, in_mask, tile_px)
+    stats = tile_row_stats(planes, in_cell, in_mask, tile_px, vectors)
     counted = np.stack([row.cell for row in stats]) >= min_tissue_fraction * tile_px**2
     if not counted.any():
         raise ImageError(

@@ -87,7 +87,9 @@ class Segmentation:
         computed when it is first read.
         """
         planes = self.image.transpose(2, 0, 1)
-        scores = predict_array_scores(planes, self.cell, DEFAULT.tile_px, self.model)
+        scores = predict_array_scores(
+            planes, self.cell, DEFAULT.tile_px, self.model, self.model.stain_vectors
+        )
         return _computed(scores, scheduler="synchronous")[0]
 
 
@@ -102,7 +104,8 @@ def segment(
     """Segment the class of a model in one image, and measure it.
 
     The image is resampled to the pixel size that the model was trained on; a model without a record
-    of it expects that of a core of the Human Protein Atlas at 375 px to 128 px.
+    of it expects that of a core of the Human Protein Atlas at 375 px to 128 px. Haematoxylin and
+    DAB are separated with the stain vectors of the training images.
 
     Parameters
     ----------
@@ -139,16 +142,30 @@ def segment(
     check_mpp(mpp)
     with _opened(image, mpp) as source:
         grid = _grid(source, model, mpp)
-        planes, cell = _computed(*read_analysis_image(source, grid))
+        planes, cell = _computed(*read_analysis_image(source, grid, model.stain_vectors))
     agreement = ViewAgreement(min(MAX_VIEWS, len(model.networks) * model.preset.post.n_tta))
-    lazy = predict_array_masks(planes, cell, grid.tile_px, model, morphology, agreement=agreement)
+    lazy = predict_array_masks(
+        planes,
+        cell,
+        grid.tile_px,
+        model,
+        morphology,
+        agreement=agreement,
+        vectors=model.stain_vectors,
+    )
     masks = _computed(*lazy, scheduler="synchronous")
     rgb = np.ascontiguousarray(planes.transpose(1, 2, 0))
     return Segmentation(
         image=rgb,
         cell=cell,
         masks={target.name: mask for target, mask in zip(model.classes, masks, strict=True)},
-        measures=measure(rgb, cell, masks[0], min_tissue_fraction=min_tissue_fraction),
+        measures=measure(
+            rgb,
+            cell,
+            masks[0],
+            min_tissue_fraction=min_tissue_fraction,
+            vectors=model.stain_vectors,
+        ),
         confidence=agreement.confidence,
         mpp=(mpp or source.mpp or 0.0) * grid.downsample,
         model=model,

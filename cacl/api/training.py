@@ -16,6 +16,7 @@ from cacl.config import LabelsConfig, SourceConfig, TilesConfig, TrainConfig
 from cacl.errors import ManifestError
 from cacl.model.checkpoint import Model
 from cacl.runtime.compute import Compute
+from cacl.stain_vectors import REFERENCE
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
 from cacl.steps.parameters import AcquireOptions, ImageJobs, SelectionFiles, TrainFiles
@@ -40,7 +41,8 @@ def train(
     """Train a model on images that are labelled as a whole, and write it to a folder.
 
     The images are tiled, tiles are selected, and the antibodies are split, as in the workflow; an
-    image that cannot be used raises instead of becoming a row of `failures.csv`.
+    image that cannot be used raises instead of becoming a row of `failures.csv`. Haematoxylin and
+    DAB are separated with the fixed vectors of the default `stain.vectors`.
 
     Parameters
     ----------
@@ -104,7 +106,8 @@ def train(
             AcquireOptions(jobs=threads, strict=True),
         )
         all_tiles, selected = folder / "tiles.parquet", folder / "selected.parquet"
-        tile(acquired, store, all_tiles, failures, tiles, ImageJobs(jobs=threads, strict=True))
+        image_jobs = ImageJobs(jobs=threads, strict=True)
+        tile(acquired, store, all_tiles, failures, tiles, image_jobs, REFERENCE)
         select(
             SelectionFiles(images=images, tiles=[all_tiles], store=store),
             selected,

@@ -21,7 +21,7 @@ from cacl.model.data.dataset import read_rows
 from cacl.model.networks.preprocess import jitter_stain, random_dihedral
 from cacl.runtime.json_text import parse_json
 from cacl.runtime.progress import track
-from cacl.store import Store
+from cacl.store import Store, run_vectors
 from cacl.tables.selection import LABELS, POSITIVE, Split
 
 log = logging.getLogger(__name__)
@@ -81,11 +81,15 @@ def train_classifier(
     ------
     TrainingError
         The training split has no positive or no negative tile.
+    StainError
+        The images have different stain vectors.
     """
     torch.set_num_threads(threads)
     rows = read_rows(tiles)
     rows = rows[rows["selected"] & rows["label"].isin(LABELS)]
-    pixels, positive = _read_tiles(rows[rows["split"] == Split.TRAIN], Store(store))
+    opened = Store(store)
+    pixels, positive = _read_tiles(rows[rows["split"] == Split.TRAIN], opened)
+    vectors = run_vectors(opened.meta(str(each)) for each in sorted(set(rows["image_id"])))
     by_class = [torch.nonzero(positive == value).flatten() for value in (False, True)]
     if not all(len(indices) for indices in by_class):
         raise TrainingError(
@@ -100,13 +104,14 @@ def train_classifier(
     targets = torch.arange(BATCH) % 2
     for _ in track(range(steps), "classifier: steps", steps):
         indices = [_choose(by_class[int(target)], rng) for target in targets]
-        batch = jitter_stain(random_dihedral(pixels[torch.stack(indices)], rng), STAIN_JITTER, rng)
+        batch = random_dihedral(pixels[torch.stack(indices)], rng)
+        batch = jitter_stain(batch, STAIN_JITTER, rng, vectors)
         loss = F.cross_entropy(network(normalise(batch)), targets)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
-    validation = _read_tiles(rows[rows["split"] == Split.VALIDATION], Store(store))
+    validation = _read_tiles(rows[rows["split"] == Split.VALIDATION], opened)
     accuracy = {
         "training": describe_accuracy(network, pixels, positive),
         "validation": describe_accuracy(network, *validation),

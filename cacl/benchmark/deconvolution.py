@@ -29,7 +29,8 @@ def deconvolution_methods() -> list[Method]:
 
 def dab_density(image: EvaluationImage) -> Float32:
     """Return the DAB density (y, x) of an image in OD."""
-    return stain.separate_stains(image.rgb)[1]
+    vectors = image.store.meta(image.image_id).stain_vectors
+    return stain.separate_stains(image.rgb, vectors)[1]
 
 
 def otsu_threshold(density: Float32, cell: Bool) -> float:

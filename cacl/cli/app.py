@@ -47,6 +47,7 @@ PANELS: dict[str, tuple[Callable[..., None], ...]] = {
         source.phantom,
         source.catalog,
         source.acquire,
+        source.estimate_stain,
         source.tile,
         model.select,
         model.train,

@@ -175,6 +175,8 @@ def _option(section: type[Section], key: str, name: str) -> inspect.Parameter:
         default = list(field.default) if limits.get("min_length") else []
         settings["help"] += " Repeat the option for several."
         settings["metavar"] = "NAME=JSON" if get_origin(field.annotation) is dict else None
+    elif get_origin(value_type) in (Union, types.UnionType):
+        value_type = str  # a word or JSON, which the section reads
     elif value_type in (int, float):
         settings |= {"min": limits.get("ge", limits.get("gt")), "max": limits.get("le")}
     if nullable:
@@ -201,7 +203,7 @@ def _group_options(group: Any) -> Iterator[inspect.Parameter]:
 
 def _without_none(annotation: Any) -> tuple[Any, bool]:
     """Return a type without None and without the marks of `Annotated`, and if None was in it."""
-    nullable = get_origin(annotation) in (Union, types.UnionType)
+    nullable = types.NoneType in get_args(annotation)
     if nullable:
         annotation = next(each for each in get_args(annotation) if each is not types.NoneType)
     if get_origin(annotation) is Annotated:

@@ -1,4 +1,4 @@
-"""Commands from a source of images to tiles: phantom, dearray, catalog, acquire, tile."""
+"""Commands from a source of images to tiles: phantom, dearray, catalog, acquire, and so on."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from cacl.cli import options as opt
 from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
 from cacl.runtime.printable import printable
+from cacl.stain_config import StainConfig
 from cacl.steps.parameters import AcquireOptions, AttemptOptions, DearrayOptions, ImageJobs
 
 CATALOG_KEYS = tuple(name for name in SourceConfig.model_fields if name != "max_minutes")
@@ -100,14 +101,37 @@ def acquire(
         step.acquire(shard, images, out, failures, source, options, attempt=attempt)
 
 
+def estimate_stain(
+    tiles: Annotated[TilesConfig, opt.Keys(("source_px", "tile_px"))],
+    seed: opt.Seed,
+    acquired: Annotated[
+        list[Path], typer.Option(help="Table of `cacl acquire`. Repeat the option for several.")
+    ],
+    out: opt.Out,
+    jobs: opt.Jobs = 1,
+) -> None:
+    """Estimate the stain vectors from a sample of the acquired images.
+
+    Example: cacl estimate-stain --acquired acquired.parquet --out vectors.json
+    """
+    from cacl.steps import estimate_stain as step
+
+    with opt.report_errors():
+        step.estimate_stain(acquired, out, tiles, seed=seed, jobs=jobs)
+
+
 def tile(
     tiles: TilesConfig,
+    stain: StainConfig,
     acquired: Annotated[Path, typer.Option(help="Table of `cacl acquire`.")],
     store: opt.StorePath,
     out: opt.Out,
     failures: opt.Failures,
     jobs: ImageJobs,
     attempt: AttemptOptions,
+    estimate: Annotated[
+        Path | None, typer.Option(help="File of `cacl estimate-stain`, for --vectors estimated.")
+    ] = None,
 ) -> None:
     """Write a shard's images as tiles into the store.
 
@@ -116,7 +140,9 @@ def tile(
     """
     from cacl.steps import tile as step
     from cacl.steps.attempts import record_attempt
+    from cacl.steps.estimate_stain import chosen_vectors
 
     with opt.report_errors():
-        step.tile(acquired, store, out, failures, tiles, jobs)
+        vectors = chosen_vectors(stain, estimate)
+        step.tile(acquired, store, out, failures, tiles, jobs, vectors)
         record_attempt("tile", attempt, failures)

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from cacl.benchmark.metrics import MIN_POSITIVE_PX, boundary_f1, tile_metrics
 from cacl.controls.candidates import Candidate
-from cacl.controls.stain_vector import Vector
 from cacl.errors import ImageError, Reason, StoreError
 from cacl.image.apical_border import ApicalBorder, apical_border
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.paint import TRUE_FRACTION, band_fraction, paint_dab, stretches
 from cacl.image.pixel_flags import interior_mask
+from cacl.stain_vectors import StainVectors, Vector
 from cacl.store import Store
 from cacl.tables.control_schemas import ControlMeasureRow
 
@@ -53,6 +53,8 @@ class ControlCore:
         The part of the border that is painted.
     edge_sigma_px
         Blur of the image.
+    stain_vectors
+        Stain vectors of the image.
     """
 
     image_id: str
@@ -64,6 +66,7 @@ class ControlCore:
     border: ApicalBorder
     painted: Bool
     edge_sigma_px: float
+    stain_vectors: StainVectors
 
     @property
     def painted_um(self) -> float:
@@ -132,7 +135,7 @@ def read_core(store: Store, candidate: Candidate, rng: np.random.Generator) -> C
         cell = np.asarray(store.label(candidate.image_id, "cell")[window]) > 0
     except StoreError as error:
         raise ImageError(Reason.DAMAGED, str(error)) from error
-    found = apical_border(rgb, cell, meta.mpp)
+    found = apical_border(rgb, cell, meta.mpp, meta.stain_vectors)
     border = ApicalBorder(found.lumen, found.surface & interior_mask(cell), found.mpp)
     return ControlCore(
         image_id=candidate.image_id,
@@ -150,7 +153,8 @@ def read_core(store: Store, candidate: Candidate, rng: np.random.Generator) -> C
         tile_px=side,
         border=border,
         painted=stretches(border, float(rng.uniform(*COVERAGE)), rng),
-        edge_sigma_px=edge_blur_sigma(rgb),
+        edge_sigma_px=edge_blur_sigma(rgb, meta.stain_vectors),
+        stain_vectors=meta.stain_vectors,
     )
 
 

@@ -34,5 +34,5 @@ def dice_by_level(painted: PaintedCore) -> NDArray[np.float64]:
 
 def _levels(painted: PaintedCore) -> NDArray[np.int64]:
     """Return the number of thresholds, from 0 in steps of `STEP_OD`, that DAB exceeds."""
-    steps = np.ceil(dab_density(painted.rgb) / STEP_OD)
+    steps = np.ceil(dab_density(painted.rgb, painted.core.stain_vectors) / STEP_OD)
     return np.asarray(steps.clip(0, LEVELS), np.int64)

@@ -12,6 +12,7 @@ from cacl.errors import TableError
 from cacl.hpa.image_state import MISSING, FileState
 from cacl.image.image_files import drawing_names
 from cacl.runtime.file_digest import BLANK_DIGEST, embed_digest
+from cacl.stain_config import FIXED
 
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
 MODEL_FILES = ("checkpoint.safetensors", "model.json", "training.csv")
@@ -120,6 +121,8 @@ def training_settings(config: Config) -> str:
     else:
         settings = [source.cli_args(*SOURCE_KEYS)]
     settings += [config.labels.cli_args(), config.tiles.cli_args()]
+    if config.stain.vectors != FIXED:
+        settings.append(config.stain.cli_args())
     settings += [config.train.cli_args("max_tiles"), config.cli_args("seed")]
     if config.labels.overrides:
         settings.append(file_digest(config.labels.overrides))

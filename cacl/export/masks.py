@@ -142,7 +142,7 @@ def _features(
     if CELL in masks:
         features += geojson.area_feature(masks[CELL], CELL, meta, measurements)
     if rgb is not None:
-        _, dab = stain.separate_stains(rgb)
+        _, dab = stain.separate_stains(rgb, meta.stain_vectors)
         for class_index, label in enumerate(stain_labels):
             if label in masks:
                 colour = stain_colour(class_index)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import Source, as_dask, check_size
 from cacl.image.tile_grid import TileGrid
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 UInt8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]
@@ -19,7 +20,7 @@ THUMBNAIL_PX = 1024
 
 
 def read_analysis_image(
-    source: Source, grid: TileGrid
+    source: Source, grid: TileGrid, vectors: StainVectors = REFERENCE
 ) -> tuple[UInt8, Bool] | tuple[da.Array, da.Array]:
     """Return the pixels of an image, (3, y, x) uint8, and its cell mask, (y, x) bool.
 
@@ -30,6 +31,8 @@ def read_analysis_image(
         source is open.
     grid
         Its tiles.
+    vectors
+        The stain vectors, for the cell mask.
 
     Raises
     ------
@@ -39,12 +42,12 @@ def read_analysis_image(
     check_size(source, grid)
     if max(grid.rows, grid.cols) <= BLOCK_TILES:
         pixels = source.read(grid, range(grid.rows), range(grid.cols))
-        return pixels, cell_mask(pixels, _background_od(pixels))
+        return pixels, cell_mask(pixels, _background_od(pixels), vectors)
     lazy = as_dask(source, grid, block_tiles=BLOCK_TILES)
-    return lazy, _cell_mask(lazy)
+    return lazy, _cell_mask(lazy, vectors)
 
 
-def _cell_mask(pixels: da.Array) -> da.Array:
+def _cell_mask(pixels: da.Array, vectors: StainVectors) -> da.Array:
     """Return the cell mask of an image as a dask array; blocks overlap by `OVERLAP_PX`."""
     mask: da.Array = da.map_overlap(
         cell_mask,
@@ -55,6 +58,7 @@ def _cell_mask(pixels: da.Array) -> da.Array:
         dtype=bool,
         meta=np.empty((0, 0), dtype=bool),
         background=_background_od(pixels),
+        vectors=vectors,
     )
     return mask
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from cacl.image.cell_mask import background_od, remove_small_objects
 from cacl.image.stain import Bool, Float32, UInt8, mean_density, separate_stains
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 # Used where the pixel size of an image is unknown.
 DEFAULT_MPP = 1.17
@@ -59,7 +60,9 @@ class ApicalBorder:
         return float(self.surface.sum()) * self.mpp / SURFACE_PX
 
 
-def apical_border(rgb: UInt8, cell: Bool, mpp: float | None) -> ApicalBorder:
+def apical_border(
+    rgb: UInt8, cell: Bool, mpp: float | None, vectors: StainVectors = REFERENCE
+) -> ApicalBorder:
     """Return the apical border of an image.
 
     Parameters
@@ -70,6 +73,8 @@ def apical_border(rgb: UInt8, cell: Bool, mpp: float | None) -> ApicalBorder:
         (y, x) bool: the cell area.
     mpp
         Side of a pixel in um; `DEFAULT_MPP` if None.
+    vectors
+        The stain vectors.
 
     Notes
     -----
@@ -83,7 +88,7 @@ def apical_border(rgb: UInt8, cell: Bool, mpp: float | None) -> ApicalBorder:
     lumen = _lumen(rgb, cell, mpp)
     tissue = remove_small_objects(cell, round(MIN_TISSUE_UM2 / mpp**2))
     depth_px = _distance(~lumen)
-    hematoxylin = np.maximum(separate_stains(rgb)[0], np.float32(0.0))
+    hematoxylin = np.maximum(separate_stains(rgb, vectors)[0], np.float32(0.0))
     sigma_px = LAYER_SIGMA_UM / mpp
 
     def layer(limits: tuple[float, float]) -> Bool:

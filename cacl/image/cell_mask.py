@@ -20,6 +20,7 @@ from cacl.image.stain import (
     optical_density,
     separate_with_residual,
 )
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 # Empty glass.
 BACKGROUND_PERCENTILE = 99.0
@@ -55,7 +56,9 @@ BLACK_DILATION_PX = 6
 MIN_BLACK_PX = 1500
 
 
-def cell_mask(rgb: UInt8, background: float | None = None) -> Bool:
+def cell_mask(
+    rgb: UInt8, background: float | None = None, vectors: StainVectors = REFERENCE
+) -> Bool:
     """Return the cell area: tissue with nuclei, cytoplasm or fibres.
 
     Excluded are background, lumen, gaps between fibres, mucus and debris on the glass, ink, and
@@ -75,6 +78,8 @@ def cell_mask(rgb: UInt8, background: float | None = None) -> Bool:
         (3, y, x) uint8 at about 1 um/px.
     background
         Mean optical density of the background; `background_od(rgb)` if None.
+    vectors
+        The stain vectors.
 
     Returns
     -------
@@ -89,13 +94,13 @@ def cell_mask(rgb: UInt8, background: float | None = None) -> Bool:
     tissue = _dilate(_blur(density, TISSUE_BLUR_PX) > TISSUE_OD, TISSUE_DILATION_PX)
     dense = (density > FAINT_OD) & tissue
     cells = dense & (density > MIN_LOCAL_FRACTION * _local_density(density, dense))
-    if _coloured_ink(rgb[:, ::INK_SEARCH_STEP, ::INK_SEARCH_STEP]).any():
-        ink = remove_small_objects(_coloured_ink(rgb), MIN_CELL_PX)
+    if _coloured_ink(rgb[:, ::INK_SEARCH_STEP, ::INK_SEARCH_STEP], vectors).any():
+        ink = remove_small_objects(_coloured_ink(rgb, vectors), MIN_CELL_PX)
         cells &= ~_dilate(ink, INK_DILATION_PX)
     black = _black_ink(rgb)
     if black.any():
         cells &= ~_dilate(black, BLACK_DILATION_PX)
-    return _remove_debris(cells, rgb)
+    return _remove_debris(cells, rgb, vectors)
 
 
 def background_od(rgb: UInt8) -> float:
@@ -131,13 +136,13 @@ def _bright_level(channel: UInt8) -> float:
     return float(np.searchsorted(counts, counts[-1] * BACKGROUND_PERCENTILE / 100.0))
 
 
-def _coloured_ink(rgb: UInt8) -> Bool:
+def _coloured_ink(rgb: UInt8, vectors: StainVectors) -> Bool:
     """Return where no mixture of the two stains explains a large fraction of the density.
 
     Unexplained are the residual of the deconvolution and negative amounts of a stain. One pixel in
     a thousand of real cores reaches a fraction of 0.19; blue, green and red ink reach 0.28 to 0.5.
     """
-    hematoxylin, dab, residual = separate_with_residual(rgb)
+    hematoxylin, dab, residual = separate_with_residual(rgb, vectors)
     unexplained = residual**2 + np.minimum(hematoxylin, 0.0) ** 2 + np.minimum(dab, 0.0) ** 2
     total = (optical_density(rgb) ** 2).sum(axis=0)
     ink: Bool = (unexplained > INK_OD**2) & (unexplained > MIN_INK_FRACTION**2 * total)
@@ -160,7 +165,7 @@ def _black_ink(rgb: UInt8) -> Bool:
     )
 
 
-def _remove_debris(cells: Bool, rgb: UInt8) -> Bool:
+def _remove_debris(cells: Bool, rgb: UInt8, vectors: StainVectors) -> Bool:
     """Remove components below `MIN_CELL_PX`, and small ones with more DAB than haematoxylin."""
     stats: Any
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
@@ -173,7 +178,7 @@ def _remove_debris(cells: Bool, rgb: UInt8) -> Bool:
     if small.any():
         rows, columns = np.nonzero(small[labels])
         component = labels[rows, columns]
-        stains = deconvolution_matrix()[:2] @ optical_density(rgb[:, rows, columns])
+        stains = deconvolution_matrix(vectors)[:2] @ optical_density(rgb[:, rows, columns])
         hematoxylin, dab = (
             np.bincount(component, weights=density, minlength=count) for density in stains
         )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.image import stain
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 Float32 = NDArray[np.float32]
 
@@ -37,7 +38,10 @@ STEEPEST_FRACTION = 0.005
 
 
 def local_dab_mask(
-    rgb: NDArray[np.uint8], edge_sigma_px: float, level: float = FWHM_LEVEL
+    rgb: NDArray[np.uint8],
+    edge_sigma_px: float,
+    level: float = FWHM_LEVEL,
+    vectors: StainVectors = REFERENCE,
 ) -> NDArray[np.bool_]:
     """Return a mask of the pixels where DAB exceeds a level between local background and peak.
 
@@ -54,12 +58,14 @@ def local_dab_mask(
         by an unsharp mask.
     level
         From 0 (background) to 1 (peak).
+    vectors
+        The stain vectors.
 
     Returns
     -------
     (y, x) bool.
     """
-    absorbed = _sharpen(_absorption(rgb), edge_sigma_px)
+    absorbed = _sharpen(_absorption(rgb, vectors), edge_sigma_px)
     levels = (absorbed * LEVELS_SCALE + LEVELS_OFFSET).clip(0.0, 255.0).astype(np.uint8)
     opened = cv2.morphologyEx(levels, cv2.MORPH_OPEN, _disc(OPENING_PX))
     background = np.maximum(cv2.medianBlur(levels, BACKGROUND_PX), opened).astype(np.float32)
@@ -69,13 +75,15 @@ def local_dab_mask(
     return mask
 
 
-def edge_blur_sigma(rgb: NDArray[np.uint8]) -> float:
+def edge_blur_sigma(rgb: NDArray[np.uint8], vectors: StainVectors = REFERENCE) -> float:
     """Return the blur of the sharpest edges of DAB, as a Gaussian's standard deviation in px.
 
     Parameters
     ----------
     rgb
         (3, y, x) uint8.
+    vectors
+        The stain vectors.
 
     Returns
     -------
@@ -86,7 +94,7 @@ def edge_blur_sigma(rgb: NDArray[np.uint8]) -> float:
     A second blur of b reduces the slope of an edge of blur s by a factor of sqrt(s^2 + b^2) / s
     (Zhuo and Sim, Pattern Recognit 2011).
     """
-    absorbed = _absorption(rgb)
+    absorbed = _absorption(rgb, vectors)
     slope = _gradient_magnitude(absorbed)
     steepest = slope >= np.quantile(slope, 1.0 - STEEPEST_FRACTION)
     reblurred = np.asarray(cv2.GaussianBlur(absorbed, (0, 0), REBLUR_SIGMA_PX), np.float32)
@@ -97,9 +105,10 @@ def edge_blur_sigma(rgb: NDArray[np.uint8]) -> float:
     return REBLUR_SIGMA_PX / math.sqrt(max(float(ratio) ** 2 - 1.0, 1e-3))
 
 
-def _absorption(rgb: NDArray[np.uint8]) -> Float32:
+def _absorption(rgb: NDArray[np.uint8], vectors: StainVectors) -> Float32:
     """Return the fraction of light, 0 to 1, that DAB absorbs: (y, x)."""
-    return np.asarray(1.0 - np.power(10.0, -np.clip(stain.dab_density(rgb), 0.0, 3.0)), np.float32)
+    density = np.clip(stain.dab_density(rgb, vectors), 0.0, 3.0)
+    return np.asarray(1.0 - np.power(10.0, -density), np.float32)
 
 
 def _sharpen(image: Float32, edge_sigma_px: float) -> Float32:

@@ -13,7 +13,8 @@ import numpy as np
 
 from cacl.image.apical_border import SURFACE_PX, ApicalBorder
 from cacl.image.local_dab import SHARP_EDGE_SIGMA_PX
-from cacl.image.stain import DAB_OD, Bool, Float32, UInt8
+from cacl.image.stain import Bool, Float32, UInt8
+from cacl.stain_vectors import DAB_OD, Vector
 
 SUBPIXELS = 4
 BLOCK_PX, BLOCK_MARGIN_PX = 512, 32
@@ -87,9 +88,7 @@ def band_fraction(
     return fraction
 
 
-def paint_dab(
-    rgb: UInt8, fraction: Float32, density_od: float, vector: tuple[float, float, float] = DAB_OD
-) -> UInt8:
+def paint_dab(rgb: UInt8, fraction: Float32, density_od: float, vector: Vector = DAB_OD) -> UInt8:
     """Return an image whose pixels transmit less light, as under DAB of a given density.
 
     Parameters

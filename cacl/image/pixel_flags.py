@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cacl.image import stain, tissue_edge
 from cacl.image.local_dab import FWHM_LEVEL, local_dab_mask
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 EDGE_PX, CLOSING_PX = 14, 200
 MAX_CORE_PX = 4096
@@ -53,6 +54,7 @@ def pixel_flags(
     interior: NDArray[np.bool_],
     blur_sigma_px: float,
     level: float = FWHM_LEVEL,
+    vectors: StainVectors = REFERENCE,
 ) -> NDArray[np.uint8]:
     """Return the sum of the `PixelFlag` of each pixel: (y, x) uint8.
 
@@ -64,13 +66,13 @@ def pixel_flags(
         (y, x) cell mask, 0 outside cells.
     interior
         (y, x) of `interior_mask`.
-    blur_sigma_px, level
+    blur_sigma_px, level, vectors
         See `local_dab_mask`.
     """
     flags = (
-        PixelFlag.LOCAL_DAB * local_dab_mask(rgb, blur_sigma_px, level)
+        PixelFlag.LOCAL_DAB * local_dab_mask(rgb, blur_sigma_px, level, vectors)
         + PixelFlag.CELL * (cell > 0)
-        + PixelFlag.DAB * stain.dab_mask(rgb)
+        + PixelFlag.DAB * stain.dab_mask(rgb, vectors=vectors)
         + PixelFlag.INTERIOR * interior
     )
     return np.asarray(flags, dtype=np.uint8)

@@ -1,7 +1,8 @@
 """Optical density and stain separation: haematoxylin and DAB by colour deconvolution.
 
 Pure functions on uint8 RGB arrays of shape (3, y, x). Optical density (OD) is decadic:
-`-log10(I / I0)`, where I0 is white.
+`-log10(I / I0)`, where I0 is white. Functions that separate stains take the stain vectors; within
+this package every call names those of the image (`tests/image/test_stain.py` checks it).
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cacl.stain_vectors import DAB_OD, HEMATOXYLIN_OD, REFERENCE, StainVectors, Vector
+
+__all__ = ["DAB_OD", "HEMATOXYLIN_OD", "REFERENCE", "StainVectors"]
+
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-
-# Ruifrok & Johnston, Anal Quant Cytol Histol 2001; the H DAB vectors of Fiji and scikit-image.
-HEMATOXYLIN_OD = (0.650, 0.704, 0.286)
-DAB_OD = (0.268, 0.570, 0.776)
 
 DAB_THRESHOLD_OD = 0.25
 
@@ -53,29 +55,35 @@ def mean_density(rgb: UInt8) -> Float32:
     return density
 
 
-@functools.cache
-def deconvolution_matrix() -> Float32:
+def unit_vectors(vectors: StainVectors = REFERENCE) -> Float64:
+    """Return the vectors of haematoxylin, DAB and the residual, of norm 1: the rows of (3, 3)."""
+    hematoxylin = np.array(vectors.hematoxylin) / np.linalg.norm(vectors.hematoxylin)
+    dab = np.array(vectors.dab) / np.linalg.norm(vectors.dab)
+    residual = np.cross(hematoxylin, dab)
+    return np.stack([hematoxylin, dab, residual / np.linalg.norm(residual)])
+
+
+@functools.lru_cache(maxsize=16)
+def deconvolution_matrix(vectors: StainVectors = REFERENCE) -> Float32:
     """Return the matrix from optical densities of R, G, B to amounts of stain, (3, 3) float32.
 
     The rows are haematoxylin, DAB and the residual. The residual's vector is the cross product of
     the two stains' vectors (Ruifrok & Johnston 2001). The array is read-only.
     """
-    hematoxylin = np.array(HEMATOXYLIN_OD) / np.linalg.norm(HEMATOXYLIN_OD)
-    dab = np.array(DAB_OD) / np.linalg.norm(DAB_OD)
-    residual = np.cross(hematoxylin, dab)
-    vectors = np.stack([hematoxylin, dab, residual / np.linalg.norm(residual)])
-    matrix: Float32 = np.linalg.inv(vectors).T.astype(np.float32)
+    matrix: Float32 = np.linalg.inv(unit_vectors(vectors)).T.astype(np.float32)
     matrix.setflags(write=False)
     return matrix
 
 
-def separate_stains(rgb: UInt8) -> tuple[Float32, Float32]:
+def separate_stains(rgb: UInt8, vectors: StainVectors = REFERENCE) -> tuple[Float32, Float32]:
     """Separate haematoxylin and DAB by colour deconvolution.
 
     Parameters
     ----------
     rgb
         (3, y, x) uint8.
+    vectors
+        The stain vectors.
 
     Returns
     -------
@@ -87,28 +95,32 @@ def separate_stains(rgb: UInt8) -> tuple[Float32, Float32]:
     ----------
     Ruifrok & Johnston, Anal Quant Cytol Histol 2001.
     """
-    hematoxylin, dab = (_project(row, rgb) for row in deconvolution_matrix()[:2])
+    hematoxylin, dab = (_project(row, rgb) for row in deconvolution_matrix(vectors)[:2])
     return hematoxylin, dab
 
 
-def separate_with_residual(rgb: UInt8) -> tuple[Float32, Float32, Float32]:
+def separate_with_residual(
+    rgb: UInt8, vectors: StainVectors = REFERENCE
+) -> tuple[Float32, Float32, Float32]:
     """Return haematoxylin, DAB and the residual; see `separate_stains`, each (y, x) float32."""
-    hematoxylin, dab, residual = (_project(row, rgb) for row in deconvolution_matrix())
+    hematoxylin, dab, residual = (_project(row, rgb) for row in deconvolution_matrix(vectors))
     return hematoxylin, dab, residual
 
 
-def dab_density(rgb: UInt8) -> Float32:
+def dab_density(rgb: UInt8, vectors: StainVectors = REFERENCE) -> Float32:
     """Return the optical density of DAB alone, (y, x) float32; see `separate_stains`."""
-    return _project(deconvolution_matrix()[1], rgb)
+    return _project(deconvolution_matrix(vectors)[1], rgb)
 
 
-def dab_direction(pixels: UInt8) -> tuple[float, float, float] | None:
+def dab_direction(pixels: UInt8, vectors: StainVectors = REFERENCE) -> Vector | None:
     """Return the direction of DAB in the optical densities of R, G and B, of norm 1.
 
     Parameters
     ----------
     pixels
         (3, n) uint8: pixels of cells.
+    vectors
+        The stain vectors that tell such pixels.
 
     Returns
     -------
@@ -117,7 +129,7 @@ def dab_direction(pixels: UInt8) -> tuple[float, float, float] | None:
     """
     if pixels.shape[1] < MIN_PURE_PX:
         return None
-    hematoxylin, dab = (_project(row, pixels[:, None, :])[0] for row in deconvolution_matrix()[:2])
+    hematoxylin, dab = (stain[0] for stain in separate_stains(pixels[:, None, :], vectors))
     pure = (dab > PURE_DAB_OD) & (hematoxylin < MAX_HEMATOXYLIN_TO_DAB * dab)
     if int(pure.sum()) < MIN_PURE_PX:
         return None
@@ -127,9 +139,11 @@ def dab_direction(pixels: UInt8) -> tuple[float, float, float] | None:
     return red, green, blue
 
 
-def dab_mask(rgb: UInt8, threshold: float = DAB_THRESHOLD_OD) -> Bool:
+def dab_mask(
+    rgb: UInt8, threshold: float = DAB_THRESHOLD_OD, vectors: StainVectors = REFERENCE
+) -> Bool:
     """Return where the DAB density exceeds `threshold` (OD), as (y, x) bool."""
-    mask: Bool = dab_density(rgb) > threshold
+    mask: Bool = dab_density(rgb, vectors) > threshold
     return mask
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.image import stain
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 UInt8 = NDArray[np.uint8]
 Int64 = NDArray[np.int64]
@@ -75,7 +76,9 @@ class TileRowStats:
     row_extent: Int64
 
 
-def compute_row_stats(rgb: UInt8, cell: Bool, stained: Bool) -> TileRowStats:
+def compute_row_stats(
+    rgb: UInt8, cell: Bool, stained: Bool, vectors: StainVectors = REFERENCE
+) -> TileRowStats:
     """Compute the areas and sums of one row of tiles.
 
     Parameters
@@ -84,10 +87,12 @@ def compute_row_stats(rgb: UInt8, cell: Bool, stained: Bool) -> TileRowStats:
         uint8 (3, tile_px, cols * tile_px).
     cell, stained
         Masks (tile_px, cols * tile_px).
+    vectors
+        The stain vectors.
     """
     tile_px = cell.shape[0]
     stained = stained & cell
-    hematoxylin_od, dab_od, residual_od = stain.separate_with_residual(rgb)
+    hematoxylin_od, dab_od, residual_od = stain.separate_with_residual(rgb, vectors)
     dab = (dab_od > stain.DAB_THRESHOLD_OD) & cell
     above_weak, above_moderate, strong = (
         area_per_tile((dab_od > threshold) & cell, tile_px)

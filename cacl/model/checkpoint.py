@@ -38,6 +38,7 @@ from cacl.runtime.file_digest import (
     read_json_with_digest,
 )
 from cacl.runtime.json_text import parse_json
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.tables import write_atomically
 from cacl.tables.made_with import software_versions
 
@@ -73,6 +74,8 @@ class Model:
         masks.
     mpp
         Lowest and highest size of an analysis pixel in the training, um; None if not recorded.
+    stain_vectors
+        Stain vectors of the training images.
     """
 
     networks: tuple[AutoEncoder, ...]
@@ -81,6 +84,7 @@ class Model:
     thresholds: tuple[Thresholds, ...]
     digest: str
     mpp: Range | None = None
+    stain_vectors: StainVectors = REFERENCE
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -208,8 +212,11 @@ def load_model(folder: Path, preset: Preset | None = None) -> Model:
             f"{path} is not the file that {DESCRIPTION} describes (SHA-256 {actual[:12]}..., "
             f"expected {expected[:12]}...); run `cacl train` again"
         )
-    mpp = read_training_data(description, folder).mpp if ENTRY in description else None
-    return Model(networks, preset, classes, thresholds, description[FILE_DIGEST], mpp)
+    model = Model(networks, preset, classes, thresholds, description[FILE_DIGEST])
+    if ENTRY not in description:
+        return model
+    data = read_training_data(description, folder)
+    return dataclasses.replace(model, mpp=data.mpp, stain_vectors=data.stain_vectors)
 
 
 def load_checked(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from cacl.errors import CheckpointError
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.tables.selection import Split
 
 ENTRY = "training_data"
@@ -27,6 +28,8 @@ class TrainingData(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     tissue_fraction, dab_fraction
         Lowest and highest fraction, 0 to 1, of an image's training tiles that is tissue, and of
         that tissue that is DAB-positive; None without tissue.
+    stain_vectors
+        The vectors with which haematoxylin and DAB of the images were separated.
     """
 
     train: tuple[str, ...]
@@ -34,6 +37,12 @@ class TrainingData(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     mpp: Range | None
     tissue_fraction: Range | None
     dab_fraction: Range | None
+    stain_vectors: StainVectors = REFERENCE
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """The record as `model.json` holds it, without the reference vectors."""
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     @property
     def splits(self) -> dict[str, Split]:
@@ -48,6 +57,7 @@ class TrainingData(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
         return TrainingData(
             train=tuple(sorted(train)),
             validation=tuple(sorted({*self.validation, *earlier.validation} - train)),
+            stain_vectors=self.stain_vectors,
             **{
                 name: range_of([*(getattr(self, name) or ()), *(getattr(earlier, name) or ())])
                 for name in names

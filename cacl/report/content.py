@@ -14,6 +14,7 @@ from cacl.report.figures import Figure
 from cacl.report.model_origin import ModelOrigin
 from cacl.report.thumbnails import Thumbnail
 from cacl.report.views import View
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.tables import dictionary
 from cacl.tables.schemas import (
     AgreementRow,
@@ -72,6 +73,8 @@ class ReportContent:
         The tables beside the page.
     reading_notes
         How to open the tables.
+    stain_vectors
+        The run's stain vectors.
     """
 
     images: pd.DataFrame
@@ -96,6 +99,7 @@ class ReportContent:
     controls: Controls
     origin: ModelOrigin
     retries: str = ""
+    stain_vectors: StainVectors = REFERENCE
 
     @property
     def tissues(self) -> list[str]:

@@ -13,6 +13,7 @@ from cacl import tables
 from cacl.errors import CheckpointError, StoreError, TableError
 from cacl.runtime.file_digest import read_json_with_digest
 from cacl.runtime.resources import raise_if_short
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import ClassRow, FailureRow, MeasureRow
 
@@ -137,6 +138,12 @@ def read_tile_px(store: Store, images: pd.DataFrame) -> int | None:
     """Return the side of a tile of the first image in the store; None if there is no image."""
     meta = _first_meta(store, images)
     return meta.tile_px if meta else None
+
+
+def read_stain_vectors(store: Store, images: pd.DataFrame) -> StainVectors:
+    """Return the stain vectors of the first image in the store; a run has one set of them."""
+    meta = _first_meta(store, images)
+    return meta.stain_vectors if meta else REFERENCE
 
 
 def _first_meta(store: Store, images: pd.DataFrame) -> ImageMeta | None:

@@ -14,6 +14,7 @@ from cacl.hpa.pixel_size import HPA_MPP
 from cacl.image import stain, tile_stats
 from cacl.report.text import NO_BREAK, RunSettings
 from cacl.runtime.file_digest import FILE_DIGEST
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.stats import intervals, significance, tail_p
 from cacl.tables.made_with import software_versions
 from cacl.tables.schemas import FailureRow
@@ -61,7 +62,11 @@ HPA_CREDIT = (
 
 
 def methods_paragraph(
-    settings: RunSettings, images: pd.DataFrame, tiling: str, model: Mapping[str, Any]
+    settings: RunSettings,
+    images: pd.DataFrame,
+    tiling: str,
+    model: Mapping[str, Any],
+    vectors: StainVectors = REFERENCE,
 ) -> list[str]:
     """Return the methods paragraph, one sentence per item.
 
@@ -75,6 +80,8 @@ def methods_paragraph(
         Tile size in words; empty if unknown.
     model
         Content of `model.json`; empty if unknown.
+    vectors
+        The run's stain vectors.
     """
     min_tissue = settings.min_tissue_fraction
     tiles = (
@@ -82,13 +89,15 @@ def methods_paragraph(
         if min_tissue is None
         else f"Tiles with at least {100 * min_tissue:g}{NO_BREAK}%"
     )
+    own = "" if vectors == REFERENCE else f" with the optical densities {vectors.describe()}"
     origin = "with the model of another run, " if settings.reused_model else ""
     cores = f"{len(images)} images of {images['antibody_id'].nunique()} antibodies"
     return [
         f"{cores} were measured{f', each cut into {tiling}' if tiling else ''}.",
         "Tissue and cell area are the pixels whose optical density exceeds that of the image's "
         "background.",
-        "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001); "
+        "Haematoxylin and DAB were separated by colour deconvolution (Ruifrok & Johnston 2001)"
+        f"{own}; "
         f"pixels with a DAB density above {stain.DAB_THRESHOLD_OD} OD are DAB-positive.",
         "The stain was segmented by class-aware codebook learning (CaCL; Deng et al. 2020), "
         f"{origin}trained with image-wise labels{_labels(settings, images, model)}"
@@ -230,13 +239,15 @@ def markdown(
     model: Mapping[str, Any],
     tiling: str,
     p_values: str,
+    vectors: StainVectors = REFERENCE,
 ) -> str:
     """Return `methods.md`: methods paragraph, counts, parameters, credits and references.
 
     `p_values` is the sentence of `text.explain_p_values`; the other parameters are those of
     `ReportContent`.
     """
-    paragraph = " ".join(methods_paragraph(settings, images, tiling, model)).replace(NO_BREAK, " ")
+    sentences = methods_paragraph(settings, images, tiling, model, vectors)
+    paragraph = " ".join(sentences).replace(NO_BREAK, " ")
     has_radius = settings.morphology not in (None, "none")
     thresholds = model.get("thresholds", {})
     parameters = {

@@ -12,8 +12,12 @@ import pandas as pd
 from cacl.model.training_data import Range, TrainingData, read_training_data
 from cacl.report.text import percent
 from cacl.runtime.file_digest import FILE_DIGEST
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 TOLERANCE = 1.1
+MAX_ANGLE_DEG = 5.0
+"""Larger angles between stain vectors are worth a warning."""
+
 MAX_NAMED = 3
 
 
@@ -46,7 +50,11 @@ class _Measure:
 
 
 def describe_origin(
-    source: Path | None, model: Mapping[str, Any], images: pd.DataFrame, tile_px: int | None
+    source: Path | None,
+    model: Mapping[str, Any],
+    images: pd.DataFrame,
+    tile_px: int | None,
+    vectors: StainVectors = REFERENCE,
 ) -> ModelOrigin:
     """Return where a model comes from, and warnings.
 
@@ -60,6 +68,8 @@ def describe_origin(
         Columns of `MeasureRow`.
     tile_px
         Side of a tile in analysis pixels; None if there is no image.
+    vectors
+        Stain vectors of this run.
 
     Raises
     ------
@@ -76,7 +86,25 @@ def describe_origin(
         f"{str(model.get(FILE_DIGEST))[:12]}. That model has seen {len(seen):,} antibodies, of "
         f"which {known:,} are in this run; spike-in controls and benchmark use others only."
     )
-    return ModelOrigin(sentence, tuple(_warnings(data, images, tile_px)))
+    return ModelOrigin(
+        sentence,
+        (
+            *_stain_warnings(data.stain_vectors, vectors),
+            *_warnings(data, images, tile_px),
+        ),
+    )
+
+
+def _stain_warnings(trained: StainVectors, own: StainVectors) -> Iterator[str]:
+    """Yield a warning if the network sees other stain densities than in its training."""
+    degrees = own.difference(trained)
+    if degrees > MAX_ANGLE_DEG:
+        yield (
+            f"The stain vectors of this run ({own.describe()}) differ from those of the model's "
+            f"training images ({trained.describe()}) by up to {degrees:.0f} degrees, so the "
+            "same stain can have another density than in the training. Look at the masks, or set "
+            "stain.vectors to those of the model."
+        )
 
 
 def _warnings(data: TrainingData, images: pd.DataFrame, tile_px: int | None) -> Iterator[str]:

@@ -104,7 +104,7 @@ def _template_values(content: ReportContent) -> dict[str, Any]:
             *text.limitations(content.antibodies, images, content.settings.cell_type),
         ],
         "methods": methods.methods_paragraph(
-            content.settings, images, content.tiling, content.model
+            content.settings, images, content.tiling, content.model, content.stain_vectors
         ),
         "credits": methods.credit_lines(content.catalog),
         "citations": methods.CITATIONS,

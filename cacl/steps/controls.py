@@ -25,13 +25,14 @@ from cacl.controls.core import (
     read_core,
 )
 from cacl.controls.pictures import picture
-from cacl.controls.stain_vector import Vector, run_dab_vector
+from cacl.controls.stain_vector import run_dab_vector
 from cacl.controls.summary import control_rows, limit_rows
 from cacl.model.checkpoint import Model, load_model
 from cacl.model.device import default_device, prepare_for_device
 from cacl.model.inference.blocks import predict_array_masks
 from cacl.model.inference.masks import Morphology
 from cacl.runtime.images import DeviceLock, ImageFailure, Outcome, plan_workers, run_images
+from cacl.stain_vectors import Vector
 from cacl.stats.intervals import seed_of
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ControlFiles
@@ -223,6 +224,7 @@ def _segment_painted(
                     model,
                     morphology,
                     device_lock=device_lock,
+                    vectors=core.stain_vectors,
                 )[0]
             )
             for one in painted

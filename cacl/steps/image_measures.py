@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cacl.image.tile_stats import Bool, TileRowStats, compute_row_stats
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.stats.intervals import spatial_ci
 from cacl.stats.ratios import (
     dab_fraction_in_mask,
@@ -65,7 +66,9 @@ class Measures:
     h_score: float | None
 
 
-def tile_row_stats(image: Any, cell: Any, stained: Any, tile_px: int) -> list[TileRowStats]:
+def tile_row_stats(
+    image: Any, cell: Any, stained: Any, tile_px: int, vectors: StainVectors = REFERENCE
+) -> list[TileRowStats]:
     """Return the statistics of every row of tiles; each read covers several rows.
 
     Parameters
@@ -76,6 +79,8 @@ def tile_row_stats(image: Any, cell: Any, stained: Any, tile_px: int) -> list[Ti
         (y, x) masks, above 0 in cells and where the class is.
     tile_px
         Side of a tile, analysis px.
+    vectors
+        Stain vectors of the image.
     """
     stats = []
     for top in range(0, cell.shape[0], TILE_ROWS_PER_READ * tile_px):
@@ -83,7 +88,7 @@ def tile_row_stats(image: Any, cell: Any, stained: Any, tile_px: int) -> list[Ti
         rgb = np.asarray(image[:, window], dtype=np.uint8)
         in_cell, in_mask = (np.asarray(label[window]) > 0 for label in (cell, stained))
         stats += [
-            compute_row_stats(rgb[:, row], in_cell[row], in_mask[row])
+            compute_row_stats(rgb[:, row], in_cell[row], in_mask[row], vectors)
             for row in (slice(start, start + tile_px) for start in range(0, len(in_cell), tile_px))
         ]
     return stats

@@ -166,7 +166,7 @@ def _row_stats(image_store: Store, meta: ImageMeta) -> list[TileRowStats]:
             image_store.image(image_id),
             *(image_store.label(image_id, name) for name in ("cell", "stain")),
         )
-        return tile_row_stats(image, cell, stain, tile_px)
+        return tile_row_stats(image, cell, stain, tile_px, meta.stain_vectors)
     except StoreError as error:
         raise ImageError(Reason.DAMAGED, str(error)) from error
 

@@ -87,6 +87,7 @@ def report(
     names = [name for column in NAME_COLUMNS for name in images[column].unique()]
     spiked = controls.read_controls(files.controls, out)
     model = inputs.read_model_description(files.model / "model.json")
+    vectors = inputs.read_stain_vectors(image_store, images)
     shown = thumbnails.write_thumbnails(
         image_store,
         images,
@@ -116,7 +117,11 @@ def report(
         benchmark=inputs.read_benchmark(files.benchmark, files.model / "model.json"),
         model=model,
         origin=model_origin.describe_origin(
-            files.reused_model, model, images, inputs.read_tile_px(image_store, images)
+            files.reused_model,
+            model,
+            images,
+            inputs.read_tile_px(image_store, images),
+            vectors,
         ),
         settings=text.RunSettings(
             cell_type=cell_type,
@@ -127,6 +132,7 @@ def report(
             reused_model=str(files.reused_model) if files.reused_model else None,
         ),
         tiling=inputs.describe_tiling(image_store, images),
+        stain_vectors=vectors,
         tables=dictionary.report_tables(cell_type),
         reading_notes=dictionary.reading_notes(names),
         retries=_describe_retries(files),
@@ -179,6 +185,7 @@ def _write_descriptions(content: ReportContent, out: Path) -> None:
             content.model,
             content.tiling,
             content.p_values,
+            content.stain_vectors,
         ),
     )
     datapackage.write_datapackage(

@@ -7,6 +7,7 @@ from pathlib import Path
 from cacl import tables
 from cacl.benchmark.evaluation_set import EXTERNAL_STORE, EXTERNAL_TILES, EXTERNAL_TRUTH
 from cacl.config import LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
+from cacl.stain_vectors import REFERENCE
 from cacl.stats.intervals import seed_of
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog as write_catalog
@@ -53,7 +54,9 @@ def synthesise_external(
     options = AcquireOptions(jobs=jobs, strict=True)
     acquire(shard, out / "images", acquired, failures / "acquire.csv", source, options)
     image_jobs = ImageJobs(jobs=jobs, strict=True)
-    tile(acquired, out / EXTERNAL_STORE, tiled, failures / "tile.csv", tiles, image_jobs)
+    store, failed = out / EXTERNAL_STORE, failures / "tile.csv"
+    # Of these images alone: stain vectors that the user gives, or an estimate, are of other ones.
+    tile(acquired, store, tiled, failed, tiles, image_jobs, REFERENCE)
     labels = {row.image_id: row.label for row in tables.read_parquet(shard, ImageRow)}
     rows = [
         _test_tile(row, labels[row.image_id], row.tissue_fraction >= tiles.min_tissue_fraction)

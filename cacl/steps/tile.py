@@ -23,6 +23,7 @@ from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
 from cacl.runtime.memory import process_budget
 from cacl.runtime.resources import raise_if_short
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ImageJobs
 from cacl.store import ImageMeta, Store
@@ -41,6 +42,7 @@ def tile(
     failures: Path,
     config: TilesConfig,
     jobs: ImageJobs,
+    vectors: StainVectors = REFERENCE,
 ) -> None:
     """Write each image with its cell mask to the store, and a table of all tiles.
 
@@ -61,6 +63,8 @@ def tile(
         Sides of a tile. An image fails if no tile has at least `min_tissue_fraction` of tissue.
     jobs
         How the images are processed.
+    vectors
+        Stain vectors of the run, which the store records of each image.
 
     Raises
     ------
@@ -81,6 +85,7 @@ def tile(
             base / row.path,
             source_px=config.source_px,
             tile_px=config.tile_px,
+            vectors=vectors,
         )
         best, needed = max(stat.tissue_fraction for stat in stats), config.min_tissue_fraction
         if best < needed:
@@ -101,13 +106,22 @@ def tile(
         scheduler=jobs.dask_scheduler,
     )
     all_stats = [stat for stats in outcome.results for stat in stats]
-    made_with = tables.made_with("tile", version=TILE_VERSION, **config.model_dump())
+    stain_vectors = {} if vectors == REFERENCE else {"stain_vectors": str(vectors)}
+    made_with = tables.made_with(
+        "tile", version=TILE_VERSION, **config.model_dump(), **stain_vectors
+    )
     tables.write_parquet(out, all_stats, TileStatRow, made_with)
     write_failures(failures, outcome.failures, strict=jobs.strict)
 
 
 def _tile_image(
-    store: Store, row: AcquiredRow, path: Path, *, source_px: int, tile_px: int
+    store: Store,
+    row: AcquiredRow,
+    path: Path,
+    *,
+    source_px: int,
+    tile_px: int,
+    vectors: StainVectors = REFERENCE,
 ) -> list[TileStatRow]:
     """Write one image and its cell mask if they are not up to date; return one row per tile.
 
@@ -118,8 +132,10 @@ def _tile_image(
         the bytes that are decoded are those of the digest in `row`.
     """
     region = parse_region(row.region)
-    parts = (TILE_VERSION, row.sha256, source_px, tile_px, row.mpp)
-    digest = digest_of("tile", *parts, *([] if region is None else [row.region]))
+    parts: list[object] = [TILE_VERSION, row.sha256, source_px, tile_px, row.mpp]
+    parts += [] if region is None else [row.region]
+    parts += [] if vectors == REFERENCE else [str(vectors)]
+    digest = digest_of("tile", *parts)
     if store.has_image(row.image_id, digest):
         store.remove_leftovers(row.image_id)
         try:
@@ -144,8 +160,9 @@ def _tile_image(
             digest=digest,
             source_x=None if region is None else region.x,
             source_y=None if region is None else region.y,
+            stain_vectors=vectors,
         )
-        pixels, mask = read_analysis_image(source, grid)
+        pixels, mask = read_analysis_image(source, grid, vectors)
         store.write_image(meta, pixels, mask, check)
         if isinstance(pixels, np.ndarray):
             return list(_statistics(meta, row.antibody_id, pixels, mask))
@@ -179,7 +196,8 @@ def _statistics(meta: ImageMeta, antibody_id: str, image: Any, cell: Any) -> Ite
     for row in range(meta.grid.rows):
         tile_row = slice(row * size, (row + 1) * size)
         tissue = np.asarray(cell[tile_row]) > 0
-        dab = stain.dab_mask(np.asarray(image[:, tile_row])) & tissue
+        rgb = np.asarray(image[:, tile_row])
+        dab = stain.dab_mask(rgb, vectors=meta.stain_vectors) & tissue
         tissue_px = tissue.reshape(size, -1, size).sum(axis=(0, 2))
         dab_px = dab.reshape(size, -1, size).sum(axis=(0, 2))
         for col in range(meta.grid.cols):

@@ -6,7 +6,7 @@ writes. The tests validate with it what is written.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from cacl.image.palette import Colour
 from cacl.image.tile_grid import TileGrid
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 OME_VERSION = "0.5"
 PositiveInt = Annotated[int, Strict(), Field(ge=1)]
@@ -43,6 +44,8 @@ class ImageMeta:
     source_x, source_y
         Upper left corner of a region in pixels of its slide; None for an image that is a whole
         file.
+    stain_vectors
+        The vectors with which haematoxylin and DAB of the image are separated.
     """
 
     image_id: str
@@ -55,6 +58,7 @@ class ImageMeta:
     digest: str
     source_x: NotNegativeInt | None = None
     source_y: NotNegativeInt | None = None
+    stain_vectors: StainVectors = REFERENCE
 
     @classmethod
     def from_attributes(cls, attributes: dict[str, Any]) -> ImageMeta:
@@ -77,6 +81,14 @@ class ImageMeta:
             raise ValueError(", ".join(faults)) from error
         _ = meta.grid
         return meta
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The attributes of the image; the reference vectors, which most images have, are none."""
+        values = asdict(self)
+        if self.stain_vectors == REFERENCE:
+            del values["stain_vectors"]
+        return values
 
     @property
     def grid(self) -> TileGrid:

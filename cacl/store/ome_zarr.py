@@ -10,7 +10,6 @@ the `zarr.json` of its array. They are checked on reading.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -229,7 +228,7 @@ class Store:
                 "ome": image_attributes(meta.image_id, meta.mpp),
                 "cacl": {
                     "store_version": STORE_VERSION,
-                    **dataclasses.asdict(meta),
+                    **meta.attributes,
                     ARRAY_DIGEST: metadata_digest(folder / "0"),
                 },
             }

@@ -84,7 +84,7 @@ def test_divides_channels_of_the_paper_among_all_codebooks() -> None:
 
 def batch_of(**changes: torch.Tensor) -> Batch:
     """Two tiles of 4 x 4 px: one shows class 1 alone, of the other only class 2 is known."""
-    fields = {
+    fields: dict[str, Any] = {
         "rgb": torch.full((2, 3, 4, 4), 128.0),
         "candidate": torch.ones(2, 2, 4, 4, dtype=torch.bool),
         "edge": torch.zeros(2, 4, 4, dtype=torch.bool),

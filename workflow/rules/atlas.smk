@@ -120,10 +120,34 @@ rule acquire:
         "--attempt-record {output.attempt} > {log} 2>&1"
 
 
+rule estimate_stain:
+    """Estimate the run's stain vectors from a sample of its images (`stain.vectors: estimated`)."""
+    input:
+        acquired=estimate_inputs(),
+    output:
+        vectors=ESTIMATE,
+    log:
+        "logs/estimate_stain.log",
+    benchmark:
+        "logs/benchmarks/estimate_stain.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 2
+    params:
+        tiles=settings.tiles.cli_args("source_px", "tile_px"),
+        seed=settings.cli_args("seed"),
+    message:
+        "Estimating the stain vectors"
+    shell:
+        "cacl estimate-stain $(printf -- '--acquired %s ' {input.acquired}) "
+        "--out {output.vectors} {params.tiles} {params.seed} --jobs {threads} > {log} 2>&1"
+
+
 rule tile:
     """Write a shard's images as tiles into the store; stored images are kept."""
     input:
         acquired="results/acquired/{shard}.parquet",
+        estimate=[ESTIMATE] if settings.stain.vectors == ESTIMATED else [],
     output:
         tiles="results/tiles/{shard}.parquet",
         failures="results/failures/tile/{shard}.csv",
@@ -136,6 +160,8 @@ rule tile:
         "../../environment.yml"
     params:
         tiles=settings.tiles.cli_args(),
+        stain=literally(settings.stain.cli_args()),
+        estimate=estimate_option(),
         store="results/atlas.zarr",
         attempt=attempt("tile"),
     message:
@@ -143,7 +169,7 @@ rule tile:
     shell:
         "cacl tile --acquired {input.acquired} --store {params.store} "
         "--out {output.tiles} --failures {output.failures} {params.tiles} "
-        "--jobs {threads} --attempt {params.attempt} --attempt-record {output.attempt} "
+        "{params.stain} {params.estimate} --jobs {threads} --attempt {params.attempt} --attempt-record {output.attempt} "
         "> {log} 2>&1"
 
 

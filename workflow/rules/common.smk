@@ -26,6 +26,7 @@ from cacl.hpa.mirror import Mirror
 from cacl.hpa.named_files import check_named_files
 from cacl.model.presets import PAPER, preset_digest
 from cacl.runtime.yaml_io import read_yaml
+from cacl.stain_config import ESTIMATED
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
 from snakemake.logging import logger
@@ -52,6 +53,7 @@ PHANTOM_HOST = "resources/phantom/host"
 PHANTOM_TRUTH = "resources/phantom/truth"
 TRAINING_CONFIG = "results/training/config.txt"
 MODEL = "results/model"
+ESTIMATE = "results/stain/vectors.json"
 BENCHMARK_TABLE = "results/benchmark/table.csv"
 CATALOG_FAILURES = "results/failures/catalog.csv"
 ATTEMPTS = "results/attempts"
@@ -261,6 +263,16 @@ def digest_with_manifest(path):
     return digest
 
 
+def has_model():
+    """Return whether a model exists that was trained with these settings, see `training_inputs`."""
+    recorded, model = Path(TRAINING_CONFIG), Path("results/model/model.json")
+    return (
+        model.exists()
+        and recorded.exists()
+        and recorded.read_text(encoding="utf-8") == training_settings(settings)
+    )
+
+
 def training_inputs(files):
     """Return what a model is trained from, as inputs whose modification times may not count.
 
@@ -269,13 +281,22 @@ def training_inputs(files):
     further genes do not change it. They count again when any other setting that the model depends
     on changes.
     """
-    recorded, model = Path(TRAINING_CONFIG), Path("results/model/model.json")
-    is_ignored = source.kind == "manifest" or (
-        model.exists()
-        and recorded.exists()
-        and recorded.read_text(encoding="utf-8") == training_settings(settings)
-    )
-    return ancient(files) if is_ignored else files
+    return ancient(files) if source.kind == "manifest" or has_model() else files
+
+
+def estimate_inputs():
+    """Return what the stain vectors are estimated from: the tables of acquired images.
+
+    As for a model, further genes do not change an estimate with which a model was trained. With a
+    manifest every change of the images does, as it leads to a new training.
+    """
+    files = per_shard("results/acquired/{shard}.parquet")
+    return ancient(files) if source.kind != "manifest" and has_model() else files
+
+
+def estimate_option():
+    """Return the option that names the estimated stain vectors, if the run estimates them."""
+    return f"--estimate {ESTIMATE}" if settings.stain.vectors == ESTIMATED else ""
 
 
 def benchmark_option():

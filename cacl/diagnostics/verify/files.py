@@ -38,9 +38,10 @@ def list_items(results: Path) -> Iterator[Item]:
     for path in paths:
         if path.suffix != SUFFIX:
             yield Item(LIST, str(path), partial(_check_recorded, path), path)
-    config, listed = results / "training" / "config.txt", results / "tiles" / "tables.txt"
-    if config.exists():
-        yield Item(LIST, str(config), partial(_check_own_digest, config), config)
+    for path in (results / "stain" / "vectors.json", results / "training" / "config.txt"):
+        if path.exists():
+            yield Item(LIST, str(path), partial(_check_own_digest, path), path)
+    listed = results / "tiles" / "tables.txt"
     if listed.exists():
         yield Item(LIST, str(listed), partial(_check_listed_tables, listed), listed.parent)
 

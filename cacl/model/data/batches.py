@@ -14,6 +14,7 @@ from cacl.model.config import AugmentConfig, Preset
 from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, TileDataset
 from cacl.model.networks.autoencoder import DOWNSCALE
 from cacl.model.networks.preprocess import jitter_stain, random_blur, random_dihedral
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 CUTMIX_PX = 32
 
@@ -63,6 +64,8 @@ class Batch:
         (b, k, y, x) uint8 of `PseudoLabel`; (b, 0, y, x) without pseudo-labels.
     drawn
         (b, y, x) uint8 of `PseudoLabel` that a person drew for the first class; None without any.
+    stain_vectors
+        Stain vectors of the tiles.
     """
 
     rgb: Tensor
@@ -76,6 +79,7 @@ class Batch:
     positive_fraction: Tensor
     pseudo_label: Tensor
     drawn: Tensor | None = None
+    stain_vectors: StainVectors = REFERENCE
 
     @property
     def candidate_positions(self) -> Tensor:
@@ -166,7 +170,7 @@ def sample_batch(
         pixels, drawn = pixels[:, :-1], pixels[:, -1]
     rgb, flags = pixels[:, :FLAGS].float(), pixels[:, FLAGS]
     if augment.stain_jitter is not None:
-        rgb = jitter_stain(rgb, augment.stain_jitter, rng)
+        rgb = jitter_stain(rgb, augment.stain_jitter, rng, tiles.stain_vectors)
     if augment.blur is not None:
         rgb = random_blur(rgb, augment.blur, rng)
     candidate = [candidate_mask(flags, target_class.shape) for target_class in tiles.classes]
@@ -182,6 +186,7 @@ def sample_batch(
         positive_fraction=labels.positive_fraction[indices].to(device),
         pseudo_label=pixels[:, PSEUDO_LABELS:],
         drawn=drawn,
+        stain_vectors=tiles.stain_vectors,
     )
 
 

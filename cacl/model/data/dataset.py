@@ -20,11 +20,12 @@ from cacl.config import TargetClass
 from cacl.errors import ConfigError, TrainingError
 from cacl.hpa.pixel_labels import DrawnLabels, PseudoLabel
 from cacl.hpa.target_class import SINGLE_CLASS, class_labels_of
-from cacl.image.local_dab import edge_blur_sigma
+from cacl.image.local_dab import FWHM_LEVEL, edge_blur_sigma
 from cacl.image.pixel_flags import candidate_mask, interior_mask, pixel_flags
 from cacl.model.networks.autoencoder import SIZE_DIVISOR
 from cacl.runtime.digest import digest_of
-from cacl.store import Store
+from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.store import Store, run_vectors
 from cacl.tables.schemas import TileRow
 from cacl.tables.selection import NEGATIVE, POSITIVE, SelectionReason, Split
 
@@ -59,6 +60,8 @@ class TileDataset:
     drawn
         (n, y, x) uint8: `PseudoLabel` of the pixels in the first class that a person drew; None
         without any.
+    stain_vectors
+        Stain vectors of the tiles.
     """
 
     pixels: Tensor
@@ -69,6 +72,7 @@ class TileDataset:
     manual: Tensor
     classes: tuple[TargetClass, ...]
     drawn: Tensor | None = None
+    stain_vectors: StainVectors = REFERENCE
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -145,6 +149,8 @@ def training_tiles(
     ------
     TrainingError
         A class has no selected tile of one label.
+    StainError
+        The images have different stain vectors.
     ConfigError
         The rows have no labels of a class, or tiles with drawn labels are not selected.
     """
@@ -245,13 +251,14 @@ def _read_tiles(
 ) -> TileDataset:
     """Read tiles image by image, padded with white to a multiple of `SIZE_DIVISOR`."""
     rows = _sorted(rows)
-    sizes = {store.meta(image_id).tile_px for image_id in sorted(set(rows["image_id"]))}
+    metas = [store.meta(image_id) for image_id in sorted(set(rows["image_id"]))]
+    sizes = {meta.tile_px for meta in metas}
     if len(sizes) > 1:
         raise TrainingError(
             f"The store holds tiles of {sorted(sizes)} px, expected one size; run `cacl tile` "
             "again for all images with one tiles.tile_px"
         )
-    size = sizes.pop()
+    size, vectors = sizes.pop(), run_vectors(metas)
     padded = -(-size // SIZE_DIVISOR) * SIZE_DIVISOR
     pixels = np.zeros((len(rows), 4, padded, padded), np.uint8)
     pixels[:, :3] = WHITE
@@ -259,7 +266,7 @@ def _read_tiles(
     index = 0
     for image_id, of_image in rows.groupby("image_id", sort=False):
         image, cell = store.image(str(image_id)), store.label(str(image_id), "cell")
-        interior, blur_sigma_px = interior_mask(cell), edge_blur_sigma(_centre(image))
+        interior, blur_sigma_px = interior_mask(cell), edge_blur_sigma(_centre(image), vectors)
         of_person = drawn.labels.get(str(image_id)) if drawn else None
         for row in sorted({int(row) for row in of_image["row"]}):
             # The row of tiles with a margin, as flags depend on the surroundings.
@@ -268,7 +275,9 @@ def _read_tiles(
             strip = slice(top, top + rgb.shape[1])
             tile_rows = slice(row * size - top, row * size - top + size)
             cells = np.asarray(cell[strip])
-            flags = pixel_flags(rgb, cells, interior[strip], blur_sigma_px)[tile_rows]
+            flags = pixel_flags(rgb, cells, interior[strip], blur_sigma_px, FWHM_LEVEL, vectors)[
+                tile_rows
+            ]
             for col in of_image.loc[of_image["row"] == row, "col"].astype(int):
                 tile_cols = slice(col * size, (col + 1) * size)
                 pixels[index, :FLAGS, :size, :size] = rgb[:, tile_rows, tile_cols]
@@ -292,6 +301,7 @@ def _read_tiles(
         manual=torch.from_numpy(manual),
         classes=tuple(classes),
         drawn=None if drawn is None else torch.from_numpy(labels_drawn),
+        stain_vectors=vectors,
     )
 
 

@@ -46,6 +46,7 @@ def describe_training_data(
         mpp=range_of(_pixel_sizes(image_ids, store, catalog)),
         tissue_fraction=range_of(tissue),
         dab_fraction=range_of(dab),
+        stain_vectors=tiles.stain_vectors,
     )
 
 

@@ -18,6 +18,7 @@ from cacl.model.inference.masks import Morphology, mask_logits
 from cacl.model.inference.predict import Float32, image_logits, predict_block
 from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.runtime.images import DeviceLock
+from cacl.stain_vectors import REFERENCE, StainVectors
 from cacl.store import ImageMeta, Store
 
 BLOCK_PX = 1024
@@ -50,6 +51,7 @@ def predict_masks(
         morphology,
         device_lock=device_lock,
         agreement=agreement,
+        vectors=meta.stain_vectors,
     )
 
 
@@ -62,6 +64,7 @@ def predict_array_masks(
     *,
     device_lock: DeviceLock | None = None,
     agreement: ViewAgreement | None = None,
+    vectors: StainVectors = REFERENCE,
 ) -> list[da.Array]:
     """Return the mask of each class of one image, (y, x) bool, as lazy dask arrays.
 
@@ -80,10 +83,16 @@ def predict_array_masks(
         See `predict_block`.
     agreement
         Counts the pixels of each block that is computed; None for no counts.
+    vectors
+        Stain vectors of the image.
     """
     packed = _map_blocks(
         functools.partial(
-            _predict_packed, model=model, morphology=morphology, device_lock=device_lock
+            _predict_packed,
+            model=model,
+            morphology=morphology,
+            device_lock=device_lock,
+            vectors=vectors,
         ),
         _layers(image, cell, tile_px),
         np.dtype(np.uint32),
@@ -95,17 +104,19 @@ def predict_array_masks(
     return [(packed & 1 << class_index) > 0 for class_index in range(len(model.classes))]
 
 
-def predict_array_scores(image: Any, cell: Any, tile_px: int, model: Model) -> da.Array:
+def predict_array_scores(
+    image: Any, cell: Any, tile_px: int, model: Model, vectors: StainVectors = REFERENCE
+) -> da.Array:
     """Return the score of the first class of one image, (y, x) float32 from 0 to 1, as dask array.
 
     The sigmoid of the mean logit over models and views; 0 where no mask is allowed.
 
     Parameters
     ----------
-    image, cell, tile_px, model
+    image, cell, tile_px, model, vectors
         See `predict_array_masks`.
     """
-    predict = functools.partial(_predict_scores, model=model)
+    predict = functools.partial(_predict_scores, model=model, vectors=vectors)
     return _map_blocks(predict, _layers(image, cell, tile_px), np.dtype(np.float32))
 
 
@@ -136,11 +147,12 @@ def _map_blocks(
     return mapped
 
 
-def _predict_scores(layers: NDArray[np.uint8], *, model: Model) -> Float32:
+def _predict_scores(layers: NDArray[np.uint8], *, model: Model, vectors: StainVectors) -> Float32:
     """Return the scores (y, x) of a block of `_layers`."""
     rgb, post = np.ascontiguousarray(layers[:3]), model.preset.post
-    flags = pixel_flags(rgb, layers[3], layers[4] > 0, edge_blur_sigma(rgb), MASK_LEVEL)
-    logits = image_logits(model.networks, rgb, None, post.n_tta)[:, 0].mean(0)
+    blur_sigma_px = edge_blur_sigma(rgb, vectors)
+    flags = pixel_flags(rgb, layers[3], layers[4] > 0, blur_sigma_px, MASK_LEVEL, vectors)
+    logits = image_logits(model.networks, rgb, None, post.n_tta, vectors)[:, 0].mean(0)
     masked = mask_logits(logits, candidate_mask(flags, model.classes[0].shape), post)
     return np.asarray(special.expit(masked), np.float32)
 
@@ -151,10 +163,12 @@ def _predict_packed(
     model: Model,
     morphology: Morphology,
     device_lock: DeviceLock | None,
+    vectors: StainVectors,
 ) -> NDArray[np.uint32]:
     """Return `BlockMasks.pack` of a block (5, y, x): red, green, blue, cell and interior."""
     rgb = np.ascontiguousarray(layers[:3])
-    masks = predict_block(rgb, layers[3], layers[4] > 0, model, morphology, device_lock)
+    interior = layers[4] > 0
+    masks = predict_block(rgb, layers[3], interior, model, morphology, device_lock, vectors)
     return masks.pack()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -28,6 +29,7 @@ from cacl.model.networks.autoencoder import DOWNSCALE, SIZE_DIVISOR, AutoEncoder
 from cacl.model.networks.codebook import flatten_positions
 from cacl.model.networks.preprocess import dihedral, inverse_dihedral, preprocess
 from cacl.runtime.images import DeviceLock
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]
@@ -43,7 +45,11 @@ MAX_SAMPLE = 300
 
 @torch.no_grad()
 def view_logits(
-    models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int, used: Tensor | None = None
+    models: Sequence[AutoEncoder],
+    rgb: Tensor,
+    n_tta: int,
+    used: Tensor | None = None,
+    vectors: StainVectors = REFERENCE,
 ) -> Iterator[Tensor]:
     """Yield the logits (b, k, y, x) of each C_k by each model and each flip or rotation.
 
@@ -52,14 +58,15 @@ def view_logits(
 
     Parameters
     ----------
-    models, rgb, n_tta
+    models, rgb, n_tta, vectors
         See `pixel_logits`.
     used
         (y, x) bool: the pixels of a single image, b = 1, whose logits are used; those of other
         pixels are then undefined. None for all pixels.
     """
     positions = None if used is None else _upsampled_positions(used)
-    inputs = {name: preprocess(rgb, name) for name in {m.architecture.input for m in models}}
+    names = {model.architecture.input for model in models}
+    inputs = {name: preprocess(rgb, name, vectors) for name in names}
     for element in TTA_ORDER[:n_tta]:
         for model in models:
             embedding = model.encode(dihedral(inputs[model.architecture.input], element))
@@ -99,7 +106,9 @@ def _upsampled_positions(used: Tensor) -> Tensor:
     return F.max_pool2d(pixels, 2 * DOWNSCALE, DOWNSCALE, padding=DOWNSCALE // 2)[0] > 0
 
 
-def pixel_logits(models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int) -> Tensor:
+def pixel_logits(
+    models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int, vectors: StainVectors = REFERENCE
+) -> Tensor:
     """Return the logits of each C_k of each pixel, averaged over models and views.
 
     Parameters
@@ -110,21 +119,27 @@ def pixel_logits(models: Sequence[AutoEncoder], rgb: Tensor, n_tta: int) -> Tens
         (b, 3, y, x) uint8; y and x multiples of `SIZE_DIVISOR`.
     n_tta
         Number of flips and rotations of test-time augmentation, 1 to 8.
+    vectors
+        Stain vectors of the images.
 
     Returns
     -------
     (b, k, y, x) float32.
     """
-    return torch.stack(list(view_logits(models, rgb, n_tta))).mean(0)
+    return torch.stack(list(view_logits(models, rgb, n_tta, None, vectors))).mean(0)
 
 
 def tile_logits(
-    models: Sequence[AutoEncoder], pixels: Tensor, n_tta: int, class_index: int
+    models: Sequence[AutoEncoder],
+    pixels: Tensor,
+    n_tta: int,
+    class_index: int,
+    vectors: StainVectors = REFERENCE,
 ) -> Tensor:
     """Return the logits (n, y, x) of one class of tiles (n, 3, y, x), on the CPU, in batches."""
     device = next(models[0].parameters()).device
     batches = [
-        pixel_logits(models, pixels[start : start + BATCH_SIZE].to(device), n_tta)[
+        pixel_logits(models, pixels[start : start + BATCH_SIZE].to(device), n_tta, vectors)[
             :, class_index
         ].cpu()
         for start in range(0, len(pixels), BATCH_SIZE)
@@ -155,7 +170,8 @@ def predict_logits(
     n_tta
         Number of flips and rotations of test-time augmentation, 1 to 8.
     """
-    logits = tile_logits(models, tiles.pixels[indices, :FLAGS], n_tta, class_index).numpy()
+    pixels = tiles.pixels[indices, :FLAGS]
+    logits = tile_logits(models, pixels, n_tta, class_index, tiles.stain_vectors).numpy()
     candidate = candidate_mask(
         tiles.pixels[indices, FLAGS].numpy(), tiles.classes[class_index].shape
     )
@@ -174,7 +190,11 @@ def spread_indices(selected: Tensor) -> Tensor:
 
 
 def image_logits(
-    models: Sequence[AutoEncoder], rgb: NDArray[np.uint8], used: Bool | None, n_tta: int
+    models: Sequence[AutoEncoder],
+    rgb: NDArray[np.uint8],
+    used: Bool | None,
+    n_tta: int,
+    vectors: StainVectors = REFERENCE,
 ) -> Float32:
     """Return the logits of one image by each view: (v, k, y, x).
 
@@ -191,17 +211,15 @@ def image_logits(
         pixels.
     n_tta
         Number of flips and rotations of test-time augmentation, 1 to 8.
+    vectors
+        Stain vectors of the image.
     """
     _, height, width = rgb.shape
     margins = (0, -height % SIZE_DIVISOR), (0, -width % SIZE_DIVISOR)
     device = next(models[0].parameters()).device
     padded = torch.from_numpy(np.pad(rgb, ((0, 0), *margins), mode="edge"))[None].to(device)
-    if used is None:
-        views = view_logits(models, padded, n_tta)
-    else:
-        views = view_logits(
-            models, padded, n_tta, torch.from_numpy(np.pad(used, margins)).to(device)
-        )
+    padded_used = None if used is None else torch.from_numpy(np.pad(used, margins)).to(device)
+    views = view_logits(models, padded, n_tta, padded_used, vectors)
     logits: Float32 = torch.cat(list(views))[..., :height, :width].cpu().numpy()
     return logits
 
@@ -213,6 +231,7 @@ def predict_block(
     model: Model,
     morphology: Morphology,
     device_lock: DeviceLock | None = None,
+    vectors: StainVectors = REFERENCE,
 ) -> BlockMasks:
     """Return the masks of one block of an image.
 
@@ -233,9 +252,12 @@ def predict_block(
         Applied to the mask of each class, not to those of single views.
     device_lock
         Held while the network runs; None for no lock.
+    vectors
+        Stain vectors of the image.
     """
     is_cell = cell > 0
-    flags = pixel_flags(rgb, cell, interior, edge_blur_sigma(rgb), MASK_LEVEL)
+    blur_sigma_px = edge_blur_sigma(rgb, vectors)
+    flags = pixel_flags(rgb, cell, interior, blur_sigma_px, MASK_LEVEL, vectors)
     cell_px = int(is_cell.sum())
     post = model.preset.post
     candidates = [
@@ -251,8 +273,10 @@ def predict_block(
     if not used:
         empty = np.zeros(cell.shape, bool)
         return BlockMasks(is_cell, (empty,) * len(candidates), (empty,) * min(n_views, MAX_VIEWS))
-    inputs = model.networks, rgb, np.logical_or.reduce(used), post.n_tta
-    logits = device_lock.call(image_logits, *inputs) if device_lock else image_logits(*inputs)
+    predict = functools.partial(
+        image_logits, model.networks, rgb, np.logical_or.reduce(used), post.n_tta, vectors
+    )
+    logits = device_lock.call(predict) if device_lock else predict()
 
     def mask_of(values: Float32, class_index: int) -> Bool:
         masked = mask_logits(values, candidates[class_index], post)

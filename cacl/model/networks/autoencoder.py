@@ -21,6 +21,7 @@ from cacl.model.networks.codebook import (
     unit_length,
 )
 from cacl.model.networks.preprocess import CHANNELS, preprocess
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 DOWNSCALE = 2
 SIZE_DIVISOR = 8
@@ -213,9 +214,9 @@ class AutoEncoder(nn.Module):
         """Compute encoder and decoder in bfloat16, or not; weights and outputs are float32."""
         self.encoder.bf16 = self.decoder.bf16 = enabled
 
-    def embed(self, rgb: Tensor) -> Tensor:
+    def embed(self, rgb: Tensor, vectors: StainVectors = REFERENCE) -> Tensor:
         """Return E(I), (b, d, y / 2, x / 2), of (b, 3, y, x) RGB levels from 0 to 255."""
-        return self.scale_embedding(self.encode(preprocess(rgb, self.architecture.input)))
+        return self.scale_embedding(self.encode(preprocess(rgb, self.architecture.input, vectors)))
 
     def encode(self, inputs: Tensor) -> Tensor:
         """Return E(I) before `scale_embedding`, for the output of `preprocess`."""
@@ -226,9 +227,9 @@ class AutoEncoder(nn.Module):
         """Scale (b, d, y, x) embeddings to length 1 if the architecture requires it."""
         return unit_length(embedding, 1) if self.architecture.unit_length else embedding
 
-    def forward(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, rgb: Tensor, vectors: StainVectors = REFERENCE) -> tuple[Tensor, Tensor]:
         """Return E(I) and its squared distances to all codes, (b * y / 2 * x / 2, k)."""
-        features = self.embed(rgb)
+        features = self.embed(rgb, vectors)
         return features, self.codebook.distances(flatten_positions(features))
 
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from cacl.image.stain import DAB_OD, HEMATOXYLIN_OD
+from cacl.image.stain import unit_vectors
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 CHANNELS = {"rgb": 3, "stains": 4, "stain_contrast": 6}
 PEAK_PX, CONTEXT_PX, WIDE_CONTEXT_PX = 9, 15, 31
@@ -23,33 +24,25 @@ N_SYMMETRIES = 8
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
 
-@functools.cache
-def stain_vectors() -> NDArray[np.float64]:
-    """Return unit optical densities: columns haematoxylin, DAB and their cross product (3, 3)."""
-    hematoxylin = np.array(HEMATOXYLIN_OD) / np.linalg.norm(HEMATOXYLIN_OD)
-    dab = np.array(DAB_OD) / np.linalg.norm(DAB_OD)
-    residual = np.cross(hematoxylin, dab)
-    return np.stack([hematoxylin, dab, residual / np.linalg.norm(residual)], axis=1)
-
-
 def optical_density(rgb: Tensor) -> Tensor:
     """Return the decadic optical density of (b, 3, y, x) levels from 0 to 255."""
     return -torch.log10((rgb.float() + 1.0) / 256.0)
 
 
-def separate_stains(densities: Tensor) -> Tensor:
+def separate_stains(densities: Tensor, vectors: StainVectors = REFERENCE) -> Tensor:
     """Return the densities of haematoxylin, DAB and the residual: (b, 3, y, x) to (b, 3, y, x)."""
-    to_stains = torch.as_tensor(np.linalg.inv(stain_vectors()), dtype=densities.dtype)
+    to_stains = torch.as_tensor(np.linalg.inv(unit_vectors(vectors).T), dtype=densities.dtype)
     return torch.einsum("sc,bcyx->bsyx", to_stains.to(densities.device), densities)
 
 
-def combine_stains(stains: Tensor) -> Tensor:
+def combine_stains(stains: Tensor, vectors: StainVectors = REFERENCE) -> Tensor:
     """Return the optical density of red, green and blue; the inverse of `separate_stains`."""
-    vectors = torch.as_tensor(stain_vectors(), dtype=stains.dtype, device=stains.device)
-    return torch.einsum("cs,bsyx->bcyx", vectors, stains)
+    columns = unit_vectors(vectors).T
+    to_rgb = torch.as_tensor(columns, dtype=stains.dtype, device=stains.device)
+    return torch.einsum("cs,bsyx->bcyx", to_rgb, stains)
 
 
-def preprocess(rgb: Tensor, representation: str) -> Tensor:
+def preprocess(rgb: Tensor, representation: str, vectors: StainVectors = REFERENCE) -> Tensor:
     """Return the encoder's input.
 
     Hue varies between slides and adds little to the stain densities. A network that sees it
@@ -62,6 +55,8 @@ def preprocess(rgb: Tensor, representation: str) -> Tensor:
         (b, 3, y, x) levels from 0 to 255.
     representation
         One of `CHANNELS`.
+    vectors
+        Stain vectors of the images.
 
     Returns
     -------
@@ -76,7 +71,7 @@ def preprocess(rgb: Tensor, representation: str) -> Tensor:
     levels = rgb.float() / 255.0
     if representation == "rgb":
         return levels
-    densities = separate_stains(optical_density(rgb))
+    densities = separate_stains(optical_density(rgb), vectors)
     brightness = levels.mean(1, keepdim=True)
     hematoxylin, dab = densities[:, :1], densities[:, 1:2]
     if representation == "stains":
@@ -144,7 +139,9 @@ def _apply_opencv(image: Tensor, operation: Callable[..., object]) -> Tensor:
     return filtered
 
 
-def jitter_stain(rgb: Tensor, strength: float, generator: torch.Generator) -> Tensor:
+def jitter_stain(
+    rgb: Tensor, strength: float, generator: torch.Generator, vectors: StainVectors = REFERENCE
+) -> Tensor:
     """Return tiles with each stain randomly stronger or weaker, in a shifted hue.
 
     Parameters
@@ -155,6 +152,8 @@ def jitter_stain(rgb: Tensor, strength: float, generator: torch.Generator) -> Te
         Standard deviation of the log of each stain's factor; 0 changes nothing.
     generator
         On the CPU.
+    vectors
+        Stain vectors of the tiles.
 
     Returns
     -------
@@ -164,8 +163,9 @@ def jitter_stain(rgb: Tensor, strength: float, generator: torch.Generator) -> Te
         return rgb.float()
     noise = torch.randn((3, len(rgb), 3, 1, 1), generator=generator).clamp(-2, 2).to(rgb.device)
     tint = torch.exp(TINT * strength * noise[2])
-    stains = separate_stains(optical_density(rgb) * tint) * torch.exp(strength * noise[0])
-    density = combine_stains(stains) + 0.1 * strength * noise[1]
+    stains = separate_stains(optical_density(rgb) * tint, vectors)
+    stains = stains * torch.exp(strength * noise[0])
+    density = combine_stains(stains, vectors) + 0.1 * strength * noise[1]
     levels = 256.0 * torch.pow(10.0, -density) - 1.0
     return levels.clamp(0.0, 255.0)
 

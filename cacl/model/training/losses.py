@@ -225,7 +225,7 @@ def batch_losses(
     """
     weights, codebook_id = preset.loss, model.codebook.codebook_id
     image, positive = batch.rgb / 255.0, batch.positive.any(1)
-    features, distances = model(batch.rgb)
+    features, distances = model(batch.rgb, batch.stain_vectors)
     shared = (codebook_id == SHARED).expand(len(image), -1)
     allowed = allowed_codes(codebook_id, batch.positive)
     quantized = model.codebook.quantize(features, distances, allowed)

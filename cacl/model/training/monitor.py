@@ -110,7 +110,8 @@ def codebook_usage_warnings(
     for class_index, name in enumerate(warnings):
         indices = torch.nonzero(positive[:, class_index]).flatten()
         sample = indices[:: max(1, len(indices) // REFERENCE_TILES)]
-        logits = tile_logits([model], tiles.pixels[sample, :FLAGS], 1, class_index)
+        pixels = tiles.pixels[sample, :FLAGS]
+        logits = tile_logits([model], pixels, 1, class_index, tiles.stain_vectors)
         usage = float((logits > 0).float().mean())
         if MIN_USAGE < usage < MAX_USAGE:
             continue

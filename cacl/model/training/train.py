@@ -206,7 +206,7 @@ def train(
     if start is not None:
         record = record.merge(start.training_data)
         attributes["start_from"] = start.model.digest
-    attributes[ENTRY] = record.model_dump(mode="json")
+    attributes[ENTRY] = record.entry
     if drawn is not None:
         attributes["drawn"] = _describe(drawn, training)
     (out / STATES).mkdir(parents=True, exist_ok=True)
