@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from cacl.model.training import monitor
 from tests.fixtures.browser import OpenPage, launched_chromium, open_page
@@ -15,6 +16,23 @@ CHECKOUT = Path(__file__).parents[1]
 
 SLOW_FOLDERS = {"corpus", "fuzz", "workflow"}
 """Their tests are left out by `make test-fast`, as single modules marked with `slow` are."""
+
+
+def unit_of(nodeid: str) -> str:
+    """Return the file of a test, or its folder if its tests share what a `conftest.py` provides."""
+    file = CHECKOUT / nodeid.split("::")[0]
+    shares = file.parent.name != "tests" and (file.parent / "conftest.py").exists()
+    return str(file.parent if shares else file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, run tests that share a run or a Slurm cluster in one process."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    scheduling = LoadFileScheduling(config, log)
+    scheduling._split_scope = unit_of
+    return scheduling
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

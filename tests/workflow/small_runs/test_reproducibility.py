@@ -39,20 +39,18 @@ def digests(folder: Path) -> dict[str, str]:
 
 @pytest.mark.timeout(1200)
 def test_every_product_is_equal_in_another_folder_time_zone_locale_and_hash_seed(
-    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_runs: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = (tmp_path / "here", tmp_path / "somewhere else" / "Müller's run")
-    products = []
-    for folder in folders:
-        folder.mkdir(parents=True)
-        workflow = Workflow(checkout, folder)
-        result = workflow("--configfile", workflow.configure(**TINY))
-        assert result.returncode == 0, result.stderr
-        products.append(digests(folder))
-        for name, value in ELSEWHERE.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("HOME", str(tmp_path))
-    here, elsewhere = products
+    here = digests(small_runs / "phantom")
+    for name, value in ELSEWHERE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "somewhere else" / "Müller's run"
+    folder.mkdir(parents=True)
+    workflow = Workflow(checkout, folder)
+    result = workflow("--configfile", workflow.configure(**TINY))
+    assert result.returncode == 0, result.stderr
+    elsewhere = digests(folder)
     assert len(here) > 100
     assert here.keys() == elsewhere.keys()
     assert [name for name in here if here[name] != elsewhere[name]] == []

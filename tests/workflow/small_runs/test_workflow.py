@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -70,10 +71,12 @@ def test_key_that_a_file_has_twice_is_named_with_its_lines(workflow: Workflow) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_run_completes_resumes_and_reruns_only_what_changed(workflow: Workflow) -> None:
-    path = workflow.configure(**TINY)
-    result = workflow("--configfile", path)
-    assert result.returncode == 0, result.stderr
+def test_run_completes_resumes_and_reruns_only_what_changed(
+    small_runs: Path, checkout: Path, tmp_path: Path
+) -> None:
+    workflow = Workflow(checkout, tmp_path / "run")
+    shutil.copytree(small_runs / "phantom", workflow.folder)
+    path = workflow.folder / "config.yaml"
     census = tables.read_frame(sorted(workflow.folder.glob("results/census/*.parquet")), MeasureRow)
     assert len(census) == 4
     assert (workflow.folder / "results/report/report.html").stat().st_size > 10_000

@@ -12,7 +12,6 @@ import pytest
 from typer.testing import CliRunner
 
 from cacl.cli import app
-from tests.fixtures import censuses
 from tests.fixtures.censuses import TRAINED_AGAIN, Census, read_rgb, shard_jobs
 from tests.fixtures.slides import write_dicom
 
@@ -23,29 +22,9 @@ SMALL = ("A8/a8", "tile", "too_small")
 MEASURED = {*(f"A{number}/a{number}" for number in range(1, 6)), "A9/0"}
 
 
-@pytest.fixture(scope="module")
-def damaged(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Census:
-    """A finished census of own images; A7 is cut short, A8 is too small."""
-    census = censuses.write_manifest_census(checkout, tmp_path_factory.mktemp("damaged"))
-    census.run()
-    assert census.failed() == {DAMAGED, SMALL}
-    assert set(census.measured()) == MEASURED
-    return census
-
-
-@pytest.fixture(scope="module")
-def finished(damaged: Census, tmp_path_factory: pytest.TempPathFactory) -> Census:
-    """The census in which A7 is repaired, and what has run."""
-    census = damaged.copy_to(tmp_path_factory.mktemp("finished") / "run")
-    image = census.folder / "images" / "a7.jpg"
-    image.write_bytes((census.folder / "images" / "a3.jpg").read_bytes())
-    census.last_run = census.run()
-    return census
-
-
 @pytest.fixture
-def census(finished: Census, tmp_path: Path) -> Census:
-    return finished.copy_to(tmp_path / "run")
+def census(repaired: Census, tmp_path: Path) -> Census:
+    return repaired.copy_to(tmp_path / "run")
 
 
 def retries(census: Census) -> dict[str, int]:
@@ -76,6 +55,8 @@ def test_unchanged_damaged_image_is_tried_again_and_no_model_is_trained(
     damaged: Census, tmp_path: Path
 ) -> None:
     census = damaged.copy_to(tmp_path / "run")
+    assert census.failed() == {DAMAGED, SMALL}
+    assert set(census.measured()) == MEASURED
     assert retries(census) == counts(0, 1, 1, 0, 0)
     masks = census.folder / "results/segmented"
     before = {path.name: path.read_bytes() for path in masks.iterdir()}
@@ -89,14 +70,14 @@ def test_unchanged_damaged_image_is_tried_again_and_no_model_is_trained(
     assert {path.name: path.read_bytes() for path in masks.iterdir()} == before
 
 
-def test_repaired_image_is_read(finished: Census) -> None:
-    assert finished.last_run == shard_jobs("A7", "acquire", "tile") | TRAINED_AGAIN
-    assert finished.failed() == {SMALL}
-    assert set(finished.measured()) == MEASURED | {"A7/a7"}
-    assert finished.measured()["A7/a7"] == finished.measured()["A3/a3"]
-    assert finished.plan() == {}
-    assert retries(finished) == counts(0, 0, 1, 2, 2)
-    page = (finished.folder / "results/report/report.html").read_text(encoding="utf-8")
+def test_repaired_image_is_read(repaired: Census) -> None:
+    assert repaired.last_run == shard_jobs("A7", "acquire", "tile") | TRAINED_AGAIN
+    assert repaired.failed() == {SMALL}
+    assert set(repaired.measured()) == MEASURED | {"A7/a7"}
+    assert repaired.measured()["A7/a7"] == repaired.measured()["A3/a3"]
+    assert repaired.plan() == {}
+    assert retries(repaired) == counts(0, 0, 1, 2, 2)
+    page = (repaired.folder / "results/report/report.html").read_text(encoding="utf-8")
     assert "images changed since they were read: 0; failed: 0 for a reason that can pass" in page
 
 
