@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from cacl.model.config import Preset
-from cacl.model.presets import FIRST_STUDENT, ROBUST, SECOND_STUDENT, TEACHER
+from cacl.model.config import DistillConfig, Preset
+from cacl.model.presets import ROBUST, TEACHER
 
 DEFAULT = "robust"
 Change = Callable[[Preset], Preset]
@@ -27,73 +27,46 @@ def without(group: str) -> Change:
     return lambda preset: dataclasses.replace(preset, **{group: None})  # type: ignore[arg-type]
 
 
-def of_teachers(change: Change) -> Change:
-    """Return a function that changes the teachers that learn from labels of images."""
-
-    def changed(preset: Preset) -> Preset:
-        if preset.distill is None:
-            return change(preset)
-        return with_changes("distill", teacher=changed(preset.distill.teacher))(preset)
-
-    return changed
+def of_teacher(change: Change) -> Change:
+    """Return a function that changes the teacher of a preset."""
+    return lambda preset: with_changes("distill", teacher=change(TEACHER))(preset)
 
 
-def of_students(change: Change) -> Change:
-    """Return a function that changes the student of each round."""
-
-    def changed(preset: Preset) -> Preset:
-        if preset.distill is None:
-            return preset
-        return change(with_changes("distill", teacher=changed(preset.distill.teacher))(preset))
-
-    return changed
-
-
-def of_first_student(**changes: object) -> Change:
-    """Return a function that changes how the first student uses its teachers."""
-    first = with_changes("distill", **changes)(FIRST_STUDENT)
-    second = with_changes("distill", teacher=first)(SECOND_STUDENT)
-    return with_changes("distill", teacher=second)
-
-
-def fourth_student(preset: Preset) -> Preset:
-    """Return the preset of a student in one more round."""
-    third = dataclasses.replace(SECOND_STUDENT, name="third student", distill=preset.distill)
-    return with_changes("distill", teacher=third)(preset)
+def second_student(preset: Preset) -> Preset:
+    """Return the preset of a student whose teacher is the preset itself."""
+    first = dataclasses.replace(preset, name="first student")
+    distill = DistillConfig(teacher=first, n_teachers=1, top_k=1)
+    return dataclasses.replace(preset, distill=distill)
 
 
 def no_stain_prior(preset: Preset) -> Preset:
-    """Return the preset without the restriction to local DAB maxima, for its teachers too."""
+    """Return the preset without the restriction to local DAB maxima, for its teacher too."""
     change = with_changes("post", use_stain_prior=False)
-    return of_teachers(change)(of_students(change)(preset))
+    return of_teacher(change)(change(preset))
 
 
 VARIANTS: dict[str, Change] = {
     DEFAULT: lambda preset: preset,
     "teacher alone, no student": lambda preset: TEACHER,
-    "one student": lambda preset: dataclasses.replace(preset, distill=FIRST_STUDENT.distill),
-    "two students": with_changes("distill", teacher=FIRST_STUDENT),
-    "four students": fourth_student,
-    "one teacher": of_first_student(n_teachers=1),
-    "all teachers selected": of_first_student(top_k=4),
+    "second student": second_student,
+    "one teacher": with_changes("distill", n_teachers=1),
+    "all teachers selected": with_changes("distill", top_k=8),
     "student trained for 300 steps": with_changes("optim", steps=300),
     "no tissue edge": lambda preset: preset,
     "two seeds": lambda preset: dataclasses.replace(preset, n_ensemble=2),
-    "students without context branch at an eighth of the resolution": of_students(
-        with_changes("network", dilations_8x=())
+    "student without context branch at an eighth of the resolution": with_changes(
+        "network", dilations_8x=()
     ),
-    "students with input stains": of_students(with_changes("network", input="stains")),
-    "students with input rgb": of_students(with_changes("network", input="rgb")),
-    "students without weight EMA": of_students(with_changes("optim", ema_decay=None)),
-    "students: S updated from all positions": of_students(
-        with_changes("codebook", shared_from_background_only=False)
+    "student with input stains": with_changes("network", input="stains"),
+    "student with input rgb": with_changes("network", input="rgb"),
+    "student without weight EMA": with_changes("optim", ema_decay=None),
+    "student's S updated from all positions": with_changes(
+        "codebook", shared_from_background_only=False
     ),
-    "students without minimum distance of S to C": of_students(
-        with_changes("codebook", min_separation=None)
-    ),
-    "students without stain jitter": of_students(with_changes("augment", stain_jitter=None)),
-    "students without blur": of_students(with_changes("augment", blur=None)),
-    "teachers without CutMix": of_teachers(with_changes("augment", cutmix=None)),
+    "student without minimum distance of S to C": with_changes("codebook", min_separation=None),
+    "student without stain jitter": with_changes("augment", stain_jitter=None),
+    "student without blur": with_changes("augment", blur=None),
+    "teachers without CutMix": of_teacher(with_changes("augment", cutmix=None)),
     "no stain prior": no_stain_prior,
 }
 VARIANTS_OF_TEACHER: dict[str, Change] = {

@@ -16,15 +16,13 @@ from cacl.runtime.compute import Compute
 
 
 def timing_preset(name: str) -> Preset:
-    """Return the preset with one teacher for all, whether or not its codebook collapses."""
-    preset = teacher = get_preset(name)
-    while teacher.distill is not None:
-        teacher = teacher.distill.teacher
-    if teacher == preset:
+    """Return the preset with one teacher for many, whether or not its codebook collapses."""
+    preset = get_preset(name)
+    if preset.distill is None:
         return preset
     return dataclasses.replace(
         preset,
-        distill=DistillConfig(teacher=teacher, n_teachers=1, top_k=1),
+        distill=DistillConfig(teacher=preset.distill.teacher, n_teachers=1, top_k=1),
         post=dataclasses.replace(preset.post, fail_on_collapse=False),
     )
 

@@ -220,11 +220,15 @@ class DistillConfig:
         `plan.teacher_classes`.
     top_k
         Teachers of each class that are used; see `pseudo_labels.select_teachers`.
+    extra_rounds
+        Further students, each taught by the one before, where the teachers separate too little;
+        see `pseudo_labels.MIN_SEPARATION`.
     """
 
     teacher: Preset
     n_teachers: int
     top_k: int
+    extra_rounds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

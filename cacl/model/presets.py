@@ -63,35 +63,20 @@ TEACHER = Preset(
     ),
 )
 
-# Self-training in rounds: each student is the teacher of the next one.
-FIRST_STUDENT = Preset(
-    name="first student",
+ROBUST = Preset(
+    name="robust",
     network=dataclasses.replace(
         TEACHER.network, input="stain_contrast", dilations_4x=(1, 2), dilations_8x=(1, 2)
     ),
     optim=dataclasses.replace(
-        TEACHER.optim, steps=475, learning_rate=3e-3, ema_decay=0.98, patience=10
+        TEACHER.optim, steps=900, learning_rate=3e-3, ema_decay=0.98, patience=10
     ),
     codebook=dataclasses.replace(
         TEACHER.codebook, min_separation=0.4, shared_from_background_only=True
     ),
     loss=LossWeights(reconstruction=2.0, background_bce=0.3, pseudo_label_bce=1.0, drawn_bce=1.0),
     augment=AugmentConfig(stain_jitter=0.45, blur=1.0),
-    distill=DistillConfig(teacher=TEACHER, n_teachers=4, top_k=2),
-    post=TEACHER.post,
-)
-
-SECOND_STUDENT = dataclasses.replace(
-    FIRST_STUDENT,
-    name="second student",
-    distill=DistillConfig(teacher=FIRST_STUDENT, n_teachers=1, top_k=1),
-)
-
-ROBUST = dataclasses.replace(
-    SECOND_STUDENT,
-    name="robust",
-    optim=dataclasses.replace(SECOND_STUDENT.optim, steps=900),
-    distill=DistillConfig(teacher=SECOND_STUDENT, n_teachers=1, top_k=1),
+    distill=DistillConfig(teacher=TEACHER, n_teachers=8, top_k=2, extra_rounds=2),
     post=dataclasses.replace(TEACHER.post, high_recall=0.9),
 )
 

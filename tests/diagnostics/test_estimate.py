@@ -24,7 +24,7 @@ from cacl.diagnostics.process_cost import Cost, measure_commands
 from cacl.errors import CaclError
 from cacl.model.config import Preset
 from cacl.model.presets import PAPER, ROBUST, TEACHER, with_classes
-from cacl.model.training.plan import PlannedNetwork, stages
+from cacl.model.training.plan import PlannedNetwork
 from cacl.tables.schemas import ImageRow
 from tests.fixtures.model_atlas import image_row
 
@@ -187,8 +187,7 @@ def test_every_class_has_its_own_teachers(tmp_path: Path) -> None:
         workload_of(config.resolve({"labels": {"classes": selected}}), tmp_path).train_steps
         for selected in ({}, classes)
     ]
-    of_a_class = sum(one.steps for one in stages(ROBUST, None)) - ROBUST.optim.steps
-    assert steps == [number * of_a_class + ROBUST.optim.steps for number in (1, 3)]
+    assert steps == [number * TEACHER.optim.steps + ROBUST.optim.steps for number in (8, 12)]
 
 
 def test_measures_commands_and_reports_a_failure() -> None:

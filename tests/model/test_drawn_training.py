@@ -29,7 +29,6 @@ from cacl.model.data.dataset import (
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.presets import PAPER, ROBUST, TEACHER
 from cacl.model.training import losses, pseudo_labels
-from cacl.model.training.plan import stages
 from cacl.tables.selection import Split
 from tests.fixtures.drawings import area, write_drawing
 from tests.fixtures.model_atlas import GRID, SIDE, TILE, ModelAtlas
@@ -201,8 +200,9 @@ def test_model_states_what_is_drawn(
     rows = read_rows(atlas.path("training.parquet"))
     assert description["training_data_digest"] == data_digest(rows, atlas.store, drawn)
     curves = pd.read_csv(model / "training.csv")
+    assert ROBUST.distill is not None
     learned = curves.loc[curves["drawn_bce"] > 0, "network"].unique().tolist()
-    assert learned == list(range(1, len(stages(ROBUST, None)) + 1))
+    assert learned == list(range(1, ROBUST.distill.n_teachers + 2))
 
 
 @pytest.mark.slow
@@ -211,8 +211,8 @@ def test_drawn_labels_replace_those_of_teachers_on_candidate_pixels(
 ) -> None:
     teachers = [load_model(model).networks]
     plain = dataclasses.replace(tiles, drawn=None)
-    before = pseudo_labels.add_pseudo_labels(teachers, plain, TEACHER, 1).pixels[:, 4]
-    made = pseudo_labels.add_pseudo_labels(teachers, tiles, TEACHER, 1)
+    before = pseudo_labels.add_pseudo_labels(teachers, plain, TEACHER, 1)[0].pixels[:, 4]
+    made, _ = pseudo_labels.add_pseudo_labels(teachers, tiles, TEACHER, 1)
     after, label = made.pixels[:, 4], labels_of(tiles)
     is_drawn = (label > 0) & candidates(tiles)
     assert torch.equal(after[is_drawn], label[is_drawn])
@@ -225,7 +225,7 @@ def test_drawn_labels_replace_those_of_teachers_on_candidate_pixels(
         manual=tiles.manual.repeat(1, 2),
         classes=(*tiles.classes, TargetClass(name="other")),
     )
-    both = pseudo_labels.add_pseudo_labels([*teachers, *teachers], two, TEACHER, 1).pixels[:, 4:]
+    both = pseudo_labels.add_pseudo_labels([*teachers, *teachers], two, TEACHER, 1)[0].pixels[:, 4:]
     assert torch.equal(both[:, 0][is_drawn], label[is_drawn])
     assert not (both == POSITIVE).all(1).any()
 

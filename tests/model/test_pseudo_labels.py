@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask
 from cacl.model import presets
 from cacl.model.checkpoint import load_model
-from cacl.model.config import DistillConfig
+from cacl.model.config import DistillConfig, Preset
 from cacl.model.data.batches import InstanceLabels
 from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
 from cacl.model.device import make_fabric
@@ -26,27 +27,26 @@ from cacl.model.inference.predict import predict_logits
 from cacl.model.inference.thresholds import calibrate_thresholds
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.presets import (
-    FIRST_STUDENT,
     PAPER,
     QUICK,
     ROBUST,
-    SECOND_STUDENT,
     TEACHER,
     get_preset,
     preset_digest,
     with_classes,
 )
-from cacl.model.training import loop, monitor, pseudo_labels
+from cacl.model.training import loop, monitor, pseudo_labels, train
+from cacl.model.training.losses import LossBreakdown
 from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.model.training.run import TrainingRun, ema_update
+from cacl.runtime.compute import Compute
 from tests.fixtures.model_atlas import ModelAtlas
 
 pytestmark = pytest.mark.slow
 
 STEPS = 300
-STUDENTS = (FIRST_STUDENT, SECOND_STUDENT, ROBUST)
-assert FIRST_STUDENT.distill is not None
-DISTILL = FIRST_STUDENT.distill
+assert ROBUST.distill is not None
+DISTILL = ROBUST.distill
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +68,11 @@ def test_robust_model_is_a_student_of_teachers(atlas: ModelAtlas, robust: Path) 
     rows = pd.read_csv(robust / "training.csv")
     assert rows["step"].is_monotonic_increasing
     assert rows["step"].iloc[-1] == STEPS
-    numbers = list(range(1, DISTILL.n_teachers + len(STUDENTS) + 1))
-    assert rows["network"].unique().tolist() == numbers
-    students = rows.loc[rows["pseudo_label_bce"].notna(), "network"].unique().tolist()
-    assert students == numbers[DISTILL.n_teachers :]
+    n_teachers = DISTILL.n_teachers
+    assert rows["network"].unique().tolist() == list(range(1, n_teachers + 2))
+    assert rows.loc[rows["pseudo_label_bce"].notna(), "network"].unique().tolist() == [
+        n_teachers + 1
+    ]
     assert rows["topk_positive"].notna().sum() > 0
     assert rows["pseudo_label_bce"].notna().sum() > 0
     assert not (rows["topk_positive"].notna() & rows["pseudo_label_bce"].notna()).any()
@@ -90,7 +91,7 @@ def test_robust_model_is_a_student_of_teachers(atlas: ModelAtlas, robust: Path) 
 def test_pseudo_labels_follow_image_labels_and_candidates(atlas: ModelAtlas, robust: Path) -> None:
     tiles = training_tiles(read_rows(atlas.path("training.parquet")), atlas.store, 0)
     models = load_model(robust).networks
-    made = pseudo_labels.add_pseudo_labels([models], tiles, ROBUST, 1)
+    made, _ = pseudo_labels.add_pseudo_labels([models], tiles, ROBUST, 1)
     labels = made.pixels[:, 4]
     candidate = candidate_mask(tiles.pixels[:, 3], tiles.classes[0].shape)
     assert not labels[~candidate].any()
@@ -102,7 +103,7 @@ def test_pseudo_labels_follow_image_labels_and_candidates(atlas: ModelAtlas, rob
     assert torch.equal(
         made.has_positive_pixels[:, 0], (labels == PseudoLabel.POSITIVE).flatten(1).any(1)
     )
-    again = pseudo_labels.add_pseudo_labels([models], made, ROBUST, 1)
+    again, _ = pseudo_labels.add_pseudo_labels([models], made, ROBUST, 1)
     assert torch.equal(again.pixels, made.pixels)
 
 
@@ -114,10 +115,10 @@ def test_ignores_pixels_positive_in_two_classes(atlas: ModelAtlas, robust: Path)
     positive[:, 1] = shared
     manual, classes = tiles.manual.repeat(1, 2), (*tiles.classes, other)
     two = replace(tiles, positive=positive, negative=negative, manual=manual, classes=classes)
-    labels = pseudo_labels.add_pseudo_labels([models, models], two, ROBUST, 1).pixels[:, 4:]
+    labels = pseudo_labels.add_pseudo_labels([models, models], two, ROBUST, 1)[0].pixels[:, 4:]
     assert not (labels == PseudoLabel.POSITIVE).all(1).any()
     assert not (labels[shared] == PseudoLabel.NEGATIVE).any()
-    single = pseudo_labels.add_pseudo_labels([models], tiles, ROBUST, 1).pixels[:, 4]
+    single = pseudo_labels.add_pseudo_labels([models], tiles, ROBUST, 1)[0].pixels[:, 4]
     assert (labels[shared, 0] == PseudoLabel.POSITIVE).sum() < (
         single[shared] == PseudoLabel.POSITIVE
     ).sum() / 2
@@ -146,9 +147,9 @@ def test_selects_the_teacher_of_larger_separation(
     both = pseudo_labels.select_teachers([untrained, trained], tiles, ROBUST.post, 2)
     assert [one.model for one in both] == [trained, untrained]
     assert both[0].separation > 5 * both[1].separation
-    pseudo_labels.warn_of_weak_teachers(both[0], tiles)
+    pseudo_labels.warn_if_weak(both[0].separation)
     assert "separates only" not in caplog.text
-    pseudo_labels.warn_of_weak_teachers(both[1], tiles)
+    pseudo_labels.warn_if_weak(both[1].separation)
     assert "chance is 1%, expected at least 10%; check the masks by eye" in caplog.text
 
 
@@ -168,22 +169,20 @@ def test_teacher_scores_are_in_units_of_their_standard_deviation(
 
 def test_divides_steps_among_networks() -> None:
     plan = stages(ROBUST, None)
-    teacher, *students = (
-        PlannedNetwork(one, one.optim.steps, (0,)) for one in (TEACHER, *STUDENTS)
-    )
-    assert plan == [*[teacher] * DISTILL.n_teachers, *students]
+    teacher, student = (PlannedNetwork(one, one.optim.steps, (0,)) for one in (TEACHER, ROBUST))
+    assert plan == [*[teacher] * DISTILL.n_teachers, student]
     steps = [one.steps for one in stages(ROBUST, 150)]
     assert sum(steps) == 150
     assert steps[0] / steps[-1] == pytest.approx(TEACHER.optim.steps / ROBUST.optim.steps, rel=0.1)
     assert stages(PAPER, 5) == [PlannedNetwork(PAPER, 5, (0,))]
 
 
-def test_quick_preset_has_fewer_tiles_and_equal_networks() -> None:
+def test_quick_preset_has_a_third_of_the_tiles_and_equal_networks() -> None:
     quick, robust = (
         sum(one.steps * one.preset.optim.batch_size for one in stages(preset, None))
         for preset in (QUICK, ROBUST)
     )
-    assert (quick, robust) == (20_400, 55_200)
+    assert (quick, robust) == (20_400, 65_600)
     assert QUICK.network == ROBUST.network
     assert get_preset("quick") == QUICK
 
@@ -197,26 +196,88 @@ def test_digest_of_a_preset_covers_its_teachers(monkeypatch: pytest.MonkeyPatch)
     assert preset_digest("robust") == before["robust"]
 
 
+def short(extra_rounds: int) -> Preset:
+    """Return `robust` with one teacher, few steps, and rounds of self-training."""
+    teacher = replace(TEACHER, optim=replace(TEACHER.optim, steps=60))
+    distill = DistillConfig(teacher=teacher, n_teachers=1, top_k=1, extra_rounds=extra_rounds)
+    return replace(ROBUST, optim=replace(ROBUST.optim, steps=30), distill=distill)
+
+
+def train_short(atlas: ModelAtlas, out: str, extra_rounds: int) -> Path:
+    train.train(
+        train.TrainingFiles(atlas.path("training.parquet"), atlas.path("atlas.zarr")),
+        atlas.path(out),
+        preset=short(extra_rounds),
+        compute=Compute(threads=1),
+    )
+    return atlas.path(out)
+
+
+def steps_of(model: Path) -> int:
+    return int(json.loads((model / "model.json").read_text())["steps"])
+
+
+@pytest.mark.usefixtures("lenient")
+def test_weak_teachers_lead_to_further_rounds(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(train, "MIN_SEPARATION", 0.0)
+    plain = train_short(atlas, "strong", 2)
+    assert steps_of(plain) == 60 + 30
+    monkeypatch.setattr(train, "MIN_SEPARATION", 1.0)
+    monkeypatch.setattr(pseudo_labels, "MIN_SEPARATION", 1.0)
+    caplog.clear()
+    rounds = train_short(atlas, "rounds", 2)
+    assert steps_of(rounds) == 60 + 3 * 30
+    assert caplog.text.count("separates only") == 1
+    curves = pd.read_csv(rounds / "training.csv")
+    assert curves["network"].unique().tolist() == [1, 2, 3, 4]
+    first, third = (load_model(model).networks[0].state_dict() for model in (plain, rounds))
+    assert not all(torch.equal(first[name], third[name]) for name in first)
+    assert steps_of(atlas.train("limited", preset=short(2), max_steps=45)) == 45
+
+
+@pytest.mark.usefixtures("lenient")
+def test_a_further_round_resumes_bit_for_bit(
+    atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "MIN_SEPARATION", 1.0)
+    monkeypatch.setattr(loop, "STEPS_BETWEEN_SAVES", 10)
+    whole = train_short(atlas, "whole", 1)
+    add, done = monitor.MetricsLog.add, itertools.count(1)
+
+    def interrupt(self: monitor.MetricsLog, breakdown: LossBreakdown) -> None:
+        if next(done) == 60 + 30 + 15:
+            raise KeyboardInterrupt
+        add(self, breakdown)
+
+    monkeypatch.setattr(monitor.MetricsLog, "add", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_short(atlas, "parts", 1)
+    assert (atlas.path("parts") / train.STATES / "2.safetensors").exists()
+    monkeypatch.setattr(monitor.MetricsLog, "add", add)
+    train_short(atlas, "parts", 1)
+    names = ("checkpoint.safetensors", "model.json", "training.csv")
+    assert all(
+        (whole / name).read_bytes() == (atlas.path("parts") / name).read_bytes() for name in names
+    )
+
+
 def test_every_teacher_has_its_own_teachers() -> None:
     two = replace(
         ROBUST, distill=DistillConfig(teacher=ROBUST, n_teachers=2, top_k=2), n_ensemble=2
     )
-    first = [TEACHER] * DISTILL.n_teachers + [*STUDENTS]
+    first = [TEACHER] * DISTILL.n_teachers + [ROBUST]
     assert [one.preset for one in stages(two, None)] == [*first, *first, two] * 2
 
 
 def test_each_teacher_learns_one_of_several_classes() -> None:
-    three = with_classes(FIRST_STUDENT, 3)
+    three = with_classes(ROBUST, 3)
     plan = stages(three, None)
     each = [(0,), (1,), (2,)] * (DISTILL.n_teachers // 2)
     assert [one.class_indices for one in plan] == [*each, (0, 1, 2)]
     assert {one.preset for one in plan[:-1]} == {TEACHER}
-    assert plan[-1] == PlannedNetwork(three, three.optim.steps, (0, 1, 2))
-    rounds = stages(with_classes(ROBUST, 3), None)
-    of_a_class = [TEACHER] * DISTILL.n_teachers + [FIRST_STUDENT, SECOND_STUDENT]
-    assert [one.preset for one in rounds[:-1]] == of_a_class * 3
-    indices = [index for index in range(3) for _ in of_a_class]
-    assert [one.class_indices for one in rounds] == [*((one,) for one in indices), (0, 1, 2)]
+    assert plan[-1] == PlannedNetwork(three, ROBUST.optim.steps, (0, 1, 2))
     assert {one.class_indices for one in stages(with_classes(PAPER, 3), None)} == {(0, 1, 2)}
 
 
@@ -258,13 +319,9 @@ def test_stops_early_without_a_lower_validation_loss(
     monkeypatch.setattr(loop, "STEPS_BETWEEN_CHECKS", 5)
     folder = atlas.train("bored", preset="robust", max_steps=STEPS)
     steps = json.loads((folder / "model.json").read_text())["steps"]
+    n_teachers = sum(one.steps for one in stages(ROBUST, STEPS) if one.preset == TEACHER)
     assert ROBUST.optim.patience is not None
-    until_bored = 5 * (1 + ROBUST.optim.patience)
-    expected = (
-        one.steps if one.preset == TEACHER else min(one.steps, until_bored)
-        for one in stages(ROBUST, STEPS)
-    )
-    assert steps == sum(expected)
+    assert steps == n_teachers + 5 * (1 + ROBUST.optim.patience)
 
 
 def test_validation_loss_is_lower_for_the_right_labels(atlas: ModelAtlas, robust: Path) -> None:

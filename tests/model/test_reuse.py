@@ -30,7 +30,6 @@ from cacl.model.checkpoint import (
     read_tensors,
     write_tensors,
 )
-from cacl.model.config import DistillConfig
 from cacl.model.data.dataset import TileDataset, read_rows, training_tiles
 from cacl.model.data.training_record import describe_training_data
 from cacl.model.device import make_fabric
@@ -309,7 +308,8 @@ def test_teachers_of_a_class_have_the_logits_of_the_network_in_it() -> None:
 @pytest.fixture(scope="module")
 def robust(atlas: ModelAtlas) -> Path:
     """A student of two teachers."""
-    distill = DistillConfig(teacher=TEACHER, n_teachers=2, top_k=1)
+    assert ROBUST.distill is not None
+    distill = dataclasses.replace(ROBUST.distill, n_teachers=2, top_k=1)
     preset = dataclasses.replace(ROBUST, distill=distill)
     return atlas.train("robust", preset=preset, max_steps=160)
 

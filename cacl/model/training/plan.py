@@ -23,11 +23,15 @@ class PlannedNetwork:
         Training steps.
     class_indices
         The classes that it learns, as indices into all classes of the training.
+    round
+        Round of self-training: 0 for a network whose teachers learn from labels of images, else
+        the student of the round before is its teacher.
     """
 
     preset: Preset
     steps: int
     class_indices: tuple[int, ...]
+    round: int = 0
 
 
 def stages(preset: Preset, max_steps: int | None) -> list[PlannedNetwork]:

@@ -190,15 +190,14 @@ def select_teachers(
     return best
 
 
-def warn_of_weak_teachers(best: SelectedTeacher, tiles: TileDataset) -> None:
-    """Log a warning if the best teacher of a class separates too little."""
-    if best.separation < MIN_SEPARATION:
+def warn_if_weak(separation: float) -> None:
+    """Log a warning if the best teacher of the last round separates too little."""
+    if separation < MIN_SEPARATION:
         log.warning(
-            "train: the best teacher%s separates only %.1f%% of the candidate pixels of positive "
+            "train: the best teacher separates only %.1f%% of the candidate pixels of positive "
             "tiles from negative tiles, chance is %.0f%%, expected at least %.0f%%; check the "
             "masks by eye, or label more antibodies",
-            tiles.describe(0),
-            100.0 * best.separation,
+            100.0 * separation,
             100.0 * (1.0 - NEGATIVE_QUANTILE),
             100.0 * MIN_SEPARATION,
         )
@@ -264,10 +263,10 @@ def add_pseudo_labels(
     tiles: TileDataset,
     teacher: Preset,
     top_k: int,
-    *,
-    warn: bool = True,
-) -> TileDataset:
-    """Return the tiles with a channel of `PseudoLabel` for each class.
+) -> tuple[TileDataset, Tensor]:
+    """Return the tiles with a channel of `PseudoLabel` for each class, and the least separation.
+
+    The separation () is that of the best teacher of the class where it is lowest.
 
     Candidate pixels of negative tiles are negative. Those of positive tiles are positive above one
     score and negative below another, see `threshold_at_recall`. At the edge of a core no pixel is
@@ -288,9 +287,6 @@ def add_pseudo_labels(
         Preset of the teachers.
     top_k
         Teachers of each class that are used; see `select_teachers`. Their scores are averaged.
-    warn
-        Whether to log `warn_of_weak_teachers`: those of the last round alone tell how good the
-        model can be.
 
     Raises
     ------
@@ -305,14 +301,13 @@ def add_pseudo_labels(
             f"The teacher preset {teacher.name} has no post.high_recall, expected a fraction: it "
             "sets the score of positive pseudo-labels"
         )
-    channels, candidates = [], []
+    channels, candidates, separations = [], [], []
     several = tiles.positive.sum(1).numpy() > 1
     all_tiles, edge = torch.arange(len(tiles)), edge_mask(tiles.pixels[:, FLAGS]).numpy()
     for class_index, class_models in enumerate(models):
         class_tiles = tiles.for_classes([class_index])
         teachers = select_teachers(class_models, class_tiles, teacher.post, top_k)
-        if warn:
-            warn_of_weak_teachers(teachers[0], class_tiles)
+        separations.append(teachers[0].separation)
         scores = teacher_scores(teachers, class_tiles, all_tiles, teacher.post)
         positive, negative = (
             label[:, class_index].numpy() for label in (tiles.positive, tiles.negative)
@@ -350,7 +345,7 @@ def add_pseudo_labels(
     if tiles.drawn is not None:
         override_labels(stacked[:, 0].numpy(), tiles.drawn.numpy(), candidates[0])
     pixels = torch.cat([tiles.pixels[:, :PSEUDO_LABELS], stacked], dim=1)
-    return dataclasses.replace(tiles, pixels=pixels)
+    return dataclasses.replace(tiles, pixels=pixels), torch.tensor(min(separations))
 
 
 def override_labels(

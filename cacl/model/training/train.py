@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import shutil
@@ -44,7 +45,12 @@ from cacl.model.training.plan import (
     stages,
     teacher_classes,
 )
-from cacl.model.training.pseudo_labels import add_pseudo_labels, require_tiles
+from cacl.model.training.pseudo_labels import (
+    MIN_SEPARATION,
+    add_pseudo_labels,
+    require_tiles,
+    warn_if_weak,
+)
 from cacl.model.training.start import as_teachers, read_start
 from cacl.model.training_data import ENTRY
 from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
@@ -124,6 +130,8 @@ class TrainingPlan:
         Seed of the first network; the others count on.
     max_minutes
         Time limit; None for no limit.
+    extra_rounds
+        Further rounds of self-training where the teachers separate too little.
     start
         Networks of the ensemble whose training continues, which also take the place of the
         teachers; none to train from random weights.
@@ -137,6 +145,7 @@ class TrainingPlan:
     attributes: dict[str, Any]
     seed: int
     max_minutes: float | None = None
+    extra_rounds: int = 0
     start: tuple[AutoEncoder, ...] = ()
 
 
@@ -219,6 +228,7 @@ def train(
         attributes=attributes,
         seed=seed,
         max_minutes=limits.max_minutes,
+        extra_rounds=_extra_rounds(preset, limits) if start is None else 0,
         start=start.model.networks if start else (),
     )
     fabric = make_fabric(compute.devices, deterministic=compute.deterministic)
@@ -227,6 +237,11 @@ def train(
             f"Training was stopped by SIGTERM and saved in {out / STATES}; the same "
             "command resumes it"
         )
+
+
+def _extra_rounds(preset: Preset, limits: TrainingLimits) -> int:
+    """Return the number of further rounds that the limits leave room for."""
+    return preset.distill.extra_rounds if preset.distill and limits == NO_LIMITS else 0
 
 
 def _drawn(folder: Path, store: Store, rows: pd.DataFrame, preset: Preset) -> DrawnLabels | None:
@@ -268,32 +283,39 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
     deadline, seconds = time.monotonic(), 60.0 * (plan.max_minutes or math.inf)
     results: list[StageResult] = []
     networks: list[AutoEncoder] = []
-    warnings: list[dict[str, str]] = []
-    for number, planned in enumerate(plan.networks):
+    warnings: list[tuple[Preset, dict[str, str]]] = []
+    queue = list(plan.networks)
+    for number, planned in enumerate(queue):
         preset, class_indices = planned.preset, planned.class_indices
         tiles = plan.tiles.for_classes(class_indices)
         start = plan.start[number] if plan.start else None
         distill = preset.distill
         if distill:
-            if start is None:
+            if start is not None:
+                by_class = as_teachers(start, world.fabric.device)
+            elif planned.round:
+                warnings.pop()
+                by_class = as_teachers(networks.pop(), world.fabric.device)
+            else:
                 class_of_teacher = teacher_classes(distill, class_indices)
                 count = len(class_of_teacher)
                 if final.post.fail_on_collapse:
-                    raise_if_collapsed(warnings[-count:])
+                    raise_if_collapsed([found for _, found in warnings[-count:]])
                 teachers, networks = networks[-count:], networks[:-count]
                 pairs = list(zip(teachers, class_of_teacher, strict=True))
                 by_class = [
                     [model for model, index in pairs if index == wanted] for wanted in class_indices
                 ]
-            else:
-                by_class = as_teachers(start, world.fabric.device)
-            tiles = add_pseudo_labels(
-                by_class, tiles, distill.teacher, distill.top_k, warn=preset == final
-            )
-            world.broadcast([tiles.pixels])
+            tiles, separation = add_pseudo_labels(by_class, tiles, distill.teacher, distill.top_k)
+            world.broadcast([tiles.pixels, separation])
+            if preset == final and planned.round == plan.extra_rounds:
+                warn_if_weak(float(separation))
+            elif preset == final and float(separation) < MIN_SEPARATION:
+                queue.insert(number + 1, dataclasses.replace(planned, round=planned.round + 1))
+                total_steps += planned.steps
         deadline = max(deadline, time.monotonic()) + seconds * planned.steps / total_steps
         fingerprint = digest_of(
-            "train", plan.attributes, final, plan.networks, number, tiles.classes, world.size
+            "train", plan.attributes, final, queue[: number + 1], tiles.classes, world.size
         )
         name = preset.name + (tiles.describe(0) if len(class_indices) == 1 else "")
         stage = Stage(
@@ -308,19 +330,20 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
             path=plan.out / STATES / f"{number}.safetensors",
             fingerprint=fingerprint,
             start=start,
-            steps_before=sum(each.steps for each in plan.networks[:number]),
+            steps_before=sum(each.steps for each in queue[:number]),
             all_steps=total_steps,
         )
         result = train_stage(stage, world, stop_requested)
         if result is None:
             return False
-        warnings.append(codebook_usage_warnings(result.network, tiles, result.positive))
-        for warning in filter(None, warnings[-1].values()):
+        found = codebook_usage_warnings(result.network, tiles, result.positive)
+        warnings.append((preset, found))
+        for warning in filter(None, found.values()):
             log.warning("train: %s, network %d: %s", name, number + 1, warning)
         results.append(result)
         networks.append(result.network)
         if preset == final and final.post.fail_on_collapse:
-            raise_if_collapsed(warnings[-1:])
+            raise_if_collapsed([found])
     if world.is_main:
         arithmetic = describe_arithmetic(results[-1].network.codebook.codes.device)
         _write_model(plan, results, networks, warnings, arithmetic)
@@ -331,16 +354,12 @@ def _write_model(
     plan: TrainingPlan,
     results: Sequence[StageResult],
     networks: Sequence[AutoEncoder],
-    warnings: Sequence[dict[str, str]],
+    warnings: Sequence[tuple[Preset, dict[str, str]]],
     arithmetic: str,
 ) -> None:
     """Calibrate the thresholds of the final networks and write the model's folder."""
     thresholds = calibrate_thresholds(networks, plan.tiles, plan.held_out, plan.preset)
-    final_warnings = [
-        network_warnings
-        for network_warnings, planned in zip(warnings, plan.networks, strict=True)
-        if planned.preset == plan.preset
-    ]
+    final_warnings = [found for preset, found in warnings if preset == plan.preset]
     attributes = plan.attributes | {
         "trained_on": arithmetic,
         "steps": sum(result.steps for result in results),
