@@ -17,6 +17,7 @@ SECTIONS = {
     "ManifestError": "manifests-and-lists",
     "DearrayError": "tma-slides",
     "CatalogError": "catalog",
+    "StainError": "stain-vectors",
     "TrainingError": "training",
     "CheckpointError": "models",
     "StoreError": "tables-and-store",

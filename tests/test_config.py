@@ -6,6 +6,7 @@ import ast
 import difflib
 import math
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,8 @@ from cacl.errors import ConfigError
 from cacl.phantom import SETTINGS
 from cacl.runtime.validation import json_schema
 from cacl.runtime.yaml_io import read_yaml
+from cacl.stain_config import StainConfig
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 MAX_PARAMETERS = 8
 
@@ -65,6 +68,10 @@ def test_every_key_has_a_description_and_a_valid_default() -> None:
     assert config.resolve(Config().model_dump()) == Config()
 
 
+def stains(hematoxylin: list[float], dab: list[float]) -> dict[str, Any]:
+    return {"vectors": {"hematoxylin": hematoxylin, "dab": dab}}
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -103,6 +110,24 @@ def test_every_key_has_a_description_and_a_valid_default() -> None:
         ({"tiles": {"tile_px": 100}}, "a multiple of 8; got 100"),
         ({"tiles": {"tile_px": 1000}}, "tile_px (1000) must be at most tiles.source_px (375)"),
         ({"source": {"kind": "hpa"}}, "genes: [SI, ANPEP, ALPI]"),
+        ({"stain": {"vectors": "ruifrok"}}, "stain.vectors: expected fixed, estimated, or {hema"),
+        ({"stain": {"vectors": None}}, "dab: [r, g, b]}; got None"),
+        ({"stain": {"vectors": [[1, 2, 3], [3, 2, 1]]}}, "got [[1, 2, 3], [3, 2, 1]]"),
+        ({"stain": {"vectors": {"dab": [1, 2, 3]}}}, "got {'dab': [1, 2, 3]}"),
+        ({"stain": stains([1, 2, 3], [1, 2])}, "dab must be three optical densities, of red, gr"),
+        ({"stain": stains([1, 2, True], [1, 2, 3])}, "hematoxylin must be three optical densities"),
+        ({"stain": stains([-1, 2, 3], [1, 2, 3])}, "negative or not finite: (-1.0, 2.0, 3.0)"),
+        ({"stain": stains([math.nan, 2, 3], [1, 2, 3])}, "hematoxylin has a density that is negat"),
+        ({"stain": stains([0, 0, 0], [1, 2, 3])}, "hematoxylin has no density that can be used"),
+        (
+            {"stain": stains([1.7e308] * 3, [1, 2, 3])},
+            "hematoxylin has no density that can be used",
+        ),
+        ({"stain": stains([10**400, 2, 3], [1, 2, 3])}, "a density is too large"),
+        (
+            {"stain": stains([1, 2, 3], [2, 4, 6.1])},
+            "degrees, expected at least 5: stains of equal",
+        ),
         ({"source": {"kind": "mirror"}}, "source:\n  kind: mirror\n  mirror: path/to/your/mirror"),
         ({"source": {"kind": "manifest"}}, "manifest: path/to/your/manifest"),
         ({"labels": {"positive": []}}, "labels.positive: expected a list of texts, at least 1"),
@@ -315,3 +340,15 @@ def test_environment_and_constraints_pin_all_dependencies(checkout: Path) -> Non
     extra = project["optional-dependencies"]["dev"]
     missing = [name for name in extra if canonical(name) not in versions]
     assert not missing, f"no pin in constraints.txt for {missing}"
+
+
+def test_stain_vectors_are_normalised_and_reach_the_commands_as_given() -> None:
+    assert config.resolve({}).stain.cli_args() == "--vectors fixed"
+    given = config.resolve({"stain": stains([6, 6, 4], [3, 5, 8])}).stain
+    vectors = given.vectors
+    assert isinstance(vectors, StainVectors)
+    assert vectors.hematoxylin == pytest.approx((0.6396, 0.6396, 0.4264))
+    (_, text) = shlex.split(given.cli_args())
+    assert StainConfig.model_validate({"vectors": text}) == given
+    reference = config.resolve({"stain": stains([0.65, 0.704, 0.286], [0.268, 0.57, 0.776])})
+    assert reference.stain.vectors is REFERENCE

@@ -26,30 +26,38 @@ from benchmarks.quality.ki67 import KI67
 from benchmarks.quality.ki67 import SOURCE_PX as KI67_PX
 from benchmarks.quality.ki67 import TILE_PX as KI67_TILE_PX
 from benchmarks.quality.real_tissue import GLAS
+from cacl.errors import StainError
 from cacl.image import stain
 from cacl.image.cell_mask import cell_mask
 from cacl.image.qc import MAX_RESIDUAL_FRACTION
 from cacl.image.readers import open_source
+from cacl.image.stain_estimate import (
+    MAX_OD,
+    MIN_OD,
+    estimate_vectors,
+    extreme_directions,
+    stained_pixels,
+)
 from cacl.image.tile_grid import TileGrid
 from cacl.phantom.settings import SETTINGS
+from cacl.stain_vectors import REFERENCE, StainVectors
 
 Float64 = NDArray[np.float64]
 
-# As QuPath's default: pixels of this total density, and 1 % of the angles left out on either side.
-MIN_OD, MAX_OD = 0.05, 1.0
-IGNORED_PERCENT = 1.0
 EVERY_NTH_COLON = 6
 HEADER = (
     "image",
     "residual, fixed",
     "of all density",
-    "residual, of its set",
+    "residual, estimated for the run",
     "of all density",
     "residual, estimated",
     "of all density",
     "haematoxylin",
     "DAB",
     "DAB of pure pixels",
+    "DAB area, fixed",
+    "DAB area, estimated for the run",
 )
 Row = tuple[str, UInt8]
 
@@ -61,7 +69,9 @@ def images(ki67: Path, glas: Path) -> Iterator[tuple[str, list[Row]]]:
     yield "Ki67", fields
     example = np.ascontiguousarray(immunohistochemistry().transpose(2, 0, 1))
     yield "scikit-image", [("immunohistochemistry", example)]
-    yield "phantom", [(name, synthetic_core(of, 1, 1).rgb) for name, of in SETTINGS.items()]
+    for name, setting in SETTINGS.items():
+        cores = [(f"core {number}", synthetic_core(setting, number, 1).rgb) for number in (1, 2)]
+        yield f"phantom {name}", cores
     colon = _files(glas / "images", "*.png")[::EVERY_NTH_COLON]
     yield "H&E colon", [(path.stem, in_analysis_px(read_image(path))) for path in colon]
 
@@ -72,20 +82,22 @@ def densities(rgb: UInt8) -> Float64:
 
 
 def estimate(density: Float64) -> Float64:
-    """Return the vectors of haematoxylin and DAB, (2, 3) of norm 1, as QuPath estimates them.
-
-    The densities are projected on the plane of their two largest components; the vectors are the
-    extreme directions in it (Macenko et al., ISBI 2009). Haematoxylin absorbs more red.
-    """
+    """Return the vectors of haematoxylin and DAB of one image, (2, 3), as QuPath estimates them."""
     total = density.mean(axis=0)
     used = density[:, (total > MIN_OD) & (total < MAX_OD)]
-    _, axes = np.linalg.eigh(np.cov(used))
-    plane = axes[:, [2, 1]]
-    plane[:, 0] *= np.sign(plane[:, 0].sum())
-    angles = np.arctan2(*(plane.T @ used)[::-1])
-    ends = np.percentile(angles, [IGNORED_PERCENT, 100.0 - IGNORED_PERCENT])
-    vectors = (plane @ np.stack([np.cos(ends), np.sin(ends)])).T
-    return np.asarray(vectors[np.argsort(-vectors[:, 0])], np.float64)
+    return np.stack(extreme_directions(used))
+
+
+def estimate_of_run(images: Sequence[UInt8]) -> StainVectors | str:
+    """Return the vectors of `stain.vectors: estimated` for a run of images, or why there are none.
+
+    As `cacl estimate-stain`, from every stained pixel of whole images.
+    """
+    pixels = np.concatenate([stained_pixels(rgb) for rgb in images], axis=1)
+    try:
+        return estimate_vectors(stain.optical_density(pixels).astype(np.float64))
+    except StainError as error:
+        return str(error)
 
 
 def residual(density: Float64, vectors: Float64) -> tuple[float, float]:
@@ -96,17 +108,29 @@ def residual(density: Float64, vectors: Float64) -> tuple[float, float]:
     return float(np.sqrt(squares)), float(np.sqrt(squares / np.square(density).sum(0).mean()))
 
 
-def line(name: str, rgb: UInt8, of_set: Float64) -> list[str]:
+def line(name: str, rgb: UInt8, of_run: StainVectors | str) -> list[str]:
     """Return the table's row of an image."""
     density = densities(rgb)
     own = estimate(density)
-    fixed = np.array([stain.HEMATOXYLIN_OD, stain.DAB_OD])
+    estimated = of_run if isinstance(of_run, StainVectors) else None
     cells = [name]
-    for vectors in (fixed, of_set, own):
-        rms, fraction = residual(density, vectors)
-        cells += [f"{rms:.3f}", f"{fraction:.3f}"]
+    for vectors in (as_array(REFERENCE), as_array(estimated) if estimated else None, own):
+        cells += ["refused", ""] if vectors is None else _numbers(residual(density, vectors))
     pure = stain.dab_direction(rgb[:, cell_mask(rgb)])
-    return [*cells, _shown(own[0]), _shown(own[1]), "" if pure is None else _shown(pure)]
+    areas = [dab_area(rgb, vectors) if vectors else "" for vectors in (REFERENCE, estimated)]
+    return [*cells, *map(_shown, own), "" if pure is None else _shown(pure), *areas]
+
+
+def as_array(vectors: StainVectors) -> Float64:
+    """Return the vectors of haematoxylin and DAB, (2, 3)."""
+    return np.array([vectors.hematoxylin, vectors.dab])
+
+
+def dab_area(rgb: UInt8, vectors: StainVectors) -> str:
+    """Return the DAB-positive fraction of the cell area, both with these vectors."""
+    cell = cell_mask(rgb, vectors=vectors)
+    dab = stain.dab_mask(rgb, vectors=vectors) & cell
+    return f"{dab.sum() / max(1, cell.sum()):.1%}"
 
 
 def main() -> None:
@@ -116,17 +140,23 @@ def main() -> None:
     parser.add_argument("--glas", type=Path, default=GLAS, help="folder of the GlaS images")
     parser.add_argument("--out", type=Path, default=RESULTS / "stain_vectors.md")
     options = parser.parse_args()
-    rows = []
+    rows, estimates = [], []
     for kind, named in images(options.ki67, options.glas):
-        of_set = estimate(np.concatenate([densities(rgb) for _, rgb in named], axis=1))
-        rows += [line(f"{kind} {name}", rgb, of_set) for name, rgb in named]
+        of_run = estimate_of_run([rgb for _, rgb in named])
+        rows += [line(f"{kind} {name}".strip(), rgb, of_run) for name, rgb in named]
+        if isinstance(of_run, StainVectors):
+            of_run = f"{of_run.describe()}, {of_run.difference(REFERENCE):.0f} degrees from fixed"
+        estimates.append(f"estimated for the run {kind}: {of_run}")
     notes = [
         "residual: root mean square over the cell area of the optical density at right angles to "
         "both vectors; of all density: over the root mean square of the norm of R, G and B",
         f"fixed: haematoxylin {_shown(stain.HEMATOXYLIN_OD)}, DAB {_shown(stain.DAB_OD)} (Ruifrok "
-        "& Johnston 2001), of norm 1; of its set: estimated from all images of the set together",
+        "& Johnston 2001), of norm 1; estimated for the run: as `stain.vectors: estimated`, from "
+        "all images of the set together",
+        *estimates,
         "estimated: from the image itself, the extreme directions of its densities as in QuPath; "
         "the next columns show them",
+        "DAB area: DAB-positive fraction of the cell area, above 0.25 OD",
         "DAB of pure pixels: the median direction of pixels with DAB alone, as the controls use it",
         f"the QC flag `stain vectors` needs a fraction above {MAX_RESIDUAL_FRACTION} with the "
         "fixed vectors",
@@ -145,6 +175,10 @@ def _read(path: Path, source_px: int, tile_px: int) -> UInt8:
     with open_source(path) as source:
         grid = TileGrid(source.height, source.width, source_px, tile_px)
         return source.read(grid, range(grid.rows), range(grid.cols))
+
+
+def _numbers(values: tuple[float, float]) -> list[str]:
+    return [f"{value:.3f}" for value in values]
 
 
 def _shown(vector: Sequence[float] | Float64) -> str:

@@ -11,7 +11,13 @@ from cacl.cli import options as opt
 from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
 from cacl.runtime.printable import printable
 from cacl.stain_config import StainConfig
-from cacl.steps.parameters import AcquireOptions, AttemptOptions, DearrayOptions, ImageJobs
+from cacl.steps.parameters import (
+    AcquireOptions,
+    AttemptOptions,
+    DearrayOptions,
+    ImageJobs,
+    TileFiles,
+)
 
 CATALOG_KEYS = tuple(name for name in SourceConfig.model_fields if name != "max_minutes")
 CATALOG_LABELS = tuple(name for name in LabelsConfig.model_fields if name != "drawn")
@@ -123,15 +129,11 @@ def estimate_stain(
 def tile(
     tiles: TilesConfig,
     stain: StainConfig,
-    acquired: Annotated[Path, typer.Option(help="Table of `cacl acquire`.")],
-    store: opt.StorePath,
+    files: TileFiles,
     out: opt.Out,
     failures: opt.Failures,
     jobs: ImageJobs,
     attempt: AttemptOptions,
-    estimate: Annotated[
-        Path | None, typer.Option(help="File of `cacl estimate-stain`, for --vectors estimated.")
-    ] = None,
 ) -> None:
     """Write a shard's images as tiles into the store.
 
@@ -143,6 +145,6 @@ def tile(
     from cacl.steps.estimate_stain import chosen_vectors
 
     with opt.report_errors():
-        vectors = chosen_vectors(stain, estimate)
-        step.tile(acquired, store, out, failures, tiles, jobs, vectors)
+        vectors = chosen_vectors(stain, files.estimate)
+        step.tile(files.acquired, files.store, out, failures, tiles, jobs, vectors)
         record_attempt("tile", attempt, failures)

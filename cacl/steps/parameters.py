@@ -128,6 +128,18 @@ class EarlierModel:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TileFiles:
+    """What `tile` reads, and its store."""
+
+    acquired: Path = field(metadata={"help": "Table of `cacl acquire`."})
+    store: Path = field(metadata=STORE)
+    estimate: Path | None = field(
+        default=None,
+        metadata={"help": "File of `cacl estimate-stain`, for --vectors estimated."},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainFiles:
     """What a model is trained on."""
 

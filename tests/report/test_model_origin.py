@@ -12,6 +12,7 @@ import pytest
 from cacl.errors import CheckpointError
 from cacl.report.model_origin import ModelOrigin, describe_origin
 from cacl.runtime.file_digest import json_with_digest
+from cacl.stain_vectors import StainVectors
 from tests.fixtures.reports import cores, page_of, run, write_model
 from tests.fixtures.small_atlas import build
 
@@ -82,6 +83,21 @@ def test_unknown_sizes_are_no_warning_but_sizes_without_a_range_are() -> None:
     assert unknown.startswith("The pixel size of the model's training images is unknown")
     unknown_here = images(mpp=[None, None, None], cell_area_px=[0, 0, 0], tiles=[2, 2, 2])
     assert all("pixel size" not in text for text in warnings(unknown_here, mpp=None))
+
+
+def test_other_stain_vectors_than_in_the_training_are_a_warning() -> None:
+    own = StainVectors.of((0.64, 0.63, 0.44), (0.40, 0.58, 0.71))
+    arguments = Path("m"), {"training_data": TRAINED}, images(), TILE_PX
+    (text,) = describe_origin(*arguments, own).warnings
+    assert text.startswith(
+        "The stain vectors of this run (haematoxylin 0.64 0.63 0.44, DAB 0.40 0.58 0.71) differ "
+        "from those of the model's training images (haematoxylin 0.65 0.70 0.29, DAB 0.27 0.57 "
+        "0.78) by up to 10 degrees"
+    )
+    trained = {"hematoxylin": own.hematoxylin, "dab": own.dab}
+    same = {"training_data": TRAINED | {"stain_vectors": trained}}
+    assert describe_origin(Path("m"), same, images(), TILE_PX, own).warnings == ()
+    assert len(describe_origin(Path("m"), same, images(), TILE_PX).warnings) == 1
 
 
 def test_model_without_a_record_is_refused() -> None:

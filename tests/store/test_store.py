@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from ome_zarr_models.v05.image import Image
 from ome_zarr_models.v05.image_label import ImageLabel
 from ome_zarr_models.v05.labels import Labels
 
-from cacl.errors import ImageError, Reason, StoreError
+from cacl.errors import ImageError, Reason, StainError, StoreError
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, embed_digest
-from cacl.store import ImageMeta, Store
+from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.store import ImageMeta, Store, run_vectors
 
 META = ImageMeta(
     image_id="HPA000001/1_A_7_2",
@@ -50,6 +52,21 @@ def test_round_trip_of_pixels_and_masks_with_one_chunk_per_tile(
     np.testing.assert_array_equal(store.tile(META.image_id, 1, 2), pixels[:, 128:256, 256:384])
     np.testing.assert_array_equal(store.label(META.image_id, "cell")[:], pixels[0] > 100)
     assert store.meta(META.image_id) == META
+
+
+def test_stain_vectors_are_kept_and_the_reference_is_no_attribute(
+    store: Store, pixels: np.ndarray
+) -> None:
+    marker = store.path(META.image_id) / "zarr.json"
+    assert "stain_vectors" not in json.loads(marker.read_text())["attributes"]["cacl"]
+    vectors = StainVectors.of((0.6, 0.6, 0.4), (0.4, 0.6, 0.7))
+    meta = dataclasses.replace(META, stain_vectors=vectors)
+    store.write_image(meta, pixels, pixels[0] > 100)
+    assert store.meta(META.image_id).stain_vectors == vectors
+    assert run_vectors([]) == REFERENCE
+    assert run_vectors([meta, meta]) == vectors
+    with pytest.raises(StainError, match=r"was tiled with .* 0.64 0.64 0.43, .* for all images"):
+        run_vectors([meta, META])
 
 
 def test_core_has_at_most_ten_files(store: Store) -> None:
@@ -222,13 +239,19 @@ def test_missing_arrays_and_attributes_raise(store: Store) -> None:
         ("tile_px", 4096, "tile_px must be at most source_px"),
         ("mpp", float("nan"), "mpp: input should be greater than 0"),
         ("digest", None, "digest: input should be a valid string"),
+        ("stain_vectors", {"dab": [0, 0, 1]}, "stain_vectors.hematoxylin: field required"),
+        (
+            "stain_vectors",
+            {"hematoxylin": [1, 1, 1], "dab": [2, 2, 2]},
+            "stain_vectors: value error, hematoxylin and dab enclose 0.0 degrees",
+        ),
     ],
 )
 def test_attributes_out_of_range_raise(
     store: Store, name: str, value: object, message: str
 ) -> None:
     marker = store.path(META.image_id) / "zarr.json"
-    attributes = {**vars(META), name: value, FILE_DIGEST: BLANK_DIGEST, "\ud800": "\udfff"}
+    attributes = {**META.attributes, name: value, FILE_DIGEST: BLANK_DIGEST, "\ud800": "\udfff"}
     marker.write_bytes(embed_digest(json.dumps({"attributes": {"cacl": attributes}}).encode()))
     with pytest.raises(StoreError, match=f"lacks valid attributes .*{message}"):
         store.meta(META.image_id)

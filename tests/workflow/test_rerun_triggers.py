@@ -45,6 +45,10 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "labels.classes": ({"nuclei": {"cell_type": "glandular cells"}}, {"catalog", *SELECTED}),
     "labels.overrides": ("labels.csv", {"catalog", *SELECTED}),
     "labels.drawn": ("drawn", SELECTED),
+    "stain.vectors": (
+        {"hematoxylin": [0.6, 0.6, 0.4], "dab": [0.4, 0.6, 0.7]},
+        TILED,
+    ),
     "tiles.source_px": (750, TILED),
     "tiles.tile_px": (64, TILED),
     "tiles.min_tissue_fraction": (0.5, TILED),
@@ -104,6 +108,32 @@ def finished(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Workfl
     assert touched.returncode == 0, touched.stdout + touched.stderr
     assert workflow.jobs("--configfile", path) == {}
     return workflow
+
+
+@pytest.mark.slow
+def test_estimate_of_the_stain_vectors_precedes_the_tiles(
+    checkout: Path, finished: Workflow, tmp_path: Path
+) -> None:
+    """The estimate is made once the run asks for it; with its model, further images keep it."""
+    workflow = Workflow(checkout, tmp_path / "run")
+    shutil.copytree(finished.folder, workflow.folder)
+    sections: dict[str, Any] = {"census": {"shards": SHARDS}, "stain": {"vectors": "estimated"}}
+    path = workflow.configure(**sections)
+    jobs = workflow.jobs("--configfile", path)
+    assert jobs["estimate_stain"] == 1
+    assert jobs["tile"] == SHARDS
+    assert "acquire" not in jobs
+    estimate = workflow.folder / "results/stain/vectors.json"
+    estimate.parent.mkdir()
+    estimate.touch()
+    trained = training_settings(config.resolve(sections))
+    (workflow.folder / "results/training/config.txt").write_text(trained)
+    touched = workflow("--configfile", path, "--touch", "--forceall")
+    assert touched.returncode == 0, touched.stdout + touched.stderr
+    (workflow.folder / "results/acquired/0.parquet").write_text("one more image")
+    assert "estimate_stain" not in workflow.jobs("--configfile", path)
+    (workflow.folder / "results/training/config.txt").write_text("other settings")
+    assert "estimate_stain" in workflow.jobs("--configfile", path)
 
 
 @pytest.mark.slow
