@@ -59,7 +59,8 @@ def render_epithelium(
     wall = walls.ravel()[pixels] * (1.0 - vacuole)
     nucleus = nucleus * (1.0 - vacuole)
     stained_nucleus = stained_nucleus * (1.0 - vacuole)
-    nucleus_mask = np.minimum(nucleus * 2.0, 1.0)
+    any_nucleus = np.maximum(nucleus, stained_nucleus)
+    nucleus_mask = np.minimum(any_nucleus * 2.0, 1.0)
     fine, middle = maps.fine.ravel()[pixels], maps.middle.ravel()[pixels]
     patchiness = 1.0 + 0.16 * smooth_noise(rng, maps.size, 9.0 * maps.px).ravel()[pixels]
 
@@ -87,7 +88,7 @@ def render_epithelium(
         border_dab = staining.border_od * level * gradient * (1.0 + 0.08 * fine) + 0.45 * dab
         dab = np.where(has_border, dab * (1.0 - border) + border * border_dab, dab)
         maps.border.ravel()[pixels] = (border > 0.5) & has_border
-    in_nucleus = nucleus > NUCLEUS_THRESHOLD
+    in_nucleus = any_nucleus > NUCLEUS_THRESHOLD
     if staining.nuclei_od > 0:
         maps.nuclei.ravel()[pixels] = stained_nucleus > NUCLEUS_THRESHOLD
     if staining.cytoplasm_od > 0:
@@ -96,7 +97,7 @@ def render_epithelium(
     maps.hematoxylin.ravel()[pixels] = hematoxylin
     maps.dab.ravel()[pixels] = dab
     maps.cell.ravel()[pixels] = True  # including vacuoles: the mucus is inside a goblet cell
-    maps.any_nucleus.ravel()[pixels] = nucleus
+    maps.any_nucleus.ravel()[pixels] = any_nucleus
     maps.epithelium.ravel()[pixels] = True
     maps.without_grains.ravel()[pixels] = np.maximum(border, vacuole)
 

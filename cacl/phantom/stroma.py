@@ -46,7 +46,8 @@ def render_stroma(
     nucleus, stained_nucleus = blur(nuclei, 0.7).reshape(-1, 2)[pixels].T
     body_level = blur(bodies, 0.8).ravel()[pixels]
     stained_body = blur(stained_bodies, 0.8).ravel()[pixels]
-    outside_nucleus = 1.0 - np.minimum(2.0 * nucleus, 1.0)
+    any_nucleus = np.maximum(nucleus, stained_nucleus)
+    outside_nucleus = 1.0 - np.minimum(2.0 * any_nucleus, 1.0)
     muscle = _layer(anatomy.below.ravel()[pixels] - np.float32(anatomy.crypt_zone), MUSCLE_UM * px)
     looseness = smooth_noise(rng, size, 30.0 * px).ravel()[pixels]
     strand = _strands(rng, maps, anatomy.angle).ravel()[pixels]
@@ -62,7 +63,7 @@ def render_stroma(
     maps.hematoxylin.ravel()[pixels] = hematoxylin
     maps.dab.ravel()[pixels] = dab
     maps.cell.ravel()[pixels] = gap < 0.5
-    maps.any_nucleus.ravel()[pixels] = nucleus
+    maps.any_nucleus.ravel()[pixels] = any_nucleus
     if staining.nuclei_od > 0:
         maps.nuclei.ravel()[pixels] = stained_nucleus > NUCLEUS_THRESHOLD
 
