@@ -11,14 +11,21 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cacl import tables
 from cacl.cli import app
-from tests.fixtures.censuses import TRAINED_AGAIN, Census, read_rgb, shard_jobs
+from cacl.tables.schemas import TileStatRow
+from tests.fixtures.censuses import SHARDS, TRAINED_AGAIN, Census, read_rgb, shard_jobs
 from tests.fixtures.slides import write_dicom
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 DAMAGED = ("A7/a7", "tile", "damaged")
 SMALL = ("A8/a8", "tile", "too_small")
+SELECTED = "results/training/tiles.parquet"
+SELECTED_AGAIN = {"list_tile_tables", "select"}
+ONCE_AFTER_SELECTION, PER_SHARD = ("train", "controls", "report", "all"), ("segment", "measure")
+TRAINED_AFTER_SELECTION = dict.fromkeys(ONCE_AFTER_SELECTION, 1) | dict.fromkeys(PER_SHARD, SHARDS)
+"""What is left after the selection; the other tests here run it."""
 MEASURED = {*(f"A{number}/a{number}" for number in range(1, 6)), "A9/0"}
 
 
@@ -102,15 +109,18 @@ def test_newer_files_of_equal_content_run_nothing(census: Census) -> None:
 def test_line_added_to_a_gene_list_adds_the_gene(census: Census) -> None:
     with (census.folder / "genes.txt").open("a") as file:
         file.write("G6\n")
-    assert census.run() == {"catalog"} | shard_jobs("A6", "acquire", "tile") | TRAINED_AGAIN
-    assert "A6/a6" in census.measured()
-    assert census.plan() == {}
+    assert (
+        census.run(SELECTED) == {"catalog"} | shard_jobs("A6", "acquire", "tile") | SELECTED_AGAIN
+    )
+    assert census.plan() == TRAINED_AFTER_SELECTION
+    tiles = sorted((census.folder / "results/tiles").glob("*.parquet"))
+    assert "A6/a6" in set(tables.read_frame(tiles, TileStatRow)["image_id"])
 
 
 def test_other_labels_train_again_and_read_no_image(census: Census) -> None:
     (census.folder / "labels.csv").write_text("image_id,label\nA5/a5,negative\n")
-    assert census.run() == {"catalog"} | TRAINED_AGAIN - {"list_tile_tables"}
-    assert census.plan() == {}
+    assert census.run(SELECTED) == {"catalog", "select"}
+    assert census.plan() == TRAINED_AFTER_SELECTION
 
 
 def test_file_of_a_slide_that_the_manifest_does_not_name_is_part_of_it(census: Census) -> None:
