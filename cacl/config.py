@@ -128,9 +128,8 @@ class PhantomConfig(Section):
         "patterns-a",
     ] = key(
         "duodenum-a",
-        "What the cores look like. duodenum-f has rows of stained nuclei, packed stroma and the "
-        "texture of real tissue. patterns-a stains brush border, cytoplasm and nuclei "
-        "independently and has true masks of all three, for labels.classes.",
+        "What the cores look like: -f has rows of stained nuclei, packed stroma and real texture; "
+        "patterns-a brush border, cytoplasm and nuclei with true masks, for labels.classes.",
     )
 
 
@@ -332,10 +331,9 @@ class BenchmarkConfig(Section):
 
     truth: FilePath | None = key(
         None,
-        "Folder of your own true masks, one file per image, named as its image_id (the / may be "
-        "_) and ending in .png (pixels that are not 0 are stained) or .geojson (polygons of "
-        "QuPath); see docs/guides/evaluate_on_own_masks.md. Null for the true masks of the "
-        "phantom.",
+        "Folder of your own true masks, a file per image, named as its image_id (the / may be _): "
+        ".png (pixels that are not 0 are stained) or .geojson (polygons of QuPath); see "
+        "docs/guides/evaluate_on_own_masks.md. Null for the true masks of the phantom.",
     )
 
 
@@ -370,9 +368,8 @@ class Config(Section):
         further = {"labels.drawn": self.labels.drawn, "train.start_from": self.train.start_from}
         for name, value in further.items():
             if self.train.model and value:
-                raise ConfigError(
-                    f"{name} cannot be used with train.model, which trains nothing; remove one"
-                )
+                problem = "cannot be used with train.model, which trains nothing; remove one"
+                raise ConfigError(f"{name} {problem}")
         if self.source.kind != "phantom":  # a phantom's mirror is drawn by the workflow
             self.source.check_catalogable()
         return self

@@ -161,6 +161,7 @@ ENTRIES = (
         "artefacts.md", "benchmarks.quality.artefacts", 5, "--phantoms 2", quick="--phantoms 1",
         needs=("cores", "glas"),
     ),
+    Entry("texture.md", "benchmarks.quality.texture", 1, needs=("cores", "ki67")),
     Entry(
         "stain_vectors.md", "benchmarks.quality.stain_vectors", 1,
         needs=("cores", "ki67", "glas"),
