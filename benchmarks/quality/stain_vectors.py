@@ -40,7 +40,7 @@ from cacl.image.stain_estimate import (
 )
 from cacl.image.tile_grid import TileGrid
 from cacl.phantom.settings import SETTINGS
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain_vectors import REFERENCE, StainVectors, angle
 
 Float64 = NDArray[np.float64]
 
@@ -121,6 +121,16 @@ def line(name: str, rgb: UInt8, of_run: StainVectors | str) -> list[str]:
     return [*cells, *map(_shown, own), "" if pure is None else _shown(pure), *areas]
 
 
+def errors(estimated: StainVectors, true: StainVectors) -> str:
+    """Return the angles between vectors and the known ones, of the estimate and of the fixed."""
+    angles = [
+        f"haematoxylin {angle(vectors.hematoxylin, true.hematoxylin):.1f}, "
+        f"DAB {angle(vectors.dab, true.dab):.1f}"
+        for vectors in (estimated, REFERENCE)
+    ]
+    return f"degrees from the true vectors: {angles[0]}; of the fixed: {angles[1]}"
+
+
 def as_array(vectors: StainVectors) -> Float64:
     """Return the vectors of haematoxylin and DAB, (2, 3)."""
     return np.array([vectors.hematoxylin, vectors.dab])
@@ -141,12 +151,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "stain_vectors.md")
     options = parser.parse_args()
     rows, estimates = [], []
+    true = {
+        f"phantom {name}": StainVectors.of(setting.colours.hematoxylin, setting.colours.dab)
+        for name, setting in SETTINGS.items()
+    }
     for kind, named in images(options.ki67, options.glas):
         of_run = estimate_of_run([rgb for _, rgb in named])
         rows += [line(f"{kind} {name}".strip(), rgb, of_run) for name, rgb in named]
+        vectors = of_run
         if isinstance(of_run, StainVectors):
             of_run = f"{of_run.describe()}, {of_run.difference(REFERENCE):.0f} degrees from fixed"
         estimates.append(f"estimated for the run {kind}: {of_run}")
+        if kind in true and isinstance(vectors, StainVectors):
+            estimates[-1] += f"; {errors(vectors, true[kind])}"
     notes = [
         "residual: root mean square over the cell area of the optical density at right angles to "
         "both vectors; of all density: over the root mean square of the norm of R, G and B",
