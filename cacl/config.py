@@ -23,7 +23,7 @@ from cacl.runtime.validation import (
     to_tuple,
 )
 from cacl.runtime.yaml_io import read_merged
-from cacl.stain_config import StainConfig
+from cacl.stain.config import StainConfig
 
 MAX_CLASSES = 8
 CLASS_NAME_FORM = "a short lower-case word of letters and digits, such as nucleus"

@@ -24,8 +24,8 @@ from cacl.errors import ConfigError
 from cacl.phantom import SETTINGS
 from cacl.runtime.validation import json_schema
 from cacl.runtime.yaml_io import read_yaml
-from cacl.stain_config import StainConfig
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.config import StainConfig
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 MAX_PARAMETERS = 8
 

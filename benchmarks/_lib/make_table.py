@@ -116,9 +116,9 @@ def _call(command: list[str], log: Path, variables: Mapping[str, str]) -> Outcom
         )
         try:
             status = process.wait()
-        except BaseException:
-            _stop(process)
-            raise
+        finally:
+            if process.poll() is None:
+                _stop(process)
     seconds = time.monotonic() - start
     return Outcome(None if status == 0 else f"exit status {status}; see {log}", seconds)
 

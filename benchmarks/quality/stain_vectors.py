@@ -40,7 +40,7 @@ from cacl.image.stain_estimate import (
 )
 from cacl.image.tile_grid import TileGrid
 from cacl.phantom.settings import SETTINGS
-from cacl.stain_vectors import REFERENCE, StainVectors, angle
+from cacl.stain.vectors import REFERENCE, StainVectors, angle
 
 Float64 = NDArray[np.float64]
 

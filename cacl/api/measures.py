@@ -9,7 +9,7 @@ import numpy as np
 from cacl.api.arrays import as_mask, as_rgb
 from cacl.config import TilesConfig
 from cacl.errors import ConfigError, ImageError, Reason
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.steps.image_measures import Measures, measure_tiles, tile_row_stats
 
 DEFAULT = TilesConfig()

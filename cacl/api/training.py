@@ -16,7 +16,7 @@ from cacl.config import LabelsConfig, SourceConfig, TilesConfig, TrainConfig
 from cacl.errors import ManifestError
 from cacl.model.checkpoint import Model
 from cacl.runtime.compute import Compute
-from cacl.stain_vectors import REFERENCE
+from cacl.stain.vectors import REFERENCE
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog
 from cacl.steps.parameters import AcquireOptions, ImageJobs, SelectionFiles, TrainFiles

@@ -10,7 +10,7 @@ import typer
 from cacl.cli import options as opt
 from cacl.config import CensusConfig, LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
 from cacl.runtime.printable import printable
-from cacl.stain_config import StainConfig
+from cacl.stain.config import StainConfig
 from cacl.steps.parameters import (
     AcquireOptions,
     AttemptOptions,

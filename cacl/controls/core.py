@@ -16,7 +16,7 @@ from cacl.image.apical_border import ApicalBorder, apical_border
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.paint import TRUE_FRACTION, band_fraction, paint_dab, stretches
 from cacl.image.pixel_flags import interior_mask
-from cacl.stain_vectors import StainVectors, Vector
+from cacl.stain.vectors import StainVectors, Vector
 from cacl.store import Store
 from cacl.tables.control_schemas import ControlMeasureRow
 

@@ -11,7 +11,7 @@ import pandas as pd
 from cacl.errors import StoreError
 from cacl.image.stain import dab_direction
 from cacl.runtime.resources import raise_if_short
-from cacl.stain_vectors import StainVectors, Vector
+from cacl.stain.vectors import StainVectors, Vector
 from cacl.store import ImageMeta, Store, run_vectors
 from cacl.tables.selection import POSITIVE
 

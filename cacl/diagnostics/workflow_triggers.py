@@ -12,7 +12,7 @@ from cacl.errors import TableError
 from cacl.hpa.image_state import MISSING, FileState
 from cacl.image.image_files import drawing_names
 from cacl.runtime.file_digest import BLANK_DIGEST, embed_digest
-from cacl.stain_config import FIXED
+from cacl.stain.config import FIXED
 
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
 MODEL_FILES = ("checkpoint.safetensors", "model.json", "training.csv")

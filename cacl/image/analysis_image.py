@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cacl.image.cell_mask import background_od, cell_mask
 from cacl.image.readers import Source, as_dask, check_size
 from cacl.image.tile_grid import TileGrid
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 UInt8 = NDArray[np.uint8]
 Bool = NDArray[np.bool_]

@@ -17,7 +17,7 @@ import numpy as np
 
 from cacl.image.cell_mask import background_od, remove_small_objects
 from cacl.image.stain import Bool, Float32, UInt8, mean_density, separate_stains
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 # Used where the pixel size of an image is unknown.
 DEFAULT_MPP = 1.17

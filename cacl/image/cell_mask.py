@@ -20,7 +20,7 @@ from cacl.image.stain import (
     optical_density,
     separate_with_residual,
 )
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 # Empty glass.
 BACKGROUND_PERCENTILE = 99.0

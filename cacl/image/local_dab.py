@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.image import stain
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 Float32 = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ import numpy as np
 from cacl.image.apical_border import SURFACE_PX, ApicalBorder
 from cacl.image.local_dab import SHARP_EDGE_SIGMA_PX
 from cacl.image.stain import Bool, Float32, UInt8
-from cacl.stain_vectors import DAB_OD, Vector
+from cacl.stain.vectors import DAB_OD, Vector
 
 SUBPIXELS = 4
 BLOCK_PX, BLOCK_MARGIN_PX = 512, 32

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from cacl.image import stain, tissue_edge
 from cacl.image.local_dab import FWHM_LEVEL, local_dab_mask
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 EDGE_PX, CLOSING_PX = 14, 200
 MAX_CORE_PX = 4096

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cacl.stain_vectors import DAB_OD, HEMATOXYLIN_OD, REFERENCE, StainVectors, Vector
+from cacl.stain.vectors import DAB_OD, HEMATOXYLIN_OD, REFERENCE, StainVectors, Vector
 
 __all__ = ["DAB_OD", "HEMATOXYLIN_OD", "REFERENCE", "StainVectors"]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from cacl.errors import StainError
 from cacl.image.stain import mean_density, unit_vectors
-from cacl.stain_vectors import REFERENCE, StainVectors, angle
+from cacl.stain.vectors import REFERENCE, StainVectors, angle
 
 Float64 = NDArray[np.float64]
 UInt8 = NDArray[np.uint8]

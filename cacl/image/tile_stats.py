@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cacl.image import stain
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 UInt8 = NDArray[np.uint8]
 Int64 = NDArray[np.int64]

@@ -38,7 +38,7 @@ from cacl.runtime.file_digest import (
     read_json_with_digest,
 )
 from cacl.runtime.json_text import parse_json
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.tables import write_atomically
 from cacl.tables.made_with import software_versions
 

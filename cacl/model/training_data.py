@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from cacl.errors import CheckpointError
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.tables.selection import Split
 
 ENTRY = "training_data"

@@ -14,7 +14,7 @@ from cacl.report.figures import Figure
 from cacl.report.model_origin import ModelOrigin
 from cacl.report.thumbnails import Thumbnail
 from cacl.report.views import View
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.tables import dictionary
 from cacl.tables.schemas import (
     AgreementRow,

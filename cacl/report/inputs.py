@@ -13,7 +13,7 @@ from cacl import tables
 from cacl.errors import CheckpointError, StoreError, TableError
 from cacl.runtime.file_digest import read_json_with_digest
 from cacl.runtime.resources import raise_if_short
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import ClassRow, FailureRow, MeasureRow
 

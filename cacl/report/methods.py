@@ -14,7 +14,7 @@ from cacl.hpa.pixel_size import HPA_MPP
 from cacl.image import stain, tile_stats
 from cacl.report.text import NO_BREAK, RunSettings
 from cacl.runtime.file_digest import FILE_DIGEST
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.stats import intervals, significance, tail_p
 from cacl.tables.made_with import software_versions
 from cacl.tables.schemas import FailureRow

@@ -12,7 +12,7 @@ import pandas as pd
 from cacl.model.training_data import Range, TrainingData, read_training_data
 from cacl.report.text import percent
 from cacl.runtime.file_digest import FILE_DIGEST
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 TOLERANCE = 1.1
 MAX_ANGLE_DEG = 5.0

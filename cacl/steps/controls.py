@@ -32,7 +32,7 @@ from cacl.model.device import default_device, prepare_for_device
 from cacl.model.inference.blocks import predict_array_masks
 from cacl.model.inference.masks import Morphology
 from cacl.runtime.images import DeviceLock, ImageFailure, Outcome, plan_workers, run_images
-from cacl.stain_vectors import Vector
+from cacl.stain.vectors import Vector
 from cacl.stats.intervals import seed_of
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ControlFiles

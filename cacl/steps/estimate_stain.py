@@ -21,8 +21,8 @@ from cacl.image.tile_grid import TileGrid
 from cacl.runtime.file_digest import json_with_digest, read_json_with_digest
 from cacl.runtime.images import run_images
 from cacl.runtime.memory import process_budget
-from cacl.stain_config import ESTIMATED, NAMES, StainConfig
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.config import ESTIMATED, NAMES, StainConfig
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.stats.intervals import seed_of
 from cacl.tables.schemas import AcquiredRow
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from cacl.image.tile_stats import Bool, TileRowStats, compute_row_stats
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.stats.intervals import spatial_ci
 from cacl.stats.ratios import (
     dab_fraction_in_mask,

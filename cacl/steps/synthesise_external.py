@@ -7,7 +7,7 @@ from pathlib import Path
 from cacl import tables
 from cacl.benchmark.evaluation_set import EXTERNAL_STORE, EXTERNAL_TILES, EXTERNAL_TRUTH
 from cacl.config import LabelsConfig, PhantomConfig, SourceConfig, TilesConfig
-from cacl.stain_vectors import REFERENCE
+from cacl.stain.vectors import REFERENCE
 from cacl.stats.intervals import seed_of
 from cacl.steps.acquire import acquire
 from cacl.steps.catalog import catalog as write_catalog

@@ -23,7 +23,7 @@ from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
 from cacl.runtime.memory import process_budget
 from cacl.runtime.resources import raise_if_short
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ImageJobs
 from cacl.store import ImageMeta, Store

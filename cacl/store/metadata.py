@@ -14,7 +14,7 @@ from pydantic import Field, Strict, TypeAdapter, ValidationError
 
 from cacl.image.palette import Colour
 from cacl.image.tile_grid import TileGrid
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 OME_VERSION = "0.5"
 PositiveInt = Annotated[int, Strict(), Field(ge=1)]

@@ -15,7 +15,7 @@ from cacl.image.stain_estimate import (
     residual_fraction,
     stained_pixels,
 )
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from tests.fixtures.pictures import painted_with, two_stains
 
 OTHER = StainVectors.of((0.64, 0.63, 0.44), (0.40, 0.58, 0.71))

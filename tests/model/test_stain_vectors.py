@@ -17,7 +17,7 @@ from cacl.model.data.dataset import FLAGS, read_rows, training_tiles
 from cacl.model.inference.blocks import predict_masks
 from cacl.model.inference.masks import Morphology
 from cacl.model.networks.preprocess import CHANNELS, jitter_stain, preprocess
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.store import Store
 from tests.fixtures.model_atlas import ModelAtlas
 

@@ -12,7 +12,7 @@ import pytest
 from cacl.errors import CheckpointError
 from cacl.report.model_origin import ModelOrigin, describe_origin
 from cacl.runtime.file_digest import json_with_digest
-from cacl.stain_vectors import StainVectors
+from cacl.stain.vectors import StainVectors
 from tests.fixtures.reports import cores, page_of, run, write_model
 from tests.fixtures.small_atlas import build
 

@@ -16,8 +16,8 @@ from cacl.diagnostics.verify.files import list_items
 from cacl.diagnostics.verify.run import problem_of
 from cacl.errors import ConfigError, StainError
 from cacl.runtime.digest import digest_of
-from cacl.stain_config import StainConfig
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.config import StainConfig
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.steps import estimate_stain as step
 from cacl.steps.estimate_stain import chosen_vectors, estimate_stain, read_estimate
 from cacl.steps.parameters import ImageJobs

@@ -16,7 +16,7 @@ from ome_zarr_models.v05.labels import Labels
 
 from cacl.errors import ImageError, Reason, StainError, StoreError
 from cacl.runtime.file_digest import BLANK_DIGEST, FILE_DIGEST, embed_digest
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.store import ImageMeta, Store, run_vectors
 
 META = ImageMeta(

@@ -26,7 +26,7 @@ from cacl.hpa.mirror import Mirror
 from cacl.hpa.named_files import check_named_files
 from cacl.model.presets import PAPER, preset_digest
 from cacl.runtime.yaml_io import read_yaml
-from cacl.stain_config import ESTIMATED
+from cacl.stain.config import ESTIMATED
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
 from snakemake.logging import logger

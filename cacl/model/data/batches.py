@@ -14,7 +14,7 @@ from cacl.model.config import AugmentConfig, Preset
 from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, TileDataset
 from cacl.model.networks.autoencoder import DOWNSCALE
 from cacl.model.networks.preprocess import jitter_stain, random_blur, random_dihedral
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 CUTMIX_PX = 32
 

@@ -24,7 +24,7 @@ from cacl.image.local_dab import FWHM_LEVEL, edge_blur_sigma
 from cacl.image.pixel_flags import candidate_mask, interior_mask, pixel_flags
 from cacl.model.networks.autoencoder import SIZE_DIVISOR
 from cacl.runtime.digest import digest_of
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.store import Store, run_vectors
 from cacl.tables.schemas import TileRow
 from cacl.tables.selection import NEGATIVE, POSITIVE, SelectionReason, Split

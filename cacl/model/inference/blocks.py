@@ -18,7 +18,7 @@ from cacl.model.inference.masks import Morphology, mask_logits
 from cacl.model.inference.predict import Float32, image_logits, predict_block
 from cacl.model.inference.uncertainty import ViewAgreement
 from cacl.runtime.images import DeviceLock
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.store import ImageMeta, Store
 
 BLOCK_PX = 1024

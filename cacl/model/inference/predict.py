@@ -29,7 +29,7 @@ from cacl.model.networks.autoencoder import DOWNSCALE, SIZE_DIVISOR, AutoEncoder
 from cacl.model.networks.codebook import flatten_positions
 from cacl.model.networks.preprocess import dihedral, inverse_dihedral, preprocess
 from cacl.runtime.images import DeviceLock
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 Bool = NDArray[np.bool_]
 Float32 = NDArray[np.float32]

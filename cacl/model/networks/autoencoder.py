@@ -21,7 +21,7 @@ from cacl.model.networks.codebook import (
     unit_length,
 )
 from cacl.model.networks.preprocess import CHANNELS, preprocess
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 DOWNSCALE = 2
 SIZE_DIVISOR = 8

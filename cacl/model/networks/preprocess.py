@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cacl.image.stain import unit_vectors
-from cacl.stain_vectors import REFERENCE, StainVectors
+from cacl.stain.vectors import REFERENCE, StainVectors
 
 CHANNELS = {"rgb": 3, "stains": 4, "stain_contrast": 6}
 PEAK_PX, CONTEXT_PX, WIDE_CONTEXT_PX = 9, 15, 31

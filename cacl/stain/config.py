@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from cacl.runtime.json_text import parse_json
 from cacl.runtime.section import Section, key
-from cacl.stain_vectors import StainVectors
+from cacl.stain.vectors import StainVectors
 
 FIXED, ESTIMATED = "fixed", "estimated"
 NAMES = ("hematoxylin", "dab")
