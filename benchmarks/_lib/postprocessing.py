@@ -55,7 +55,7 @@ def nearest_code(training: TileDataset, negatives: TileDataset, model: Model) ->
     for network in networks:
         network.architecture = dataclasses.replace(network.architecture, temperature=None)
     hard_assignment = dataclasses.replace(model, networks=tuple(networks))
-    return with_post(high_recall=None, n_tta=1)(training, negatives, hard_assignment)
+    return with_post(high_probability=None, n_tta=1)(training, negatives, hard_assignment)
 
 
 def counterfactual_fusion(training: TileDataset, negatives: TileDataset, model: Model) -> Model:
@@ -72,7 +72,7 @@ POSTPROCESSING: dict[str, Postprocessing] = {
     "one high-threshold pixel per component": with_post(min_core_fraction=None),
     "a quarter of each component above the high threshold": with_post(min_core_px=None),
     "no gate": with_post(image_fnr=None),
-    "soft assignment above one half, no thresholds, no gate": with_post(high_recall=None),
+    "soft assignment above one half, no thresholds, no gate": with_post(high_probability=None),
     "nearest code, enlarged by nearest neighbour, no gate": nearest_code,
     "fused with the counterfactual DAB": counterfactual_fusion,
 }

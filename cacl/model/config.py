@@ -237,12 +237,12 @@ class PostConfig:
 
     Parameters
     ----------
-    high_recall
-        Fraction of the class above the high threshold, which is also what teachers label positive;
-        None for even odds in place of all thresholds: without a temperature, the nearest code.
-    low_fpr
-        Fraction of negative pixels that may exceed the low threshold; None for the high threshold
-        in its place.
+    high_probability
+        Probability that a pixel above the high threshold shows the class, see
+        `thresholds.class_probability`; None for even odds in place of all thresholds: without a
+        temperature, the nearest code.
+    low_probability
+        The same of the low threshold; None for the high threshold in its place.
     image_fnr
         Fraction of the images of each label that the image gate may get wrong; None for no gate.
     min_core_fraction
@@ -261,8 +261,8 @@ class PostConfig:
         that has not collapsed is enough.
     """
 
-    high_recall: float | None = None
-    low_fpr: float | None = None
+    high_probability: float | None = None
+    low_probability: float | None = None
     image_fnr: float | None = None
     min_core_fraction: float | None = None
     min_core_px: int | None = None

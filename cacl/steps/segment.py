@@ -27,7 +27,7 @@ from cacl.tables.schemas import SegmentedRow, TileStatRow
 
 log = logging.getLogger(__name__)
 
-SEGMENT_VERSION = 5
+SEGMENT_VERSION = 6
 VIEW_AGREEMENT = ("confidence", "ratio_sd")
 """Attributes of the first class's mask; see `ViewAgreement.attributes`."""
 

@@ -1,4 +1,4 @@
-"""Thresholds from image-level labels: recall, false discovery rate and image gate."""
+"""Thresholds from image-level labels: recall, probability of the class and image gate."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from cacl.errors import TrainingError
 from cacl.model.inference.masks import MASKED_LOGIT
 from cacl.model.inference.thresholds import (
     NEVER_EXCEEDED,
+    class_probability,
     gate_threshold,
+    level_at,
     low_quantile,
-    threshold_at_fdr,
     threshold_at_recall,
 )
 
@@ -35,18 +36,44 @@ def test_threshold_at_recall_rejects_positive_tiles_without_an_excess() -> None:
             threshold_at_recall(positive, logits, [0.5])
 
 
-def test_threshold_at_fdr_limits_the_fraction_of_decoys() -> None:
-    """One tile per label: 101 decoys from 0 to 1; the positive one has 1,001 more up to 1."""
-    decoys = np.linspace(0.0, 1.0, 101, dtype=np.float32)
-    positive = np.concatenate([decoys, np.linspace(0.5, 1.0, 1001, dtype=np.float32)])[None, None]
-    negative = np.concatenate([decoys, np.full(1001, MASKED_LOGIT)])[None, None]
-    masked = np.full_like(positive, MASKED_LOGIT)
-    assert threshold_at_fdr(positive, negative, 0.08) == pytest.approx(
-        1 - 0.08 * 1000 / 92, abs=0.02
-    )
-    assert threshold_at_fdr(positive, negative, 1.0) == 0.0
-    assert threshold_at_fdr(positive, negative + np.float32(2.0), 0.05) == NEVER_EXCEEDED
-    assert threshold_at_fdr(masked, negative, 0.05) == NEVER_EXCEEDED
+def test_probability_of_the_class_is_its_share_of_the_pixels_at_a_logit() -> None:
+    """Between 0 and 1 both labels have 1,000 px; positive tiles have 1,000 to 9,000 more above."""
+    decoys = np.linspace(0.0, 1.0, 1_000, dtype=np.float32)
+    few, many = decoys + np.float32(1.0), np.linspace(2.0, 3.0, 9_000, dtype=np.float32)
+    positive = np.concatenate([decoys, few, few, many, many[::9]])[None, None]
+    negative = np.concatenate([decoys, few, many[::9], np.full(11_000, MASKED_LOGIT)])[None, None]
+    levels, probability = class_probability(positive, negative)
+    assert (np.diff(levels) > 0).all()
+    assert (np.diff(probability) >= 0.0).all()
+    for logit, expected in ((0.5, 0.0), (1.5, 0.5), (2.5, 0.9)):
+        interval = np.searchsorted(levels, logit) - 1
+        assert probability[interval] == pytest.approx(expected, abs=0.03)
+    assert level_at(levels, probability, 0.3) == pytest.approx(1.0, abs=0.05)
+    assert level_at(levels, probability, 0.7) == pytest.approx(2.0, abs=0.05)
+    assert level_at(levels, probability, 0.99) == NEVER_EXCEEDED
+
+
+def test_probability_of_the_class_is_0_without_an_excess_of_positive_tiles() -> None:
+    logits = np.linspace(0.0, 1.0, 64, dtype=np.float32).reshape(1, 8, 8)
+    masked = np.full_like(logits, MASKED_LOGIT)
+    for positive, negative in (
+        (logits, logits),
+        (masked, logits),
+        (masked, masked),
+        (np.ones_like(logits), masked),
+        (logits, logits + np.float32(2.0)),
+    ):
+        levels, probability = class_probability(positive, negative)
+        assert level_at(levels, probability, 0.01) == NEVER_EXCEEDED
+
+
+def test_decoys_above_every_pixel_of_positive_tiles_count() -> None:
+    """Of 64 decoys 16 lie above the positive tile's highest logit."""
+    logits = np.linspace(0.0, 1.0, 64, dtype=np.float32).reshape(1, 8, 8)
+    levels, probability = class_probability(logits, logits + np.float32(0.25))
+    assert level_at(levels, probability, 0.01) == NEVER_EXCEEDED
+    levels, probability = class_probability(logits, logits - np.float32(0.25))
+    assert level_at(levels, probability, 0.9) == pytest.approx(0.75, abs=0.02)
 
 
 def test_low_quantile_is_exceeded_by_nearly_all_images() -> None:

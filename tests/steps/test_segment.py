@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -159,6 +160,31 @@ def test_network_does_not_run_without_candidate_pixels(trained: ModelAtlas) -> N
     assert masks.cell.all()
     predict.predict_block(rgb, cell, interior, model, Morphology())
     assert len(calls) == model.preset.post.n_tta
+
+
+def test_flips_are_not_computed_where_the_unflipped_image_is_far_from_a_mask(
+    trained: ModelAtlas,
+) -> None:
+    model = load_model(trained.path("model"))
+    (network,), (thresholds,) = model.networks, model.thresholds
+    calls: list[str] = []
+    network.encoder.register_forward_pre_hook(lambda *_: calls.append("encoder"))
+    rgb = np.asarray(trained.store.image(POSITIVE)[:])
+    cell = np.asarray(trained.store.label(POSITIVE, "cell")[:])
+
+    def views_computed(**changes: float) -> int:
+        calls.clear()
+        changed = dataclasses.replace(
+            model, thresholds=(dataclasses.replace(thresholds, **changes),)
+        )
+        masks = predict.predict_block(rgb, cell, interior_mask(cell), changed, Morphology())
+        assert len(masks.views) == model.preset.post.n_tta
+        assert masks.classes[0].any() == ("high" not in changes)
+        return len(calls)
+
+    assert views_computed() == model.preset.post.n_tta > 1
+    assert views_computed(high=50.0, min_area_fraction=0.01) == 1
+    assert views_computed(high=50.0, min_area_fraction=0.0) == model.preset.post.n_tta
 
 
 def test_image_missing_in_the_store_is_a_failure(atlas: ModelAtlas) -> None:

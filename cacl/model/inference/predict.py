@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
+from itertools import compress, islice
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from cacl.model.inference.masks import (
     MAX_VIEWS,
     BlockMasks,
     Morphology,
+    Thresholds,
     block_mask,
     can_have_mask,
     mask_logits,
@@ -41,6 +42,9 @@ POSITIONS_MULTIPLE = 64
 # Elements of the dihedral group, see `dihedral`: flips and the half turn before quarter turns.
 TTA_ORDER = (0, 6, 2, 4, 1, 3, 5, 7)
 MAX_SAMPLE = 300
+# Part of the area that the image gate asks for. Images with a mask have at least 1.07 of that area
+# on the unflipped image: benchmarks/results/first_view.md.
+MIN_FIRST_VIEW = 0.5
 
 
 @torch.no_grad()
@@ -189,16 +193,16 @@ def spread_indices(selected: Tensor) -> Tensor:
     return indices[:: -(-len(indices) // MAX_SAMPLE) or 1]
 
 
-def image_logits(
+def image_views(
     models: Sequence[AutoEncoder],
     rgb: NDArray[np.uint8],
     used: Bool | None,
     n_tta: int,
     vectors: StainVectors = REFERENCE,
-) -> Float32:
-    """Return the logits of one image by each view: (v, k, y, x).
+) -> Iterator[Float32]:
+    """Yield the logits of one image by each view: (k, y, x).
 
-    A view is one model on one flip or rotation of the image.
+    A view is one model on one flip or rotation of the image. It is computed when it is asked for.
 
     Parameters
     ----------
@@ -219,9 +223,19 @@ def image_logits(
     device = next(models[0].parameters()).device
     padded = torch.from_numpy(np.pad(rgb, ((0, 0), *margins), mode="edge"))[None].to(device)
     padded_used = None if used is None else torch.from_numpy(np.pad(used, margins)).to(device)
-    views = view_logits(models, padded, n_tta, padded_used, vectors)
-    logits: Float32 = torch.cat(list(views))[..., :height, :width].cpu().numpy()
-    return logits
+    for view in view_logits(models, padded, n_tta, padded_used, vectors):
+        yield view[0, :, :height, :width].cpu().numpy()
+
+
+def image_logits(
+    models: Sequence[AutoEncoder],
+    rgb: NDArray[np.uint8],
+    used: Bool | None,
+    n_tta: int,
+    vectors: StainVectors = REFERENCE,
+) -> Float32:
+    """Return the logits of one image by all views, (v, k, y, x); see `image_views`."""
+    return np.stack(list(image_views(models, rgb, used, n_tta, vectors)))
 
 
 def predict_block(
@@ -236,7 +250,9 @@ def predict_block(
     """Return the masks of one block of an image.
 
     Only the scores of candidate pixels are computed, because a mask has no other pixels. Without
-    enough candidates for a mask, see `can_have_mask`, the network does not run.
+    enough candidates for a mask, see `can_have_mask`, the network does not run. If the
+    models find far too few pixels for a mask on the unflipped image, see `MIN_FIRST_VIEW`, they do
+    not run on the flips.
 
     Parameters
     ----------
@@ -264,19 +280,25 @@ def predict_block(
         candidate_mask(flags, target.shape) if post.use_stain_prior else np.ones(cell.shape, bool)
         for target in model.classes
     ]
-    used = [
-        candidate
+    possible = [
+        can_have_mask(candidate, interior, cell_px, thresholds)
         for candidate, thresholds in zip(candidates, model.thresholds, strict=True)
-        if can_have_mask(candidate, interior, cell_px, thresholds)
     ]
-    n_views = len(model.networks) * post.n_tta
-    if not used:
+    used = np.logical_or.reduce([np.zeros(cell.shape, bool), *compress(candidates, possible)])
+    views = image_views(model.networks, rgb, used, post.n_tta, vectors)
+
+    def next_views(number: int) -> list[Float32]:
+        some = islice(views, number)
+        return device_lock.call(list, some) if device_lock else list(some)
+
+    n_models, n_views = len(model.networks), len(model.networks) * post.n_tta
+    first = next_views(n_models) if any(possible) else []
+    if not first or not _may_have_mask(
+        np.mean(first, axis=0), candidates, interior, cell_px, model.thresholds
+    ):
         empty = np.zeros(cell.shape, bool)
         return BlockMasks(is_cell, (empty,) * len(candidates), (empty,) * min(n_views, MAX_VIEWS))
-    predict = functools.partial(
-        image_logits, model.networks, rgb, np.logical_or.reduce(used), post.n_tta, vectors
-    )
-    logits = device_lock.call(predict) if device_lock else predict()
+    logits = np.stack([*first, *next_views(n_views - n_models)])
 
     def mask_of(values: Float32, class_index: int) -> Bool:
         masked = mask_logits(values, candidates[class_index], post)
@@ -289,4 +311,19 @@ def predict_block(
             for class_index, mean in enumerate(logits.mean(0))
         ),
         views=tuple(mask_of(view, 0) for view in logits[:MAX_VIEWS, 0]),
+    )
+
+
+def _may_have_mask(
+    logits: Float32,
+    candidates: Sequence[Bool],
+    interior: Bool,
+    cell_px: int,
+    thresholds: Sequence[Thresholds],
+) -> bool:
+    """Return whether the first view (k, y, x) finds enough of some class to go on."""
+    return any(
+        int((candidate & interior & (values > of_class.high)).sum())
+        >= MIN_FIRST_VIEW * of_class.min_area_fraction * cell_px
+        for values, candidate, of_class in zip(logits, candidates, thresholds, strict=True)
     )

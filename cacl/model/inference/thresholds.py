@@ -1,18 +1,20 @@
 """Thresholds on logits, calibrated with image-level labels and without any mask.
 
 The scale of logits differs between trainings. The excess of positive over negative tiles does not:
-the pixels of positive tiles above a logit, minus those of negative tiles above it, estimate how
-much of the class exceeds this logit. Negative tiles are the decoys of a target-decoy estimate
-(Elias and Gygi 2007).
+the pixels of positive tiles at a logit, minus those of negative tiles, estimate how many show the
+class. Negative tiles are the decoys of a target-decoy estimate (Elias and Gygi 2007).
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import optimize
 from torch import Tensor
 
 from cacl.errors import TrainingError
@@ -26,12 +28,16 @@ from cacl.model.networks.autoencoder import AutoEncoder
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+log = logging.getLogger(__name__)
+
 N_LEVELS = 400
-MIN_LOW, MIN_HIGH = -4.0, -1.0
-EDGE_FDR = 0.02
 MIN_GATE_RATIO = 0.5
 # Above every logit, but finite: thresholds are stored in JSON.
 NEVER_EXCEEDED = 100.0
+NO_EXCESS = (
+    "The model finds no more of the class on positive tiles than on negative ones; train for more "
+    "steps (train.max_steps), with another seed, or with more antibodies of each label"
+)
 
 
 def calibrate_thresholds(
@@ -39,16 +45,13 @@ def calibrate_thresholds(
 ) -> tuple[Thresholds, ...]:
     """Return the thresholds of each class; no mask is read.
 
-    - `low`: exceeded by `PostConfig.low_fpr` of the pixels of held-out negative tiles; at least
-      `MIN_LOW`, at most `high`.
-    - `high`: exceeded by `PostConfig.high_recall` of the class, see `threshold_at_recall`. It is
-      the larger of two estimates: negative tiles of the training split are known to the model,
-      held-out ones can be easy. At least `MIN_HIGH`.
-    - `edge_high`: at the edge of a core, the false discovery rate above it is at most `EDGE_FDR`,
-      see `threshold_at_fdr`; at least `high`.
+    - `low` and `high`: a candidate pixel above it shows the class with a probability of at least
+      `PostConfig.low_probability` and `high_probability`; see `class_probability`.
+    - `edge_high`: the same probability as for `high`, of pixels at the edge of a core; at least
+      `high`.
     - `min_area_fraction`: separates positive from negative images, see `gate_threshold`.
 
-    A preset without `high_recall` (`paper`) has thresholds of 0: the nearest code decides.
+    A preset without `high_probability` (`paper`) has thresholds of 0: the nearest code decides.
 
     Parameters
     ----------
@@ -59,7 +62,7 @@ def calibrate_thresholds(
     negatives
         Held-out negative tiles.
     preset
-        Its `post` group sets recall and error rates.
+        Its `post` group sets probabilities and error rates.
 
     Raises
     ------
@@ -67,7 +70,7 @@ def calibrate_thresholds(
         The excess of positive over negative tiles is not positive at any logit.
     """
     n_classes = len(negatives.classes)
-    if preset.post.high_recall is None:
+    if preset.post.high_probability is None:
         return (Thresholds(low=0.0, high=0.0, edge_high=0.0, min_area_fraction=0.0),) * n_classes
     return tuple(
         _class_thresholds(models, tiles, negatives, class_index, preset.post)
@@ -89,19 +92,8 @@ def _class_thresholds(
         (negatives, held_out),
     )
     logits = [predict_logits(models, *sample, class_index, post, post.n_tta) for sample in samples]
-    positive, *decoys = logits
-    recall = post.high_recall or 0.0
-    high = max(MIN_HIGH, *(threshold_at_recall(positive, decoy, [recall])[0] for decoy in decoys))
-    low = high
-    if post.low_fpr is not None:
-        quantile = float(np.quantile(decoys[-1], 1.0 - post.low_fpr))
-        low = min(high, max(MIN_LOW, quantile))
-    positive_edge, *decoy_edges = (
-        _edge_only(values, *sample) for values, sample in zip(logits, samples, strict=True)
-    )
-    edge_high = max(
-        high, *(threshold_at_fdr(positive_edge, decoy, EDGE_FDR) for decoy in decoy_edges)
-    )
+    edges = [_edge_only(values, *sample) for values, sample in zip(logits, samples, strict=True)]
+    low, high, edge_high = _logit_thresholds(logits, edges, post)
     fractions = [
         _area_fractions(*sample, interior_only(values, *sample) > high)
         for values, sample in zip(logits, samples, strict=True)
@@ -111,6 +103,37 @@ def _class_thresholds(
         negative = np.concatenate(fractions[1:])
         min_area_fraction = gate_threshold(fractions[0], negative, post.image_fnr)
     return Thresholds(low=low, high=high, edge_high=edge_high, min_area_fraction=min_area_fraction)
+
+
+def _logit_thresholds(
+    logits: Sequence[Float32], edges: Sequence[Float32], post: PostConfig
+) -> tuple[float, float, float]:
+    """Return low, high and edge threshold from logits of positive tiles, then of negative ones.
+
+    Parameters
+    ----------
+    logits, edges
+        (n, y, x) of all pixels, and of those at the edge of a core, of each sample of tiles.
+    post
+        The probabilities.
+    """
+    levels, probability = class_probability(logits[0], np.concatenate(logits[1:]))
+    highest, expected = float(probability[-1]), post.high_probability or 0.0
+    if highest <= 0.0:
+        raise TrainingError(NO_EXCESS)
+    if highest < expected:
+        log.warning(
+            "train: at no logit a pixel shows the class with a probability of %.2f, the highest is "
+            "%.2f; check the masks by eye, or label more antibodies",
+            expected,
+            highest,
+        )
+    high = level_at(levels, probability, min(expected, highest))
+    low = high
+    if post.low_probability is not None:
+        low = min(high, level_at(levels, probability, post.low_probability))
+    edge_levels, edge_probability = class_probability(edges[0], np.concatenate(edges[1:]))
+    return low, high, max(high, level_at(edge_levels, edge_probability, expected))
 
 
 def _area_fractions(tiles: TileDataset, indices: Tensor, above: NDArray[np.bool_]) -> Float64:
@@ -132,6 +155,41 @@ def _area_fractions(tiles: TileDataset, indices: Tensor, above: NDArray[np.bool_
 def _edge_only(logits: Float32, tiles: TileDataset, indices: Tensor) -> Float32:
     """Return the logits (n, y, x) of some tiles, masked except at the edge of a core."""
     return np.where(edge_mask(tiles.pixels[indices, FLAGS].numpy()), logits, MASKED_LOGIT)
+
+
+def class_probability(positive: Float32, negative: Float32) -> tuple[Float64, Float64]:
+    """Return the probability that a candidate pixel of a positive tile shows the class, by logit.
+
+    It is 1 minus the local false discovery rate (Efron et al. 2001): the pixels of negative tiles
+    at a logit divided by those of positive tiles, per tile. Isotonic regression makes it rise with
+    the logit.
+
+    Parameters
+    ----------
+    positive, negative
+        (n, y, x) logits of tiles of each label; `MASKED_LOGIT` for pixels that do not count.
+
+    Returns
+    -------
+    Rising logits (m,), and the probability between each and the next (m,); it is 0 or below where
+    negative tiles have as many pixels as positive ones, or more.
+    """
+    levels, positive_px, negative_px = _counts_above(positive, negative)
+    _, first = np.unique(-positive_px, return_index=True)
+    levels, positive_px, negative_px = levels[first], positive_px[first], negative_px[first]
+    if len(levels) < 2:
+        return levels, np.zeros(len(levels))
+    # The last interval has no upper end: nothing of positive tiles lies above the last level.
+    negative_px[-1] = 0.0
+    positive_px, negative_px = -np.diff(positive_px), -np.diff(negative_px)
+    fitted: Any = optimize.isotonic_regression(1.0 - negative_px / positive_px, weights=positive_px)
+    return levels[:-1], np.asarray(fitted.x, np.float64)
+
+
+def level_at(levels: Float64, probability: Float64, minimum: float) -> float:
+    """Return the lowest level (m,) with at least a probability; `NEVER_EXCEEDED` without any."""
+    sufficient = np.flatnonzero(probability >= minimum)
+    return float(levels[sufficient[0]]) if len(sufficient) else NEVER_EXCEEDED
 
 
 def threshold_at_recall(
@@ -158,30 +216,8 @@ def threshold_at_recall(
     excess = positive_px - negative_px
     total = float(excess.max())
     if total <= 0.0:
-        raise TrainingError(
-            "The model finds no more of the class on positive tiles than on negative ones; train "
-            "for more steps (train.max_steps), with another seed, or with more antibodies of each "
-            "label"
-        )
+        raise TrainingError(NO_EXCESS)
     return [float(thresholds[np.flatnonzero(excess >= recall * total)[-1]]) for recall in recalls]
-
-
-def threshold_at_fdr(positive: Float32, negative: Float32, fdr: float) -> float:
-    """Return the lowest logit with at most a false discovery rate above it.
-
-    The rate is the number of pixels of negative tiles above the logit divided by that of positive
-    tiles, per tile (target-decoy estimate). `NEVER_EXCEEDED` if no logit reaches the rate.
-
-    Parameters
-    ----------
-    positive, negative
-        (n, y, x) logits of tiles of each label; `MASKED_LOGIT` for pixels that do not count.
-    fdr
-        False discovery rate, 0 to 1.
-    """
-    thresholds, positive_px, negative_px = _counts_above(positive, negative)
-    sufficient = np.flatnonzero((positive_px > 0.0) & (negative_px <= fdr * positive_px))
-    return float(thresholds[sufficient[0]]) if len(sufficient) else NEVER_EXCEEDED
 
 
 def _counts_above(positive: Float32, negative: Float32) -> tuple[Float64, Float64, Float64]:

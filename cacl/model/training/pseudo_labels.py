@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cacl.errors import ConfigError, TrainingError
+from cacl.errors import TrainingError
 from cacl.hpa.pixel_labels import PseudoLabel
 from cacl.image.pixel_flags import candidate_mask, edge_mask
 from cacl.model.config import PostConfig, Preset
@@ -39,7 +39,8 @@ RELABEL_FPR = 0.002
 MIN_TILE_AREA = 0.01
 KEPT_PER_IMAGE = 0.25
 FRACTION_RANGE = 0.005, 0.3
-LOW_RECALL = 0.95
+# Fractions of the class above two scores: pixels are negative below one, positive above the other.
+RECALLS = 0.95, 0.5
 NEGATIVE_QUANTILE = 0.99
 # The best teachers of the demo have 0.17 to 0.21; at 0.06 a model can miss most of the class.
 MIN_SEPARATION = 0.1
@@ -292,15 +293,7 @@ def add_pseudo_labels(
     ------
     TrainingError
         A class has positive pixels on fewer than `MIN_TILES` tiles.
-    ConfigError
-        The preset of the teachers has no `post.high_recall`.
     """
-    recall = teacher.post.high_recall
-    if recall is None:
-        raise ConfigError(
-            f"The teacher preset {teacher.name} has no post.high_recall, expected a fraction: it "
-            "sets the score of positive pseudo-labels"
-        )
     channels, candidates, separations = [], [], []
     several = tiles.positive.sum(1).numpy() > 1
     all_tiles, edge = torch.arange(len(tiles)), edge_mask(tiles.pixels[:, FLAGS]).numpy()
@@ -312,7 +305,7 @@ def add_pseudo_labels(
         positive, negative = (
             label[:, class_index].numpy() for label in (tiles.positive, tiles.negative)
         )
-        low, high = threshold_at_recall(scores[positive], scores[negative], (LOW_RECALL, recall))
+        low, high = threshold_at_recall(scores[positive], scores[negative], RECALLS)
         candidate = scores > MASKED_LOGIT
         labels = np.full(scores.shape, int(PseudoLabel.IGNORE), np.uint8)
         below = candidate & (scores < low) & (positive & ~several)[:, None, None]

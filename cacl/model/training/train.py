@@ -205,7 +205,8 @@ def train(
     if preset.distill:
         require_tiles(training)
     held_out, split = calibration_tiles(rows, opened, seed, classes)
-    source = f"image-wise labels, {split} negatives" if preset.post.high_recall else "nearest code"
+    calibrated = preset.post.high_probability is not None
+    source = f"image-wise labels, {split} negatives" if calibrated else "nearest code"
     record = describe_training_data(rows, training, opened, files.catalog)
     attributes: dict[str, Any] = {
         "training_data_digest": data_digest(rows, opened, drawn),
