@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks._lib.catalog import Entry
+from benchmarks._lib.catalog import PAINTED, Entry
 from benchmarks._lib.needs import former_code
 from benchmarks._lib.process import environment
 from benchmarks._lib.report import RESULTS_VARIABLE
@@ -39,11 +39,13 @@ def command_of(entry: Entry, place: Place, digest: str, *, quick: bool = False) 
     """Return the command line of an entry; `digest` is that of its sources."""
     if entry.launcher:
         return list(entry.launcher)
+    work = place.runs / WORK
     values = {
         "runs": str(place.runs),
-        "work": str(place.runs / WORK / f"{Path(entry.name).stem}-{digest}"),
+        "work": str(work / f"{Path(entry.name).stem}-{digest}"),
+        "painted": str(work / f"{Path(PAINTED.name).stem}-{PAINTED.digest(SourceTree())}"),
         "tiatoolbox": str(place.tools.tiatoolbox),
-        "former": str(place.runs / WORK / FORMER_FILE),
+        "former": str(work / FORMER_FILE),
     }
     return [sys.executable, "-m", entry.module, *entry.words(values, quick=quick)]
 

@@ -187,6 +187,12 @@ def draw_tiles(folder: Path, evaluation_set: EvaluationSet) -> None:
     _write_picture(folder / "pictures" / "tiles.jpg", np.hstack(columns))
 
 
+def painted_source(folder: Path) -> EvaluationSource:
+    """Return the files of the evaluation set of a run on painted tissue."""
+    truth = PhantomTruth(folder / "truth")
+    return EvaluationSource(SET, folder / TILES, folder / "results/atlas.zarr", truth)
+
+
 def evaluate(folder: Path, trained: Mapping[str, str], seed: int, threads: int) -> None:
     """Compare the methods on the test antibodies, and draw some of their tiles.
 
@@ -202,9 +208,7 @@ def evaluate(folder: Path, trained: Mapping[str, str], seed: int, threads: int) 
     rows = tables.read_frame([folder / TILES], TileRow)
     manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
     check_split(rows, manifest.set_index("antibody_id")["patient_id"])
-    source = EvaluationSource(
-        SET, folder / TILES, folder / "results/atlas.zarr", PhantomTruth(folder / "truth")
-    )
+    source = painted_source(folder)
     models = {name: (folder / path).parent for name, path in trained.items()}
     benchmark(
         [source],
