@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -12,9 +14,11 @@ from cacl.model.inference.thresholds import (
     class_probability,
     gate_threshold,
     level_at,
+    logit_thresholds,
     low_quantile,
     threshold_at_recall,
 )
+from cacl.model.presets import ROBUST
 
 
 def test_threshold_at_recall_is_a_quantile_of_the_excess_of_positive_tiles() -> None:
@@ -34,6 +38,34 @@ def test_threshold_at_recall_rejects_positive_tiles_without_an_excess() -> None:
     for positive in (logits, np.full_like(logits, MASKED_LOGIT)):
         with pytest.raises(TrainingError, match="finds no more of the class on positive tiles"):
             threshold_at_recall(positive, logits, [0.5])
+
+
+def test_thresholds_are_where_the_class_has_the_probabilities_of_the_preset() -> None:
+    """Both labels have 100 decoys from 0 to 1; positive tiles have 100 more pixels from 2 to 3."""
+    decoys = np.linspace(0.0, 1.0, 100, dtype=np.float32)
+    target_class = np.linspace(2.0, 3.0, 100, dtype=np.float32)
+    positive = np.concatenate([decoys, target_class])[None, None]
+    negative = np.concatenate([decoys, np.full(100, MASKED_LOGIT)])[None, None]
+    low, high, edge_high = logit_thresholds([positive, negative], [positive, negative], ROBUST.post)
+    assert 0.9 < low <= high == edge_high < 2.1
+    alone = dataclasses.replace(ROBUST.post, low_probability=None)
+    masked = np.full_like(positive, MASKED_LOGIT)
+    expected = (high, high, NEVER_EXCEEDED)
+    assert logit_thresholds([positive, negative], [masked, masked], alone) == expected
+
+
+def test_high_is_where_the_class_is_most_probable_if_no_logit_has_its_probability(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Above 1, two of three pixels show the class."""
+    decoys = np.linspace(0.0, 2.0, 200, dtype=np.float32)
+    target_class = np.linspace(1.0, 2.0, 200, dtype=np.float32)
+    positive = np.concatenate([decoys, target_class])[None, None]
+    negative = np.concatenate([decoys, np.full(200, MASKED_LOGIT)])[None, None]
+    low, high, edge_high = logit_thresholds([positive, negative], [positive] * 2, ROBUST.post)
+    assert low == pytest.approx(1.0, abs=0.05)
+    assert low <= high < edge_high == NEVER_EXCEEDED
+    assert "the highest is 0.6" in caplog.text or "the highest is 0.7" in caplog.text
 
 
 def test_probability_of_the_class_is_its_share_of_the_pixels_at_a_logit() -> None:

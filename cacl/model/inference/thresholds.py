@@ -93,7 +93,7 @@ def _class_thresholds(
     )
     logits = [predict_logits(models, *sample, class_index, post, post.n_tta) for sample in samples]
     edges = [_edge_only(values, *sample) for values, sample in zip(logits, samples, strict=True)]
-    low, high, edge_high = _logit_thresholds(logits, edges, post)
+    low, high, edge_high = logit_thresholds(logits, edges, post)
     fractions = [
         _area_fractions(*sample, interior_only(values, *sample) > high)
         for values, sample in zip(logits, samples, strict=True)
@@ -105,17 +105,25 @@ def _class_thresholds(
     return Thresholds(low=low, high=high, edge_high=edge_high, min_area_fraction=min_area_fraction)
 
 
-def _logit_thresholds(
+def logit_thresholds(
     logits: Sequence[Float32], edges: Sequence[Float32], post: PostConfig
 ) -> tuple[float, float, float]:
-    """Return low, high and edge threshold from logits of positive tiles, then of negative ones.
+    """Return low, high and edge threshold.
+
+    If no logit has the high probability, the highest there is takes its place.
 
     Parameters
     ----------
     logits, edges
-        (n, y, x) of all pixels, and of those at the edge of a core, of each sample of tiles.
+        (n, y, x) of all pixels, and of those at the edge of a core: of positive tiles, then of one
+        or more samples of negative ones.
     post
         The probabilities.
+
+    Raises
+    ------
+    TrainingError
+        Positive tiles have no excess at any logit.
     """
     levels, probability = class_probability(logits[0], np.concatenate(logits[1:]))
     highest, expected = float(probability[-1]), post.high_probability or 0.0
