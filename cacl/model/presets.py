@@ -51,7 +51,7 @@ TEACHER = Preset(
         hard_negatives_px=40,
     ),
     post=PostConfig(
-        high_probability=0.9,
+        high_probability=0.85,
         low_probability=0.3,
         image_fnr=0.05,
         min_core_fraction=0.25,

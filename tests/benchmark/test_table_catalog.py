@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from benchmarks._lib.catalog import ENTRIES, TABLES, Entry, entry_of
+from benchmarks._lib.catalog import ENTRIES, PAINTED, TABLES, Entry, entry_of
 from benchmarks._lib.make_table import command_of
 from benchmarks._lib.needs import NEEDS, Tools
 from benchmarks._lib.sources import SourceTree
@@ -87,6 +87,7 @@ def _values(entry: Entry) -> dict[str, str]:
     return {
         "runs": "runs",
         "work": f"runs/work/{stem}-digest",
+        "painted": f"runs/work/real_tissue-{PAINTED.digest(SourceTree())}",
         "tiatoolbox": "python",
         "former": "runs/work/former_shard.py",
     }

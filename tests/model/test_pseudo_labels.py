@@ -343,12 +343,12 @@ def test_high_threshold_follows_the_harder_negatives(atlas: ModelAtlas, robust: 
 
     blank = replace(tiles, pixels=torch.zeros_like(tiles.pixels))
     known = sure(blank)
-    assert sure(tiles) == pytest.approx(known, abs=0.2)
+    assert sure(tiles) >= known
     fainter = (255 - 0.7 * (255.0 - tiles.pixels[:, :3])).to(torch.uint8)
     harder = replace(
         tiles, pixels=torch.cat([fainter, tiles.pixels[:, 3:]], 1), negative=tiles.positive
     )
-    assert sure(harder) > known + 0.5
+    assert sure(harder) > sure(tiles) + 0.5
 
 
 def test_relabelling_keeps_a_quarter_of_the_tiles_of_each_positive_image(

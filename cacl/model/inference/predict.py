@@ -42,8 +42,8 @@ POSITIONS_MULTIPLE = 64
 # Elements of the dihedral group, see `dihedral`: flips and the half turn before quarter turns.
 TTA_ORDER = (0, 6, 2, 4, 1, 3, 5, 7)
 MAX_SAMPLE = 300
-# Part of the area that the image gate asks for. Images with a mask have at least 1.07 of that area
-# on the unflipped image: benchmarks/results/segmentation.md.
+# Part of the area that the image gate asks for. Cores with a mask have far more on the unflipped
+# image: benchmarks/results/segmentation.md.
 MIN_FIRST_VIEW = 0.5
 
 

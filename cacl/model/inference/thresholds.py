@@ -31,6 +31,9 @@ Float64 = NDArray[np.float64]
 log = logging.getLogger(__name__)
 
 N_LEVELS = 400
+MIN_HIGH = -1.0
+# Many antibodies stain the cut edge of a core, so a pixel there needs more evidence.
+EDGE_PROBABILITY = 0.95
 MIN_GATE_RATIO = 0.5
 # Above every logit, but finite: thresholds are stored in JSON.
 NEVER_EXCEEDED = 100.0
@@ -45,10 +48,10 @@ def calibrate_thresholds(
 ) -> tuple[Thresholds, ...]:
     """Return the thresholds of each class; no mask is read.
 
-    - `low` and `high`: a candidate pixel above it shows the class with a probability of at least
-      `PostConfig.low_probability` and `high_probability`; see `class_probability`.
-    - `edge_high`: the same probability as for `high`, of pixels at the edge of a core; at least
-      `high`.
+    - `low` and `high`: a candidate pixel at it shows the class with the probability
+      `PostConfig.low_probability` or `high_probability`; see `class_probability`. `high` is at
+      least `MIN_HIGH`.
+    - `edge_high`: at the edge of a core, the probability is `EDGE_PROBABILITY`; at least `high`.
     - `min_area_fraction`: separates positive from negative images, see `gate_threshold`.
 
     A preset without `high_probability` (`paper`) has thresholds of 0: the nearest code decides.
@@ -110,7 +113,8 @@ def logit_thresholds(
 ) -> tuple[float, float, float]:
     """Return low, high and edge threshold.
 
-    If no logit has the high probability, the highest there is takes its place.
+    Probabilities are relative to the highest that any logit has: negative images with a wrong label
+    count as decoys at every logit.
 
     Parameters
     ----------
@@ -136,12 +140,13 @@ def logit_thresholds(
             expected,
             highest,
         )
-    high = level_at(levels, probability, min(expected, highest))
+    high = max(MIN_HIGH, level_at(levels, probability, expected * highest))
     low = high
     if post.low_probability is not None:
-        low = min(high, level_at(levels, probability, post.low_probability))
+        low = min(high, level_at(levels, probability, post.low_probability * highest))
     edge_levels, edge_probability = class_probability(edges[0], np.concatenate(edges[1:]))
-    return low, high, max(high, level_at(edge_levels, edge_probability, expected))
+    edge = level_at(edge_levels, edge_probability, EDGE_PROBABILITY * highest)
+    return low, high, max(high, edge)
 
 
 def _area_fractions(tiles: TileDataset, indices: Tensor, above: NDArray[np.bool_]) -> Float64:
