@@ -15,9 +15,9 @@ from cacl.config import Config, ControlsConfig
 from cacl.diagnostics.process_cost import Cost, disk_bytes, measure_commands
 from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
-from cacl.model.config import NetworkConfig
+from cacl.model.config import NetworkConfig, Preset
 from cacl.model.presets import get_preset, with_classes
-from cacl.model.training.plan import PlannedNetwork, continued_stages, stages
+from cacl.model.training.plan import PlannedNetwork, continued_stages, most_extra_steps, stages
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -112,9 +112,21 @@ def controls_rate(segment: Rate, controls: ControlsConfig) -> Rate:
 
 def networks_of(settings: Config) -> list[PlannedNetwork]:
     """Return the networks that a configuration trains, in the order of training."""
-    train, classes = settings.train, max(1, len(settings.labels.classes))
-    preset = with_classes(get_preset(train.preset, train.seeds), classes)
+    train = settings.train
+    preset = _preset_of(settings)
     return (continued_stages if train.start_from else stages)(preset, train.max_steps)
+
+
+def extra_steps_of(settings: Config) -> int:
+    """Return the steps that a training adds at most if its teachers separate poorly."""
+    train = settings.train
+    limited = train.model or train.start_from or train.max_steps or train.max_minutes
+    return 0 if limited else most_extra_steps(_preset_of(settings))
+
+
+def _preset_of(settings: Config) -> Preset:
+    train, classes = settings.train, max(1, len(settings.labels.classes))
+    return with_classes(get_preset(train.preset, train.seeds), classes)
 
 
 @dataclass(frozen=True)

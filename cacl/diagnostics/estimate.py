@@ -12,7 +12,7 @@ from rich.table import Table
 
 from cacl import tables
 from cacl.config import Config
-from cacl.diagnostics.calibrate import Calibration, Rate, networks_of
+from cacl.diagnostics.calibrate import Calibration, Rate, extra_steps_of, networks_of
 from cacl.hpa.genes import expand_names
 from cacl.hpa.manifest import read_manifest
 from cacl.report.thumbnails import MAX_THUMBNAILS
@@ -40,6 +40,8 @@ class Workload:
         Whether the run draws its images.
     basis
         How the number of images is known.
+    extra_steps
+        Further steps of the training at most, if its teachers separate poorly.
     controls
         Number of cores of the spike-in controls.
     requests_per_second
@@ -51,6 +53,7 @@ class Workload:
     train_steps: int
     synthetic: bool
     basis: str
+    extra_steps: int = 0
     controls: int = 0
     requests_per_second: float | None = None
 
@@ -93,6 +96,7 @@ def workload_of(settings: Config, folder: Path) -> Workload:
         else sum(planned.steps for planned in networks_of(settings)),
         synthetic=source.kind == "phantom",
         basis=basis,
+        extra_steps=extra_steps_of(settings),
         controls=min(settings.controls.cores, images),
         requests_per_second=source.requests_per_second if source.kind == "hpa" else None,
     )
@@ -183,9 +187,12 @@ def _makespan(work: Workload, rate: Rate, jobs: int, job_s: float, cores: int) -
 
 def as_table(costs: Sequence[StepCost], work: Workload, nodes: int) -> Table:
     """Return an estimate as a table for the terminal."""
+    caption = f"Disk space of the store and the images: {decimal(round(total_disk(costs)))}"
+    for train_s in (cost.job_s for cost in costs if cost.name == "train" and work.extra_steps):
+        extra_s = train_s * work.extra_steps / work.train_steps
+        caption += f"\nTeachers that separate poorly: up to about {duration(extra_s)} more training"
     table = Table(
-        title=f"{work.images:,} images ({work.basis}) in {work.shards} shards",
-        caption=f"Disk space of the store and the images: {decimal(round(total_disk(costs)))}",
+        title=f"{work.images:,} images ({work.basis}) in {work.shards} shards", caption=caption
     )
     several = [f"on {nodes} machines"] if nodes > 1 else []
     for header in ("step", "jobs", "one job", "this machine", *several, "memory", "disk"):

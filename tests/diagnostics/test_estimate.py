@@ -105,6 +105,24 @@ def test_table_has_one_row_per_step_and_a_sum() -> None:
     assert table.row_count == 10
 
 
+def test_further_rounds_are_named_where_they_may_come(tmp_path: Path) -> None:
+    extra = {
+        name: workload_of(config.resolve({"train": train}), tmp_path).extra_steps
+        for name, train in (
+            ("robust", {"preset": "robust"}),
+            ("quick", {"preset": "quick"}),
+            ("limited", {"preset": "robust", "max_steps": 100}),
+            ("continued", {"start_from": "m"}),
+        )
+    }
+    student = ROBUST.optim.steps
+    assert extra == {"robust": 2 * student, "quick": 0, "limited": 0, "continued": 0}
+    with_extra = dataclasses.replace(WORK, extra_steps=50)
+    caption = str(as_table(estimate(WORK, MACHINE), with_extra, 1).caption)
+    assert "up to about 30 s more training" in caption
+    assert "training" not in str(as_table(estimate(WORK, MACHINE), WORK, 1).caption)
+
+
 @pytest.mark.parametrize(
     ("sections", "images"),
     [

@@ -63,6 +63,12 @@ def continued_stages(preset: Preset, max_steps: int | None) -> list[PlannedNetwo
     return [PlannedNetwork(preset, steps, class_indices)] * preset.n_ensemble
 
 
+def most_extra_steps(preset: Preset) -> int:
+    """Return the steps of all further rounds of self-training; see `DistillConfig.extra_rounds`."""
+    rounds = preset.distill.extra_rounds if preset.distill else 0
+    return rounds * preset.optim.steps * preset.n_ensemble
+
+
 def teacher_classes(distill: DistillConfig, class_indices: Sequence[int]) -> list[int]:
     """Return the class of each teacher of a network that learns some classes.
 
