@@ -26,6 +26,9 @@ from cacl.stain.vectors import REFERENCE, StainVectors
 BACKGROUND_PERCENTILE = 99.0
 BACKGROUND_SPREAD_OD = 0.03
 MIN_BACKGROUND_LEVEL = 200.0
+# The median of glass is 0.002 to 0.012 denser than its brightest percentile, that of pale tissue
+# without any glass 0.018 to 0.021.
+DIM_LEVEL, MAX_GLASS_RISE_OD = 220.0, 0.015
 
 # Tissue. Faint fibres are 0.04 to 0.06 denser than the background; the noise of the background,
 # at about 1 um/px, is 0.003.
@@ -107,7 +110,8 @@ def background_od(rgb: UInt8) -> float:
     """Return the mean optical density of the background (empty glass); 0 without background.
 
     It is the median of the pixels within `BACKGROUND_SPREAD_OD` of the brightest percentile. The
-    brightest pixels alone are noise and are brighter than the background.
+    brightest pixels alone are noise and are brighter than the background. Where they are dim and
+    most of the pixels much denser, they are pale tissue: a field of view inside the tissue.
     """
     brightest = np.array([_bright_level(channel) for channel in rgb])
     if (brightest < MIN_BACKGROUND_LEVEL).any():
@@ -115,7 +119,9 @@ def background_od(rgb: UInt8) -> float:
         return float(-np.log10((brightest + 1.0) / 256.0).mean())
     lowest_od = float(-np.log10((brightest + 1.0) / 256.0).mean())
     density = mean_density(rgb)
-    return float(np.median(density[density < lowest_od + BACKGROUND_SPREAD_OD]))
+    median_od = float(np.median(density[density < lowest_od + BACKGROUND_SPREAD_OD]))
+    is_dim = bool(brightest.min() < DIM_LEVEL)
+    return 0.0 if is_dim and median_od > lowest_od + MAX_GLASS_RISE_OD else median_od
 
 
 def remove_small_objects(mask: Bool, min_px: int) -> Bool:

@@ -31,7 +31,7 @@ from cacl.tables.schemas import AcquiredRow, TileStatRow
 
 log = logging.getLogger(__name__)
 
-TILE_VERSION = 4
+TILE_VERSION = 5
 MAX_MPP_FACTOR = 1.5
 
 

@@ -115,6 +115,23 @@ def test_background_od_is_unbiased_by_noise(noise: float) -> None:
     assert background_od(noisy) == pytest.approx(expected, abs=0.003)
 
 
+def test_field_of_view_inside_the_tissue_has_no_background() -> None:
+    """Between separate stained nuclei lies pale tissue: as dim as dark glass, but uneven."""
+    rng = np.random.default_rng(0)
+    field = np.full((3, 256, 256), 205.0)
+    texture = cv2.GaussianBlur(rng.normal(0.0, 1.0, (256, 256)), (0, 0), 3.0)
+    pale = field + 5.0 * texture / texture.std()
+    glass = field + rng.normal(0.0, 1.5, field.shape)
+    masks = []
+    for rgb in (pale, glass):
+        for row in range(20, 240, 40):
+            for column in range(20, 240, 40):
+                rgb[:, row : row + 8, column : column + 8] = two_stains(0.05, 0.6, 8)
+        masks.append(cell_mask(rgb.clip(0, 255).astype(np.uint8)))
+    assert masks[0].mean() > 0.95
+    assert masks[1].mean() < 0.05
+
+
 @pytest.mark.parametrize("name", BRUSH_BORDER_SETTINGS)
 def test_cell_mask_of_the_phantom(name: str) -> None:
     """More cores: `benchmarks/quality/cell_area.py`."""
