@@ -188,7 +188,8 @@ def _makespan(work: Workload, rate: Rate, jobs: int, job_s: float, cores: int) -
 def as_table(costs: Sequence[StepCost], work: Workload, nodes: int) -> Table:
     """Return an estimate as a table for the terminal."""
     caption = f"Disk space of the store and the images: {decimal(round(total_disk(costs)))}"
-    for train_s in (cost.job_s for cost in costs if cost.name == "train" and work.extra_steps):
+    if work.extra_steps:
+        train_s = sum(cost.job_s for cost in costs if cost.name == "train")
         extra_s = train_s * work.extra_steps / work.train_steps
         caption += f"\nTeachers that separate poorly: up to about {duration(extra_s)} more training"
     table = Table(
