@@ -2,9 +2,9 @@
 
 A new script that writes a table gets an entry here; a test names the ones without. In arguments,
 `{runs}` is the folder of the shared runs, `{work}` a folder of the table for what a command keeps
-between two calls, `{painted}` that of the table of painted tissue, `{tiatoolbox}` an
-interpreter that has TIAToolbox, and `{former}` a file of an
-earlier commit. Minutes are rough, on two cores, without those of the runs.
+between two calls, `{painted}` that of the table of painted tissue, `{tiatoolbox}` an interpreter
+that has TIAToolbox, and `{former}` a file of an earlier commit. Minutes are rough, on two cores,
+without those of the runs.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ ENTRIES = (
     ),
     Entry("drawn.md", "benchmarks.quality.drawn", 60, "--work {work}"),
     Entry(
-        "ki67.md", "benchmarks.quality.ki67", 1, "--work {work} --without-training",
+        "ki67.md", "benchmarks.quality.ki67", 7, "--work {work} --threads 2",
         needs=("ki67",),
     ),
     PAINTED,

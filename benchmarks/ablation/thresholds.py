@@ -34,13 +34,20 @@ from cacl.model.checkpoint import Model, load_model
 from cacl.model.data.dataset import TileDataset, calibration_tiles, read_rows, training_tiles
 from cacl.model.inference.masks import Thresholds, block_mask, mask_logits
 from cacl.model.inference.predict import image_logits, predict_logits, spread_indices
-from cacl.model.inference.thresholds import calibrate_thresholds, threshold_at_recall
+from cacl.model.inference.thresholds import (
+    NEVER_EXCEEDED,
+    calibrate_thresholds,
+    counts_above,
+    edge_only,
+    image_gate,
+    threshold_at_recall,
+)
 from cacl.store import Store
 
 Float32 = NDArray[np.float32]
 Rule = Callable[[Model, TileDataset, TileDataset], Thresholds]
 SHOWN = ("dice", "dice_positive", "ccc", "negative_percent")
-FORMER_RECALL, FORMER_FPR, FORMER_FLOORS = 0.9, 0.01, (-4.0, -1.0)
+FORMER_RECALL, FORMER_FPR, FORMER_EDGE_FDR, FORMER_FLOORS = 0.9, 0.01, 0.02, (-4.0, -1.0)
 FORMER = "90 % of the excess, 1 % of negative pixels (former rule)"
 
 
@@ -55,22 +62,29 @@ class Subject:
 
 
 def former_rule(model: Model, training: TileDataset, held_out: TileDataset) -> Thresholds:
-    """Return the thresholds of the former rule, with gate and edge of the present one."""
+    """Return the thresholds of the former rule; the gate follows from its high threshold."""
     post = model.preset.post
     samples = (
         (training, spread_indices(training.positive[:, 0])),
         (training, spread_indices(training.negative[:, 0])),
         (held_out, torch.nonzero(held_out.negative[:, 0]).flatten()),
     )
-    positive, *decoys = (
-        predict_logits(model.networks, *sample, 0, post, post.n_tta) for sample in samples
-    )
+    logits = [predict_logits(model.networks, *sample, 0, post, post.n_tta) for sample in samples]
+    edges = [edge_only(values, *sample) for values, sample in zip(logits, samples, strict=True)]
     min_low, min_high = FORMER_FLOORS
-    recalls = [threshold_at_recall(positive, decoy, [FORMER_RECALL])[0] for decoy in decoys]
+    recalls = [threshold_at_recall(logits[0], decoy, [FORMER_RECALL])[0] for decoy in logits[1:]]
     high = max(min_high, *recalls)
-    low = min(high, max(min_low, float(np.quantile(decoys[-1], 1.0 - FORMER_FPR))))
-    present = probability_rule()(model, training, held_out)
-    return dataclasses.replace(present, low=low, high=high, edge_high=max(high, present.edge_high))
+    low = min(high, max(min_low, float(np.quantile(logits[-1], 1.0 - FORMER_FPR))))
+    edge_high = max(high, *(threshold_at_fdr(edges[0], decoy) for decoy in edges[1:]))
+    gate = image_gate(samples, logits, high, post)
+    return Thresholds(low=low, high=high, edge_high=edge_high, min_area_fraction=gate)
+
+
+def threshold_at_fdr(positive: Float32, negative: Float32) -> float:
+    """Return the lowest logit above which the false discovery rate is at most `FORMER_EDGE_FDR`."""
+    levels, positive_px, negative_px = counts_above(positive, negative)
+    sufficient = np.flatnonzero((positive_px > 0) & (negative_px <= FORMER_EDGE_FDR * positive_px))
+    return float(levels[sufficient[0]]) if len(sufficient) else NEVER_EXCEEDED
 
 
 def probability_rule(**changes: float) -> Rule:
@@ -132,10 +146,8 @@ def sums_of(subject: Subject) -> dict[tuple[str, str], NDArray[np.float64]]:
 
 def read_subject(run: Path, model: Path, sets: Sequence[EvaluationSet], seed: int) -> Subject:
     """Read a model and the tiles of its run."""
-    rows, store = (
-        read_rows(run / "results/training/tiles.parquet"),
-        Store(run / "results/atlas.zarr"),
-    )
+    rows = read_rows(run / "results/training/tiles.parquet")
+    store = Store(run / "results/atlas.zarr")
     held_out, _ = calibration_tiles(rows, store, seed)
     return Subject(load_model(model), training_tiles(rows, store, seed), held_out, sets)
 

@@ -26,8 +26,8 @@ from cacl.stain.vectors import REFERENCE, StainVectors
 BACKGROUND_PERCENTILE = 99.0
 BACKGROUND_SPREAD_OD = 0.03
 MIN_BACKGROUND_LEVEL = 200.0
-# The median of glass is 0.002 to 0.012 denser than its brightest percentile, that of pale tissue
-# without any glass 0.018 to 0.021.
+# The median of the glass beside a core is 0.002 to 0.012 denser than its brightest percentile, that
+# of pale tissue in an image without glass 0.018 to 0.021.
 DIM_LEVEL, MAX_GLASS_RISE_OD = 220.0, 0.015
 
 # Tissue. Faint fibres are 0.04 to 0.06 denser than the background; the noise of the background,

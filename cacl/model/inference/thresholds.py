@@ -95,17 +95,36 @@ def _class_thresholds(
         (negatives, held_out),
     )
     logits = [predict_logits(models, *sample, class_index, post, post.n_tta) for sample in samples]
-    edges = [_edge_only(values, *sample) for values, sample in zip(logits, samples, strict=True)]
+    edges = [edge_only(values, *sample) for values, sample in zip(logits, samples, strict=True)]
     low, high, edge_high = logit_thresholds(logits, edges, post)
+    gate = image_gate(samples, logits, high, post)
+    return Thresholds(low=low, high=high, edge_high=edge_high, min_area_fraction=gate)
+
+
+def image_gate(
+    samples: Sequence[tuple[TileDataset, Tensor]],
+    logits: Sequence[Float32],
+    high: float,
+    post: PostConfig,
+) -> float:
+    """Return the image gate of samples of positive tiles, then of negative ones; 0 for none.
+
+    Parameters
+    ----------
+    samples, logits
+        Data set and indices (n,) of each sample, and its logits (n, y, x).
+    high
+        The high threshold.
+    post
+        Its `image_fnr`.
+    """
+    if post.image_fnr is None:
+        return 0.0
     fractions = [
         _area_fractions(*sample, interior_only(values, *sample) > high)
         for values, sample in zip(logits, samples, strict=True)
     ]
-    min_area_fraction = 0.0
-    if post.image_fnr is not None:
-        negative = np.concatenate(fractions[1:])
-        min_area_fraction = gate_threshold(fractions[0], negative, post.image_fnr)
-    return Thresholds(low=low, high=high, edge_high=edge_high, min_area_fraction=min_area_fraction)
+    return gate_threshold(fractions[0], np.concatenate(fractions[1:]), post.image_fnr)
 
 
 def logit_thresholds(
@@ -165,7 +184,7 @@ def _area_fractions(tiles: TileDataset, indices: Tensor, above: NDArray[np.bool_
     return np.asarray(area[cell_area > 0] / cell_area[cell_area > 0])
 
 
-def _edge_only(logits: Float32, tiles: TileDataset, indices: Tensor) -> Float32:
+def edge_only(logits: Float32, tiles: TileDataset, indices: Tensor) -> Float32:
     """Return the logits (n, y, x) of some tiles, masked except at the edge of a core."""
     return np.where(edge_mask(tiles.pixels[indices, FLAGS].numpy()), logits, MASKED_LOGIT)
 
@@ -187,7 +206,7 @@ def class_probability(positive: Float32, negative: Float32) -> tuple[Float64, Fl
     Rising logits (m,), and the probability between each and the next (m,); it is 0 or below where
     negative tiles have as many pixels as positive ones, or more.
     """
-    levels, positive_px, negative_px = _counts_above(positive, negative)
+    levels, positive_px, negative_px = counts_above(positive, negative)
     _, first = np.unique(-positive_px, return_index=True)
     levels, positive_px, negative_px = levels[first], positive_px[first], negative_px[first]
     if len(levels) < 2:
@@ -225,7 +244,7 @@ def threshold_at_recall(
     TrainingError
         The excess is not positive at any logit.
     """
-    thresholds, positive_px, negative_px = _counts_above(positive, negative)
+    thresholds, positive_px, negative_px = counts_above(positive, negative)
     excess = positive_px - negative_px
     total = float(excess.max())
     if total <= 0.0:
@@ -233,7 +252,7 @@ def threshold_at_recall(
     return [float(thresholds[np.flatnonzero(excess >= recall * total)[-1]]) for recall in recalls]
 
 
-def _counts_above(positive: Float32, negative: Float32) -> tuple[Float64, Float64, Float64]:
+def counts_above(positive: Float32, negative: Float32) -> tuple[Float64, Float64, Float64]:
     """Return rising thresholds (m,) and how many px per tile of each label exceed them (m,)."""
     targets = np.sort(positive[positive > MASKED_LOGIT])
     decoys = np.sort(negative[negative > MASKED_LOGIT])
