@@ -30,6 +30,8 @@ SECONDS_WITHOUT_OUTCOME = 90.0
 LENGTHS = (8, 16, 32, 64, 128, 256)
 SUMMARY = "end"
 RunGenome = Callable[[bytes], Outcome]
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.fuzz.targets"])
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,12 @@ def _hypothesis(_target: str, run: RunGenome, cases: int) -> None:
 
 
 def _run_process(engine: Callable[..., None], target: str, arguments: tuple[object, ...]) -> Tally:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.fuzz.targets"])
     start = time.monotonic()
     memory = Path("/dev/shm")  # a case takes a third of the time there
     base = memory if os.access(memory, os.W_OK) else None
     with TemporaryDirectory(prefix="cacl-fuzz-", dir=base) as folder:
         place = Path(folder)
-        process = context.Process(target=_work, args=(engine, target, arguments, place))
+        process = CONTEXT.Process(target=_work, args=(engine, target, arguments, place))
         process.start()
         end = _wait(process, place / "log")
         tally = _read(place, end)

@@ -179,7 +179,7 @@ def repeat(target: Path, number: int) -> None:
 
 
 def test_four_processes_and_threads_write_the_same_targets(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("forkserver")
     processes = [context.Process(target=repeat, args=(tmp_path, number)) for number in range(2)]
     for process in processes:
         process.start()

@@ -66,6 +66,7 @@ def test_smallest_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setenv("SLURM_MEM_PER_NODE", "3000")
     assert memory_limit().origin == "memory of the Slurm job"
     assert memory_limit().free_bytes < 3000 * 2**20
+    monkeypatch.delenv("SLURM_MEM_PER_NODE")  # earlier tests may have left less of it than follows
     monkeypatch.setenv("CACL_MEMORY_GB", "0.001")
     assert memory_limit() == Limit(10**6, "CACL_MEMORY_GB")
     for wrong in ("0", "-1", "nan", "much", "inf"):
