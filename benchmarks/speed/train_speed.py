@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -31,14 +32,15 @@ from cacl.hpa.target_class import SINGLE_CLASS
 from cacl.image.cell_mask import cell_mask
 from cacl.image.local_dab import edge_blur_sigma
 from cacl.image.pixel_flags import PixelFlag, pixel_flags
+from cacl.model import device
 from cacl.model.checkpoint import Model
 from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset
-from cacl.model.device import default_device, make_fabric, prepare_for_device
+from cacl.model.device import default_device, describe_arithmetic, make_fabric, prepare_for_device
 from cacl.model.inference.masks import Morphology, Thresholds
 from cacl.model.inference.predict import predict_block
 from cacl.model.networks.autoencoder import AutoEncoder
-from cacl.model.presets import PAPER, ROBUST
+from cacl.model.presets import PAPER, ROBUST, TEACHER
 from cacl.model.training.loop import Stage, train_stage
 from cacl.runtime.distributed import World
 from cacl.runtime.malloc import tune_malloc
@@ -232,6 +234,12 @@ TRAINING = "training: the released step (batch 1)"
 TESTING = "segmentation: the released test loop (batch 1)"
 
 
+def training_speed_in_float32(preset: Preset, tiles: TileDataset, seconds: float) -> Speed:
+    """Measure `training_speed` as on a machine without instructions for bfloat16."""
+    with patch.object(device, "cpu_has_bf16", return_value=False):
+        return training_speed(preset, tiles, seconds)
+
+
 def works_of(tiles: TileDataset, layers: list[UInt8]) -> dict[str, Work]:
     """Return all measured methods by name."""
     equal = with_released_channels(ROBUST)
@@ -245,6 +253,13 @@ def works_of(tiles: TileDataset, layers: list[UInt8]) -> dict[str, Work]:
         ),
         f"training: preset robust, {width} channels": functools.partial(
             training_speed, ROBUST, tiles
+        ),
+        "training: the same in float32": functools.partial(
+            training_speed_in_float32, ROBUST, tiles
+        ),
+        "training: teacher of preset robust": functools.partial(training_speed, TEACHER, tiles),
+        "training: the same teacher in float32": functools.partial(
+            training_speed_in_float32, TEACHER, tiles
         ),
         TESTING: lambda seconds: speed_of(released_segmentation(tiles), seconds),
         f"segmentation: preset robust at {WIDTH} channels": (
@@ -297,7 +312,8 @@ def main() -> None:
         load_note(load_before),
         f"equal channels: feature maps of {WIDTH}, embeddings of {CHANNELS}; the released step is "
         "reimplemented (`benchmarks/speed/released.py`), because it does not run unchanged",
-        "training: steps alone, as in `cacl train`, without k-means, relabelling and saving",
+        f"training on {describe_arithmetic(default_device())}: steps alone, as in `cacl train`, "
+        "without k-means, relabelling and saving",
         "segmentation: of images in memory, from pixels to masks; without the reading, writing and "
         "resizing of the released loop",
         f"rate: of products of {MATRIX_SIZE} x {MATRIX_SIZE} float32 matrices, {rate:.0f} GFLOP/s; "

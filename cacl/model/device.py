@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 WARMUP_PX = 64
 MAX_MESSAGE_LENGTH = 300
+BF16_INSTRUCTIONS = "avx512_bf16", "amx_bf16"
 
 
 def make_fabric(devices: int | None = None, *, deterministic: bool = False) -> Fabric:
@@ -64,23 +65,40 @@ def describe_arithmetic(device: torch.device) -> str:
     """
     if device.type == "cuda":
         return f"GPU {torch.cuda.get_device_name(device)}"
-    threads = torch.get_num_threads()
-    return f"CPU with {torch.backends.cpu.get_cpu_capability()}, {threads} thread(s)"
+    instructions = torch.backends.cpu.get_cpu_capability() + ", bfloat16" * cpu_has_bf16()
+    return f"CPU with {instructions}, {torch.get_num_threads()} thread(s)"
+
+
+def cpu_has_bf16() -> bool:
+    """Return whether the CPU has instructions that multiply bfloat16 numbers."""
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name, False) for name in BF16_INSTRUCTIONS)
+
+
+def set_precision(network: AutoEncoder, device: torch.device) -> None:
+    """Let encoder and decoder compute in bfloat16 where this is faster, else in float32.
+
+    On a GPU that supports it they always do. On a CPU that supports it they do in training mode
+    alone, so that a model gives equal masks on all CPUs of equal width. Weights, codes, distances
+    and losses are always float32: bfloat16 cannot resolve the distances between codes.
+    """
+    if device.type == "cuda":
+        network.use_bf16(torch.cuda.is_bf16_supported())
+    else:
+        network.use_bf16(network.training and cpu_has_bf16())
 
 
 def prepare_for_device(network: AutoEncoder, device: torch.device) -> AutoEncoder:
     """Move a network to a device and optimise it for that device.
 
-    On a GPU, encoder and decoder are compiled, and they compute in bfloat16 if the GPU supports
-    it. Weights, codes, distances and losses stay in float32: bfloat16 cannot resolve the distances
-    between codes. On the CPU everything is float32 and nothing is compiled. Batch normalisation of
-    a network in evaluation mode is fused into its convolutions.
+    Its precision is that of `set_precision`. On a GPU, encoder and decoder are compiled. Batch
+    normalisation of a network in evaluation mode is fused into its convolutions.
     """
     network.to(device)
     if not network.training:
         fuse_batchnorm(network)
+    set_precision(network, device)
     if device.type == "cuda":
-        network.use_bf16(torch.cuda.is_bf16_supported())
         _compile(network)
     return network
 

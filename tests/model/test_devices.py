@@ -16,7 +16,12 @@ from lightning_fabric import Fabric
 
 from cacl.model import device
 from cacl.model.data import dataset
-from cacl.model.device import make_fabric, prepare_for_device
+from cacl.model.device import (
+    describe_arithmetic,
+    make_fabric,
+    prepare_for_device,
+    set_precision,
+)
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.presets import get_preset
 from cacl.model.training import monitor, train
@@ -40,14 +45,23 @@ def atlas(tmp_path_factory: pytest.TempPathFactory) -> ModelAtlas:
     return made
 
 
-def test_uses_one_cpu_in_float32_without_a_gpu() -> None:
+@pytest.mark.parametrize("instructions", [(), ("avx512_bf16",), ("amx_bf16", "avx512_bf16")])
+def test_cpu_segments_in_float32_and_trains_in_bfloat16_where_it_has_instructions(
+    monkeypatch: pytest.MonkeyPatch, instructions: tuple[str, ...]
+) -> None:
     fabric = make_fabric(1)
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
+    found = dict.fromkeys(device.BF16_INSTRUCTIONS, False) | dict.fromkeys(instructions, True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
     assert (fabric.world_size, fabric.device.type) == (1, "cpu")
     network = prepare_for_device(AutoEncoder(get_preset("robust").network), fabric.device)
-    assert not network.encoder.bf16
+    assert network.encoder.bf16 == network.decoder.bf16 == bool(instructions)
     assert network.encoder._compiled_call_impl is None
+    assert ("bfloat16" in describe_arithmetic(fabric.device)) == bool(instructions)
+    set_precision(network.eval(), fabric.device)
+    assert not network.encoder.bf16
+    assert not network.decoder.bf16
 
 
 def test_only_encoder_and_decoder_compute_in_bfloat16() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from cacl.model.config import Preset
 from cacl.model.data.batches import sample_batch
 from cacl.model.data.dataset import TileDataset
+from cacl.model.device import set_precision
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.networks.codebook import (
     SHARED,
@@ -223,4 +224,5 @@ def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageRe
         if stopped:
             return None
     network = run.final_network.eval()
+    set_precision(network, fabric.device)
     return StageResult(network, labels.positive, run.step, run.history, metrics.speed)
