@@ -147,6 +147,7 @@ ENTRIES = (
         "{runs}/duodenum-a/0 --config config/config.yaml --config benchmarks/scale/robust.yaml",
         runs=(DEMO_RUN,),
     ),
+    Entry("atlas_cost.md", "benchmarks.scale.atlas_cost", 3, sources=CENSUS),
     Entry(
         "classes.md", "benchmarks.quality.classes", 60,
         "--work {work} --antibodies 40 --alone",

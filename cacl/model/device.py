@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -70,9 +71,10 @@ def describe_arithmetic(device: torch.device) -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Return whether the CPU has instructions that multiply bfloat16 numbers."""
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name, False) for name in BF16_INSTRUCTIONS)
+    """Return whether the CPU is known to have instructions that multiply bfloat16 numbers."""
+    # Older releases of PyTorch do not tell; they train in float32.
+    found: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(bool(found.get(name)) for name in BF16_INSTRUCTIONS)
 
 
 def set_precision(network: AutoEncoder, device: torch.device) -> None:

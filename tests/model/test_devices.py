@@ -64,6 +64,11 @@ def test_cpu_segments_in_float32_and_trains_in_bfloat16_where_it_has_instruction
     assert not network.decoder.bf16
 
 
+def test_an_older_pytorch_trains_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not device.cpu_has_bf16()
+
+
 def test_only_encoder_and_decoder_compute_in_bfloat16() -> None:
     torch.manual_seed(0)
     network = AutoEncoder(get_preset("robust").network).eval()
