@@ -76,7 +76,7 @@ ROBUST = Preset(
     ),
     loss=LossWeights(reconstruction=2.0, background_bce=0.3, pseudo_label_bce=1.0, drawn_bce=1.0),
     augment=AugmentConfig(stain_jitter=0.45, blur=1.0),
-    distill=DistillConfig(teacher=TEACHER, n_teachers=8, top_k=2, extra_rounds=4),
+    distill=DistillConfig(teacher=TEACHER, n_teachers=8, top_k=2, extra_rounds=2),
     post=TEACHER.post,
 )
 
