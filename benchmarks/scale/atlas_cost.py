@@ -18,7 +18,13 @@ from pathlib import Path
 from benchmarks._lib.report import CHECKOUT, RESULTS, load_note, write_table
 from cacl.config import load
 from cacl.diagnostics.calibrate import Calibration, calibrate
-from cacl.diagnostics.estimate import duration, estimate, total_disk, workload_of
+from cacl.diagnostics.estimate import (
+    duration,
+    estimate,
+    extra_training_s,
+    total_disk,
+    workload_of,
+)
 
 CONFIGURATION = CHECKOUT / "config" / "examples" / "atlas.yaml"
 NODE_CORES, SLURM_JOBS = 16, 50
@@ -53,13 +59,12 @@ def rows_of(machine: Calibration, folder: Path) -> tuple[list[list[str]], list[s
         for steps, name in ((node, "one_node_s"), (cluster, "all_nodes_s"), (node, "cpu_s"))
     ]
     rows.append(["all", "", "", *map(duration, sums), ""])
-    extra_s = sum(step.job_s for step in node if step.name == "train")
-    extra_s *= work.extra_steps / work.train_steps
+    extra = duration(extra_training_s(node, work))
     notes = [
         f"{work.images:,} images in {work.shards} shards; {total_disk(node) / 1e9:.0f} GB",
         f"images are requested from the host at {work.requests_per_second:g} per second, "
         "whatever the number of nodes",
-        f"teachers that separate poorly add up to {duration(extra_s)} of training",
+        f"teachers that separate poorly add up to {extra} of training",
     ]
     return rows, notes
 

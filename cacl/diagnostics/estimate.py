@@ -189,9 +189,8 @@ def as_table(costs: Sequence[StepCost], work: Workload, nodes: int) -> Table:
     """Return an estimate as a table for the terminal."""
     caption = f"Disk space of the store and the images: {decimal(round(total_disk(costs)))}"
     if work.extra_steps:
-        train_s = sum(cost.job_s for cost in costs if cost.name == "train")
-        extra_s = train_s * work.extra_steps / work.train_steps
-        caption += f"\nTeachers that separate poorly: up to about {duration(extra_s)} more training"
+        extra = duration(extra_training_s(costs, work))
+        caption += f"\nTeachers that separate poorly: up to about {extra} more training"
     table = Table(
         title=f"{work.images:,} images ({work.basis}) in {work.shards} shards", caption=caption
     )
@@ -208,6 +207,12 @@ def as_table(costs: Sequence[StepCost], work: Workload, nodes: int) -> Table:
     memory = f"{max(cost.memory_mb for cost in costs):,.0f} MB"
     table.add_row("all", "", "", *sums, memory, decimal(round(total_disk(costs))), style="bold")
     return table
+
+
+def extra_training_s(costs: Sequence[StepCost], work: Workload) -> float:
+    """Return how long the further rounds of a training take at most, in seconds."""
+    train_s = sum(cost.job_s for cost in costs if cost.name == "train")
+    return train_s * work.extra_steps / max(1, work.train_steps)
 
 
 def total_disk(costs: Sequence[StepCost]) -> float:
