@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 ROOT_MODULES = {"__init__", "__main__", "config", "errors"}
-MODEL_MODULES = 26
+MODEL_MODULES = 28
 MAX_LINES = 400
 PAGES_OF_SITE = {
     f"{prefix}reference/{name}.md"

@@ -208,6 +208,10 @@ ENTRIES = (
     Entry(
         "shared_machine.md", "benchmarks.speed.shared_machine", 15, needs=("cores",),
     ),
+    Entry(
+        "side_by_side.md", "benchmarks.speed.side_by_side", 20, quick="--steps 30",
+        needs=("cores",),
+    ),
     Entry("gpu.md", "benchmarks.speed.gpu", 2, quick="--small", needs=("gpu",)),
     Entry("dag.md", "benchmarks.scale.dag", 60, quick="--antibodies 20 --shards 2",
           sources=CENSUS),

@@ -24,7 +24,7 @@ from cacl.cli import (
 )
 from cacl.cli.options import with_config_options
 from cacl.runtime.openmp import limit_active_waiting
-from cacl.runtime.printable import LogFormatter
+from cacl.runtime.printable import log_to_stderr
 
 HELP = "Quantify a diffuse stain across the Human Protein Atlas from image-wise labels."
 PANELS: dict[str, tuple[Callable[..., None], ...]] = {
@@ -84,12 +84,7 @@ def main(
     if not faulthandler.is_enabled():
         faulthandler.enable(sys.__stderr__ or sys.stderr)
     limit_active_waiting()
-    level = logging.DEBUG if verbose else logging.INFO
-    handler = logging.StreamHandler()
-    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
-    for noisy in ("asyncio", "PIL", "tifffile", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
 
 
 for panel, commands in PANELS.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import statistics
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,13 @@ from cacl.diagnostics.status import STEP_FOLDERS
 from cacl.diagnostics.timing import timing_preset
 from cacl.model.config import NetworkConfig, Preset
 from cacl.model.presets import get_preset, with_classes
-from cacl.model.training.plan import PlannedNetwork, continued_stages, most_extra_steps, stages
+from cacl.model.training.plan import (
+    PlannedNetwork,
+    continued_stages,
+    independent_networks,
+    most_extra_steps,
+    stages,
+)
 from cacl.runtime.progress import track
 from cacl.tables.schemas import AcquiredRow, ImageRow, MeasureRow, SegmentedRow, TileStatRow
 
@@ -233,7 +240,9 @@ class _Runner:
         n_steps = sum(planned.steps for planned in trained)
         start_s = max(0.0, cost.seconds - n_steps * seconds_per_step(speed, trained, trained))
         cpu_load = cost.cpu_s / cost.seconds
-        return Rate(start_s, unit_s, start_s * cpu_load, unit_s * cpu_load, cost.memory_mb)
+        # The largest process was measured; one process starts as many as are trained at a time.
+        memory_mb = cost.memory_mb * (1 + _at_a_time(independent_networks(trained, 0)))
+        return Rate(start_s, unit_s, start_s * cpu_load, unit_s * cpu_load, memory_mb)
 
     def report(self) -> Rate:
         """Report on one image, then on all."""
@@ -296,6 +305,11 @@ def rate_between(
     )
 
 
+def _at_a_time(networks: int) -> int:
+    """Return how many processes of their own train so many networks; 0 for a single network."""
+    return min(networks, TRAIN_THREADS) if networks > 1 else 0
+
+
 def seconds_per_step(
     speed: Mapping[int, float],
     trained: Sequence[PlannedNetwork],
@@ -305,7 +319,8 @@ def seconds_per_step(
 
     The median speed of all networks of an architecture counts: some intervals include warm-up,
     scoring of tiles or saving, which a whole training does a few times and not every few steps. A
-    network of several classes is assumed to take the time of a network of one class.
+    network of several classes is assumed to take the time of a network of one class. Networks that
+    need no other are trained side by side.
 
     Parameters
     ----------
@@ -329,8 +344,13 @@ def seconds_per_step(
         architecture = with_classes(planned.preset, 1).network
         return max(statistics.median(by_architecture[architecture] or all_speeds), 1e-9)
 
-    seconds = sum(
-        planned.steps * planned.preset.optim.batch_size / tiles_per_second(planned)
-        for planned in plan
-    )
+    seconds, number = 0.0, 0
+    while number < len(plan):
+        group = plan[number : number + max(1, independent_networks(plan, number))]
+        turns = math.ceil(len(group) / max(1, _at_a_time(len(group))))
+        seconds += turns * statistics.mean(
+            planned.steps * planned.preset.optim.batch_size / tiles_per_second(planned)
+            for planned in group
+        )
+        number += len(group)
     return seconds / sum(planned.steps for planned in plan)

@@ -16,13 +16,13 @@ from cacl.runtime.compute import Compute
 
 
 def timing_preset(name: str) -> Preset:
-    """Return the preset with one teacher for many, whether or not its codebook collapses."""
+    """Return the preset with two teachers for many, whether or not their codebooks collapse."""
     preset = get_preset(name)
     if preset.distill is None:
         return preset
     return dataclasses.replace(
         preset,
-        distill=DistillConfig(teacher=preset.distill.teacher, n_teachers=1, top_k=1),
+        distill=DistillConfig(teacher=preset.distill.teacher, n_teachers=2, top_k=1),
         post=dataclasses.replace(preset.post, fail_on_collapse=False),
     )
 

@@ -7,6 +7,7 @@ this process, so the user must trust them.
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from cacl.errors import ClusterError, ResourceError
 
 CONNECT_TIMEOUT_S = 10
 WORKER_TIMEOUT_S = 60
+REPORT_S = 0.5
+"""Within this time the scheduler reports all images of one dead worker."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,8 +49,8 @@ def dask_results(
         No scheduler or no worker answers, the workers cannot load this package, or the connection
         to the scheduler is lost; results that were yielded before are valid.
     ResourceError
-        The workers of an item died as often as the scheduler allows
-        (`distributed.scheduler.allowed-failures`).
+        More workers died with an item on them than the scheduler allows
+        (`distributed.scheduler.allowed-failures`). The message names every such item.
     """
     try:
         client = Client(address, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
@@ -79,22 +82,38 @@ def _results(
         )
     functions = [remote_function] * len(items)
     futures: list[Future[Any]] = client.map(_call, functions, items, pure=False)
-    for item, future in zip(items, futures, strict=True):
+    for future in futures:
         try:
             yield future.result()
         except KilledWorker as error:
-            raise ResourceError(
-                f"{getattr(item, 'image_id', item)}: its worker died {error.allowed_failures + 1} "
-                f"times, the last one is {error.last_worker.address}, most often because memory is "
-                "short; the logs of the workers say why. Start workers with more memory "
-                "(`dask worker --memory-limit`) or leave the image out, then run the same command "
-                "again: it continues where it stopped"
-            ) from error
+            raise _dead_workers(items, futures, error) from error
         except concurrent.futures.CancelledError as error:
             raise ClusterError(
                 f"The connection to the dask scheduler at {address} was lost; start the scheduler "
                 "and run the step again, images that are done are skipped"
             ) from error
+
+
+def _dead_workers(
+    items: Sequence[Any], futures: list[Future[Any]], error: KilledWorker
+) -> ResourceError:
+    """Name every image that dask gives up, since it cannot know which of them ended the workers.
+
+    Dask counts the death of a worker against each image that ran or waited there.
+    """
+    time.sleep(REPORT_S)
+    names = [
+        str(getattr(item, "image_id", item))
+        for item, future in zip(items, futures, strict=True)
+        if future.status == "error" and isinstance(future.exception(), KilledWorker)
+    ]
+    return ResourceError(
+        f"{error.allowed_failures + 1} dask workers died while they had {' and '.join(names)}, the "
+        f"last one is {error.last_worker.address}, most often because memory is short; the logs of "
+        "the workers say why. Start workers with more memory (`dask worker --memory-limit`) or "
+        "leave out the image that ends them, then run the same command again: it continues where "
+        "it stopped"
+    )
 
 
 def _call(function: Callable[[Any], Result], item: Any) -> Result:

@@ -42,3 +42,12 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record without control characters, the further ones indented."""
         return printable(super().format(record)).replace("\n", CONTINUATION)
+
+
+def log_to_stderr(level: int) -> None:
+    """Let this process log to its standard error, with the time and level of each line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+    for noisy in ("asyncio", "PIL", "tifffile", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -191,6 +191,8 @@ def test_training_step_takes_the_median_over_intervals() -> None:
         trained = planned(*parts)
         assert seconds_per_step(speed, trained, planned((ROBUST, 1))) == student_s
         assert seconds_per_step(speed, trained, mixed) == (3 * teacher_s + student_s) / 4
+    at_once = planned(*[(TEACHER, 6)] * 3, (ROBUST, 3))
+    assert seconds_per_step(speed, trained, at_once) == (12 * teacher_s + 3 * student_s) / 21
     paper = planned((PAPER, 3))
     assert seconds_per_step({10: 4.0}, paper, paper) == 0.25
 

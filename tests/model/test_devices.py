@@ -24,7 +24,7 @@ from cacl.model.device import (
 )
 from cacl.model.networks.autoencoder import AutoEncoder
 from cacl.model.presets import get_preset
-from cacl.model.training import monitor, train
+from cacl.model.training import monitor, networks
 from cacl.model.training.plan import stages
 from cacl.model.training.run import TrainingRun
 from cacl.runtime.distributed import World, launch
@@ -116,7 +116,7 @@ def train_in_process(world: World, stop_requested: StopFlag, *arguments: Any) ->
 
     monitor.MIN_USAGE, monitor.MAX_USAGE = -1.0, 2.0
     with patch.object(TrainingRun, "create", create_and_keep):
-        done = train.train_networks(world, stop_requested, *arguments)
+        done = networks.train_networks(world, stop_requested, *arguments)
     run = runs[-1]
     weights = torch.cat([part.detach().flatten().float() for part in run.network.parameters()])
     statistics = [
@@ -148,8 +148,8 @@ def test_two_processes_hold_equal_models(atlas: ModelAtlas, tmp_path: Path) -> N
     learning = dataset.training_tiles(rows, store, 0)
     negatives, _ = dataset.calibration_tiles(rows, store, 0)
     preset, out = get_preset("robust"), tmp_path / "model"
-    (out / train.STATES).mkdir(parents=True)
-    plan = train.TrainingPlan(preset, stages(preset, STEPS), learning, negatives, out, {}, 0)
+    (out / networks.STATES).mkdir(parents=True)
+    plan = networks.TrainingPlan(preset, stages(preset, STEPS), learning, negatives, out, {}, 0)
     is_equal = launch(make_fabric(2), 1, train_in_process, plan)
     assert is_equal.pop("random_numbers") is False
     assert is_equal == dict.fromkeys(is_equal, True)
@@ -252,13 +252,13 @@ def test_resumes_run_stopped_by_sigterm_bit_for_bit(atlas: ModelAtlas) -> None:
     )
     assert run.returncode == 1
     assert "was stopped by SIGTERM" in " ".join(run.stderr.split())
-    assert any((out / train.STATES).iterdir())
+    assert any((out / networks.STATES).iterdir())
     assert not (out / "model.json").exists()
 
     for again in (out, whole):
         subprocess.run(
             [sys.executable, "-m", "cacl", *into(again)], check=True, capture_output=True
         )
-    assert not (out / train.STATES).exists()
+    assert not (out / networks.STATES).exists()
     for name in PRODUCTS:
         assert (out / name).read_bytes() == (whole / name).read_bytes(), name

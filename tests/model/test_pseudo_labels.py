@@ -35,7 +35,7 @@ from cacl.model.presets import (
     preset_digest,
     with_classes,
 )
-from cacl.model.training import loop, monitor, pseudo_labels, train
+from cacl.model.training import loop, monitor, networks, pseudo_labels, train
 from cacl.model.training.losses import LossBreakdown
 from cacl.model.training.plan import PlannedNetwork, stages
 from cacl.model.training.run import TrainingRun, ema_update
@@ -221,10 +221,10 @@ def steps_of(model: Path) -> int:
 def test_weak_teachers_lead_to_further_rounds(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(train, "MIN_SEPARATION", 0.0)
+    monkeypatch.setattr(networks, "MIN_SEPARATION", 0.0)
     plain = train_short(atlas, "strong", 2)
     assert steps_of(plain) == 60 + 30
-    monkeypatch.setattr(train, "MIN_SEPARATION", 1.0)
+    monkeypatch.setattr(networks, "MIN_SEPARATION", 1.0)
     monkeypatch.setattr(pseudo_labels, "MIN_SEPARATION", 1.0)
     caplog.clear()
     rounds = train_short(atlas, "rounds", 2)
@@ -241,7 +241,7 @@ def test_weak_teachers_lead_to_further_rounds(
 def test_a_further_round_resumes_bit_for_bit(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "MIN_SEPARATION", 1.0)
+    monkeypatch.setattr(networks, "MIN_SEPARATION", 1.0)
     monkeypatch.setattr(loop, "STEPS_BETWEEN_SAVES", 10)
     whole = train_short(atlas, "whole", 1)
     add, done = monitor.MetricsLog.add, itertools.count(1)
@@ -254,7 +254,7 @@ def test_a_further_round_resumes_bit_for_bit(
     monkeypatch.setattr(monitor.MetricsLog, "add", interrupt)
     with pytest.raises(KeyboardInterrupt):
         train_short(atlas, "parts", 1)
-    assert (atlas.path("parts") / train.STATES / "2.safetensors").exists()
+    assert (atlas.path("parts") / networks.STATES / "2.safetensors").exists()
     monkeypatch.setattr(monitor.MetricsLog, "add", add)
     train_short(atlas, "parts", 1)
     names = ("checkpoint.safetensors", "model.json", "training.csv")

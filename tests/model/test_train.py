@@ -24,8 +24,8 @@ from cacl.model.networks.codebook import SHARED
 from cacl.model.presets import PAPER, ROBUST, TEACHER
 from cacl.model.training import loop, monitor, train
 from cacl.model.training.losses import LossBreakdown
+from cacl.model.training.networks import STATES
 from cacl.model.training.run import TrainingRun, learning_rate
-from cacl.model.training.train import STATES
 from cacl.runtime.progress import LoggedProgress
 from cacl.tables.schemas import TileRow
 from tests.fixtures.model_atlas import ModelAtlas, make_codebook_diverge
@@ -165,9 +165,9 @@ def test_writes_description_metrics_and_progress_line(
     ]
     assert last["total"] == pytest.approx(last[parts].sum(), rel=1e-4)
     assert list(pd.read_csv(folder / "speed.csv")) == ["step", "tiles_per_second"]
-    assert "train: steps: 32 of 32, teacher" in caplog.messages
+    assert "train: steps: 32 of 32, teacher, network 1" in caplog.messages
     [line] = [text for text in caplog.messages if "step 32 of 32" in text]
-    assert re.search(r"train: teacher: step 32 of 32, \d+\.\d tiles/s, ", line)
+    assert re.search(r"train: teacher, network 1: step 32 of 32, \d+\.\d tiles/s, ", line)
     for name in ("total", *parts, "perplexity_s", "perplexity_c", "dead_codes", "c_fraction"):
         [shown] = re.findall(rf", {name} ([-+.e\d]+)", line)
         # Four digits of the value against six in the file: each is off by half a unit.

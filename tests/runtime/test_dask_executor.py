@@ -60,8 +60,8 @@ class Cluster:
             time.sleep(0.1)
         raise AssertionError(log.read_text())
 
-    def worker(self, address: str) -> subprocess.Popen[bytes]:
-        return self.start("worker", address, "--nthreads", "1", "--no-nanny")
+    def worker(self, address: str, threads: int = 1) -> subprocess.Popen[bytes]:
+        return self.start("worker", address, "--nthreads", str(threads), "--no-nanny")
 
     def stop(self) -> None:
         for process in reversed(self.processes):
@@ -135,8 +135,26 @@ def test_full_disk_and_dead_workers_end_the_step(cluster: Cluster) -> None:
         if row.image_id == "A/1":
             os.kill(os.getpid(), 9)
 
-    with pytest.raises(ResourceError, match=r"^A/1: its worker died 4 times.*memory"):
+    with pytest.raises(ResourceError, match=r"^4 dask workers died while they had .*A/1, the last"):
         run_images("tile", [Row("A/0"), Row("A/1")], die, source=str, scheduler=address)
+
+
+def test_every_image_of_the_dead_workers_is_named(cluster: Cluster) -> None:
+    address = cluster.scheduler()
+
+    def start_workers() -> None:
+        for _ in range(4):
+            cluster.worker(address, threads=2).wait()
+
+    def work(row: Row) -> None:
+        time.sleep(2 if row.image_id == "A/1" else 600)
+        os.kill(os.getpid(), 9)
+
+    starter = threading.Thread(target=start_workers, daemon=True)
+    starter.start()
+    with pytest.raises(ResourceError, match=r"^4 dask workers died .* A/0 and A/1, the"):
+        run_images("tile", [Row("A/0"), Row("A/1")], work, source=str, scheduler=address)
+    starter.join()
 
 
 def test_dask_cluster_and_threads_give_equal_tables(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from cacl.model.training.run import TrainingRun, learning_rate
 from cacl.runtime.distributed import World
 from cacl.runtime.signals import StopFlag
 
+log = logging.getLogger(__name__)
 STEPS_BETWEEN_SAVES = 100
 STEPS_BETWEEN_CHECKS = 50
 
@@ -59,8 +62,8 @@ class Stage:
     start
         Network whose weights and codes it starts with; None for random weights, and codes that are
         set after the warm-up.
-    steps_before, all_steps
-        Steps of the networks before this one and of all networks, for messages; 0 for this alone.
+    count_done, all_steps
+        See `MetricsLog`; `all_steps` is 0 for this network alone.
     """
 
     name: str
@@ -74,7 +77,7 @@ class Stage:
     path: Path
     fingerprint: str
     start: AutoEncoder | None = None
-    steps_before: int = 0
+    count_done: Callable[[int], int] = int
     all_steps: int = 0
 
 
@@ -98,7 +101,7 @@ class StageResult:
     positive: Tensor
     steps: int
     history: list[dict[str, float]]
-    speed: list[tuple[int, float]]
+    speed: list[list[float]]
 
 
 def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageResult | None:
@@ -120,12 +123,14 @@ def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageRe
     tiles = dataclasses.replace(stage.tiles, pixels=stage.tiles.pixels.to(fabric.device))
     run = TrainingRun.create(preset, stage.tiles, fabric, stage.seed, stage.start)
     run.resume(stage.path, stage.fingerprint)
+    if 0 < run.step < steps:
+        log.info("train: resumed at step %d of %s", run.step, stage.name)
     network, codebook, labels = run.network, run.network.codebook, run.labels
     warmup_steps = 0 if stage.start else min(codes.warmup_steps or 0, steps // 4)
     relabel_steps = {round(fraction * steps) for fraction in mil.relabel_at} if mil else set()
     tiles_per_step = optim.batch_size * world.size
     metrics = MetricsLog(run, stage.name, stage.class_indices, tiles_per_step, steps)
-    metrics.steps_before, metrics.all_steps = stage.steps_before, stage.all_steps or steps
+    metrics.count_done, metrics.all_steps = stage.count_done, stage.all_steps or steps
 
     while run.step < steps:
         stop_early = optim.patience is not None and run.bad_checks >= optim.patience
@@ -225,4 +230,4 @@ def train_stage(stage: Stage, world: World, stop_requested: StopFlag) -> StageRe
             return None
     network = run.final_network.eval()
     set_precision(network, fabric.device)
-    return StageResult(network, labels.positive, run.step, run.history, metrics.speed)
+    return StageResult(network, labels.positive, run.step, run.history, run.speed)

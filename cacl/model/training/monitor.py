@@ -8,7 +8,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -151,7 +151,7 @@ class MetricsLog:
     Parameters
     ----------
     run
-        Its `history` and `recent` are extended.
+        Its `history`, `recent` and `speed` are extended.
     name
         Name of the network, for the progress line.
     class_indices
@@ -163,8 +163,9 @@ class MetricsLog:
 
     Attributes
     ----------
-    steps_before, all_steps
-        Steps of the networks before it, and of all networks, for the progress of the training.
+    count_done, all_steps
+        Returns the steps of all networks that are done, from those of this one; the steps of all
+        networks. Both are for the progress of the training.
     """
 
     def __init__(
@@ -177,8 +178,8 @@ class MetricsLog:
     ) -> None:
         self.run, self.name, self.class_indices = run, name, class_indices
         self.tiles_per_step, self.steps = tiles_per_step, steps
-        self.steps_before, self.all_steps = 0, steps
-        self.speed: list[tuple[int, float]] = []
+        self.count_done: Callable[[int], int] = int
+        self.all_steps = steps
         self.row_start = self.line_time = time.monotonic()
 
     def add(self, breakdown: LossBreakdown) -> None:
@@ -219,9 +220,10 @@ class MetricsLog:
         run.history.append(row)
         now = time.monotonic()
         rate = len(run.recent) * self.tiles_per_step / max(now - self.row_start, 1e-9)
-        self.speed.append((run.step, rate))
+        run.speed.append([run.step, rate])
         run.recent.clear()
         self.row_start = now
+        done = self.count_done(run.step)
         if now - self.line_time >= SECONDS_BETWEEN_LINES or run.step == self.steps:
             self.line_time = now
             metrics = [f"{name} {row[name]:.4g}" for name in _columns([row])[1:] if name in row]
@@ -233,14 +235,13 @@ class MetricsLog:
                 rate,
                 ", ".join(metrics),
             )
-            done = self.steps_before + run.step
             log.info("%s, %s", LoggedProgress("train: steps", done, self.all_steps), self.name)
 
 
 def write_metrics(
     folder: Path,
     histories: Sequence[list[dict[str, float]]],
-    speeds: Sequence[list[tuple[int, float]]],
+    speeds: Sequence[list[list[float]]],
 ) -> None:
     """Write `training.csv` and `speed.csv` of networks that were trained one after the other.
 
@@ -254,7 +255,7 @@ def write_metrics(
     histories
         Rows of each network.
     speeds
-        Steps and tiles per second of each network; see `MetricsLog.speed`.
+        Steps and tiles per second of each network; see `TrainingRun`.
     """
     rows, speed, offset = [], [], 0.0
     for number, (history, rates) in enumerate(zip(histories, speeds, strict=True), start=1):

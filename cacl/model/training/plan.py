@@ -63,6 +63,14 @@ def continued_stages(preset: Preset, max_steps: int | None) -> list[PlannedNetwo
     return [PlannedNetwork(preset, steps, class_indices)] * preset.n_ensemble
 
 
+def independent_networks(networks: Sequence[PlannedNetwork], number: int) -> int:
+    """Return how many networks from `number` on learn from labels of images and need no other."""
+    independent = itertools.takewhile(
+        lambda planned: planned.preset.distill is None, networks[number:]
+    )
+    return sum(1 for _ in independent)
+
+
 def most_extra_steps(preset: Preset) -> int:
     """Return the steps of all further rounds of self-training; see `DistillConfig.extra_rounds`."""
     rounds = preset.distill.extra_rounds if preset.distill else 0

@@ -42,6 +42,7 @@ class Progress(BaseModel, strict=True):
     bad_checks: NonNegativeInt
     history: list[dict[str, int | float]]
     recent: list[dict[str, int | float]]
+    speed: list[list[int | float]]
 
 
 @dataclass(eq=False)
@@ -70,6 +71,8 @@ class TrainingRun:
         Rows of `training.csv`.
     recent
         Losses of the steps after the last row.
+    speed
+        Step and tiles per second of each row.
     """
 
     network: AutoEncoder
@@ -85,6 +88,7 @@ class TrainingRun:
     bad_checks: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     recent: list[dict[str, float]] = field(default_factory=list)
+    speed: list[list[float]] = field(default_factory=list)
 
     @classmethod
     def create(
@@ -212,7 +216,6 @@ class TrainingRun:
                 f"{path} holds no state of this training; delete it and run `cacl train` again: "
                 f"training starts from step 0 ({error})"
             ) from error
-        log.info("train: resumed at step %d", self.step)
 
     def _load(self, tensors: dict[str, Tensor], progress: Progress, path: Path) -> None:
         labels = _without_prefix("labels", tensors)

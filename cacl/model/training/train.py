@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
-import math
-import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +14,6 @@ from cacl.config import TargetClass
 from cacl.errors import ConfigError, StoppedError
 from cacl.hpa.pixel_labels import DrawnLabels, read_drawn
 from cacl.hpa.target_class import SINGLE_CLASS
-from cacl.model.checkpoint import save_model
 from cacl.model.config import Preset
 from cacl.model.data.dataset import (
     TileDataset,
@@ -29,39 +24,19 @@ from cacl.model.data.dataset import (
     training_tiles,
 )
 from cacl.model.data.training_record import describe_training_data
-from cacl.model.device import describe_arithmetic, make_fabric
-from cacl.model.inference.thresholds import calibrate_thresholds
-from cacl.model.networks.autoencoder import AutoEncoder
+from cacl.model.device import make_fabric
 from cacl.model.presets import ROBUST, with_classes
-from cacl.model.training.loop import Stage, StageResult, train_stage
-from cacl.model.training.monitor import (
-    codebook_usage_warnings,
-    raise_if_collapsed,
-    write_metrics,
-)
-from cacl.model.training.plan import (
-    PlannedNetwork,
-    continued_stages,
-    stages,
-    teacher_classes,
-)
-from cacl.model.training.pseudo_labels import (
-    MIN_SEPARATION,
-    add_pseudo_labels,
-    require_tiles,
-    warn_if_weak,
-)
-from cacl.model.training.start import as_teachers, read_start
+from cacl.model.training.networks import STATES, TrainingPlan, train_networks
+from cacl.model.training.plan import continued_stages, stages
+from cacl.model.training.pseudo_labels import require_tiles
+from cacl.model.training.start import read_start
 from cacl.model.training_data import ENTRY
 from cacl.runtime.compute import DEFAULT_COMPUTE, Compute
-from cacl.runtime.digest import digest_of
-from cacl.runtime.distributed import World, launch
-from cacl.runtime.signals import StopFlag
+from cacl.runtime.distributed import launch
 from cacl.store import Store
 from cacl.tables.selection import LABELS
 
 log = logging.getLogger(__name__)
-STATES = "states"
 
 
 @dataclass(frozen=True)
@@ -110,45 +85,6 @@ class TrainingFiles:
     start_from: Path | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingPlan:
-    """All that a training needs in each of its processes.
-
-    Parameters
-    ----------
-    preset
-        Settings of the final networks.
-    networks
-        Networks in the order of their training.
-    tiles, held_out
-        Tiles of the training split, and held-out negative tiles.
-    out
-        Folder of the model; saved runs are in its folder `states`.
-    attributes
-        Entries of `model.json` that are known before the training; they identify it.
-    seed
-        Seed of the first network; the others count on.
-    max_minutes
-        Time limit; None for no limit.
-    extra_rounds
-        Further rounds of self-training where the teachers separate too little.
-    start
-        Networks of the ensemble whose training continues, which also take the place of the
-        teachers; none to train from random weights.
-    """
-
-    preset: Preset
-    networks: list[PlannedNetwork]
-    tiles: TileDataset
-    held_out: TileDataset
-    out: Path
-    attributes: dict[str, Any]
-    seed: int
-    max_minutes: float | None = None
-    extra_rounds: int = 0
-    start: tuple[AutoEncoder, ...] = ()
-
-
 def train(
     files: TrainingFiles,
     out: Path,
@@ -162,7 +98,8 @@ def train(
     """Train a model on labelled tiles and write it to the folder `out`.
 
     Equal tiles, drawings, preset, steps and seed give equal bytes on CPUs with equal threads and
-    instruction set; `trained_on` in `model.json` states both. A stopped run resumes at its last
+    instruction set; `trained_on` in `model.json` states both. On a CPU, teachers are trained side
+    by side, see `train_side_by_side`. A stopped run resumes at its last
     saved step; SIGTERM saves one more before it stops. With several devices, each step
     uses one batch per device. Only labels of images and of drawn pixels are read, no mask.
 
@@ -271,112 +208,3 @@ def _describe(drawn: DrawnLabels, tiles: TileDataset) -> dict[str, int | str]:
                 label,
             )
     return entry
-
-
-def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -> bool:
-    """Train all networks as one process of a world and write the model.
-
-    Returns
-    -------
-    Whether the training reached its end.
-    """
-    final, total_steps = plan.preset, sum(planned.steps for planned in plan.networks)
-    deadline, seconds = time.monotonic(), 60.0 * (plan.max_minutes or math.inf)
-    results: list[StageResult] = []
-    networks: list[AutoEncoder] = []
-    warnings: list[tuple[Preset, dict[str, str]]] = []
-    queue = list(plan.networks)
-    for number, planned in enumerate(queue):
-        preset, class_indices = planned.preset, planned.class_indices
-        tiles = plan.tiles.for_classes(class_indices)
-        start = plan.start[number] if plan.start else None
-        distill = preset.distill
-        if distill:
-            if start is not None:
-                by_class = as_teachers(start, world.fabric.device)
-            elif planned.round:
-                warnings.pop()
-                by_class = as_teachers(networks.pop(), world.fabric.device)
-            else:
-                class_of_teacher = teacher_classes(distill, class_indices)
-                count = len(class_of_teacher)
-                if final.post.fail_on_collapse:
-                    raise_if_collapsed([found for _, found in warnings[-count:]])
-                teachers, networks = networks[-count:], networks[:-count]
-                pairs = list(zip(teachers, class_of_teacher, strict=True))
-                by_class = [
-                    [model for model, index in pairs if index == wanted] for wanted in class_indices
-                ]
-            tiles, separation = add_pseudo_labels(by_class, tiles, distill.teacher, distill.top_k)
-            world.broadcast([tiles.pixels, separation])
-            if preset == final and planned.round == plan.extra_rounds:
-                warn_if_weak(float(separation))
-            elif preset == final and float(separation) < MIN_SEPARATION:
-                queue.insert(number + 1, dataclasses.replace(planned, round=planned.round + 1))
-                total_steps += planned.steps
-        deadline = max(deadline, time.monotonic()) + seconds * planned.steps / total_steps
-        fingerprint = digest_of(
-            "train", plan.attributes, final, queue[: number + 1], tiles.classes, world.size
-        )
-        name = preset.name + (tiles.describe(0) if len(class_indices) == 1 else "")
-        stage = Stage(
-            name=name,
-            class_indices=class_indices,
-            tiles=tiles,
-            held_out=plan.held_out.for_classes(class_indices),
-            preset=preset,
-            steps=planned.steps,
-            seed=plan.seed + number,
-            deadline=deadline,
-            path=plan.out / STATES / f"{number}.safetensors",
-            fingerprint=fingerprint,
-            start=start,
-            steps_before=sum(each.steps for each in queue[:number]),
-            all_steps=total_steps,
-        )
-        result = train_stage(stage, world, stop_requested)
-        if result is None:
-            return False
-        found = codebook_usage_warnings(result.network, tiles, result.positive)
-        warnings.append((preset, found))
-        for warning in filter(None, found.values()):
-            log.warning("train: %s, network %d: %s", name, number + 1, warning)
-        results.append(result)
-        networks.append(result.network)
-        if preset == final and final.post.fail_on_collapse:
-            raise_if_collapsed([found])
-    if world.is_main:
-        arithmetic = describe_arithmetic(results[-1].network.codebook.codes.device)
-        _write_model(plan, results, networks, warnings, arithmetic)
-    return True
-
-
-def _write_model(
-    plan: TrainingPlan,
-    results: Sequence[StageResult],
-    networks: Sequence[AutoEncoder],
-    warnings: Sequence[tuple[Preset, dict[str, str]]],
-    arithmetic: str,
-) -> None:
-    """Calibrate the thresholds of the final networks and write the model's folder."""
-    thresholds = calibrate_thresholds(networks, plan.tiles, plan.held_out, plan.preset)
-    final_warnings = [found for preset, found in warnings if preset == plan.preset]
-    attributes = plan.attributes | {
-        "trained_on": arithmetic,
-        "steps": sum(result.steps for result in results),
-        "positive_tiles": int(results[-1].positive.any(1).sum()),
-        "warnings": [text for texts in final_warnings for text in texts.values() if text],
-    }
-    write_metrics(
-        plan.out, [result.history for result in results], [result.speed for result in results]
-    )
-    save_model(
-        plan.out,
-        [network.cpu() for network in networks],
-        plan.preset,
-        classes=plan.tiles.classes,
-        thresholds=thresholds,
-        attributes=attributes,
-    )
-    shutil.rmtree(plan.out / STATES)
-    log.info("train: done after %d steps; %s", attributes["steps"], thresholds)
