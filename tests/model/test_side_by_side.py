@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cacl.errors import TrainingError
 from cacl.model.presets import TEACHER
 from cacl.model.training import side_by_side
 from cacl.model.training.networks import STATES
@@ -116,10 +118,17 @@ def test_number_of_processes_changes_no_network(
 def test_memory_limits_the_number_of_processes(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CACL_MEMORY_GB", "2")
+    monkeypatch.setenv("CACL_MEMORY_GB", "1")
     monkeypatch.setattr(side_by_side, "_train_in_processes", None)
     one = atlas.train("small", preset=TEACHER, seeds=2, max_steps=30, threads=3)
     assert (one / "checkpoint.safetensors").exists()
+
+
+def test_diverging_network_ends_the_training(atlas: ModelAtlas) -> None:
+    optim = dataclasses.replace(TEACHER.optim, learning_rate=1e30, clip_norm=None)
+    preset = dataclasses.replace(TEACHER, optim=optim)
+    with pytest.raises(TrainingError, match="is not a finite number at step"):
+        atlas.train("diverging", preset=preset, seeds=2, max_steps=30, threads=2)
 
 
 def test_sigterm_stops_all_processes_and_the_next_run_gives_equal_bytes(

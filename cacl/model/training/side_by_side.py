@@ -41,8 +41,8 @@ from cacl.runtime.printable import log_to_stderr
 from cacl.runtime.signals import StopFlag, catch_sigterm
 
 log = logging.getLogger(__name__)
-PROCESS_BYTES = 1_200_000_000
-"""Memory of a process, without the tiles, which all processes map from one file."""
+BASE_BYTES, PIXEL_BYTES = 600_000_000, 2_000
+"""Memory of a process, and for each pixel of a batch; all processes map the tiles from one file."""
 MIN_STEPS = 50
 SECONDS_BETWEEN_LOOKS = 1.0
 MAPPED_BYTES = "1M"
@@ -75,7 +75,8 @@ def train_side_by_side(stages: Sequence[Stage], folder: Path, stop_requested: St
     ResourceError
         A process was killed.
     """
-    fit = memory_limit().free_bytes // PROCESS_BYTES
+    batch_px = stages[0].preset.optim.batch_size * stages[0].tiles.pixels[0, 0].numel()
+    fit = memory_limit().free_bytes // (BASE_BYTES + PIXEL_BYTES * batch_px)
     processes = min(len(stages), torch.get_num_threads(), fit)
     if processes > 1 and sum(stage.steps for stage in stages) >= MIN_STEPS:
         return _train_in_processes(stages, processes, folder, stop_requested)
@@ -219,6 +220,8 @@ def _train(stage: dict[str, Any], joint: _Joint, parent: int, level: int | None)
 @functools.cache
 def _end_with(parent: int) -> None:
     """Let this process end once its parent has ended; the pool would wait for more work."""
+    if os.getpid() == parent:  # where the system has no semaphores, joblib starts no process
+        return
 
     def watch() -> None:
         while os.getppid() == parent:
