@@ -231,6 +231,12 @@ def _kind(error: BaseException) -> Shortage | None:
 
 
 def _one_line(error: BaseException) -> str:
-    """Return the text of an error, shortened; its type if it has no text."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """Return the text of an error, shortened; its type if it has no text.
+
+    An error of another process comes as its traceback, whose last line says what happened.
+    """
+    text = str(error).strip('"\n ')
+    if "Traceback (most recent call last)" in text:
+        text = text.splitlines()[-1]
+    text = " ".join(text.split()) or type(error).__name__
     return text if len(text) <= MAX_MESSAGE_LENGTH else f"{text[:MAX_MESSAGE_LENGTH]} ..."

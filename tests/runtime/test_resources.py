@@ -9,7 +9,9 @@ import os
 import threading
 import time
 import zlib
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -203,6 +205,23 @@ def test_sentence_of_a_command() -> None:
     missing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(Path("x")))
     assert "No such file or directory: 'x'" in str(error_sentence(missing, "cacl top"))
     assert error_sentence(ZeroDivisionError("0"), "cacl top") is None
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_error_of_another_process_is_stated_without_its_traceback() -> None:
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        error = pool.submit(full_disk).exception()
+    assert error is not None
+    assert "Traceback" in str(error.__cause__)
+    for each in (error, error.__cause__):
+        assert each is not None
+        sentence = error_sentence(each, "cacl train")
+        assert sentence is not None
+        assert "[Errno 28] No space left on device);" in sentence
+        assert "Traceback" not in sentence
 
 
 def test_missing_package_is_a_fault_of_the_environment_and_a_missing_module_is_ours() -> None:
