@@ -209,7 +209,7 @@ ENTRIES = (
         "shared_machine.md", "benchmarks.speed.shared_machine", 15, needs=("cores",),
     ),
     Entry(
-        "side_by_side.md", "benchmarks.speed.side_by_side", 20, quick="--steps 30",
+        "parallel_networks.md", "benchmarks.speed.parallel_networks", 20, quick="--steps 30",
         needs=("cores",),
     ),
     Entry("gpu.md", "benchmarks.speed.gpu", 2, quick="--small", needs=("gpu",)),

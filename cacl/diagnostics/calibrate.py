@@ -320,7 +320,7 @@ def seconds_per_step(
     The median speed of all networks of an architecture counts: some intervals include warm-up,
     scoring of tiles or saving, which a whole training does a few times and not every few steps. A
     network of several classes is assumed to take the time of a network of one class. Networks that
-    need no other are trained side by side.
+    need no other are trained in parallel.
 
     Parameters
     ----------

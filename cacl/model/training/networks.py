@@ -26,9 +26,9 @@ from cacl.model.training.monitor import (
     raise_if_collapsed,
     write_metrics,
 )
+from cacl.model.training.parallel_networks import train_in_parallel
 from cacl.model.training.plan import PlannedNetwork, independent_networks, teacher_classes
 from cacl.model.training.pseudo_labels import MIN_SEPARATION, add_pseudo_labels, warn_if_weak
-from cacl.model.training.side_by_side import train_side_by_side
 from cacl.model.training.start import as_teachers
 from cacl.runtime.digest import digest_of
 from cacl.runtime.distributed import World
@@ -94,7 +94,7 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
         preset, class_indices = planned.preset, planned.class_indices
         if number >= next_group and (group := _independent_networks(plan, queue, number, world)):
             next_group = number + len(group)
-            if not train_side_by_side(group, plan.out / STATES, stop_requested):
+            if not train_in_parallel(group, plan.out / STATES, stop_requested):
                 return False
         tiles = plan.tiles.for_classes(class_indices)
         start = plan.start[number] if plan.start else None
@@ -146,7 +146,7 @@ def train_networks(world: World, stop_requested: StopFlag, plan: TrainingPlan) -
 def _independent_networks(
     plan: TrainingPlan, queue: Sequence[PlannedNetwork], number: int, world: World
 ) -> list[Stage]:
-    """Return the trainings from `number` on that need no network and can run side by side.
+    """Return the trainings from `number` on that need no network and can run in parallel.
 
     There are none on a GPU, which trains faster than processes on the CPU, and with a time limit,
     which is divided among networks in order.

@@ -98,10 +98,10 @@ def train(
     """Train a model on labelled tiles and write it to the folder `out`.
 
     Equal tiles, drawings, preset, steps and seed give equal bytes on CPUs with equal threads and
-    instruction set; `trained_on` in `model.json` states both. On a CPU, teachers are trained side
-    by side, see `train_side_by_side`. A stopped run resumes at its last
-    saved step; SIGTERM saves one more before it stops. With several devices, each step
-    uses one batch per device. Only labels of images and of drawn pixels are read, no mask.
+    instruction set; `trained_on` in `model.json` states both. On a CPU, teachers are trained in
+    parallel, see `train_in_parallel`. A stopped run resumes at its last saved step; SIGTERM saves
+    one more before it stops. With several devices, each step uses one batch per device. Only labels
+    of images and of drawn pixels are read, no mask.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""Networks side by side: each is trained by one thread, several at a time in processes.
+"""Networks in parallel: each is trained by one thread, several at a time in processes.
 
 Networks that learn from labels of images alone do not need each other. A process of one thread
 waits for no other thread, so it does more steps per core than a process of several threads, and on
 a machine that other work keeps busy it slows down in proportion. A network does not depend on how
-many are trained at a time. `benchmarks/speed/side_by_side.py` measures it.
+many are trained at a time. `benchmarks/speed/parallel_networks.py` measures it.
 
 A process hands its network over as the saved run of `train_stage`, which also makes a stopped
 training resume.
@@ -49,7 +49,7 @@ MAPPED_BYTES = "1M"
 """Larger arrays are mapped and not copied."""
 
 
-def train_side_by_side(stages: Sequence[Stage], folder: Path, stop_requested: StopFlag) -> bool:
+def train_in_parallel(stages: Sequence[Stage], folder: Path, stop_requested: StopFlag) -> bool:
     """Train networks by one thread each until the saved run of each is at its last step.
 
     As many are trained at a time as PyTorch has threads and as fit into the memory. A training of

@@ -1,4 +1,4 @@
-"""Networks that are trained in processes side by side: equal bytes, and every way to stop."""
+"""Networks that are trained in parallel processes: equal bytes, and every way to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from cacl.errors import TrainingError
 from cacl.model.presets import TEACHER
-from cacl.model.training import side_by_side
+from cacl.model.training import parallel_networks
 from cacl.model.training.networks import STATES
 from tests.fixtures.model_atlas import ModelAtlas
 
@@ -102,13 +102,13 @@ def test_number_of_processes_changes_no_network(
 ) -> None:
     one = atlas.train("one", preset=TEACHER, seeds=3, max_steps=24)
     started: list[int] = []
-    train_in_processes = side_by_side._train_in_processes
+    train_in_processes = parallel_networks._train_in_processes
 
     def count(stages: object, processes: int, *arguments: object) -> bool:
         started.append(processes)
         return train_in_processes(stages, processes, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(side_by_side, "_train_in_processes", count)
+    monkeypatch.setattr(parallel_networks, "_train_in_processes", count)
     three = atlas.train("three", preset=TEACHER, seeds=3, max_steps=24, threads=3)
     assert started == [3]
     for name in ("checkpoint.safetensors", "training.csv"):
@@ -119,7 +119,7 @@ def test_memory_limits_the_number_of_processes(
     atlas: ModelAtlas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CACL_MEMORY_GB", "1")
-    monkeypatch.setattr(side_by_side, "_train_in_processes", None)
+    monkeypatch.setattr(parallel_networks, "_train_in_processes", None)
     one = atlas.train("small", preset=TEACHER, seeds=2, max_steps=30, threads=3)
     assert (one / "checkpoint.safetensors").exists()
 

@@ -1,10 +1,10 @@
-"""Speed of teachers one after another and side by side, alone and beside other work.
+"""Speed of teachers one after another and in parallel, alone and beside other work.
 
-Usage: python -m benchmarks.speed.side_by_side [--threads N] [--steps N] [--out FILE]
+Usage: python -m benchmarks.speed.parallel_networks [--threads N] [--steps N] [--out FILE]
 
 As many teachers as threads are trained for N steps each: one after another by all threads, and side
 by side by one thread each. Other work is a busy loop, or a training of another user with as many
-threads. The speed is the median over intervals of ten steps; side by side, the speeds of the
+threads. The speed is the median over intervals of ten steps; in parallel, the speeds of the
 teachers add up. The student, trained by all threads, is measured in the same conditions.
 """
 
@@ -34,7 +34,7 @@ from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.device import make_fabric
 from cacl.model.presets import ROBUST, TEACHER
-from cacl.model.training import side_by_side
+from cacl.model.training import parallel_networks
 from cacl.model.training.loop import Stage, train_stage
 from cacl.model.training.run import TrainingRun
 from cacl.runtime.distributed import World
@@ -42,10 +42,10 @@ from cacl.runtime.malloc import tune_malloc
 from cacl.runtime.openmp import limit_active_waiting
 from cacl.runtime.signals import StopFlag
 
-AFTER_ANOTHER, SIDE_BY_SIDE, STUDENT = "one after another", "side by side", "student"
+AFTER_ANOTHER, IN_PARALLEL, STUDENT = "one after another", "in parallel", "student"
 KINDS = {
     AFTER_ANOTHER: "teachers one after another, all threads",
-    SIDE_BY_SIDE: "teachers side by side, one thread each",
+    IN_PARALLEL: "teachers in parallel, one thread each",
     STUDENT: "student, all threads",
 }
 MANY_STEPS = 10**6
@@ -82,18 +82,18 @@ def train(kind: str, threads: int, steps: int) -> None:
     """Train in this process and its children; print the tiles per second of all together."""
     torch.set_num_threads(threads)
     tune_malloc()
-    side_by_side.MIN_STEPS = 0
+    parallel_networks.MIN_STEPS = 0
     with tempfile.TemporaryDirectory() as folder:
         paths, _ = cores(Path(folder), 1)
         tiles = tile_dataset([image_layers(path) for path in paths])
         planned = stages(kind, tiles, threads, steps, Path(folder))
-        if kind == SIDE_BY_SIDE:
-            side_by_side.train_side_by_side(planned, Path(folder), StopFlag())
+        if kind == IN_PARALLEL:
+            parallel_networks.train_in_parallel(planned, Path(folder), StopFlag())
         else:
             for stage in planned:
                 train_stage(stage, World(make_fabric(1)), StopFlag())
         speeds = [_speed(stage) for stage in planned]
-    total = sum(speeds) if kind == SIDE_BY_SIDE else statistics.harmonic_mean(speeds)
+    total = sum(speeds) if kind == IN_PARALLEL else statistics.harmonic_mean(speeds)
     sys.stdout.write(f"{json.dumps(total)}\n")
 
 
@@ -107,7 +107,7 @@ def _speed(stage: Stage) -> float:
 def command(kind: str, threads: int, steps: int) -> list[str]:
     """Return the command of a training in a process of its own."""
     options = ["--worker", kind, "--threads", str(threads), "--steps", str(steps)]
-    return [sys.executable, "-m", "benchmarks.speed.side_by_side", *options]
+    return [sys.executable, "-m", "benchmarks.speed.parallel_networks", *options]
 
 
 def speed(kind: str, threads: int, steps: int) -> float:
@@ -140,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--out", type=Path, default=RESULTS / "side_by_side.md")
+    parser.add_argument("--out", type=Path, default=RESULTS / "parallel_networks.md")
     parser.add_argument("--worker", choices=KINDS, help="train once, print the speed")
     options = parser.parse_args(arguments)
     if options.worker:
@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         load_note(load_before),
     ]
     header = ["beside", "training", "tiles/s", "ratio to alone", "ratio to one after another"]
-    write_table(options.out, "Teachers side by side", notes, header, rows)
+    write_table(options.out, "Teachers in parallel", notes, header, rows)
 
 
 if __name__ == "__main__":
