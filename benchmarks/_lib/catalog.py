@@ -152,7 +152,7 @@ ENTRIES = (
         "classes.md", "benchmarks.quality.classes", 60,
         "--work {work} --antibodies 40 --alone",
     ),
-    Entry("drawn.md", "benchmarks.quality.drawn", 60, "--work {work}"),
+    Entry("drawn.md", "benchmarks.quality.drawn", 30, "--work {work} --max-steps 4100"),
     Entry(
         "ki67.md", "benchmarks.quality.ki67", 7, "--work {work} --threads 2",
         needs=("ki67",),
