@@ -79,7 +79,7 @@ def test_reports_time_limit_and_resumes_training(finished: Run, tmp_path: Path) 
     target, log = "results/model/model.json", run.folder / "logs/train.log"
     log.unlink()
     process = run.start("--retries", "0", "--", target)
-    wait_for(lambda: "train: paper: step" in text_of(log) or process.poll() is not None)
+    wait_for(lambda: "train: paper, network 1: step" in text_of(log) or process.poll() is not None)
     (job,) = run.jobs("train")
     run.slurm("scontrol", "update", f"JobId={job['JobId']}", "EndTime=now")
     output, _ = process.communicate(timeout=900)
