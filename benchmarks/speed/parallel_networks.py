@@ -11,7 +11,6 @@ teachers add up. The student, trained by all threads, is measured in the same co
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import math
 import os
@@ -29,7 +28,7 @@ from benchmarks._lib.images import cores
 from benchmarks._lib.process import environment
 from benchmarks._lib.report import RESULTS, load_note, write_table
 from benchmarks.speed.shared_machine import busy_loops
-from benchmarks.speed.train_speed import image_layers, tile_dataset
+from benchmarks.speed.train_speed import every_step, image_layers, tile_dataset
 from cacl.model.config import Preset
 from cacl.model.data.dataset import TileDataset
 from cacl.model.device import make_fabric
@@ -54,20 +53,13 @@ MANY_STEPS = 10**6
 def stages(kind: str, tiles: TileDataset, number: int, steps: int, folder: Path) -> list[Stage]:
     """Return the trainings of a kind, without the operations that are not part of every step."""
     preset: Preset = ROBUST if kind == STUDENT else TEACHER
-    every_step = dataclasses.replace(
-        preset,
-        codebook=dataclasses.replace(preset.codebook, warmup_steps=2),
-        mil=preset.mil and dataclasses.replace(preset.mil, relabel_at=()),
-        optim=dataclasses.replace(preset.optim, patience=None),
-        distill=None,
-    )
     return [
         Stage(
             name=f"{kind} {index}",
             class_indices=(0,),
             tiles=tiles,
             held_out=tiles,
-            preset=every_step,
+            preset=every_step(preset),
             steps=steps,
             seed=index,
             deadline=math.inf,

@@ -122,20 +122,24 @@ class StepTimer(StopFlag):
         return Speed(tiles / wall, tiles / cpu, len(self.times) * batch)
 
 
-def training_speed(preset: Preset, tiles: TileDataset, seconds: float) -> Speed:
-    """Train for `seconds`, without the operations that are not part of every step."""
+def every_step(preset: Preset) -> Preset:
+    """Return the preset without the operations that are not part of every step."""
     warmup = preset.codebook.warmup_steps
-    every_step = dataclasses.replace(
+    return dataclasses.replace(
         preset,
         codebook=dataclasses.replace(preset.codebook, warmup_steps=warmup and min(warmup, 2)),
         mil=preset.mil and dataclasses.replace(preset.mil, relabel_at=()),
         optim=dataclasses.replace(preset.optim, patience=None),
         distill=None,
     )
+
+
+def training_speed(preset: Preset, tiles: TileDataset, seconds: float) -> Speed:
+    """Train for `seconds`, without the operations that are not part of every step."""
     timer = StepTimer(seconds)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "state.safetensors"
-        settings = (every_step, MANY_STEPS, 0, math.inf, path, "")
+        settings = (every_step(preset), MANY_STEPS, 0, math.inf, path, "")
         stage = Stage("robust", (0,), tiles, tiles, *settings)
         train_stage(stage, World(make_fabric(1)), timer)
     return timer.speed(preset.optim.batch_size)

@@ -99,6 +99,7 @@ def _train_in_processes(
     stages: Sequence[Stage], processes: int, folder: Path, stop_requested: StopFlag
 ) -> bool:
     shared = np.memmap(folder / "steps", np.int64, "w+", shape=(len(stages) + 1,))
+    shared[-1] = stop_requested.is_set()
     level = logging.getLogger().getEffectiveLevel() if logging.getLogger().hasHandlers() else None
     arrays = _Arrays()
     jobs = [
