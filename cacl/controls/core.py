@@ -26,7 +26,7 @@ Float32 = NDArray[np.float32]
 Window = tuple[slice, slice]
 
 MAX_REGION_PX = 2048
-MIN_BORDER_UM = 500.0
+MIN_BORDER_UM = 150.0
 # The painted fraction of the border differs between cores, so that their ratios do.
 COVERAGE = (0.3, 0.9)
 

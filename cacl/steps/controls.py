@@ -48,7 +48,7 @@ from cacl.tables.schemas import TileRow
 
 log = logging.getLogger(__name__)
 
-CONTROLS_VERSION = 1
+CONTROLS_VERSION = 2
 EXAMINED_PER_CORE = 3
 PICTURES = 3
 NO_BORDER = f"less than {MIN_BORDER_UM:g} um of border between columnar epithelium and empty glass"

@@ -16,6 +16,7 @@ from cacl.config import ControlsConfig, SegmentConfig
 from cacl.controls import dab_threshold
 from cacl.controls.candidates import Candidate
 from cacl.controls.core import (
+    MIN_BORDER_UM,
     ControlCore,
     PaintedCore,
     measure,
@@ -121,7 +122,7 @@ def test_tables_list_cores_bands_and_limits(atlas: ModelAtlas, tmp_path: Path) -
     out = run(atlas, tmp_path)
     cores = tables.read_parquet(out / "cores.parquet", ControlCoreRow)
     assert sum(core.used for core in cores) == 3
-    assert all(core.border_um > 500 for core in cores if core.used)
+    assert all(core.used == (core.border_um >= MIN_BORDER_UM) for core in cores)
     measures = tables.read_parquet(out / "measures.parquet", ControlMeasureRow)
     used = {core.image_id for core in cores if core.used}
     assert {(row.image_id, row.method, row.dose_od) for row in measures} == {
@@ -163,7 +164,7 @@ def test_core_without_apical_border_is_examined_and_not_painted(
     assert len(cores) == 5
     assert not cores["HPA000005"].used
     assert cores["HPA000005"].note == (
-        "less than 500 um of border between columnar epithelium and empty glass"
+        "less than 150 um of border between columnar epithelium and empty glass"
     )
 
 
