@@ -2,8 +2,9 @@
 
 Needs a run on the synthetic atlas with its external sets (`snakemake --
 results/benchmark/external/duodenum-{a,b,c,d,e}/tiles.parquet`). Each preset is trained on the run's
-tiles with its seed, unless it is that of the run's own model; its difference from the first one is
-paired by antibody. Models stay in the work folder, so that an interrupted call continues.
+tiles; its difference from the first row is paired by antibody. With `--former` the first row is a
+model that another version has trained on these tiles. Models stay in the work folder, so that an
+interrupted call continues.
 
 Example: python -m benchmarks.quality.presets --run . --work scratch/presets
 """
@@ -11,7 +12,6 @@ Example: python -m benchmarks.quality.presets --run . --work scratch/presets
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import os
@@ -32,17 +32,12 @@ from cacl.model.training.train import TrainingFiles, train
 from cacl.runtime.compute import Compute
 from cacl.runtime.openmp import limit_active_waiting
 
+FORMER = "former version"
 HEADER = ("set", "preset", *SHOWN.values(), "negatives stained, %")
 
 
 def trained(run: Path, folder: Path, preset: str, seed: int, threads: int) -> tuple[Model, float]:
-    """Return the model of a preset, and the minutes of its training; train it if it is missing.
-
-    That of the run's own preset and seed is the run's model.
-    """
-    own = load_model(run / "results/model")
-    if own.preset.name == preset and seed == run_seed(run):
-        return own, minutes_of_run(run)
+    """Return the model of a preset, and the minutes of its training; train it if it is missing."""
     record = folder / "minutes.json"
     if not record.exists():
         start = time.monotonic()
@@ -55,18 +50,6 @@ def trained(run: Path, folder: Path, preset: str, seed: int, threads: int) -> tu
         )
         record.write_text(json.dumps((time.monotonic() - start) / 60.0))
     return load_model(folder), float(json.loads(record.read_text()))
-
-
-def run_seed(run: Path) -> int:
-    """Return the seed of the training of a run."""
-    model = json.loads((run / "results/model/model.json").read_text(encoding="utf-8"))
-    return int(model["seed"])
-
-
-def minutes_of_run(run: Path) -> float:
-    """Return how long the training of a run took, in minutes."""
-    with (run / "logs/benchmarks/train.tsv").open(encoding="utf-8") as file:
-        return float(next(csv.DictReader(file, delimiter="\t"))["s"]) / 60.0
 
 
 def describe(preset: str, minutes: float) -> str:
@@ -83,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, default=Path(), help="folder of the run")
     parser.add_argument("--work", type=Path, required=True, help="folder for the models")
     parser.add_argument("--presets", nargs="+", default=["robust", "quick"])
+    parser.add_argument("--former", type=Path, help="folder of a model of another version")
     parser.add_argument("--seed", type=int, default=0, help="of the run and of the trainings")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=RESULTS / "presets.md")
@@ -90,18 +74,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     limit_active_waiting()
     load, seed = os.getloadavg()[0], options.seed
-    models, notes = {}, []
+    models: dict[str, Model] = {}
+    notes = []
+    if options.former:
+        models[FORMER] = load_model(options.former)
+        notes.append(f"`{FORMER}`: a model of the preset `{models[FORMER].preset.name}`")
     for preset in options.presets:
         folder = options.work / f"{preset}-{seed}"
         models[preset], minutes = trained(options.run, folder, preset, seed, options.threads)
         notes.append(describe(preset, minutes))
-    rows = []
+    rows, first = [], next(iter(models))
     for evaluation_set in evaluation_sets(options.run, seed):
         sums = {
             preset: sums_by(final_method(model), evaluation_set, seed)
             for preset, model in models.items()
         }
-        base = sums[options.presets[0]]
+        base = sums[first]
         for preset, of_preset in sums.items():
             values, change = measures(of_preset.sum(0)), differences(base, of_preset)
             columns = [MEASURES.index(measure) for measure in SHOWN]
@@ -113,8 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append([evaluation_set.name, preset, *cells, f"{np.round(negative, 3)}"])
     notes += [
         f"seed {seed} of the atlas, the training and the sets; {options.threads} threads",
-        f"in brackets: 95 % interval of the difference from `{options.presets[0]}`, paired by "
-        "antibody",
+        f"in brackets: 95 % interval of the difference from `{first}`, paired by antibody",
         load_note(load),
     ]
     write_table(options.out, "Presets", notes, HEADER, rows, runs=[options.run])

@@ -12,8 +12,11 @@ from cacl.errors import TableError
 from cacl.hpa.image_state import MISSING, FileState
 from cacl.image.image_files import drawing_names
 from cacl.runtime.file_digest import BLANK_DIGEST, embed_digest
-from cacl.stain.config import FIXED
+from cacl.runtime.step_versions import STEP_VERSIONS
+from cacl.stain.config import ESTIMATED, FIXED
 
+TRAINING_STEPS = ("catalog", "tile")
+"""Steps whose products a model is trained on; further ones depend on the configuration."""
 SOURCE_KEYS = ("kind", "hpa_version", "tissues", "mirror", "manifest", "host")
 MODEL_FILES = ("checkpoint.safetensors", "model.json", "training.csv")
 """As `cacl.model.model_file.FILES`, whose import is slow: every job reads the rules."""
@@ -110,19 +113,24 @@ def _file_digest(state: FileState) -> str:
 def training_settings(config: Config) -> str:
     """Return, as text, the settings that a model depends on, besides those of the training itself.
 
+    The versions of the steps that make the training data are among them.
     The contents of `labels.overrides` and `labels.drawn` are among them. Genes and antibodies are
     left out: further ones do not change a model that exists. The text ends with its own digest,
     because a file keeps it.
     """
-    source = config.source
+    source, steps = config.source, list(TRAINING_STEPS)
     if source.kind == "phantom":
         keys = [key for key in SOURCE_KEYS if key != "mirror"]
         settings = [source.cli_args(*keys), config.phantom.cli_args("setting")]
+        steps.append("phantom")
     else:
         settings = [source.cli_args(*SOURCE_KEYS)]
     settings += [config.labels.cli_args(), config.tiles.cli_args()]
     if config.stain.vectors != FIXED:
         settings.append(config.stain.cli_args())
+    if config.stain.vectors == ESTIMATED:
+        steps.append("estimate_stain")
+    settings += [f"{step} {STEP_VERSIONS[step]}" for step in steps]
     settings += [config.train.cli_args("max_tiles"), config.cli_args("seed")]
     if config.labels.overrides:
         settings.append(file_digest(config.labels.overrides))

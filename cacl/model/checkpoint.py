@@ -38,11 +38,11 @@ from cacl.runtime.file_digest import (
     read_json_with_digest,
 )
 from cacl.runtime.json_text import parse_json
+from cacl.runtime.step_versions import MODEL_VERSION
 from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.tables import write_atomically
 from cacl.tables.made_with import software_versions
 
-MODEL_VERSION = 5
 MAX_ENSEMBLE = 16
 CHECKPOINT = "checkpoint.safetensors"
 DESCRIPTION = "model.json"

@@ -48,7 +48,6 @@ from cacl.tables.schemas import TileRow
 
 log = logging.getLogger(__name__)
 
-CONTROLS_VERSION = 2
 EXAMINED_PER_CORE = 3
 PICTURES = 3
 NO_BORDER = f"less than {MIN_BORDER_UM:g} um of border between columnar epithelium and empty glass"
@@ -143,7 +142,6 @@ def controls(
     write_failures(failures, [*failed, *outcome.failures], strict=False)
     made_with = tables.made_with(
         "controls",
-        version=CONTROLS_VERSION,
         model=model.digest,
         seed=seed,
         dab_vector=[round(value, 4) for value in vector],

@@ -21,6 +21,7 @@ from cacl.image.tile_grid import TileGrid
 from cacl.runtime.file_digest import json_with_digest, read_json_with_digest
 from cacl.runtime.images import run_images
 from cacl.runtime.memory import process_budget
+from cacl.runtime.step_versions import STEP_VERSIONS
 from cacl.stain.config import ESTIMATED, NAMES, StainConfig
 from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.stats.intervals import seed_of
@@ -28,7 +29,6 @@ from cacl.tables.schemas import AcquiredRow
 
 log = logging.getLogger(__name__)
 
-ESTIMATE_VERSION = 1
 MAX_IMAGES, MAX_TRIED = 50, 100
 # A core of 3000 px has 64 tiles; of a slide so many are drawn.
 MAX_TILES = 64
@@ -77,7 +77,7 @@ def estimate_stain(
         for name, each in (("fixed", REFERENCE), (ESTIMATED, vectors))
     }
     document = {
-        "estimate_version": ESTIMATE_VERSION,
+        "estimate_version": STEP_VERSIONS["estimate_stain"],
         "seed": seed,
         "images": len(samples),
         "pixels": density.shape[1],

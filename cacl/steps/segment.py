@@ -21,13 +21,13 @@ from cacl.runtime.digest import digest_of
 from cacl.runtime.images import DeviceLock, plan_workers, run_images
 from cacl.runtime.malloc import tune_malloc
 from cacl.runtime.resources import raise_if_short
+from cacl.runtime.step_versions import STEP_VERSIONS
 from cacl.steps.outputs import write_outputs
 from cacl.store import ImageMeta, Store
 from cacl.tables.schemas import SegmentedRow, TileStatRow
 
 log = logging.getLogger(__name__)
 
-SEGMENT_VERSION = 6
 VIEW_AGREEMENT = ("confidence", "ratio_sd")
 """Attributes of the first class's mask; see `ViewAgreement.attributes`."""
 
@@ -97,7 +97,7 @@ def segment(
         meta = _read_meta(image_store, row)
         digest = digest_of(
             "segment",
-            SEGMENT_VERSION,
+            STEP_VERSIONS["segment"],
             meta.digest,
             trained.digest,
             morphology.operation,
@@ -133,9 +133,7 @@ def segment(
     outcome = run_images(
         "segment", first_rows, segment_image, source=lambda row: row.image_id, jobs=pipeline.images
     )
-    made_with = tables.made_with(
-        "segment", version=SEGMENT_VERSION, model=trained.digest, **config.model_dump()
-    )
+    made_with = tables.made_with("segment", model=trained.digest, **config.model_dump())
     write_outputs(outcome, SegmentedRow, out, failures, strict=strict, made_with=made_with)
 
 

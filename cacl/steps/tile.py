@@ -23,6 +23,7 @@ from cacl.runtime.digest import digest_of
 from cacl.runtime.images import run_images
 from cacl.runtime.memory import process_budget
 from cacl.runtime.resources import raise_if_short
+from cacl.runtime.step_versions import STEP_VERSIONS
 from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.steps.outputs import write_failures
 from cacl.steps.parameters import ImageJobs
@@ -31,7 +32,6 @@ from cacl.tables.schemas import AcquiredRow, TileStatRow
 
 log = logging.getLogger(__name__)
 
-TILE_VERSION = 5
 MAX_MPP_FACTOR = 1.5
 
 
@@ -107,9 +107,7 @@ def tile(
     )
     all_stats = [stat for stats in outcome.results for stat in stats]
     stain_vectors = {} if vectors == REFERENCE else {"stain_vectors": str(vectors)}
-    made_with = tables.made_with(
-        "tile", version=TILE_VERSION, **config.model_dump(), **stain_vectors
-    )
+    made_with = tables.made_with("tile", **config.model_dump(), **stain_vectors)
     tables.write_parquet(out, all_stats, TileStatRow, made_with)
     write_failures(failures, outcome.failures, strict=jobs.strict)
 
@@ -132,7 +130,7 @@ def _tile_image(
         the bytes that are decoded are those of the digest in `row`.
     """
     region = parse_region(row.region)
-    parts: list[object] = [TILE_VERSION, row.sha256, source_px, tile_px, row.mpp]
+    parts: list[object] = [STEP_VERSIONS["tile"], row.sha256, source_px, tile_px, row.mpp]
     parts += [] if region is None else [row.region]
     parts += [] if vectors == REFERENCE else [str(vectors)]
     digest = digest_of("tile", *parts)

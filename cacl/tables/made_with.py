@@ -7,6 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from cacl import __version__
+from cacl.runtime.step_versions import STEP_VERSIONS
 
 PACKAGES = ("numpy", "scipy", "torch", "monai", "zarr", "opencv-python-headless", "plotly")
 
@@ -20,6 +21,8 @@ def software_versions() -> dict[str, str]:
 def made_with(step: str, **parameters: Any) -> dict[str, Any]:
     """Return the record that `write_parquet` keeps in a table, for `cacl compare`.
 
+    The version of a step that has one is among the parameters.
+
     Parameters
     ----------
     step
@@ -27,4 +30,5 @@ def made_with(step: str, **parameters: Any) -> dict[str, Any]:
     parameters
         What the rows depend on; values that JSON can hold.
     """
-    return {"step": step, "parameters": parameters, "software": software_versions()}
+    version = {"version": STEP_VERSIONS[step]} if step in STEP_VERSIONS else {}
+    return {"step": step, "parameters": version | parameters, "software": software_versions()}

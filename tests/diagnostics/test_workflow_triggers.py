@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from cacl.diagnostics.workflow_triggers import (
     training_settings,
 )
 from cacl.hpa.gene_list_files import list_files
+from cacl.runtime.step_versions import STEP_VERSIONS
 from cacl.tables.schemas import ImageRow
 from tests.fixtures.model_atlas import image_row
 
@@ -74,6 +76,27 @@ def test_content_of_overrides_is_a_setting_of_the_training(tmp_path: Path) -> No
     path.write_text("image_id,label\na,negative\n")
     make_newer(path)
     assert training_settings(settings) != before
+
+
+@pytest.mark.parametrize(
+    ("step", "sections", "counts"),
+    [
+        ("catalog", {}, True),
+        ("tile", {}, True),
+        ("phantom", {}, True),
+        ("phantom", {"source": {"kind": "mirror", "mirror": "mirror"}}, False),
+        ("estimate_stain", {"stain": {"vectors": "estimated"}}, True),
+        ("estimate_stain", {}, False),
+        ("segment", {}, False),
+    ],
+)
+def test_versions_of_the_steps_before_the_training_are_settings_of_it(
+    step: str, sections: dict[str, Any], counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config.resolve(sections)
+    before = training_settings(settings)
+    monkeypatch.setitem(STEP_VERSIONS, step, STEP_VERSIONS[step] + 1)
+    assert (training_settings(settings) != before) is counts
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ from cacl.diagnostics.verify.files import list_items
 from cacl.diagnostics.verify.run import problem_of
 from cacl.errors import ConfigError, StainError
 from cacl.runtime.digest import digest_of
+from cacl.runtime.step_versions import STEP_VERSIONS
 from cacl.stain.config import StainConfig
 from cacl.stain.vectors import REFERENCE, StainVectors
 from cacl.steps import estimate_stain as step
 from cacl.steps.estimate_stain import chosen_vectors, estimate_stain, read_estimate
 from cacl.steps.parameters import ImageJobs
-from cacl.steps.tile import TILE_VERSION, tile
+from cacl.steps.tile import tile
 from cacl.store import Store
 from cacl.tables.schemas import AcquiredRow
 from tests.fixtures.model_atlas import render_core
@@ -149,7 +150,7 @@ def test_default_has_the_digests_and_parameters_as_without_the_key(
 ) -> None:
     """What was tiled before the key existed stays up to date."""
     store, made_with, table = tiled(tmp_path / "a", cores[:1], REFERENCE)
-    parts = (TILE_VERSION, cores[0].sha256, CONFIG.source_px, CONFIG.tile_px, None)
+    parts = (STEP_VERSIONS["tile"], cores[0].sha256, CONFIG.source_px, CONFIG.tile_px, None)
     assert store.meta("A0/a").digest == digest_of("tile", *parts)
     assert set(made_with) == {"version", "source_px", "tile_px", "min_tissue_fraction"}
     given = StainVectors.of(REFERENCE.hematoxylin, [3.0 * value for value in REFERENCE.dab])

@@ -1,7 +1,8 @@
-"""Rules that run again when a key of the configuration changes: for all keys, exactly these."""
+"""Rules that run again when a key of the configuration or a version changes: exactly these."""
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from cacl import config, tables
 from cacl.diagnostics.workflow_triggers import training_settings
+from cacl.runtime.step_versions import STEP_VERSIONS
 from cacl.runtime.validation import json_schema
 from cacl.tables.schemas import AnnotationRow, ImageRow
 from tests.fixtures.workflow import Workflow
@@ -154,8 +156,12 @@ def test_changed_key_reruns_exactly_the_rules_that_depend_on_it(
     shutil.copytree(finished.folder, workflow.folder)
     (workflow.folder / "resources/phantom/host").mkdir(exist_ok=True)
     path = workflow.configure(**sections)
+    assert rerun(workflow, path, sections["census"]["shards"], expected) == expected
+
+
+def rerun(workflow: Workflow, path: Path, shards: int, expected: set[str]) -> set[str]:
+    """Return the rules that run again, see `CHANGES`."""
     jobs = set(workflow.jobs("--configfile", path))
-    shards = sections["census"]["shards"]
     for step, tables_of in (
         ("catalog", ["results/catalog/images.parquet"]),
         ("acquire", [f"results/acquired/{shard}.parquet" for shard in range(shards)]),
@@ -170,4 +176,64 @@ def test_changed_key_reruns_exactly_the_rules_that_depend_on_it(
         made = workflow("--configfile", path, "--touch", *tables_of)
         assert made.returncode == 0, made.stdout + made.stderr
         jobs |= set(workflow.jobs("--configfile", path))
-    assert jobs - {"all"} == expected
+    return jobs - {"all"}
+
+
+OWN = {step: f'STEP_VERSIONS["{step}"]' for step in STEP_VERSIONS}
+TRAINING = f"({OWN['train']}, MODEL_VERSION)"
+VERSIONS = OWN | {
+    "acquire": None,
+    "list_tile_tables": None,
+    "synthesise_external": f"({OWN['phantom']}, {OWN['tile']})",
+    "train": TRAINING,
+    "train_paper": TRAINING,
+    "reuse_model": "MODEL_VERSION",
+    "select_test": OWN["select"],
+    "report": "__version__",
+}
+"""The version that each rule depends on.
+
+None where nothing is computed: bytes from outside, verified by their digest, and a list of files.
+"""
+
+
+def test_each_rule_depends_on_the_version_of_its_step(checkout: Path) -> None:
+    found: dict[str, str | None] = {}
+    for file in (checkout / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"^(?:rule|checkpoint) ", file.read_text(), flags=re.MULTILINE)[1:]:
+            name, _, text = rule.partition(":")
+            versions = re.findall(r"^        version=(.*),$", text, re.MULTILINE)
+            found[name] = versions[0] if versions else None
+    assert found == VERSIONS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ('"tile": ', TILED),
+        ('"measure": ', {"measure", "report"}),
+        ("__version__ = ", {"report"}),
+    ],
+)
+def test_release_that_raises_a_version_reruns_exactly_what_depends_on_it(
+    checkout: Path, finished: Workflow, tmp_path: Path, before: str, expected: set[str]
+) -> None:
+    release, raised = tmp_path / "release", 0
+    for name in ("cacl", "workflow", "config", "profiles"):
+        shutil.copytree(checkout / name, release / name)
+    shutil.copy(checkout / "environment.yml", release)
+    for file in ("cacl/runtime/step_versions.py", "cacl/__init__.py"):
+        text, found = re.subn(
+            rf"^( *{before}).*?(,?)$",
+            r'\1"raised"\2',
+            (release / file).read_text(),
+            flags=re.MULTILINE,
+        )
+        (release / file).write_text(text)
+        raised += found
+    assert raised == 1
+    workflow = Workflow(release, tmp_path / "run")
+    shutil.copytree(finished.folder, workflow.folder)
+    path = workflow.configure(census={"shards": SHARDS})
+    assert rerun(workflow, path, SHARDS, expected) == expected

@@ -13,6 +13,7 @@ rule phantom:
         "../../environment.yml"
     threads: 2
     params:
+        version=STEP_VERSIONS["phantom"],
         phantom=settings.phantom.cli_args(),
         seed=settings.cli_args("seed"),
         host=PHANTOM_HOST,
@@ -51,6 +52,7 @@ checkpoint catalog:
         # A resource, not a parameter: it changes no data, so its change runs no job again.
         http_options=source.cli_args("requests_per_second"),
     params:
+        version=STEP_VERSIONS["catalog"],
         source=literally(
             source.cli_args(
                 "kind",
@@ -134,6 +136,7 @@ rule estimate_stain:
         "../../environment.yml"
     threads: 2
     params:
+        version=STEP_VERSIONS["estimate_stain"],
         tiles=settings.tiles.cli_args("source_px", "tile_px"),
         seed=settings.cli_args("seed"),
     message:
@@ -159,6 +162,7 @@ rule tile:
     conda:
         "../../environment.yml"
     params:
+        version=STEP_VERSIONS["tile"],
         tiles=settings.tiles.cli_args(),
         stain=literally(settings.stain.cli_args()),
         estimate=estimate_option(),

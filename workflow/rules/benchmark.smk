@@ -18,6 +18,7 @@ rule synthesise_external:
         "../../environment.yml"
     threads: 2
     params:
+        version=(STEP_VERSIONS["phantom"], STEP_VERSIONS["tile"]),
         phantom="--antibodies 16 --patients 1",
         tiles=settings.tiles.cli_args(),
         seed=settings.cli_args("seed"),
@@ -43,6 +44,7 @@ rule train_paper:
         "../../environment.yml"
     threads: 2
     params:
+        version=(STEP_VERSIONS["train"], MODEL_VERSION),
         limits=settings.train.cli_args("max_steps", "max_minutes"),
         preset=preset_digest(PAPER.name),
         seed=settings.cli_args("seed"),
@@ -69,6 +71,7 @@ rule train_classifier:
         "../../environment.yml"
     threads: 2
     params:
+        version=STEP_VERSIONS["train_classifier"],
         seed=settings.cli_args("seed"),
         store="results/atlas.zarr",
         out=subpath(output.weights, parent=True),
@@ -124,6 +127,7 @@ rule benchmark:
         "../../environment.yml"
     threads: 2
     params:
+        version=STEP_VERSIONS["benchmark"],
         store="results/atlas.zarr",
         model=subpath(input.checkpoint, parent=True),
         baselines=BASELINE_OPTIONS,

@@ -22,6 +22,7 @@ rule segment:
     conda:
         "../../environment.yml"
     params:
+        version=STEP_VERSIONS["segment"],
         segment=settings.segment.cli_args(),
         store="results/atlas.zarr",
         model=subpath(input.checkpoint, parent=True),
@@ -54,6 +55,7 @@ rule measure:
     conda:
         "../../environment.yml"
     params:
+        version=STEP_VERSIONS["measure"],
         cell_type=literally(labels.cli_args("cell_type")),
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         store="results/atlas.zarr",
@@ -183,6 +185,7 @@ rule report:
         "../../environment.yml"
     threads: 2
     params:
+        version=__version__,
         store="results/atlas.zarr",
         model=subpath(input.curves, parent=True),
         catalog=subpath(input.images, parent=True),

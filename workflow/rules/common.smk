@@ -2,6 +2,7 @@
 
 import shlex
 
+from cacl import __version__
 from cacl.benchmark.truth_index import mask_names
 from cacl.config import resolve
 from cacl.errors import ConfigError, Reason
@@ -25,6 +26,7 @@ from cacl.hpa.local_path import exists
 from cacl.hpa.mirror import Mirror
 from cacl.hpa.named_files import check_named_files
 from cacl.model.presets import PAPER, preset_digest
+from cacl.runtime.step_versions import MODEL_VERSION, STEP_VERSIONS
 from cacl.runtime.yaml_io import read_yaml
 from cacl.stain.config import ESTIMATED
 from snakemake.exceptions import WorkflowError
@@ -68,7 +70,11 @@ retries = Retries(
 SYNTHETIC_SETTINGS = None
 if source.kind == "phantom":
     source = source.model_copy(update={"mirror": Path(PHANTOM_HOST)})
-    SYNTHETIC_SETTINGS = (settings.seed, settings.phantom.setting)
+    SYNTHETIC_SETTINGS = (
+        settings.seed,
+        settings.phantom.setting,
+        STEP_VERSIONS["phantom"],
+    )
 
 
 wildcard_constraints:

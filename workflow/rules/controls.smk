@@ -27,6 +27,7 @@ rule controls:
         "../../environment.yml"
     threads: 2
     params:
+        version=STEP_VERSIONS["controls"],
         controls=settings.controls.cli_args(),
         segment=settings.segment.cli_args(),
         seed=settings.cli_args("seed"),

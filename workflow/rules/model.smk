@@ -21,6 +21,7 @@ rule select:
     conda:
         "../../environment.yml"
     params:
+        version=STEP_VERSIONS["select"],
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         labels=literally(labels.cli_args("overrides", "drawn")),
         max_tiles=settings.train.cli_args("max_tiles"),
@@ -58,6 +59,7 @@ rule train:
         "../../environment.yml"
     threads: 2
     params:
+        version=(STEP_VERSIONS["train"], MODEL_VERSION),
         train=settings.train.cli_args("preset", "seeds", "max_steps", "max_minutes"),
         preset=preset_digest(settings.train.preset),
         start_from=literally(settings.train.cli_args("start_from")),

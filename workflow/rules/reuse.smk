@@ -18,6 +18,7 @@ rule reuse_model:
     conda:
         "../../environment.yml"
     params:
+        version=MODEL_VERSION,
         model=literally(settings.train.cli_args("model")),
         model_digest=earlier_model,
         classes=literally(labels.cli_args("classes")),
@@ -47,6 +48,7 @@ rule select_test:
     conda:
         "../../environment.yml"
     params:
+        version=STEP_VERSIONS["select"],
         min_tissue_fraction=settings.tiles.cli_args("min_tissue_fraction"),
         overrides=literally(labels.cli_args("overrides")),
         max_tiles=settings.train.cli_args("max_tiles"),
