@@ -6,8 +6,11 @@ SEEDS ?= 1
 BIOME := @biomejs/biome@2.6.8
 GRAPHVIZ := @hpcc-js/wasm-graphviz-cli@1.11.2
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
 PROFILES := $(or $(XDG_CONFIG_HOME),$(HOME)/.config)/snakemake
+
+# pip would compile all modules of all packages; Python compiles those that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-fast test-slurm check package lock audit docs interop rulegraph benchmark profile clean
 

@@ -246,7 +246,7 @@ class TrainConfig(Section):
 
     preset: Literal["robust", "quick", "paper"] = key(
         "robust",
-        "robust; quick (a third of its training, for a first look at somewhat lower quality); or "
+        "robust; quick (a sixth of its training, for a first look at somewhat lower quality); or "
         "paper (the published method unchanged; fragile).",
     )
     seeds: int = key(

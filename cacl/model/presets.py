@@ -80,12 +80,18 @@ ROBUST = Preset(
     post=TEACHER.post,
 )
 
-# A third of the arithmetic; what that costs: benchmarks/results/presets.md.
+# A sixth of the arithmetic; what that costs: benchmarks/results/presets.md.
 QUICK = dataclasses.replace(
     ROBUST,
     name="quick",
-    optim=dataclasses.replace(ROBUST.optim, steps=475),
-    distill=DistillConfig(teacher=TEACHER, n_teachers=2, top_k=2),
+    optim=dataclasses.replace(ROBUST.optim, steps=475, batch_size=8),
+    distill=DistillConfig(
+        teacher=dataclasses.replace(
+            TEACHER, optim=dataclasses.replace(TEACHER.optim, batch_size=8)
+        ),
+        n_teachers=2,
+        top_k=2,
+    ),
 )
 
 # Deviations from the paper: docs/method.md, section 3.

@@ -177,12 +177,12 @@ def test_divides_steps_among_networks() -> None:
     assert stages(PAPER, 5) == [PlannedNetwork(PAPER, 5, (0,))]
 
 
-def test_quick_preset_has_a_third_of_the_tiles_and_equal_networks() -> None:
+def test_quick_preset_has_a_sixth_of_the_tiles_and_equal_networks() -> None:
     quick, robust = (
         sum(one.steps * one.preset.optim.batch_size for one in stages(preset, None))
         for preset in (QUICK, ROBUST)
     )
-    assert (quick, robust) == (20_400, 65_600)
+    assert (quick, robust) == (10_200, 65_600)
     assert QUICK.network == ROBUST.network
     assert get_preset("quick") == QUICK
 
