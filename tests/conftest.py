@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from cacl.model.training import monitor
@@ -13,6 +14,9 @@ from tests.fixtures.small_atlas import SmallAtlas
 
 CHECKOUT = Path(__file__).parents[1]
 
+# A busy or slow machine is no fault of the code under test.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 SLOW_FOLDERS = {"corpus", "fuzz", "workflow"}
 """Their tests are left out by `make test-fast`, as single modules marked with `slow` are."""

@@ -43,7 +43,7 @@ def test_equal_sizes_only_move_the_channels() -> None:
     np.testing.assert_array_equal(downsample_area(source, 8, 8), source.transpose(2, 0, 1))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     source_px=st.integers(2, 40),
     scale=st.floats(0.05, 1.0),

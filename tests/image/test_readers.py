@@ -106,7 +106,6 @@ def test_a_lower_level_is_the_area_mean_of_level_0(enlarged: np.ndarray, tmp_pat
     assert difference.max() <= 8
 
 
-@settings(deadline=None)
 @given(side=st.integers(8, 60), tile_px=st.integers(2, 8), seed=st.integers(0, 2**32 - 1))
 def test_subpixel_downsampling_agrees_with_opencv_on_whole_pixels(
     side: int, tile_px: int, seed: int
@@ -126,7 +125,6 @@ def test_subpixel_downsampling_weights_pixels_by_covered_area() -> None:
     assert mean.tolist() == [[[75, 75, 75]]]
 
 
-@settings(deadline=None)
 @given(
     index=st.integers(0, 500),
     source_px=st.integers(1, 2000),
@@ -163,7 +161,8 @@ def test_pixels_outside_the_image_are_white(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
 @pytest.mark.parametrize("kind", ["core", "slide"])

@@ -71,7 +71,7 @@ def test_group_without_denominator_is_ignored() -> None:
     assert three == intervals.ratio_ci(numerator[:2], denominator[:2], np.arange(2))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hnp.arrays(np.int64, st.integers(2, 12), elements=st.integers(0, 500)), st.integers(0, 9))
 def test_ratio_ci_contains_the_ratio_in_any_order(denominator: np.ndarray, seed: int) -> None:
     rng = np.random.default_rng(seed)

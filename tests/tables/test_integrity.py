@@ -13,6 +13,7 @@ import pytest
 from benchmarks._lib.bit_flips import flips, is_flipped
 from cacl import tables
 from cacl.errors import TableError
+from cacl.runtime.step_versions import STEP_VERSIONS
 from cacl.tables.schemas import FailureRow, TileStatRow
 
 ROWS = [
@@ -86,7 +87,8 @@ def test_made_with_names_step_parameters_and_software(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     tables.write_parquet(path, ROWS, TileStatRow, tables.made_with("tile", tile_px=64))
     record = tables.read_made_with(path)
-    assert (record["step"], record["parameters"]) == ("tile", {"tile_px": 64})
+    parameters = {"version": STEP_VERSIONS["tile"], "tile_px": 64}
+    assert (record["step"], record["parameters"]) == ("tile", parameters)
     assert {"cacl-atlas", "Python", "numpy", "torch"} <= set(record["software"])
     tables.write_parquet(path, ROWS, TileStatRow)
     assert tables.read_made_with(path) == {}
