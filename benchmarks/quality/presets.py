@@ -23,6 +23,7 @@ import numpy as np
 
 from benchmarks._lib.external_sets import evaluation_sets, final_method, sums_by
 from benchmarks._lib.report import RESULTS, load_note, write_table
+from benchmarks._lib.runs import MODEL_DIGITS
 from benchmarks.ablation.ablation import SHOWN, differences
 from cacl.benchmark.metric_sums import MEASURES, measures
 from cacl.model.checkpoint import Model, load_model
@@ -52,12 +53,15 @@ def trained(run: Path, folder: Path, preset: str, seed: int, threads: int) -> tu
     return load_model(folder), float(json.loads(record.read_text()))
 
 
-def describe(preset: str, minutes: float) -> str:
-    """Return what the training of a preset takes."""
+def describe(preset: str, model: Model, minutes: float) -> str:
+    """Return the digest of a model and what the training of its preset takes."""
     plan = stages(get_preset(preset), None)
     tiles = sum(network.steps * network.preset.optim.batch_size for network in plan)
     networks = ", ".join(f"{network.steps}" for network in plan)
-    return f"`{preset}`: {tiles:,} tiles, {minutes:.1f} min (steps of its networks: {networks})"
+    return (
+        f"`{preset}`: model {model.digest[:MODEL_DIGITS]}; {tiles:,} tiles, {minutes:.1f} min "
+        f"(steps of its networks: {networks})"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -77,12 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     models: dict[str, Model] = {}
     notes = []
     if options.former:
-        models[FORMER] = load_model(options.former)
-        notes.append(f"`{FORMER}`: a model of the preset `{models[FORMER].preset.name}`")
+        former = models[FORMER] = load_model(options.former)
+        digest = former.digest[:MODEL_DIGITS]
+        notes.append(f"`{FORMER}`: model {digest} of the preset `{former.preset.name}`")
     for preset in options.presets:
         folder = options.work / f"{preset}-{seed}"
         models[preset], minutes = trained(options.run, folder, preset, seed, options.threads)
-        notes.append(describe(preset, minutes))
+        notes.append(describe(preset, models[preset], minutes))
     rows, first = [], next(iter(models))
     for evaluation_set in evaluation_sets(options.run, seed):
         sums = {
