@@ -37,9 +37,12 @@ EDGE_PROBABILITY = 0.95
 MIN_GATE_RATIO = 0.5
 # Above every logit, but finite: thresholds are stored in JSON.
 NEVER_EXCEEDED = 100.0
+TRAIN_MORE = (
+    "train with train.preset: robust, without train.max_steps, with another seed, or with more "
+    "antibodies of each label"
+)
 NO_EXCESS = (
-    "The model finds no more of the class on positive tiles than on negative ones; train for more "
-    "steps (train.max_steps), with another seed, or with more antibodies of each label"
+    f"The model finds no more of the class on positive tiles than on negative ones; {TRAIN_MORE}"
 )
 
 

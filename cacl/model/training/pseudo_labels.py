@@ -29,7 +29,7 @@ from cacl.model.data.batches import InstanceLabels
 from cacl.model.data.dataset import FLAGS, PSEUDO_LABELS, TileDataset
 from cacl.model.inference.masks import MASKED_LOGIT, Thresholds, hysteresis_mask, mask_logits
 from cacl.model.inference.predict import interior_only, predict_logits, spread_indices
-from cacl.model.inference.thresholds import threshold_at_recall
+from cacl.model.inference.thresholds import TRAIN_MORE, threshold_at_recall
 from cacl.model.networks.autoencoder import AutoEncoder
 
 log = logging.getLogger(__name__)
@@ -327,8 +327,7 @@ def add_pseudo_labels(
         if n_tiles < MIN_TILES:
             raise TrainingError(
                 f"The {teacher.name} has positive pseudo-labels{tiles.describe(class_index)} on "
-                f"{n_tiles} tiles, expected at least {MIN_TILES}; train for more steps "
-                "(train.max_steps), with another seed, or with more antibodies of each label"
+                f"{n_tiles} tiles, expected at least {MIN_TILES}; {TRAIN_MORE}"
             )
         channels.append(torch.from_numpy(labels))
         candidates.append(candidate)
